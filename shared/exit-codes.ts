@@ -1,0 +1,17 @@
+// The exit codes of every `lockstep` process: an interface that scripts and the
+// Kubernetes manifests' failure policy read. Change a number and you change it for them.
+
+export const exitCodes = {
+  /** The spec's last step was reached and checkpointed (or the command did what it was asked). */
+  ok: 0,
+  /** Something failed that is not the operator's mistake; the message says what. */
+  failed: 1,
+  /** The run stopped early, on request, with a checkpoint: resume it. */
+  stopped: 3,
+  /** A worker was lost and the run ended; it left a checkpoint: resume it. */
+  workerLost: 4,
+  /** The operator's mistake: bad spec, flags, data. Trying again unchanged is useless. */
+  configuration: 78,
+} as const;
+
+export type ExitCode = (typeof exitCodes)[keyof typeof exitCodes];

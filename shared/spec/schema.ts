@@ -1,0 +1,129 @@
+// The run spec: the document that defines a run completely. Same spec, same bytes at the end.
+// What is not here (number of workers, addresses, bus, folders, credentials) does not change them.
+
+import { z } from 'zod';
+
+const count = (max: number) => z.int().min(1).max(max);
+const seed = z.int().min(0).max(0xffff_ffff);
+const rate = z.number().min(0).max(1);
+
+const normalization = z.enum(['none', 'batch']);
+
+/** The generator: head, residual blocks, upsampling by 4 in two stages, tail. */
+const generatorSchema = z.strictObject({
+  /** Residual blocks between head and upsampling. */
+  blocks: z.int().min(0).max(64),
+  /** Channels of head and blocks. */
+  channels: count(512),
+  normalization,
+  activation: z.enum(['relu', 'prelu']),
+  /** In a block: convolution, normalization, activation; or activation before normalization. */
+  order: z.enum(['norm-activation', 'activation-norm']),
+  upsampling: z.enum(['pixel-shuffle', 'nearest']),
+  /** Output channels of each upsampling convolution (before the shuffle, if any). */
+  upsamplingChannels: count(1024),
+  /** `bicubic` adds the network's output to the bicubic enlargement of its input. */
+  skip: z.enum(['none', 'bicubic']),
+  output: z.enum(['tanh', 'linear']),
+});
+
+/** The discriminator: eight convolutions (strides 1, 2, 1, 2, ...), then a head. */
+const discriminatorSchema = z.strictObject({
+  /** Channels of the first pair; doubled for each of the three next pairs. */
+  channels: count(128),
+  normalization,
+  order: z.enum(['norm-activation', 'activation-norm']),
+  /** `dense`: flattened, one logit an image; `patch`: the dense layers at every position. */
+  head: z.enum(['dense', 'patch']),
+  /** Width of the head's hidden layer. */
+  hidden: count(4096),
+});
+
+const phaseSchema = z.strictObject({
+  name: z.string().regex(/^[a-z][a-z0-9-]{0,31}$/),
+  steps: z.int().min(1).max(1_000_000_000),
+  loss: z.strictObject({
+    /** Weight of the pixel loss, and which: mean squared or mean absolute error. */
+    pixel: z.number().min(0).max(1e6),
+    pixelNorm: z.enum(['mse', 'mae']).default('mse'),
+    /** Weight of the adversarial loss; 0 leaves the discriminator out of the phase. */
+    adversarial: z.number().min(0).max(1e6),
+    /** `bce`: cross entropy on logits (the paper); `lsgan`: squares on the sigmoid. */
+    objective: z.enum(['bce', 'lsgan']).default('bce'),
+  }),
+  learningRate: z.strictObject({ generator: rate, discriminator: rate }),
+});
+
+/** The run spec, as a zod schema; unknown keys are refused. */
+export const runSpecSchema = z.strictObject({
+  version: z.literal(1),
+  name: z.string().regex(/^[a-z][a-z0-9-]{0,39}$/),
+  seed,
+  dataset: z.strictObject({
+    /** s3://bucket/prefix or file://folder, as `lockstep dataset pack` wrote it. */
+    url: z.string().regex(/^(s3|file):\/\/.+/),
+    /** Sum of the index, pinned when the run starts; a run on other data is another run. */
+    indexSha256: z.string().regex(/^[0-9a-f]{64}$/).optional(),
+    /** Share of samples, chosen by a hash of their key, that training never sees. */
+    testFraction: z.number().min(0).max(0.9),
+    /** Pictures are first scaled so that their shorter side has this many pixels; 0: not. */
+    resize: z.int().min(0).max(8192),
+    /** Side of the square high-resolution crop, a multiple of 16. */
+    crop: z.int().min(16).max(1024).multipleOf(16),
+    flip: z.boolean(),
+  }),
+  batch: z.strictObject({
+    /** M: micro-shards of a step; at most so many workers can share it. */
+    microShards: count(4096),
+    /** b: images of a micro-shard. */
+    size: count(4096),
+  }),
+  generator: generatorSchema,
+  discriminator: discriminatorSchema,
+  optimizer: z.strictObject({
+    beta1: z.number().min(0).lt(1),
+    beta2: z.number().min(0).lt(1),
+    epsilon: z.number().gt(0).max(1),
+  }),
+  /** Share of the running BatchNorm statistics that a step keeps. */
+  statisticsMomentum: z.number().min(0).lt(1),
+  phases: z.array(phaseSchema).min(1).max(16),
+  checkpoint: z.strictObject({
+    everySteps: z.int().min(1).max(1_000_000_000),
+    /** Newest checkpoints that are kept; older ones are deleted. */
+    keep: count(1000),
+  }),
+  evaluation: z.strictObject({
+    /** Sample pictures and test metrics every so many steps; 0: at the end only. */
+    everySteps: z.int().min(0).max(1_000_000_000),
+    /** Faces in the sample picture. */
+    faces: count(16),
+    /** Test faces that PSNR and SSIM are taken over, at most. */
+    limit: count(10_000),
+  }),
+  engine: z.strictObject({
+    name: z.enum(['onnx']),
+    /** Threads of the compute engine in each worker. */
+    threads: count(256),
+  }),
+});
+
+export type RunSpec = z.infer<typeof runSpecSchema>;
+export type GeneratorSpec = RunSpec['generator'];
+export type DiscriminatorSpec = RunSpec['discriminator'];
+export type PhaseSpec = RunSpec['phases'][number];
+
+/** The step that ends the run: the sum of the phases' steps. */
+export function lastStep(spec: RunSpec): number {
+  return spec.phases.reduce((sum, phase) => sum + phase.steps, 0);
+}
+
+/** The phase that update number `step` (from 0) belongs to; throws beyond the last. */
+export function phaseAt(spec: RunSpec, step: number): PhaseSpec {
+  let end = 0;
+  for (const phase of spec.phases) {
+    end += phase.steps;
+    if (step < end) return phase;
+  }
+  throw new Error(`step ${step} lies beyond the spec's last step ${end}`);
+}

@@ -1,0 +1,28 @@
+// The words both programs use, as types. Nothing here decides anything.
+// A word has one meaning in the whole project: see docs/architecture.md.
+
+/** Number of an optimizer update, from 0. "Committed step s" means s updates were applied. */
+export type Step = number;
+
+/** Index of a worker in the world, from 0 to worldSize - 1. */
+export type Rank = number;
+
+/** Number of a world. Every message between workers carries it, and older ones are refused. */
+export type Generation = number;
+
+/** Index of a micro-shard (a leaf of the reduction tree) within a step, from 0 to M - 1. */
+export type Leaf = number;
+
+/** One worker of a world. `address` is "host:port" of its exchange server. */
+export interface Member {
+  readonly rank: Rank;
+  readonly worker: string;
+  readonly incarnation: number;
+  readonly address: string;
+}
+
+/** The ordered workers of now. Members are sorted by rank. */
+export interface World {
+  readonly generation: Generation;
+  readonly members: readonly Member[];
+}
