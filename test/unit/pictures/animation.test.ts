@@ -49,7 +49,7 @@ test('a history is an endless GIF with a caption, that rests on its last frame',
 test('a long history is bounded', async () => {
   const frames = Array.from({ length: 200 }, (_, step) => ({
     step,
-    picture: createPicture(80, 8, [step, 0, 0]),
+    picture: createPicture(160, 8, [step, 255 - step, 0]),
   }));
   const { pages } = await sharp(await encodeHistory(frames), { animated: true }).metadata();
   assert.equal(pages, mostFrames);

@@ -1,0 +1,55 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { pictureOf } from '../../../inference/pictures/picture.js';
+import { highestPsnr, qualityOf } from '../../../inference/quality.js';
+import { enlargeBicubic, reduceBicubic } from '../../../worker/data/bicubic.js';
+import { assess, type Enlarge, type EvaluationFace } from '../../../worker/evaluation/assess.js';
+
+/** A face of waves: smooth enough to enlarge, rough enough to lose something. */
+function faceOf(width: number, height: number, pitch: number): EvaluationFace {
+  const pixels = Uint8Array.from({ length: width * height * 3 }, (_, i) => {
+    const [x, y] = [Math.floor(i / 3) % width, Math.floor(i / 3 / width)];
+    return Math.round(128 + 90 * Math.sin(x / pitch + (i % 3)) * Math.cos(y / (pitch + 1)));
+  });
+  const lr = new Float32Array((width * height * 3) / 16);
+  reduceBicubic(pixels, width, height, lr);
+  return { width, height, hr: Float32Array.from(pixels, (value) => value / 127.5 - 1), lr };
+}
+
+const enlargeAsBicubic: Enlarge = async (lr, width, height) =>
+  await Promise.resolve(enlargeBicubic(lr, width, height).map((value) => value * 2 - 1));
+
+test('a generator that is bicubic scores as bicubic', async () => {
+  const faces = [faceOf(64, 64, 3), faceOf(48, 64, 2)];
+  const { generated, bicubic, faces: count } = await assess(faces, enlargeAsBicubic, 2);
+  assert.ok(Math.abs(generated.psnr - bicubic.psnr) < 0.02);
+  assert.ok(Math.abs(generated.ssim - bicubic.ssim) < 1e-3);
+  assert.equal(count, 2);
+  const means = await Promise.all(
+    faces.map(async (face) => await assess([face], enlargeAsBicubic, 1)),
+  );
+  const mean = means.reduce((sum, one) => sum + one.bicubic.psnr, 0) / 2;
+  assert.ok(Math.abs(bicubic.psnr - mean) < 1e-9, 'figures are means over faces');
+});
+
+test('the bicubic figure is that of the enlarged low resolution', async () => {
+  const face = faceOf(64, 64, 3);
+  const { bicubic } = await assess([face], enlargeAsBicubic, 1);
+  const enlarged = pictureOf(enlargeBicubic(face.lr, 16, 16), 64, 64, 'unit');
+  assert.deepEqual(bicubic, qualityOf(enlarged, pictureOf(face.hr, 64, 64, 'signed')));
+  assert.ok(bicubic.psnr < 45);
+});
+
+test('a perfect generator has the highest score', async () => {
+  const face = faceOf(64, 64, 3);
+  const { generated } = await assess([face], async () => await Promise.resolve(face.hr), 1);
+  assert.equal(generated.psnr, highestPsnr);
+});
+
+test('the pictures show as many faces as were asked for', async () => {
+  const faces = [3, 4, 5].map((pitch) => faceOf(64, 64, pitch));
+  const one = await assess(faces, enlargeAsBicubic, 1);
+  const three = await assess(faces, enlargeAsBicubic, 9);
+  assert.ok(three.grid.height > 2 * one.grid.height);
+  assert.equal(three.grid.width, one.grid.width);
+});
