@@ -6,6 +6,14 @@ import { z } from 'zod';
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
 const offset = z.int().min(0).max(Number.MAX_SAFE_INTEGER);
 
+/** Bytes of the largest picture file that a dataset holds. */
+export const maxPictureBytes = 256 * 1024 * 1024;
+
+/** Name of shard `number` under the dataset's url. */
+export function shardFile(number: number): string {
+  return `shard-${String(number).padStart(6, '0')}.tar`;
+}
+
 /** Name of the index object under the dataset's url. */
 export const indexKey = 'index.json';
 
@@ -15,7 +23,7 @@ export const sampleSchema = z.strictObject({
   shard: z.int().min(0).max(1_000_000),
   /** Bytes of the picture file inside the shard. */
   offset,
-  bytes: z.int().min(1).max(256 * 1024 * 1024),
+  bytes: z.int().min(1).max(maxPictureBytes),
   width: z.int().min(1).max(65_535),
   height: z.int().min(1).max(65_535),
 });
@@ -23,7 +31,9 @@ export const sampleSchema = z.strictObject({
 export const datasetIndexSchema = z.strictObject({
   format: z.literal('lockstep-dataset/1'),
   shards: z
-    .array(z.strictObject({ file: z.string().max(128), bytes: offset, sha256 }))
+    .array(
+      z.strictObject({ file: z.string().regex(/^shard-\d{6,7}\.tar$/), bytes: offset, sha256 }),
+    )
     .min(1)
     .max(1_000_000),
   /** In the order of their keys. */

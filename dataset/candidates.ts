@@ -1,0 +1,72 @@
+// Which listed files are taken for pictures, under which key, in which order. Pure: decides by
+// names and sizes; what the bytes say is checked later.
+
+import { OperatorError } from '../shared/problems.js';
+import { maxPictureBytes } from './index-format.js';
+import type { Listing, Skipped, SourceFile } from './picture-source.js';
+
+const maxKeyLength = 512;
+const maxProblems = 50;
+const endings = ['jpg', 'jpeg', 'png', 'webp', 'tif', 'tiff', 'avif', 'gif'];
+const picturePath = new RegExp(`^(.*[^/])\\.(${endings.join('|')})$`, 'is');
+
+/** A file that may be a picture. */
+export interface Candidate {
+  readonly file: SourceFile;
+  /** Its path without the ending: the sample's identity. */
+  readonly key: string;
+  /** Lower case, without the dot. */
+  readonly ending: string;
+}
+
+export interface Candidates {
+  /** In the order of their keys (by UTF-16 code units, as `<` compares). */
+  readonly candidates: readonly Candidate[];
+  readonly skipped: readonly Skipped[];
+}
+
+/** Sorts a listing into candidates and skipped files; throws when two have the same key. */
+export function chooseCandidates(listing: Listing): Candidates {
+  const candidates: Candidate[] = [];
+  const skipped = [...listing.skipped];
+  for (const file of listing.files) {
+    const judged = judge(file);
+    if (typeof judged === 'string') skipped.push({ file: file.path, reason: judged });
+    else candidates.push(judged);
+  }
+  candidates.sort((a, b) => compare(a.key, b.key) || compare(a.file.path, b.file.path));
+  refuseDoubles(candidates);
+  return { candidates, skipped };
+}
+
+/** The candidate a file is, or why it is none. */
+function judge(file: SourceFile): Candidate | string {
+  const match = picturePath.exec(file.path);
+  if (!match) return `not a picture: its name ends in none of ${endings.join(', ')}`;
+  const [, key, ending] = match as unknown as [string, string, string];
+  if (key.length > maxKeyLength) return `its path is longer than ${maxKeyLength} characters`;
+  if (key.split('/').some((part) => part === '' || part === '.' || part === '..'))
+    return 'its path has a part that is empty, "." or ".."';
+  if (file.bytes === 0) return 'zero bytes';
+  if (file.bytes > maxPictureBytes) return `larger than ${maxPictureBytes} bytes`;
+  return { file, key, ending: ending.toLowerCase() };
+}
+
+function refuseDoubles(sorted: readonly Candidate[]): void {
+  const doubles = sorted.filter((entry, i) => i > 0 && sorted[i - 1]!.key === entry.key);
+  if (doubles.length === 0) return;
+  const first = new Map(sorted.toReversed().map((entry) => [entry.key, entry.file.path]));
+  throw new OperatorError(
+    'Two pictures would be the same sample:',
+    doubles.slice(0, maxProblems).map(({ key, file }) => ({
+      key: file.path,
+      given: key,
+      allowed: `another name than ${JSON.stringify(first.get(key))} before the ending`,
+      hint: 'rename one or take it away',
+    })),
+  );
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}

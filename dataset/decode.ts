@@ -1,0 +1,96 @@
+// Pictures as 8-bit sRGB pixels: the one place where an untrusted picture file is decoded, both
+// when a dataset is packed and when a worker reads it. Knows nothing of files, shards or crops.
+// Grey, CMYK, 16-bit and embedded profiles become 8-bit sRGB; transparency lies on white; the
+// first frame of an animation counts; EXIF orientation is applied.
+
+import sharp from 'sharp';
+
+/** Pixels of the largest picture that is decoded (192 MiB as RGB). */
+export const maxPicturePixels = 64 * 1024 * 1024;
+
+/** Interleaved 8-bit RGB, row by row: `data` has width * height * 3 bytes. */
+export interface Pixels {
+  readonly data: Uint8Array;
+  readonly width: number;
+  readonly height: number;
+}
+
+export interface Size {
+  readonly width: number;
+  readonly height: number;
+}
+
+/** The picture can't be used; the message says why, for the operator, without naming it. */
+export class PictureError extends Error {
+  constructor(message: string) {
+    super(message);
+    this.name = 'PictureError';
+  }
+}
+
+/** Formats by what the bytes are (libvips' names; `heif` is AVIF here), not by the name. */
+const formats: ReadonlySet<string> = new Set(['jpeg', 'png', 'webp', 'tiff', 'heif', 'gif']);
+
+const inputOptions = {
+  limitInputPixels: maxPicturePixels,
+  failOn: 'warning',
+  pages: 1,
+  autoOrient: true,
+} as const;
+
+/**
+ * Decodes a whole picture; throws `PictureError` for bytes that are no picture, broken,
+ * truncated or too large. `sizeOf` may ask for another size, given the picture's own upright
+ * size: it is then scaled with a Lanczos3 kernel, without the decoder's shortcuts.
+ */
+export async function decodePicture(
+  bytes: Uint8Array,
+  sizeOf: (picture: Size) => Size = (picture) => picture,
+): Promise<Pixels> {
+  if (bytes.length === 0) throw new PictureError('zero bytes');
+  try {
+    return await decode(bytes, sizeOf);
+  } catch (error) {
+    throw error instanceof PictureError ? error : new PictureError(explain(error));
+  }
+}
+
+async function decode(bytes: Uint8Array, sizeOf: (picture: Size) => Size): Promise<Pixels> {
+  const image = sharp(bytes, inputOptions);
+  const { format, autoOrient: size } = await image.metadata();
+  if (!formats.has(format)) throw new PictureError(`not a picture: ${format} is not accepted`);
+  const wanted = sizeOf(size);
+  if (wanted.width * wanted.height > maxPicturePixels)
+    throw new PictureError(`larger than ${maxPicturePixels} pixels once it is resized`);
+  if (wanted.width !== size.width || wanted.height !== size.height)
+    image.resize({ ...wanted, fit: 'fill', kernel: 'lanczos3', fastShrinkOnLoad: false });
+  const { data, info } = await image
+    .flatten({ background: '#fff' })
+    .toColourspace('srgb')
+    .raw({ depth: 'uchar' })
+    .toBuffer({ resolveWithObject: true });
+  return { data: toRgb(data, info), width: info.width, height: info.height };
+}
+
+/** The decoder answers with three channels; a grey one is spread, so that nothing else can be. */
+function toRgb(data: Uint8Array, { width, height, channels }: sharp.OutputInfo): Uint8Array {
+  if (channels === 3) return data;
+  if (channels !== 1) throw new PictureError(`decodes to ${channels} channels`);
+  const rgb = new Uint8Array(width * height * 3);
+  for (let i = 0; i < rgb.length; i++) rgb[i] = data[(i / 3) | 0]!;
+  return rgb;
+}
+
+/** The decoder's complaint in one short line. */
+function explain(error: unknown): string {
+  const text = error instanceof Error ? error.message : String(error);
+  if (/unsupported image format/.test(text))
+    return 'not a picture: its bytes are of no known format';
+  if (/pixel limit/.test(text)) return `larger than ${maxPicturePixels} pixels`;
+  const lines = text.split('\n').map((line) => line.trim());
+  const line = lines.findLast((entry) => entry !== '') ?? 'the decoder gives no reason';
+  const kind = /premature end|end of file|unexpected end|insufficient/i.test(text)
+    ? 'truncated'
+    : 'broken';
+  return `${kind}: ${line.slice(0, 160)}`;
+}

@@ -1,0 +1,137 @@
+// Reads a dataset's index and refuses one that is not sound: its size is bounded before it is
+// parsed, its form is checked, and every sample must lie inside its shard, apart from the others.
+
+import { createHash } from 'node:crypto';
+import { OperatorError, type Problem } from '../shared/problems.js';
+import type { ObjectStore } from '../shared/store/store.js';
+import { datasetIndexSchema, indexKey, type DatasetIndex } from './index-format.js';
+
+/** Bytes of the largest index that is read: what one string can hold, millions of samples. */
+export const maxIndexBytes = 500 * 1024 * 1024;
+
+const maxProblems = 20;
+
+export interface ReadIndex {
+  readonly index: DatasetIndex;
+  readonly sha256: string;
+}
+
+/**
+ * Reads `index.json` under the store's root. Throws `OperatorError` when there is none, when it
+ * is too large or unsound, or when its SHA-256 is not the one expected.
+ */
+export async function readDatasetIndex(
+  store: ObjectStore,
+  expectedSha256?: string,
+): Promise<ReadIndex> {
+  const bytes = await readBounded(store);
+  const sha256 = createHash('sha256').update(bytes).digest('hex');
+  if (expectedSha256 !== undefined && sha256 !== expectedSha256)
+    throw new OperatorError(`The dataset at ${store.url} is not the one this run started with:`, [
+      {
+        key: indexKey,
+        given: sha256,
+        allowed: `the sum ${expectedSha256}`,
+        hint: 'put the old dataset back, or start a new run on the new one',
+      },
+    ]);
+  return { index: parseIndex(bytes, store.url), sha256 };
+}
+
+async function readBounded(store: ObjectStore): Promise<Buffer> {
+  const info = await store.head(indexKey);
+  if (info === undefined) throw noIndex(store.url);
+  if (info.bytes === 0 || info.bytes > maxIndexBytes)
+    throw unsound(store.url, [
+      { key: indexKey, given: info.bytes, allowed: `1 to ${maxIndexBytes} bytes` },
+    ]);
+  return store.get(indexKey, { start: 0, end: info.bytes });
+}
+
+/** Parses and checks the bytes of an index; `url` is for the message only. */
+export function parseIndex(bytes: Buffer, url: string): DatasetIndex {
+  let value: unknown;
+  try {
+    value = JSON.parse(bytes.toString('utf8'));
+  } catch (error) {
+    const given = error instanceof Error ? error.message : String(error);
+    throw unsound(url, [{ key: indexKey, given, allowed: 'a JSON document' }]);
+  }
+  const parsed = datasetIndexSchema.safeParse(value);
+  if (!parsed.success)
+    throw unsound(
+      url,
+      parsed.error.issues.slice(0, maxProblems).map((issue) => ({
+        key: issue.path.join('.') || indexKey,
+        given: valueAt(value, issue.path),
+        allowed: issue.message,
+      })),
+    );
+  const problems = placementProblems(parsed.data);
+  if (problems.length > 0) throw unsound(url, problems.slice(0, maxProblems));
+  return parsed.data;
+}
+
+/** What is wrong with where samples lie: order, doubles, ranges outside or over one another. */
+export function placementProblems(index: DatasetIndex): Problem[] {
+  const problems: Problem[] = [];
+  const { samples, shards } = index;
+  for (const [i, sample] of samples.entries()) {
+    const shard = shards[sample.shard];
+    const key = `samples.${i}`;
+    if (i > 0 && samples[i - 1]!.key >= sample.key)
+      problems.push({ key: `${key}.key`, given: sample.key, allowed: 'ascending keys, each once' });
+    if (shard === undefined)
+      problems.push({
+        key: `${key}.shard`,
+        given: sample.shard,
+        allowed: `below ${shards.length}`,
+      });
+    else if (sample.offset + sample.bytes > shard.bytes)
+      problems.push({
+        key: `${key}.offset`,
+        given: `${sample.offset} + ${sample.bytes}`,
+        allowed: `within the ${shard.bytes} bytes of ${shard.file}`,
+      });
+  }
+  return [...problems, ...overlapProblems(index), ...doubledShards(index)];
+}
+
+function overlapProblems({ samples }: DatasetIndex): Problem[] {
+  const order = [...samples].sort((a, b) => a.shard - b.shard || a.offset - b.offset);
+  return order.flatMap((sample, i) => {
+    const before = order[i - 1];
+    if (before === undefined || before.shard !== sample.shard) return [];
+    if (before.offset + before.bytes <= sample.offset) return [];
+    const allowed = `apart from ${JSON.stringify(before.key)}, whose bytes it overlaps`;
+    return [{ key: `sample ${JSON.stringify(sample.key)}`, given: sample.offset, allowed }];
+  });
+}
+
+function doubledShards({ shards }: DatasetIndex): Problem[] {
+  const seen = new Set<string>();
+  return shards.flatMap(({ file }, i) => {
+    if (!seen.has(file)) return seen.add(file) && [];
+    return [{ key: `shards.${i}.file`, given: file, allowed: 'each shard once' }];
+  });
+}
+
+function valueAt(value: unknown, path: readonly PropertyKey[]): unknown {
+  let at = value;
+  for (const part of path) {
+    if (typeof at !== 'object' || at === null) return undefined;
+    at = (at as Record<PropertyKey, unknown>)[part];
+  }
+  return at;
+}
+
+function noIndex(url: string): OperatorError {
+  const hint = 'pack one first: lockstep dataset pack DIR URL';
+  return new OperatorError('There is no dataset:', [
+    { key: url, given: undefined, allowed: `a folder with ${indexKey}`, hint },
+  ]);
+}
+
+function unsound(url: string, problems: readonly Problem[]): OperatorError {
+  return new OperatorError(`The dataset's index at ${url} is unsound:`, problems);
+}

@@ -1,0 +1,108 @@
+// From a decoded picture to what the step eats: where a sample is cropped and whether it is
+// flipped (a hash decides), and its two resolutions as floats. Pure; knows no files or threads.
+
+import type { Pixels, Size } from '../../dataset/decode.js';
+import { hashIntegers } from '../../shared/random.js';
+import { createReductionScratch, reduceBicubic, scale, type ReductionScratch } from './bicubic.js';
+
+/** What makes two choices about one sample independent of each other. */
+const salts = { x: 0x63726f70, y: 0x63726f71, flip: 0x666c6970 } as const;
+
+/** The square of a picture that is used this time; x, y, side in pixels of the picture. */
+export interface Cut {
+  readonly x: number;
+  readonly y: number;
+  readonly side: number;
+  /** Mirrored left to right. */
+  readonly flipped: boolean;
+}
+
+/** What the choices about a sample depend on, and nothing else. */
+export interface CutKey {
+  readonly seed: number;
+  readonly epoch: number;
+  /** Index of the sample among the training samples. */
+  readonly sample: number;
+}
+
+/** Chooses the cut of a picture at least `side` wide and high. */
+export function chooseCut(key: CutKey, size: Size, side: number, mayFlip: boolean): Cut {
+  const draw = (salt: number, count: number): number =>
+    Math.floor((hashIntegers(key.seed, key.epoch, key.sample, salt) / 2 ** 32) * count);
+  return {
+    x: draw(salts.x, size.width - side + 1),
+    y: draw(salts.y, size.height - side + 1),
+    side,
+    flipped: mayFlip && draw(salts.flip, 2) === 1,
+  };
+}
+
+/**
+ * The size a picture is scaled to so that its shorter side has `shorter` pixels; 0 leaves it.
+ * The longer side is rounded, and at least as long as the shorter one.
+ */
+export function resizedSize({ width, height }: Size, shorter: number): Size {
+  if (shorter === 0) return { width, height };
+  const longer = Math.round((Math.max(width, height) * shorter) / Math.min(width, height));
+  return width < height ? { width: shorter, height: longer } : { width: longer, height: shorter };
+}
+
+/** Copies the rectangle at (x, y) of a picture; mirrored left to right when `flipped`. */
+export function copyRectangle(
+  picture: Pixels,
+  x: number,
+  y: number,
+  size: Size,
+  flipped: boolean,
+  out: Uint8Array,
+): void {
+  const stride = size.width * 3;
+  for (let row = 0; row < size.height; row++) {
+    const from = ((y + row) * picture.width + x) * 3;
+    if (flipped) copyMirrored(picture.data, from, out, row * stride, stride);
+    else out.set(picture.data.subarray(from, from + stride), row * stride);
+  }
+}
+
+function copyMirrored(
+  source: Uint8Array,
+  from: number,
+  out: Uint8Array,
+  to: number,
+  length: number,
+): void {
+  let at = to + length - 3;
+  for (let i = from; i < from + length; i += 3, at -= 3) {
+    out[at] = source[i]!;
+    out[at + 1] = source[i + 1]!;
+    out[at + 2] = source[i + 2]!;
+  }
+}
+
+const signedOf = Float32Array.from({ length: 256 }, (_, v) => v / 127.5 - 1);
+
+/** Writes 8-bit values as floats in [-1, 1] (v / 127.5 - 1) to `out` from `offset` on. */
+export function writeSigned(pixels: Uint8Array, out: Float32Array, offset: number): void {
+  for (let i = 0; i < pixels.length; i++) out[offset + i] = signedOf[pixels[i]!]!;
+}
+
+/** Cuts pictures into places of a micro-shard; holds the buffers it works in. */
+export interface PatchWriter {
+  /** Writes the cut as high resolution [-1, 1] and low resolution [0, 1] at place `slot`. */
+  write(picture: Pixels, cut: Cut, hr: Float32Array, lr: Float32Array, slot: number): void;
+}
+
+/** Creates the writer of patches of one side, a multiple of 4. */
+export function createPatchWriter(side: number): PatchWriter {
+  const pixels = new Uint8Array(side * side * 3);
+  const scratch: ReductionScratch = createReductionScratch();
+  const size = { width: side, height: side };
+  return {
+    write(picture, cut, hr, lr, slot) {
+      copyRectangle(picture, cut.x, cut.y, size, cut.flipped, pixels);
+      writeSigned(pixels, hr, slot * pixels.length);
+      const lrFloats = pixels.length / (scale * scale);
+      reduceBicubic(pixels, side, side, lr, slot * lrFloats, scratch);
+    },
+  };
+}
