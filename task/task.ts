@@ -44,6 +44,10 @@ export interface StepOutputs {
 export interface InferenceDefinition {
   /** Network it reads; inputs are its parameters, its statistics and `input`. */
   readonly network: string;
+  /** Output pixels a side for each input pixel. */
+  readonly scale: number;
+  /** An output pixel depends on input pixels at most so far away: the overlap that tiles need. */
+  readonly radius: number;
   /** Low-resolution pixels [n, h, w, 3] in [0, 1] to high-resolution [n, 4h, 4w, 3] in [-1, 1]. */
   run(inputs: NamedTensors): Tensor;
 }

@@ -1,0 +1,43 @@
+// Initial parameters: scaled uniform filters (He et al. 2015), constants for all else. Only exact
+// arithmetic (+, *, /, sqrt), so that the bytes are the same on every machine; each tensor has a
+// stream of its own, so that one tensor's values depend on no other tensor.
+
+import { sizeOf, type TensorSpec } from '../../shared/flat/layout.js';
+import { createRandomStream, hashIntegers } from '../../shared/random.js';
+
+/** How a tensor's values start. */
+export type Start =
+  | { readonly kind: 'constant'; readonly value: number }
+  /** Uniform around 0 with the variance gain² / fan-in. */
+  | { readonly kind: 'uniform'; readonly gain: number };
+
+/** A trainable tensor; the last extent of a filter or matrix is its outputs. */
+export interface Parameter extends TensorSpec {
+  readonly start: Start;
+}
+
+/** The initial values of all parameters, one behind the other, from a seed. */
+export function initialValues(parameters: readonly Parameter[], seed: number): Float32Array {
+  const total = parameters.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
+  const flat = new Float32Array(total);
+  let offset = 0;
+  for (const parameter of parameters) {
+    const size = sizeOf(parameter.shape);
+    fillStart(flat.subarray(offset, offset + size), parameter, seed);
+    offset += size;
+  }
+  return flat;
+}
+
+function fillStart(values: Float32Array, { name, shape, start }: Parameter, seed: number): void {
+  if (start.kind === 'constant') {
+    values.fill(start.value);
+    return;
+  }
+  const fanIn = sizeOf(shape.slice(0, -1));
+  // A uniform variable in [-limit, limit) has the variance limit² / 3.
+  const limit = start.gain * Math.sqrt(3 / fanIn);
+  const letters = Array.from(name, (letter) => letter.codePointAt(0)!);
+  const stream = createRandomStream(hashIntegers(seed, ...letters));
+  for (let i = 0; i < values.length; i++) values[i] = limit * (2 * stream.uniform() - 1);
+}

@@ -1,0 +1,125 @@
+// The training step of a phase, top to bottom: one generator forward, the losses, and the
+// gradients of both networks at the same parameters (the order of BasicSR). A phase without
+// adversarial loss knows only the generator.
+
+import {
+  add,
+  keep,
+  mul,
+  valueAndGrads,
+  type Scalar,
+  type Tensor,
+  type Tensor4D,
+} from '@tensorflow/tfjs-core';
+import '../ops/gradients.js';
+import type { PhaseSpec, RunSpec } from '../../shared/spec/schema.js';
+import type { NamedTensors, StepDefinition, StepOutputs } from '../task.js';
+import { discriminate, discriminatorName, discriminatorParameters } from './discriminator.js';
+import { generate, generatorName, generatorParameters, generatorStatistics } from './generator.js';
+import {
+  adversarialLoss,
+  discriminatorLoss,
+  meanScore,
+  meanSquaredError,
+  pixelLoss,
+} from './losses.js';
+import { trainingNormalize } from './normalize.js';
+
+const pixelMetrics = ['loss/generator', 'loss/pixel', 'mse'];
+const adversarialMetrics = ['loss/adversarial', 'loss/discriminator', 'score/real', 'score/fake'];
+
+/** The step of a phase. Inputs: `lr` in [0, 1], `hr` in [-1, 1], the parameters by name. */
+export function createStep(spec: RunSpec, phase: PhaseSpec): StepDefinition {
+  const isAdversarial = phase.loss.adversarial > 0;
+  const networks = isAdversarial ? [generatorName, discriminatorName] : [generatorName];
+  return {
+    reads: networks,
+    trains: networks,
+    statistics: generatorStatistics(spec.generator),
+    metrics: isAdversarial ? [...pixelMetrics, ...adversarialMetrics] : pixelMetrics,
+    run: (inputs) => {
+      const generator = trainGenerator(spec, phase, inputs);
+      const outputs = isAdversarial
+        ? merge(generator, trainDiscriminator(spec, phase, inputs, generator.generated))
+        : generator;
+      generator.generated.dispose();
+      return {
+        gradients: outputs.gradients,
+        statistics: outputs.statistics,
+        metrics: outputs.metrics,
+      };
+    },
+  };
+}
+
+/** The generator's part; `generated` is what it made of `lr`. */
+function trainGenerator(
+  spec: RunSpec,
+  phase: PhaseSpec,
+  inputs: NamedTensors,
+): StepOutputs & { readonly generated: Tensor } {
+  const lr = inputs['lr'] as Tensor4D;
+  const hr = inputs['hr'] as Tensor4D;
+  const weights = phase.loss;
+  const statistics: NamedTensors = {};
+  const metrics: NamedTensors = {};
+  let generated: Tensor4D | undefined;
+  const names = generatorParameters(spec.generator).map(({ name }) => name);
+  const { value, gradients } = differentiate(names, inputs, (p) => {
+    generated = keep(generate(spec.generator, lr, p, trainingNormalize(p, statistics)));
+    metrics['mse'] = keep(meanSquaredError(generated, hr));
+    const pixel = keep(pixelLoss(weights.pixelNorm, generated, hr));
+    metrics['loss/pixel'] = pixel;
+    if (weights.adversarial === 0) return mul(pixel, weights.pixel);
+    // The discriminator's parameters are constants here: only pictures get gradients through it.
+    const { fake } = discriminate(spec.discriminator, hr, generated, inputs);
+    const adversarial = keep(adversarialLoss(weights.objective, fake));
+    metrics['loss/adversarial'] = adversarial;
+    return add(mul(pixel, weights.pixel), mul(adversarial, weights.adversarial));
+  });
+  metrics['loss/generator'] = value;
+  return { gradients, statistics, metrics, generated: generated! };
+}
+
+/** The discriminator's part; the generated pictures are constants here. */
+function trainDiscriminator(
+  spec: RunSpec,
+  phase: PhaseSpec,
+  inputs: NamedTensors,
+  generated: Tensor,
+): StepOutputs {
+  const hr = inputs['hr'] as Tensor4D;
+  const metrics: NamedTensors = {};
+  const parameters = discriminatorParameters(spec.discriminator, spec.dataset.crop);
+  const names = parameters.map(({ name }) => name);
+  const { value, gradients } = differentiate(names, inputs, (p) => {
+    const verdicts = discriminate(spec.discriminator, hr, generated as Tensor4D, p);
+    metrics['score/real'] = keep(meanScore(verdicts.real));
+    metrics['score/fake'] = keep(meanScore(verdicts.fake));
+    return discriminatorLoss(phase.loss.objective, verdicts);
+  });
+  metrics['loss/discriminator'] = value;
+  return { gradients, statistics: {}, metrics };
+}
+
+/** The value of a loss and its gradients with respect to the named inputs. */
+function differentiate(
+  names: readonly string[],
+  inputs: NamedTensors,
+  loss: (parameters: NamedTensors) => Scalar,
+): { value: Scalar; gradients: NamedTensors } {
+  const named = (tensors: readonly Tensor[]): NamedTensors =>
+    Object.fromEntries(names.map((name, i) => [name, tensors[i]!]));
+  const { value, grads } = valueAndGrads((...tensors: Tensor[]) => loss(named(tensors)))(
+    names.map((name) => inputs[name]!),
+  );
+  return { value: value as Scalar, gradients: named(grads) };
+}
+
+function merge(first: StepOutputs, second: StepOutputs): StepOutputs {
+  return {
+    gradients: { ...first.gradients, ...second.gradients },
+    statistics: { ...first.statistics, ...second.statistics },
+    metrics: { ...first.metrics, ...second.metrics },
+  };
+}

@@ -1,0 +1,108 @@
+// A convolution unit: convolution, bias, pixel shuffle, normalization and activation in the
+// order of the spec. Both networks are wirings of units; parameters and forward pass come from
+// the same description. It knows nothing of losses, and normalization is handed in.
+
+import {
+  add,
+  conv2d,
+  leakyRelu,
+  prelu,
+  relu,
+  type Tensor,
+  type Tensor1D,
+  type Tensor4D,
+} from '@tensorflow/tfjs-core';
+import { pixelShuffle } from '../ops/pixel-shuffle.js';
+import type { TensorSpec } from '../../shared/flat/layout.js';
+import type { NamedTensors } from '../task.js';
+import type { Parameter } from './initial.js';
+
+/** One convolution with what belongs to it; "same" padding throughout. */
+export interface Unit {
+  /** Prefix of its tensors' names. */
+  readonly name: string;
+  /** Side of the filter. */
+  readonly side: number;
+  readonly inputs: number;
+  /** Channels out of the convolution (before the shuffle). */
+  readonly outputs: number;
+  readonly stride: 1 | 2;
+  /** Channels become pixels, 2 by 2, right after the convolution. */
+  readonly isShuffled: boolean;
+  readonly isNormalized: boolean;
+  readonly order: 'norm-activation' | 'activation-norm';
+  readonly activation: 'none' | 'relu' | 'prelu' | 'leaky';
+  /** Initial filters have the variance gain² / fan-in. */
+  readonly gain: number;
+}
+
+/** Normalizes a unit's values with the parameters and statistics under `<name>/norm`. */
+export type Normalize = (x: Tensor4D, name: string) => Tensor4D;
+
+/** Slope of LeakyReLU below zero (the paper's discriminator). */
+const leakySlope = 0.2;
+
+/** What a PReLU's slopes start from (He et al. 2015). */
+const initialSlope = 0.25;
+
+/** The parameters of a unit. A bias right before a normalization would do nothing: there is none. */
+export function unitParameters(unit: Unit): Parameter[] {
+  const { name, side, inputs, outputs, gain } = unit;
+  const channels = [unit.isShuffled ? outputs / 4 : outputs];
+  const constant = (part: string, shape: number[], value: number): Parameter => ({
+    name: `${name}/${part}`,
+    shape,
+    start: { kind: 'constant', value },
+  });
+  const filter: Parameter = {
+    name: `${name}/filter`,
+    shape: [side, side, inputs, outputs],
+    start: { kind: 'uniform', gain },
+  };
+  return [
+    filter,
+    ...(hasBias(unit) ? [constant('bias', [outputs], 0)] : []),
+    ...(unit.isNormalized
+      ? [constant('norm/scale', channels, 1), constant('norm/offset', channels, 0)]
+      : []),
+    ...(unit.activation === 'prelu' ? [constant('slope', channels, initialSlope)] : []),
+  ];
+}
+
+/** The running statistics of a unit: none without normalization. */
+export function unitStatistics(unit: Unit): TensorSpec[] {
+  if (!unit.isNormalized) return [];
+  const shape = [unit.isShuffled ? unit.outputs / 4 : unit.outputs];
+  return [
+    { name: `${unit.name}/norm/mean`, shape },
+    { name: `${unit.name}/norm/variance`, shape },
+  ];
+}
+
+/** The unit's forward pass on [n, h, w, inputs]. */
+export function runUnit(unit: Unit, x: Tensor4D, p: NamedTensors, normalize: Normalize): Tensor4D {
+  let y = conv2d(x, p[`${unit.name}/filter`] as Tensor4D, unit.stride, 'same');
+  if (hasBias(unit)) y = add(y, p[`${unit.name}/bias`] as Tensor1D);
+  if (unit.isShuffled) y = pixelShuffle(y, 2);
+  if (!unit.isNormalized) return activate(unit, y, p);
+  if (unit.order === 'norm-activation') return activate(unit, normalize(y, unit.name), p);
+  return normalize(activate(unit, y, p), unit.name);
+}
+
+function activate(unit: Unit, x: Tensor4D, p: NamedTensors): Tensor4D {
+  switch (unit.activation) {
+    case 'none':
+      return x;
+    case 'relu':
+      return relu(x);
+    case 'prelu':
+      return prelu<Tensor>(x, p[`${unit.name}/slope`]!) as Tensor4D;
+    case 'leaky':
+      return leakyRelu(x, leakySlope);
+  }
+}
+
+function hasBias(unit: Unit): boolean {
+  if (!unit.isNormalized) return true;
+  return unit.order === 'activation-norm' && unit.activation !== 'none';
+}

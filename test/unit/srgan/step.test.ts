@@ -1,0 +1,177 @@
+import * as tf from '@tensorflow/tfjs-core';
+import assert from 'node:assert/strict';
+import { before, test } from 'node:test';
+import { createLayout, viewsOf } from '../../../shared/flat/layout.js';
+import { createRandomStream } from '../../../shared/random.js';
+import type { RunSpec } from '../../../shared/spec/schema.js';
+import { loadReferenceBackend } from '../../../task/ops/backend.js';
+import { createSrganTask } from '../../../task/srgan/task.js';
+import type { NamedTensors, StepOutputs } from '../../../task/task.js';
+import { tinySpec } from './tiny-spec.js';
+
+before(loadReferenceBackend);
+
+interface Ran {
+  readonly outputs: Record<keyof StepOutputs, Record<string, Float32Array>>;
+  readonly kernels: readonly string[];
+}
+
+async function runStep(spec: RunSpec, phase: string): Promise<Ran> {
+  let outputs!: StepOutputs;
+  const { kernels } = await tf.profile(() => {
+    outputs = createSrganTask(spec).step(phase).run(inputsOf(spec));
+  });
+  const values = (tensors: NamedTensors) =>
+    Object.fromEntries(
+      Object.entries(tensors).map(([name, tensor]) => [name, tensor.dataSync() as Float32Array]),
+    );
+  return {
+    outputs: {
+      gradients: values(outputs.gradients),
+      statistics: values(outputs.statistics),
+      metrics: values(outputs.metrics),
+    },
+    kernels: kernels.map(({ name }) => name),
+  };
+}
+
+function inputsOf(spec: RunSpec): NamedTensors {
+  const task = createSrganTask(spec);
+  const stream = createRandomStream(11);
+  const inputs: NamedTensors = {};
+  for (const { name, shape } of task.batch(2)) {
+    const values = Float32Array.from({ length: shape.reduce((a, b) => a * b) }, () =>
+      name === 'lr' ? stream.uniform() : 2 * stream.uniform() - 1,
+    );
+    inputs[name] = tf.tensor(values, [...shape]);
+  }
+  for (const network of task.networks) {
+    const flat = task.initialParameters(network.name, spec.seed);
+    // Offsets and biases start at 0, where a sign of error would not show.
+    for (let i = 0; i < flat.length; i++) if (flat[i] === 0) flat[i] = 0.1 * stream.uniform();
+    const views = viewsOf(createLayout(network.parameters), flat);
+    for (const { name, shape } of network.parameters)
+      inputs[name] = tf.tensor(views[name]!.slice(), [...shape]);
+  }
+  return inputs;
+}
+
+const variants: readonly [string, RunSpec][] = [
+  ['paper', tinySpec()],
+  [
+    'bicubic skip, linear, no normalization',
+    tinySpec({
+      generator: { skip: 'bicubic', output: 'linear', normalization: 'none' },
+      discriminator: { normalization: 'none' },
+      loss: { pixelNorm: 'mae' },
+    }),
+  ],
+  [
+    'keras-gan',
+    tinySpec({
+      generator: { activation: 'relu', order: 'activation-norm', upsampling: 'nearest' },
+      discriminator: { order: 'activation-norm', head: 'patch' },
+      loss: { objective: 'lsgan' },
+    }),
+  ],
+];
+
+for (const [name, spec] of variants)
+  test(`every trained parameter gets a gradient of its shape: ${name}`, async () => {
+    const task = createSrganTask(spec);
+    const { outputs, kernels } = await runStep(spec, 'adversarial');
+    const parameters = task.networks.flatMap((network) => network.parameters);
+    assert.deepEqual(
+      Object.keys(outputs.gradients),
+      parameters.map((parameter) => parameter.name),
+    );
+    for (const parameter of parameters) {
+      const gradient = outputs.gradients[parameter.name]!;
+      assert.equal(
+        gradient.length,
+        parameter.shape.reduce((a, b) => a * b),
+        parameter.name,
+      );
+      assert.ok(gradient.every(Number.isFinite), parameter.name);
+      assert.ok(
+        gradient.some((value) => value !== 0),
+        `${parameter.name} gets no gradient`,
+      );
+    }
+    const step = task.step('adversarial');
+    assert.deepEqual(Object.keys(outputs.metrics).sort(), [...step.metrics].sort());
+    assert.deepEqual(
+      Object.keys(outputs.statistics),
+      step.statistics.map((statistic) => statistic.name),
+    );
+    // One filter gradient for each convolution of the generator, and two (real and generated)
+    // for each of the discriminator: none on the generator's way through the discriminator.
+    const filters = parameters.filter((parameter) => parameter.name.endsWith('/filter'));
+    const ofGenerator = filters.filter((filter) => filter.name.startsWith('generator/'));
+    assert.equal(
+      kernels.filter((kernel) => kernel === 'Conv2DBackpropFilter').length,
+      ofGenerator.length + 2 * 8,
+    );
+  });
+
+test('a phase of pixel loss runs no discriminator and gives the generator alone gradients', async () => {
+  const { outputs } = await runStep(tinySpec(), 'pixel');
+  assert.ok(Object.keys(outputs.gradients).every((name) => name.startsWith('generator/')));
+  assert.deepEqual(Object.keys(outputs.metrics).sort(), ['loss/generator', 'loss/pixel', 'mse']);
+  assert.ok(Object.values(outputs.gradients).every((gradient) => gradient.some((v) => v !== 0)));
+});
+
+test("the generator's loss leaves the discriminator's gradients as they are", async () => {
+  // Were the loss of one network to leak into the other, its weight would show there.
+  const light = await runStep(tinySpec({ loss: { adversarial: 1e-3 } }), 'adversarial');
+  const heavy = await runStep(tinySpec({ loss: { adversarial: 10 } }), 'adversarial');
+  for (const [name, gradient] of Object.entries(light.outputs.gradients)) {
+    const other = heavy.outputs.gradients[name]!;
+    const isSame = gradient.every((value, i) => value === other[i]);
+    assert.equal(isSame, name.startsWith('discriminator/'), name);
+  }
+});
+
+test('metrics are the formulas of the losses', async () => {
+  const spec = tinySpec();
+  const { outputs } = await runStep(spec, 'adversarial');
+  const metric = (name: string) => outputs.metrics[name]![0]!;
+  assert.equal(metric('mse'), metric('loss/pixel'));
+  const total = metric('loss/pixel') + 1e-3 * metric('loss/adversarial');
+  assert.ok(Math.abs(metric('loss/generator') - total) < 1e-5 * total);
+  // By Jensen: -log of the mean score is at most the mean of -log.
+  assert.ok(metric('loss/adversarial') >= -Math.log(metric('score/fake')) - 1e-5);
+  assert.ok(metric('score/real') > 0 && metric('score/real') < 1);
+});
+
+test('gradients agree with differences of the loss', async () => {
+  const spec = tinySpec({ generator: { skip: 'bicubic' } });
+  const { outputs } = await runStep(spec, 'adversarial');
+  const task = createSrganTask(spec);
+  const cases: [string, string][] = [
+    ['generator/head/slope', 'loss/generator'],
+    ['generator/stage0/filter', 'loss/generator'],
+    ['discriminator/conv3/norm/scale', 'loss/discriminator'],
+    ['discriminator/hidden/weights', 'loss/discriminator'],
+  ];
+  for (const [name, metric] of cases) {
+    const at = outputs.gradients[name]!.reduce(
+      (best, value, i, all) => (Math.abs(value) > Math.abs(all[best]!) ? i : best),
+      0,
+    );
+    const nudge = 1e-2;
+    const lossAt = (amount: number): number => {
+      const inputs = inputsOf(spec);
+      const values = inputs[name]!.dataSync().slice() as Float32Array;
+      values[at]! += amount;
+      inputs[name] = tf.tensor(values, inputs[name]!.shape);
+      return task.step('adversarial').run(inputs).metrics[metric]!.dataSync()[0]!;
+    };
+    const slope = (lossAt(nudge) - lossAt(-nudge)) / (2 * nudge);
+    const gradient = outputs.gradients[name]![at]!;
+    assert.ok(
+      Math.abs(slope - gradient) < 0.05 * Math.abs(gradient) + 1e-5,
+      `${name}: ${slope}, ${gradient}`,
+    );
+  }
+});
