@@ -6,6 +6,11 @@ import { z } from 'zod';
 const count = (max: number) => z.int().min(1).max(max);
 const seed = z.int().min(0).max(0xffff_ffff);
 const rate = z.number().min(0).max(1);
+const name = (letters: number) =>
+  z
+    .string()
+    .regex(new RegExp(`^[a-z][a-z0-9-]{0,${letters - 1}}$`))
+    .describe(`at most ${letters} of a-z, 0-9 and -, a letter first`);
 
 const normalization = z.enum(['none', 'batch']);
 
@@ -40,7 +45,7 @@ const discriminatorSchema = z.strictObject({
 });
 
 const phaseSchema = z.strictObject({
-  name: z.string().regex(/^[a-z][a-z0-9-]{0,31}$/),
+  name: name(32),
   steps: z.int().min(1).max(1_000_000_000),
   loss: z.strictObject({
     /** Weight of the pixel loss, and which: mean squared or mean absolute error. */
@@ -57,13 +62,20 @@ const phaseSchema = z.strictObject({
 /** The run spec, as a zod schema; unknown keys are refused. */
 export const runSpecSchema = z.strictObject({
   version: z.literal(1),
-  name: z.string().regex(/^[a-z][a-z0-9-]{0,39}$/),
+  name: name(40),
   seed,
   dataset: z.strictObject({
     /** s3://bucket/prefix or file://folder, as `lockstep dataset pack` wrote it. */
-    url: z.string().regex(/^(s3|file):\/\/.+/),
+    url: z
+      .string()
+      .regex(/^(s3|file):\/\/.+/)
+      .describe('s3://bucket/prefix or file://folder'),
     /** Sum of the index, pinned when the run starts; a run on other data is another run. */
-    indexSha256: z.string().regex(/^[0-9a-f]{64}$/).optional(),
+    indexSha256: z
+      .string()
+      .regex(/^[0-9a-f]{64}$/)
+      .describe('64 hexadecimal digits')
+      .optional(),
     /** Share of samples, chosen by a hash of their key, that training never sees. */
     testFraction: z.number().min(0).max(0.9),
     /** Pictures are first scaled so that their shorter side has this many pixels; 0: not. */

@@ -1,0 +1,19 @@
+#!/usr/bin/env node
+// The `lockstep` command. Plain JavaScript, so that it can say what is missing before anything
+// compiled is loaded: too old a Node, or a checkout that was never built.
+
+import { existsSync } from 'node:fs';
+
+const main = new URL('../dist/cli/main.js', import.meta.url);
+const [major, minor] = process.versions.node.split('.').map(Number);
+
+if (major < 20 || (major === 20 && minor < 19)) {
+  process.stderr.write(`lockstep needs Node 20.19 or newer; this is ${process.versions.node}\n`);
+  process.exitCode = 1;
+} else if (!existsSync(main)) {
+  process.stderr.write('lockstep is not built yet; run: npm run build\n');
+  process.exitCode = 1;
+} else {
+  const { main: run } = await import(main.href);
+  process.exitCode = await run(process.argv.slice(2));
+}

@@ -1,0 +1,45 @@
+// The one place where commands print: results to stdout, everything a person reads beside them to
+// stderr, so that a pipe carries results only. Knows nothing of commands.
+
+/** Prints one line (or a block of lines) of a command's result to stdout. */
+export function printLine(text = ''): void {
+  process.stdout.write(`${text}\n`);
+}
+
+/** Prints one JSON object as one line to stdout: the form of every result under `--json`. */
+export function printJson(value: unknown): void {
+  process.stdout.write(`${JSON.stringify(value)}\n`);
+}
+
+/** Prints a remark, warning or error to stderr; never part of a result. */
+export function printNote(text: string): void {
+  process.stderr.write(`${text}\n`);
+}
+
+/**
+ * Prints rows as columns: the first row is the heading, numbers are aligned to the right.
+ * Every row has as many cells as the first.
+ */
+export function printTable(rows: readonly (readonly (string | number)[])[]): void {
+  for (const line of formatTable(rows)) printLine(line);
+}
+
+/** The lines of `printTable`, without trailing blanks. */
+export function formatTable(rows: readonly (readonly (string | number)[])[]): string[] {
+  const widths = (rows[0] ?? []).map((_, column) =>
+    Math.max(...rows.map((row) => String(row[column] ?? '').length)),
+  );
+  const cell = (value: string | number, column: number): string => {
+    const width = widths[column] ?? 0;
+    return typeof value === 'number' ? String(value).padStart(width) : value.padEnd(width);
+  };
+  return rows.map((row) => row.map(cell).join('  ').trimEnd());
+}
+
+/** Ends the process quietly when the reader of a pipe has gone (`lockstep spec demo | head`). */
+export function endOnClosedPipe(): void {
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+    process.exit(0);
+  });
+}

@@ -1,0 +1,109 @@
+// The environment variables Lockstep reads, all of them, parsed once. `process.env` appears in no
+// other file. Credentials are not here: the AWS SDK finds them by its own chain.
+
+import { z } from 'zod';
+import { OperatorError, type Problem } from './problems.js';
+import { maskSecrets } from './secrets.js';
+
+const url = (schemes: RegExp, words: string) =>
+  z.string().regex(schemes).max(2048).meta({ allowed: words });
+const endpoint = url(/^https?:\/\/[^\s]+$/, 'an http:// or https:// address');
+const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'silent'] as const;
+
+/** Each variable with the form it must have; an empty value counts as unset. */
+const variables = z.object({
+  LOCKSTEP_S3_ENDPOINT: endpoint.optional(),
+  AWS_ENDPOINT_URL_S3: endpoint.optional(),
+  AWS_REGION: z.string().max(64).default('us-east-1'),
+  LOCKSTEP_NATS_URL: url(/^(nats|tls|wss?):\/\/[^\s]+$/, 'a nats:// address').optional(),
+  LOCKSTEP_LOG_LEVEL: z
+    .enum(logLevels)
+    .default('info')
+    .meta({ allowed: logLevels.join(', ') }),
+  LOCKSTEP_TEST_S3_ENDPOINT: endpoint.optional(),
+  LOCKSTEP_TEST_NATS_SERVER: z.string().max(4096).optional(),
+  LOCKSTEP_TEST_VERSITYGW: z.string().max(4096).optional(),
+  NO_COLOR: z.string().optional(),
+  CI: z.string().optional(),
+});
+
+export type LogLevel = (typeof logLevels)[number];
+
+/** What the environment says, under names of ours. */
+export interface Environment {
+  /** Object store: endpoint of an S3 server (AWS's own when undefined) and its region. */
+  readonly s3: { readonly endpoint: string | undefined; readonly region: string };
+  /** Event bus; no events are sent when undefined. */
+  readonly natsUrl: string | undefined;
+  readonly logLevel: LogLevel;
+  /** `NO_COLOR` is set (https://no-color.org): no colours, no moving progress bars. */
+  readonly isPlain: boolean;
+  /** Servers for tests: an S3 endpoint that runs, and paths of programs to start. */
+  readonly test: {
+    readonly s3Endpoint: string | undefined;
+    readonly natsServer: string | undefined;
+    readonly versitygw: string | undefined;
+  };
+}
+
+/** Parses the environment; throws OperatorError with every variable that is malformed. */
+export function parseEnvironment(given: Readonly<Record<string, string | undefined>>): Environment {
+  const set = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== ''));
+  const parsed = variables.safeParse(set);
+  if (!parsed.success) {
+    throw new OperatorError(
+      'environment variables are malformed',
+      parsed.error.issues.map((issue) => problemOf(String(issue.path[0]), given)),
+    );
+  }
+  const values = parsed.data;
+  return Object.freeze({
+    s3: Object.freeze({
+      endpoint: values.LOCKSTEP_S3_ENDPOINT ?? values.AWS_ENDPOINT_URL_S3,
+      region: values.AWS_REGION,
+    }),
+    natsUrl: values.LOCKSTEP_NATS_URL,
+    logLevel: values.LOCKSTEP_LOG_LEVEL,
+    isPlain: values.NO_COLOR !== undefined || values.CI !== undefined,
+    test: Object.freeze({
+      s3Endpoint: values.LOCKSTEP_TEST_S3_ENDPOINT,
+      natsServer: values.LOCKSTEP_TEST_NATS_SERVER,
+      versitygw: values.LOCKSTEP_TEST_VERSITYGW,
+    }),
+  });
+}
+
+let parsedOnce: Environment | undefined;
+
+/** The environment of this process, parsed on the first call. */
+export function readEnvironment(): Environment {
+  parsedOnce ??= parseEnvironment(process.env);
+  return parsedOnce;
+}
+
+/** The whole environment for a child process, with some variables set or (undefined) unset. */
+export function childEnvironment(
+  changes: Readonly<Record<string, string | undefined>>,
+): Record<string, string> {
+  const merged = Object.entries({ ...process.env, ...changes });
+  return Object.fromEntries(
+    merged.filter((entry): entry is [string, string] => entry[1] !== undefined),
+  );
+}
+
+function problemOf(name: string, given: Readonly<Record<string, string | undefined>>): Problem {
+  const shape: Record<string, z.ZodType> = variables.shape;
+  const allowed = innermost(shape[name])?.meta()?.['allowed'];
+  return {
+    key: name,
+    given: maskSecrets(given[name] ?? ''),
+    allowed: typeof allowed === 'string' ? allowed : 'a shorter text',
+  };
+}
+
+function innermost(schema: z.ZodType | undefined): z.ZodType | undefined {
+  let inner = schema;
+  while (inner instanceof z.ZodOptional || inner instanceof z.ZodDefault)
+    inner = inner.unwrap() as z.ZodType;
+  return inner;
+}

@@ -1,0 +1,129 @@
+// Run specs from text and files: YAML within limits, overrides, validation. Everything that is
+// wrong is thrown as one OperatorError that names the source.
+
+import { closeSync, openSync, readSync } from 'node:fs';
+import { isMap, parseDocument, stringify, visit, type Document } from 'yaml';
+import { OperatorError, type Problem } from '../problems.js';
+import { applyOverrides, type Override } from './overrides.js';
+import type { RunSpec } from './schema.js';
+import { validateSpec } from './validate.js';
+
+/** A spec file is a page of text; anything above this is something else. */
+export const specBytesLimit = 1024 * 1024;
+
+/** A valid spec, and its text with overrides applied and comments kept. */
+export interface SpecDocument {
+  readonly spec: RunSpec;
+  readonly text: string;
+}
+
+/** Reads, overrides and validates the spec in a file. Throws OperatorError. */
+export function loadSpec(path: string, overrides: readonly Override[] = []): RunSpec {
+  return openSpec(path, overrides).spec;
+}
+
+/** As `loadSpec`, with the text beside the spec. */
+export function openSpec(path: string, overrides: readonly Override[] = []): SpecDocument {
+  return parseSpec(readBounded(path), path, overrides);
+}
+
+/** Parses, overrides and validates the text of a spec; `source` names it in errors. */
+export function parseSpec(
+  text: string,
+  source: string,
+  overrides: readonly Override[] = [],
+): SpecDocument {
+  const fail = (problems: readonly Problem[]): never => {
+    throw new OperatorError(`${source} is not a valid run spec`, problems);
+  };
+  const document = parseYaml(text, fail);
+  const unapplied = applyOverrides(document, overrides);
+  const validated = validateSpec(document.toJS({ maxAliasCount: 0 }));
+  if (validated.kind === 'invalid') return fail([...unapplied, ...validated.problems]);
+  if (unapplied.length > 0) return fail(unapplied);
+  return { spec: validated.spec, text: document.toString({ lineWidth: 100 }) };
+}
+
+/** A spec as YAML, without comments; `parseSpec` of it gives an equal spec. */
+export function printSpec(spec: RunSpec): string {
+  return stringify(spec, { lineWidth: 100 });
+}
+
+/** A document that is a map without aliases; syntax errors go to `fail`, with their place. */
+function parseYaml(text: string, fail: (problems: readonly Problem[]) => never): Document {
+  if (text.length > specBytesLimit) fail([tooLarge(text.length)]);
+  const document = parseDocumentSafely(text, fail);
+  const problems = syntaxProblems(document, text);
+  visit(document, {
+    Alias: (_, alias) => {
+      const given = `*${alias.source}`;
+      problems.push({ key: 'the document', given, allowed: 'YAML without aliases' });
+      return visit.BREAK;
+    },
+  });
+  if (problems.length > 0) fail(problems);
+  if (!isMap(document.contents))
+    fail([{ key: 'the document', given: text.slice(0, 80), allowed: 'a YAML map of keys' }]);
+  return document;
+}
+
+/** The syntax errors, each kind once and at most five: later ones follow from the first. */
+function syntaxProblems(document: Document, text: string): Problem[] {
+  const problems = document.errors.map((error): Problem => {
+    const start = error.linePos?.[0] ?? { line: 1, col: 1 };
+    const hint = firstLine(error.message).replace(/ at line \d+, column \d+:$/, '');
+    const key = `line ${start.line}, column ${start.col}`;
+    return { key, given: text.split('\n')[start.line - 1]?.trim(), allowed: 'valid YAML', hint };
+  });
+  const hints = problems.map((problem) => problem.hint);
+  return problems.filter((problem, i) => hints.indexOf(problem.hint) === i).slice(0, 5);
+}
+
+/** The parser descends by recursion, so a text of brackets only can exhaust the stack. */
+function parseDocumentSafely(
+  text: string,
+  fail: (problems: readonly Problem[]) => never,
+): Document {
+  try {
+    return parseDocument(text, { logLevel: 'error' });
+  } catch (error) {
+    const hint = error instanceof Error ? firstLine(error.message) : String(error);
+    return fail([{ key: 'the document', given: text.slice(0, 80), allowed: 'valid YAML', hint }]);
+  }
+}
+
+/** Reads a file that is no larger than a spec may be; special files are read to the limit too. */
+function readBounded(path: string): string {
+  const buffer = Buffer.alloc(specBytesLimit + 1);
+  let bytes = 0;
+  try {
+    const file = openSync(path, 'r');
+    try {
+      for (let got = -1; got !== 0 && bytes < buffer.length; bytes += got)
+        got = readSync(file, buffer, bytes, buffer.length - bytes, null);
+    } finally {
+      closeSync(file);
+    }
+  } catch (error) {
+    const hint = error instanceof Error ? error.message : String(error);
+    const allowed = 'a YAML file that can be read';
+    throw new OperatorError('the run spec cannot be read', [
+      { key: '-f', given: path, allowed, hint },
+    ]);
+  }
+  if (bytes > specBytesLimit)
+    throw new OperatorError(`${path} is not a valid run spec`, [tooLarge(bytes)]);
+  return buffer.toString('utf8', 0, bytes);
+}
+
+function tooLarge(bytes: number): Problem {
+  return {
+    key: 'the document',
+    given: `${bytes} bytes or more`,
+    allowed: `at most ${specBytesLimit} bytes`,
+  };
+}
+
+function firstLine(text: string): string {
+  return text.split('\n', 1)[0] ?? text;
+}

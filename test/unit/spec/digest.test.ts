@@ -1,0 +1,37 @@
+// The identity of a spec depends on what it says and on nothing else.
+
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { test } from 'node:test';
+import { canonicalJson, specDigest } from '../../../shared/spec/digest.js';
+import { parseSpec, printSpec } from '../../../shared/spec/load.js';
+import { loadPreset } from '../../../shared/spec/presets.js';
+
+test('canonical JSON sorts keys at every level and leaves out what is undefined', () => {
+  assert.equal(
+    canonicalJson({ b: [{ z: 1, a: undefined }, null, 'x"'], a: 1e-4, c: { y: true, b: -0 } }),
+    '{"a":0.0001,"b":[{"z":1},null,"x\\""],"c":{"b":0,"y":true}}',
+  );
+});
+
+test('the digest is the sum of the canonical JSON', () => {
+  const spec = loadPreset('demo');
+  const expected = createHash('sha256').update(canonicalJson(spec)).digest('hex');
+  assert.equal(specDigest(spec), expected);
+});
+
+test('order, comments and ways of writing a number do not matter; values do', () => {
+  const spec = loadPreset('demo');
+  const reversed = Object.fromEntries(Object.entries(spec).reverse()) as typeof spec;
+  assert.equal(specDigest(reversed), specDigest(spec));
+  const text = printSpec(spec).replace('beta2: 0.999', 'beta2: 9.99e-1 # written otherwise');
+  assert.equal(specDigest(parseSpec(text, 'text').spec), specDigest(spec));
+  assert.notEqual(specDigest(loadPreset('demo', ['seed=8'])), specDigest(spec));
+});
+
+test('a default that is left out is the same as one that is written', () => {
+  const written = printSpec(loadPreset('demo'));
+  const left = written.replaceAll(/^ +(pixelNorm|objective): (mse|bce)\n/gm, '');
+  assert.notEqual(left, written);
+  assert.equal(specDigest(parseSpec(left, 'left').spec), specDigest(loadPreset('demo')));
+});
