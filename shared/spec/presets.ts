@@ -4,7 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { packageFile } from '../paths.js';
 import { OperatorError } from '../problems.js';
 import { parseSpec, type SpecDocument } from './load.js';
-import { nearMiss } from './near-miss.js';
+import { nearMiss } from '../near-miss.js';
 import type { Override } from './overrides.js';
 import type { RunSpec } from './schema.js';
 

@@ -1,0 +1,80 @@
+// The `lockstep` command: finds the command that was asked for, runs it, and turns whatever it
+// throws into lines for a person and an exit code. Knows no command from the inside.
+
+import { readFileSync } from 'node:fs';
+import yargs, { type Argv } from 'yargs';
+import { exitCodes } from '../shared/exit-codes.js';
+import { packageFile } from '../shared/paths.js';
+import { nearMiss } from '../shared/near-miss.js';
+import { chosenCommand, commands, wordOf, type CommandEntry } from './commands.js';
+import { endingOf, UsageError } from './failure.js';
+import { endOnClosedPipe, printNote } from './output.js';
+
+/** Runs a command line (without `node` and the script) and returns the exit code. */
+export async function main(args: readonly string[]): Promise<number> {
+  endOnClosedPipe();
+  const chosen = chosenCommand(args);
+  try {
+    refuseUnknownCommand(args, chosen);
+    const parser = await createParser(chosen);
+    await parser.parseAsync([...args]);
+    return Number(process.exitCode ?? exitCodes.ok);
+  } catch (error) {
+    const isVerbose = args.includes('--verbose');
+    const word = chosen === undefined ? undefined : wordOf(chosen);
+    const ending = endingOf(error, isVerbose, word);
+    ending.lines.forEach(printNote);
+    return ending.exitCode;
+  }
+}
+
+/** Before yargs, whose own message leaves out what was given. */
+function refuseUnknownCommand(args: readonly string[], chosen: CommandEntry | undefined): void {
+  const word = args.find((arg) => !arg.startsWith('-'));
+  if (word === undefined || chosen !== undefined) return;
+  const near = nearMiss(word, commands.map(wordOf));
+  const hint = near === undefined ? '' : ` Did you mean ${near}?`;
+  throw new UsageError(`There is no command ${JSON.stringify(word)}.${hint}`);
+}
+
+/** All commands by name, and the chosen one as a whole. */
+async function createParser(chosen: CommandEntry | undefined): Promise<Argv> {
+  let parser = withExamples(createBase());
+  for (const entry of commands)
+    parser =
+      entry === chosen ? await entry.register(parser) : parser.command(entry.usage, entry.summary);
+  return parser;
+}
+
+function createBase(): Argv {
+  return yargs()
+    .scriptName('lockstep')
+    .usage('$0 <command>\n\nTrains TF.js models on many machines as if on one.')
+    .parserConfiguration({ 'greedy-arrays': false, 'dot-notation': false })
+    .option('verbose', {
+      type: 'boolean',
+      global: true,
+      describe: 'Show where an error comes from',
+    })
+    .demandCommand(1, 'Name a command.')
+    .strict()
+    .help()
+    .alias('help', 'h')
+    .version(packageVersion())
+    .detectLocale(false)
+    .wrap(Math.min(100, process.stdout.columns ?? 100))
+    .exitProcess(false)
+    .fail((message, error) => {
+      if (error instanceof Error && error.name !== 'YError') throw error;
+      throw new UsageError(error instanceof Error ? error.message : message);
+    });
+}
+
+function withExamples(parser: Argv): Argv {
+  return parser.example([['$0 spec demo', 'Print the demo run spec, with comments']]);
+}
+
+function packageVersion(): string {
+  const text = readFileSync(packageFile('package.json'), 'utf8');
+  return (JSON.parse(text) as { version: string }).version;
+}
