@@ -3,7 +3,7 @@
 // Grey, CMYK, 16-bit and embedded profiles become 8-bit sRGB; transparency lies on white; the
 // first frame of an animation counts; EXIF orientation is applied.
 
-import sharp from 'sharp';
+import sharp, { type OutputInfo } from 'sharp';
 
 /** Pixels of the largest picture that is decoded (192 MiB as RGB). */
 export const maxPicturePixels = 64 * 1024 * 1024;
@@ -73,7 +73,7 @@ async function decode(bytes: Uint8Array, sizeOf: (picture: Size) => Size): Promi
 }
 
 /** The decoder answers with three channels; a grey one is spread, so that nothing else can be. */
-function toRgb(data: Uint8Array, { width, height, channels }: sharp.OutputInfo): Uint8Array {
+function toRgb(data: Uint8Array, { width, height, channels }: OutputInfo): Uint8Array {
   if (channels === 3) return data;
   if (channels !== 1) throw new PictureError(`decodes to ${channels} channels`);
   const rgb = new Uint8Array(width * height * 3);

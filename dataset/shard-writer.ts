@@ -66,7 +66,7 @@ async function tarMember(name: string, body: Buffer): Promise<Buffer> {
   archive.entry({ name, mtime: new Date(0), uid: 0, gid: 0, mode: 0o644, type: 'file' }, body);
   archive.finalize();
   const parts: Buffer[] = [];
-  for await (const part of archive) parts.push(part);
+  for await (const part of archive as AsyncIterable<Buffer>) parts.push(part);
   const bytes = Buffer.concat(parts);
   return bytes.subarray(0, bytes.length - endOfTar.length);
 }
