@@ -1,0 +1,70 @@
+// The one folder a demo leaves behind. A folder of an earlier demo is replaced; anything else is
+// not touched unless the operator insists.
+
+import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { OperatorError } from '../../shared/problems.js';
+
+/** File that says that a folder is a demo's, and may be replaced by the next. */
+export const markerFile = '.lockstep-demo';
+
+/** Everything a demo leaves there. */
+export interface DemoFolder {
+  readonly path: string;
+  readonly faces: string;
+  readonly history: string;
+  readonly metrics: string;
+  readonly onnxModel: string;
+  readonly tfjsFolder: string;
+  /** Object store of the demo: the packed dataset and the run. */
+  readonly datasetUrl: string;
+  readonly runUrl: string;
+}
+
+/** Where things lie in a demo folder; `path` is absolute. */
+export function demoFolder(path: string): DemoFolder {
+  return {
+    path,
+    faces: join(path, 'faces.png'),
+    history: join(path, 'history.gif'),
+    metrics: join(path, 'metrics.json'),
+    onnxModel: join(path, 'model.onnx'),
+    tfjsFolder: join(path, 'tfjs'),
+    datasetUrl: `file://${join(path, 'store', 'dataset')}`,
+    runUrl: `file://${join(path, 'store', 'runs', 'demo')}`,
+  };
+}
+
+/** Makes the folder empty but for its marker; throws OperatorError if it is someone else's. */
+export async function prepareFolder(path: string, isForced: boolean): Promise<void> {
+  const names = await namesIn(path);
+  const isOurs = names.length === 0 || names.includes(markerFile);
+  if (!isOurs && !isForced) throw notOurs(path, names);
+  await Promise.all(names.map((name) => rm(join(path, name), { recursive: true, force: true })));
+  await mkdir(path, { recursive: true });
+  await writeFile(join(path, markerFile), 'Made by "lockstep demo"; the next demo replaces it.\n');
+}
+
+async function namesIn(path: string): Promise<string[]> {
+  try {
+    return await readdir(path);
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    if (code === 'ENOENT') return [];
+    const allowed = 'a folder that can be read and written';
+    throw new OperatorError('The demo has no place:', [
+      { key: '--out', given: path, allowed, hint: code ?? String(error) },
+    ]);
+  }
+}
+
+function notOurs(path: string, names: readonly string[]): OperatorError {
+  return new OperatorError('The folder is not from an earlier demo:', [
+    {
+      key: '--out',
+      given: path,
+      allowed: 'an empty or new folder, or one that a demo made',
+      hint: `it holds ${names.slice(0, 3).join(', ')}; --force deletes all of it`,
+    },
+  ]);
+}

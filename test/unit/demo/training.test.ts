@@ -1,0 +1,82 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { RunCommand } from '../../../cli/demo/lockstep-process.js';
+import { trainInTwoGoes } from '../../../cli/demo/training.js';
+
+interface Go {
+  readonly code: number;
+  readonly lines: readonly object[];
+}
+
+/** A `lockstep` that answers each call with the next of the given ends. */
+function fakeLockstep(goes: readonly Go[]) {
+  const calls: string[][] = [];
+  const run: RunCommand = async (args, onLine) => {
+    const go = goes[calls.length];
+    calls.push([...args]);
+    go?.lines.forEach((line) => onLine(JSON.stringify(line)));
+    return await Promise.resolve({ code: go?.code ?? 1, complaint: 'worker-1 was lost' });
+  };
+  return { calls, run };
+}
+
+function optionsWith(run: RunCommand) {
+  return {
+    run,
+    datasetUrl: 'file:///data',
+    runUrl: 'file:///run',
+    workers: 2,
+    overrides: ['seed=3'],
+    stopAfter: 4,
+    isPlain: true,
+    signal: new AbortController().signal,
+    announce: () => undefined,
+  };
+}
+
+const quality = { psnr: 26, ssim: 0.8, bicubic_psnr: 25, bicubic_ssim: 0.7 };
+const evaluation = (step: number, psnr = 26) => ({
+  kind: 'evaluation',
+  ...quality,
+  step,
+  psnr,
+  sample_key: 'x.png',
+});
+const end = { kind: 'finished', run: 'demo', step: 8, sha256: 'ab', world: 2, images_per_s: 3 };
+
+test('it trains, stops, resumes, and gathers what both goes said', async () => {
+  const { calls, run } = fakeLockstep([
+    { code: 3, lines: [evaluation(2), evaluation(4, 20)] },
+    { code: 0, lines: [evaluation(4, 21), evaluation(8), end] },
+  ]);
+  const { finished, evaluations } = await trainInTwoGoes(optionsWith(run));
+  assert.equal(finished.sha256, 'ab');
+  assert.deepEqual(
+    evaluations.map(({ step, psnr }) => [step, psnr]),
+    [
+      [2, 26],
+      [4, 21],
+      [8, 26],
+    ],
+  );
+  assert.deepEqual(
+    calls.map(([command]) => command),
+    ['train', 'resume'],
+  );
+  assert.ok(calls[0]?.join(' ').includes('--set dataset.url=file:///data --set seed=3'));
+  assert.ok(calls[0]?.join(' ').includes('--stop-after 4'));
+  assert.ok(calls[1]?.includes('file:///run'));
+});
+
+test('a training that ends otherwise is told with its own words', async () => {
+  const lost = fakeLockstep([{ code: 4, lines: [] }]);
+  await assert.rejects(
+    trainInTwoGoes(optionsWith(lost.run)),
+    /lockstep train ended with exit code 4, not 3:\nworker-1 was lost/,
+  );
+  const silent = fakeLockstep([
+    { code: 3, lines: [] },
+    { code: 0, lines: [] },
+  ]);
+  await assert.rejects(trainInTwoGoes(optionsWith(silent.run)), /without saying/);
+});

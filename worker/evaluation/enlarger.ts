@@ -1,0 +1,83 @@
+// The generator under evaluation: the task's inference graph, compiled for each size of face
+// there is, fed with the parameters of one snapshot after the other. Knows engine and task only.
+
+import { createLayout, viewsOf, type FlatLayout } from '../../shared/flat/layout.js';
+import type { NetworkSpec, Task } from '../../task/task.js';
+import { trace } from '../../trace/trace.js';
+import { scale } from '../data/bicubic.js';
+import type { CompiledGraph, Engine } from '../engine/engine.js';
+import type { Enlarge } from './assess.js';
+
+/** Parameters and statistics of the generator, flat, in the layouts of its `NetworkSpec`. */
+export interface GeneratorSnapshot {
+  readonly parameters: Float32Array;
+  readonly statistics: Float32Array;
+}
+
+export interface Enlarger {
+  /** Enlarges with the snapshot given; one call at a time. */
+  with(snapshot: GeneratorSnapshot): Enlarge;
+  close(): Promise<void>;
+}
+
+/** Sizes of faces compiled at one time; a dataset of more sizes compiles some again. */
+const mostSizes = 8;
+
+export function createEnlarger(engine: Engine, task: Task): Enlarger {
+  const network = inferenceNetwork(task);
+  const layouts = {
+    parameters: createLayout(network.parameters),
+    statistics: createLayout(network.statistics),
+  };
+  const compiled = new Map<string, CompiledGraph>();
+
+  const graphOf = async (width: number, height: number): Promise<CompiledGraph> => {
+    const size = `${width}x${height}`;
+    const known = compiled.get(size);
+    if (known !== undefined) return known;
+    const oldest = [...compiled][0];
+    if (oldest !== undefined && compiled.size >= mostSizes) {
+      compiled.delete(oldest[0]);
+      await oldest[1].close();
+    }
+    const graph = await engine.compile(traceInference(task, layouts, width, height));
+    compiled.set(size, graph);
+    return graph;
+  };
+
+  return {
+    with: (snapshot) => {
+      const weights = {
+        ...viewsOf(layouts.parameters, snapshot.parameters),
+        ...viewsOf(layouts.statistics, snapshot.statistics),
+      };
+      return async (lr, width, height) => {
+        const output = new Float32Array(lr.length * scale * scale);
+        const graph = await graphOf(width, height);
+        await graph.run({ ...weights, input: lr }, { output });
+        return output;
+      };
+    },
+    close: async () => {
+      for (const graph of compiled.values()) await graph.close();
+      compiled.clear();
+    },
+  };
+}
+
+function inferenceNetwork(task: Task): NetworkSpec {
+  const network = task.networks.find(({ name }) => name === task.inference.network);
+  if (network === undefined) throw new Error(`the task has no network ${task.inference.network}`);
+  return network;
+}
+
+function traceInference(
+  task: Task,
+  layouts: { readonly parameters: FlatLayout; readonly statistics: FlatLayout },
+  width: number,
+  height: number,
+) {
+  const weights = [...layouts.parameters.slices, ...layouts.statistics.slices];
+  const inputs = [...weights, { name: 'input', shape: [1, height, width, 3] }];
+  return trace(inputs, (tensors) => ({ output: task.inference.run(tensors) }));
+}
