@@ -16,7 +16,7 @@ import {
 import type { DiscriminatorSpec } from '../../shared/spec/schema.js';
 import type { NamedTensors } from '../task.js';
 import type { Parameter } from './initial.js';
-import { trainingNormalize } from './normalize.js';
+import { trainingNormalization } from './normalization.js';
 import { runUnit, unitParameters, type Unit } from './units.js';
 
 /** Name of the network, and prefix of its tensors. */
@@ -61,9 +61,9 @@ export function discriminatorParameters(spec: DiscriminatorSpec, side: number): 
 
 /** [n, side, side, 3] to one row of features a picture, or a position for the head `patch`. */
 function extractFeatures(spec: DiscriminatorSpec, pictures: Tensor4D, p: NamedTensors): Tensor2D {
-  const normalize = trainingNormalize(p);
+  const normalization = trainingNormalization(p);
   let y = pictures;
-  for (const unit of discriminatorUnits(spec)) y = runUnit(unit, y, p, normalize);
+  for (const unit of discriminatorUnits(spec)) y = runUnit(unit, y, p, normalization);
   const [count, height, width, channels] = y.shape;
   return spec.head === 'dense'
     ? reshape(y, [count, height * width * channels])

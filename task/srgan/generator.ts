@@ -8,7 +8,7 @@ import { pixelShuffle } from '../ops/pixel-shuffle.js';
 import type { NamedTensors } from '../task.js';
 import { bicubicRadius, enlargeBicubic } from './bicubic.js';
 import type { Parameter } from './initial.js';
-import { runUnit, unitParameters, unitStatistics, type Normalize, type Unit } from './units.js';
+import { runUnit, unitParameters, unitStatistics, type Normalization, type Unit } from './units.js';
 
 /** Name of the network, and prefix of its tensors. */
 export const generatorName = 'generator';
@@ -29,17 +29,17 @@ export function generate(
   spec: GeneratorSpec,
   low: Tensor4D,
   p: NamedTensors,
-  normalize: Normalize,
+  normalization: Normalization,
 ): Tensor4D {
   const units = generatorUnits(spec);
-  const head = runUnit(units.head, low, p, normalize);
+  const head = runUnit(units.head, low, p, normalization);
   let y = head;
   for (const { first, second } of units.blocks)
-    y = add(y, runUnit(second, runUnit(first, y, p, normalize), p, normalize));
-  y = add(head, runUnit(units.middle, y, p, normalize));
+    y = add(y, runUnit(second, runUnit(first, y, p, normalization), p, normalization));
+  y = add(head, runUnit(units.middle, y, p, normalization));
   for (const stage of units.stages)
-    y = runUnit(stage, stage.isShuffled ? y : enlargeNearest(y), p, normalize);
-  y = runUnit(units.tail, y, p, normalize);
+    y = runUnit(stage, stage.isShuffled ? y : enlargeNearest(y), p, normalization);
+  y = runUnit(units.tail, y, p, normalization);
   if (spec.output === 'tanh') y = tanh(y);
   return spec.skip === 'bicubic' ? add(y, enlargeBicubic(sub(mul(low, 2), 1))) : y;
 }

@@ -23,7 +23,7 @@ import {
   meanSquaredError,
   pixelLoss,
 } from './losses.js';
-import { trainingNormalize } from './normalize.js';
+import { trainingNormalization } from './normalization.js';
 
 const pixelMetrics = ['loss/generator', 'loss/pixel', 'mse'];
 const adversarialMetrics = ['loss/adversarial', 'loss/discriminator', 'score/real', 'score/fake'];
@@ -66,7 +66,7 @@ function trainGenerator(
   let generated: Tensor4D | undefined;
   const names = generatorParameters(spec.generator).map(({ name }) => name);
   const { value, gradients } = differentiate(names, inputs, (p) => {
-    generated = keep(generate(spec.generator, lr, p, trainingNormalize(p, statistics)));
+    generated = keep(generate(spec.generator, lr, p, trainingNormalization(p, statistics)));
     metrics['mse'] = keep(meanSquaredError(generated, hr));
     const pixel = keep(pixelLoss(weights.pixelNorm, generated, hr));
     metrics['loss/pixel'] = pixel;

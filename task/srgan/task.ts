@@ -15,7 +15,7 @@ import {
   generatorStatistics,
 } from './generator.js';
 import { initialValues, type Parameter } from './initial.js';
-import { inferenceNormalize } from './normalize.js';
+import { inferenceNormalization } from './normalization.js';
 import { createStep } from './step.js';
 
 /** Enlargement a side; the two upsampling stages of the generator make it. */
@@ -45,7 +45,12 @@ export function createSrganTask(spec: RunSpec): Task {
       scale,
       radius: generatorRadius(spec.generator),
       run: (inputs) =>
-        generate(spec.generator, inputs['input'] as Tensor4D, inputs, inferenceNormalize(inputs)),
+        generate(
+          spec.generator,
+          inputs['input'] as Tensor4D,
+          inputs,
+          inferenceNormalization(inputs),
+        ),
     },
   };
 }

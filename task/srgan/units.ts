@@ -6,6 +6,7 @@ import {
   add,
   conv2d,
   leakyRelu,
+  mul,
   prelu,
   relu,
   type Tensor,
@@ -27,7 +28,7 @@ export interface Unit {
   /** Channels out of the convolution (before the shuffle). */
   readonly outputs: number;
   readonly stride: 1 | 2;
-  /** Channels become pixels, 2 by 2, right after the convolution. */
+  /** Channels become pixels, 2 by 2, right after the bias; never with normalization. */
   readonly isShuffled: boolean;
   readonly isNormalized: boolean;
   readonly order: 'norm-activation' | 'activation-norm';
@@ -36,8 +37,15 @@ export interface Unit {
   readonly gain: number;
 }
 
-/** Normalizes a unit's values with the parameters and statistics under `<name>/norm`. */
-export type Normalize = (x: Tensor4D, name: string) => Tensor4D;
+/** How a unit normalizes, with the parameters and statistics under `<name>/norm`. */
+export interface Normalization {
+  apply(x: Tensor4D, name: string): Tensor4D;
+  /**
+   * The same as y = scale * x + shift, a channel each, where that is known before x is; then a
+   * convolution right before it takes the scale into its filter.
+   */
+  affine?(name: string): { readonly scale: Tensor1D; readonly shift: Tensor1D };
+}
 
 /** Slope of LeakyReLU below zero (the paper's discriminator). */
 const leakySlope = 0.2;
@@ -63,7 +71,7 @@ export function unitParameters(unit: Unit): Parameter[] {
     filter,
     ...(hasBias(unit) ? [constant('bias', [outputs], 0)] : []),
     ...(unit.isNormalized
-      ? [constant('norm/scale', channels, 1), constant('norm/offset', channels, 0)]
+      ? [constant('norm/scale', [outputs], 1), constant('norm/offset', [outputs], 0)]
       : []),
     ...(unit.activation === 'prelu' ? [constant('slope', channels, initialSlope)] : []),
   ];
@@ -72,7 +80,7 @@ export function unitParameters(unit: Unit): Parameter[] {
 /** The running statistics of a unit: none without normalization. */
 export function unitStatistics(unit: Unit): TensorSpec[] {
   if (!unit.isNormalized) return [];
-  const shape = [unit.isShuffled ? unit.outputs / 4 : unit.outputs];
+  const shape = [unit.outputs];
   return [
     { name: `${unit.name}/norm/mean`, shape },
     { name: `${unit.name}/norm/variance`, shape },
@@ -80,13 +88,28 @@ export function unitStatistics(unit: Unit): TensorSpec[] {
 }
 
 /** The unit's forward pass on [n, h, w, inputs]. */
-export function runUnit(unit: Unit, x: Tensor4D, p: NamedTensors, normalize: Normalize): Tensor4D {
-  let y = conv2d(x, p[`${unit.name}/filter`] as Tensor4D, unit.stride, 'same');
-  if (hasBias(unit)) y = add(y, p[`${unit.name}/bias`] as Tensor1D);
-  if (unit.isShuffled) y = pixelShuffle(y, 2);
-  if (!unit.isNormalized) return activate(unit, y, p);
-  if (unit.order === 'norm-activation') return activate(unit, normalize(y, unit.name), p);
-  return normalize(activate(unit, y, p), unit.name);
+export function runUnit(
+  unit: Unit,
+  x: Tensor4D,
+  p: NamedTensors,
+  normalization: Normalization,
+): Tensor4D {
+  const { name, stride } = unit;
+  const filter = p[`${name}/filter`] as Tensor4D;
+  if (unit.isNormalized && isNormalizedFirst(unit)) {
+    const affine = normalization.affine?.(name);
+    const y =
+      affine === undefined
+        ? normalization.apply(conv2d(x, filter, stride, 'same'), name)
+        : add<Tensor4D>(
+            conv2d(x, mul<Tensor4D>(filter, affine.scale), stride, 'same'),
+            affine.shift,
+          );
+    return activate(unit, y, p);
+  }
+  const sum = add<Tensor4D>(conv2d(x, filter, stride, 'same'), p[`${name}/bias`]!);
+  const y = activate(unit, unit.isShuffled ? pixelShuffle(sum, 2) : sum, p);
+  return unit.isNormalized ? normalization.apply(y, name) : y;
 }
 
 function activate(unit: Unit, x: Tensor4D, p: NamedTensors): Tensor4D {
@@ -103,6 +126,10 @@ function activate(unit: Unit, x: Tensor4D, p: NamedTensors): Tensor4D {
 }
 
 function hasBias(unit: Unit): boolean {
-  if (!unit.isNormalized) return true;
-  return unit.order === 'activation-norm' && unit.activation !== 'none';
+  return !unit.isNormalized || !isNormalizedFirst(unit);
+}
+
+/** Whether nothing comes between the convolution and its normalization. */
+function isNormalizedFirst(unit: Unit): boolean {
+  return unit.order === 'norm-activation' || unit.activation === 'none';
 }

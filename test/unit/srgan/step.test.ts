@@ -175,3 +175,17 @@ test('gradients agree with differences of the loss', async () => {
     );
   }
 });
+
+for (const order of ['norm-activation', 'activation-norm'] as const)
+  test(`inference with a micro-shard's own statistics is its training forward: ${order}`, async () => {
+    const spec = tinySpec({ generator: { order, skip: 'bicubic' } });
+    const { outputs } = await runStep(spec, 'pixel');
+    const inputs = inputsOf(spec);
+    const task = createSrganTask(spec);
+    for (const { name, shape } of task.networks[0]!.statistics)
+      inputs[name] = tf.tensor(outputs.statistics[name]!, [...shape]);
+    const generated = task.inference.run({ ...inputs, input: inputs['lr']! });
+    assert.deepEqual(generated.shape, inputs['hr']!.shape);
+    const error = tf.mean(tf.squaredDifference(generated, inputs['hr']!)).dataSync()[0]!;
+    assert.ok(Math.abs(error - outputs.metrics['mse']![0]!) < 1e-5 * error);
+  });
