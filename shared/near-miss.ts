@@ -2,7 +2,7 @@
 
 /** The candidate nearest to `given`, if it is near enough to be a slip; case is ignored. */
 export function nearMiss(given: string, candidates: readonly string[]): string | undefined {
-  const limit = Math.max(1, Math.floor(given.length / 3));
+  const limit = Math.ceil(given.length / 3);
   const ranked = candidates
     .map((candidate) => ({ candidate, distance: editDistance(given, candidate) }))
     .sort((a, b) => a.distance - b.distance);
