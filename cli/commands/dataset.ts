@@ -1,0 +1,221 @@
+// `lockstep dataset`: packs pictures into shards, lists what was packed, verifies it. Prints what
+// the dataset's own functions found; decides nothing about pictures.
+
+import type { Argv, CommandModule } from 'yargs';
+import type { DatasetIndex } from '../../dataset/index-format.js';
+import { openPictureSource } from '../../dataset/open-source.js';
+import { packDataset, type PackProgress, type PackResult } from '../../dataset/pack.js';
+import { readDatasetIndex } from '../../dataset/read-index.js';
+import { verifyShards } from '../../dataset/verify.js';
+import { readEnvironment } from '../../shared/environment.js';
+import { OperatorError, type Problem } from '../../shared/problems.js';
+import { openStore, type StoreOptions } from '../../shared/store/open-store.js';
+import type { ObjectStore } from '../../shared/store/store.js';
+import { printJson, printLine, printNote, printTable } from '../output.js';
+import { createProgress, progressMode, type Progress, type ProgressMode } from '../progress.js';
+
+const maxSkippedLines = 50;
+const mib = 1024 * 1024;
+
+interface PackArguments {
+  readonly dir: string;
+  readonly url: string;
+  readonly 'min-size': number;
+  readonly 'shard-mib': number;
+  readonly strict: boolean;
+  readonly force: boolean;
+  readonly json: boolean;
+}
+
+interface UrlArguments {
+  readonly url: string;
+  readonly json: boolean;
+}
+
+const packCommand: CommandModule<object, PackArguments> = {
+  command: 'pack <dir> <url>',
+  describe: 'Pack the pictures below DIR into a dataset at URL',
+  builder: (y) =>
+    withUrl(y.positional('dir', { type: 'string', demandOption: true, describe: dirHelp }))
+      .option('min-size', { type: 'number', default: 64, describe: 'Shortest side, in pixels' })
+      .option('shard-mib', { type: 'number', default: 64, describe: 'Size of a shard, about' })
+      .option('strict', { type: 'boolean', default: false, describe: 'Refuse instead of skipping' })
+      .option('force', { type: 'boolean', default: false, describe: 'Replace a dataset at URL' })
+      .example('$0 dataset pack ./faces s3://bucket/faces', 'Pack a folder into a bucket')
+      .example('$0 dataset pack s3://bucket/photos file://faces', 'And the other way'),
+  handler: async (args) => {
+    refuseRanges(args);
+    const options = storeOptions();
+    const target = openStore(args.url, options);
+    const { source, close } = await openPictureSource(args.dir, options);
+    const bar = createPackBar(progressMode(args.json, readEnvironment().isPlain));
+    try {
+      const { 'min-size': minSize, 'shard-mib': shardMib, strict, force } = args;
+      const limits = { minSize, shardMib, strict, force };
+      const result = await packDataset({ source, target, ...limits, onProgress: bar.show });
+      bar.close();
+      showPacked(result, target.url, args.json);
+    } finally {
+      bar.close();
+      await close();
+      await target.close();
+    }
+  },
+};
+
+const dirHelp = 'Folder of pictures; file:// and s3:// also';
+
+const lsCommand: CommandModule<object, UrlArguments> = {
+  command: 'ls <url>',
+  describe: 'List the samples of the dataset at URL',
+  builder: (y) => withUrl(y),
+  handler: async ({ url, json }) => {
+    const { index, sha256 } = await withStore(url, (store) => readDatasetIndex(store));
+    if (json) {
+      for (const sample of index.samples) printJson(sample);
+      return;
+    }
+    printTable([
+      ['key', 'width', 'height', 'bytes', 'shard'],
+      ...index.samples.map(({ key, width, height, bytes, shard }): (string | number)[] => [
+        printable(key),
+        width,
+        height,
+        bytes,
+        index.shards[shard]!.file,
+      ]),
+    ]);
+    printNote(`${summaryOf(index)}; SHA-256 of the index ${sha256}`);
+  },
+};
+
+const verifyCommand: CommandModule<object, UrlArguments> = {
+  command: 'verify <url>',
+  describe: 'Read the dataset at URL whole and compare its sums',
+  builder: (y) => withUrl(y),
+  handler: async ({ url, json }) => {
+    await withStore(url, async (store) => {
+      const { index, sha256 } = await readDatasetIndex(store);
+      const problems = await verifyWithBar(store, index, json);
+      if (problems.length > 0)
+        throw new OperatorError(`The dataset at ${store.url} is damaged:`, problems);
+      const { samples, shards } = index;
+      const result = { samples: samples.length, shards: shards.length, index_sha256: sha256 };
+      if (json) printJson({ ...result, bytes: bytesOf(index) });
+      else printLine(`Whole: ${summaryOf(index)}; SHA-256 of the index ${sha256}`);
+    });
+  },
+};
+
+/** `lockstep dataset pack|ls|verify`. */
+export const datasetCommand: CommandModule = {
+  command: 'dataset <action>',
+  describe: 'Pack pictures into a dataset, list it, verify it',
+  builder: (y) =>
+    y
+      .command(packCommand)
+      .command(lsCommand)
+      .command(verifyCommand)
+      .demandCommand(1, 'Name an action: pack, ls or verify.'),
+  handler: () => undefined,
+};
+
+function withUrl<T>(y: Argv<T>): Argv<T & UrlArguments> {
+  return y
+    .positional('url', {
+      type: 'string',
+      demandOption: true,
+      describe: 'Place of the dataset: s3://bucket/prefix or file://folder',
+    })
+    .option('json', { type: 'boolean', default: false, describe: 'Print JSON, a line a result' });
+}
+
+function storeOptions(): StoreOptions {
+  return { s3: readEnvironment().s3 };
+}
+
+async function withStore<T>(url: string, use: (store: ObjectStore) => Promise<T>): Promise<T> {
+  const store = openStore(url, storeOptions());
+  try {
+    return await use(store);
+  } finally {
+    await store.close();
+  }
+}
+
+function refuseRanges(args: PackArguments): void {
+  const ranges = [
+    ['min-size', 16, 65_535],
+    ['shard-mib', 1, 1024],
+  ] as const;
+  const problems = ranges.flatMap(([key, least, most]): Problem[] => {
+    const given = args[key];
+    if (Number.isInteger(given) && given >= least && given <= most) return [];
+    return [{ key: `--${key}`, given, allowed: `a whole number from ${least} to ${most}` }];
+  });
+  if (problems.length > 0) throw new OperatorError('The options are not right:', problems);
+}
+
+/** A bar for each phase of packing. */
+function createPackBar(mode: ProgressMode): { show(at: PackProgress): void; close(): void } {
+  let shown: { phase: PackProgress['phase']; bar: Progress } | undefined;
+  const close = (): void => {
+    shown?.bar.close();
+    shown = undefined;
+  };
+  return {
+    show({ phase, done, total, skipped }) {
+      if (shown?.phase !== phase) {
+        close();
+        shown = { phase, bar: createProgress({ label: phase, total, mode }) };
+      }
+      shown.bar.update(done, skipped === 0 ? '' : `${skipped} skipped`);
+    },
+    close,
+  };
+}
+
+async function verifyWithBar(
+  store: ObjectStore,
+  index: DatasetIndex,
+  isJson: boolean,
+): Promise<Problem[]> {
+  const mode = progressMode(isJson, readEnvironment().isPlain);
+  const total = Math.ceil(bytesOf(index) / mib);
+  const bar = createProgress({ label: 'verifying (MiB)', total, mode });
+  try {
+    return await verifyShards(store, index, (bytes) => bar.update(Math.ceil(bytes / mib)));
+  } finally {
+    bar.close();
+  }
+}
+
+function showPacked(result: PackResult, url: string, isJson: boolean): void {
+  const { samples, skipped, shards, bytes, indexSha256 } = result;
+  if (isJson) {
+    printJson({ samples, skipped, shards, bytes, index_sha256: indexSha256 });
+    return;
+  }
+  for (const { file, reason } of skipped.slice(0, maxSkippedLines))
+    printNote(`skipped ${printable(file)}: ${printable(reason)}`);
+  if (skipped.length > maxSkippedLines)
+    printNote(`... and ${skipped.length - maxSkippedLines} more (--json lists them all)`);
+  printLine(
+    `Packed ${samples} pictures into ${shards} shard(s), ${bytes} bytes, at ${url}` +
+      (skipped.length === 0 ? '' : `; skipped ${skipped.length}`),
+  );
+  printLine(`SHA-256 of the index: ${indexSha256}`);
+}
+
+function summaryOf(index: DatasetIndex): string {
+  return `${index.samples.length} samples in ${index.shards.length} shard(s), ${bytesOf(index)} bytes`;
+}
+
+function bytesOf(index: DatasetIndex): number {
+  return index.shards.reduce((sum, shard) => sum + shard.bytes, 0);
+}
+
+/** File names come from anywhere: no control characters reach the terminal. */
+function printable(text: string): string {
+  return text.replace(/\p{Cc}/gu, '?');
+}
