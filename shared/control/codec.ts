@@ -1,0 +1,55 @@
+// Between checked messages and the objects that proto-loader makes of the wire's bytes.
+
+import { loadSync } from '@grpc/proto-loader';
+import {
+  loadPackageDefinition,
+  type ChannelOptions,
+  type ServiceClientConstructor,
+} from '@grpc/grpc-js';
+import type { z } from 'zod';
+import { packageFile } from '../paths.js';
+import type { CoordinatorMessage, WorkerMessage } from './messages.js';
+
+/** A message as proto-loader gives it: the name of the one set field, and the field itself. */
+export interface WireMessage {
+  readonly body?: string;
+  readonly [field: string]: unknown;
+}
+
+/** Wraps a tagged message for the wire: { kind: 'halted', ... } becomes { halted: { ... } }. */
+export function toWire(message: WorkerMessage | CoordinatorMessage): WireMessage {
+  const { kind, ...fields } = message;
+  return { [kind]: fields };
+}
+
+/** Checks what came off the wire; throws with the field that is wrong. */
+export function fromWire<S extends z.ZodType>(schema: S, wire: WireMessage): z.infer<S> {
+  const kind = wire.body;
+  if (kind === undefined) throw new Error('a message without a body');
+  const parsed = schema.safeParse({ ...(wire[kind] as object), kind });
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0];
+  throw new Error(`a bad ${kind} message: ${issue?.path.join('.')}: ${issue?.message}`);
+}
+
+/** Client constructor (and service definition) of `lockstep.v1.Control`. */
+export function loadControlService(): ServiceClientConstructor {
+  const definition = loadSync(packageFile('proto/lockstep/v1/control.proto'), {
+    longs: Number,
+    enums: String,
+    defaults: true,
+    oneofs: true,
+  });
+  const root = loadPackageDefinition(definition) as unknown as {
+    lockstep: { v1: { Control: ServiceClientConstructor } };
+  };
+  return root.lockstep.v1.Control;
+}
+
+/** Channel options of the control plane, for both sides: dead links are noticed in seconds. */
+export const controlChannelOptions: ChannelOptions = {
+  'grpc.keepalive_time_ms': 5_000,
+  'grpc.keepalive_timeout_ms': 3_000,
+  'grpc.keepalive_permit_without_calls': 1,
+  'grpc.max_receive_message_length': 4 * 1024 * 1024,
+};

@@ -1,0 +1,76 @@
+// The run record: the object `run.json` that makes a folder a run. It is written once, before the
+// first step, and never changed; everything a run's bytes depend on is in it.
+
+import { z } from 'zod';
+import { OperatorError } from '../problems.js';
+import { runSpecSchema } from '../spec/schema.js';
+import { ObjectNotFound, PreconditionFailed, type ObjectStore } from '../store/store.js';
+
+/** Key of the record under the run's url. */
+export const recordKey = 'run.json';
+
+const maxRecordBytes = 1024 * 1024;
+
+export const runRecordSchema = z.strictObject({
+  format: z.literal('lockstep-run/1'),
+  run: z.string().min(1).max(200),
+  /** The spec, with the dataset's index sum pinned. */
+  spec: runSpecSchema,
+  createdAt: z.iso.datetime(),
+});
+
+export type RunRecord = z.infer<typeof runRecordSchema>;
+
+/** Writes the record of a new run; an OperatorError when the folder already is a run. */
+export async function createRunRecord(store: ObjectStore, record: RunRecord): Promise<void> {
+  const body = Buffer.from(`${JSON.stringify(record, null, 2)}\n`);
+  try {
+    await store.put(recordKey, body, { ifAbsent: true, contentType: 'application/json' });
+  } catch (error) {
+    if (!(error instanceof PreconditionFailed)) throw error;
+    throw new OperatorError('the run exists already', [
+      {
+        key: '--run',
+        given: store.url,
+        allowed: 'a folder that holds no run yet',
+        hint: `go on with it: lockstep resume ${store.url}`,
+      },
+    ]);
+  }
+}
+
+/** Reads the record of a run; an OperatorError when there is none or it can't be read. */
+export async function readRunRecord(store: ObjectStore): Promise<RunRecord> {
+  const problem = (allowed: string): OperatorError =>
+    new OperatorError('there is no such run', [{ key: 'RUN', given: store.url, allowed }]);
+  let body: Buffer;
+  try {
+    body = await store.get(recordKey);
+  } catch (error) {
+    if (error instanceof ObjectNotFound)
+      throw problem(`a folder with a ${recordKey}, as lockstep train leaves it`);
+    throw error;
+  }
+  if (body.length > maxRecordBytes) throw problem(`a ${recordKey} of at most 1 MiB`);
+  return parseRunRecord(body.toString('utf8'));
+}
+
+/** Parses a record's JSON; an OperatorError names what is wrong. */
+export function parseRunRecord(text: string): RunRecord {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    throw new OperatorError('the run record is not JSON', []);
+  }
+  const parsed = runRecordSchema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  throw new OperatorError(
+    'the run record is not valid',
+    parsed.error.issues.map((issue) => ({
+      key: issue.path.join('.'),
+      given: undefined,
+      allowed: issue.message,
+    })),
+  );
+}

@@ -1,0 +1,60 @@
+// A worker process: the compute side on the main thread (native engines want it), decisions and
+// connections in the network thread. Builds both and waits for the end of the run.
+
+import { Worker } from 'node:worker_threads';
+import { exitCodes } from '../shared/exit-codes.js';
+import type { StoreOptions } from '../shared/store/open-store.js';
+import { createOnnxEngine } from './engine/onnx-engine.js';
+import type { NetworkOptions, ToCompute, ToNetwork } from './network/ports.js';
+import { createCompute } from './training/compute.js';
+import { prepare } from './training/prepare.js';
+
+export interface WorkerMainOptions {
+  readonly coordinator: string;
+  readonly worker: string;
+  readonly listen: string;
+  readonly advertise: string;
+  readonly storeOptions: StoreOptions;
+  /** Decoded pictures kept in memory, in MiB. */
+  readonly cacheMib: number;
+  readonly stop: AbortSignal;
+}
+
+export interface WorkerResult {
+  readonly exitCode: number;
+  readonly reason: string;
+}
+
+/** Runs a worker until its coordinator ends the run, or it can't go on. */
+export async function workerMain(options: WorkerMainOptions): Promise<WorkerResult> {
+  const { coordinator, worker, listen, advertise, stop } = options;
+  const { fingerprint } = createOnnxEngine({ threads: 1 });
+  const incarnation = Date.now();
+  const workerData = { coordinator, worker, incarnation, fingerprint, listen, advertise };
+  const network = new Worker(new URL('./network/network-thread.js', import.meta.url), {
+    workerData: workerData satisfies NetworkOptions,
+  });
+  const send = (message: ToNetwork): void => network.postMessage(message);
+  const compute = createCompute({
+    send,
+    prepare: (request) => prepare(request, { ...options, send }),
+  });
+  const result = new Promise<WorkerResult>((resolve, reject) => {
+    network.on('message', (message: ToCompute) => {
+      if (message.kind === 'end') resolve(message);
+      else compute.onMessage(message);
+    });
+    network.on('error', reject);
+    network.on('exit', () =>
+      resolve({ exitCode: exitCodes.failed, reason: 'the network thread ended' }),
+    );
+  });
+  const onStop = (): void => send({ kind: 'stopAsked' });
+  stop.addEventListener('abort', onStop);
+  try {
+    return await result;
+  } finally {
+    stop.removeEventListener('abort', onStop);
+    await compute.close();
+  }
+}
