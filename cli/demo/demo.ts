@@ -11,11 +11,11 @@ import { loadPreset } from '../../shared/spec/presets.js';
 import { lastStep } from '../../shared/spec/schema.js';
 import { openStore, type StoreOptions } from '../../shared/store/open-store.js';
 import { readHistory } from '../../worker/evaluation/samples.js';
+import { formatDuration } from '../eta.js';
 import { formatTable, printLine, printNote } from '../output.js';
 import { demoFolder, prepareFolder, type DemoFolder } from './demo-folder.js';
 import { facesLocation } from './faces.js';
 import { runLockstep } from './lockstep-process.js';
-import { clock } from './progress.js';
 import { trainInTwoGoes, type TrainingResult } from './training.js';
 import { metricsOf, nextCommands, placeRows, qualityRows, type DemoMetrics } from './verdict.js';
 
@@ -47,9 +47,14 @@ export async function runDemo(options: DemoOptions): Promise<ExitCode> {
     datasetUrl: folder.datasetUrl,
     runUrl: folder.runUrl,
     stopAfter: Math.max(1, Math.floor(lastStep(spec) / 2)),
+    lastStep: lastStep(spec),
     run: runLockstep,
     announce,
   });
+  if (training === undefined) {
+    announce(`Stopped on request; to go on: lockstep resume ${folder.runUrl} --workers 2`);
+    return exitCodes.stopped;
+  }
   announce('Pictures and models');
   await leavePictures(folder, training, options.store);
   await leaveModels(folder, options.signal);
@@ -124,7 +129,7 @@ function printResult(folder: DemoFolder, metrics: DemoMetrics): void {
   printLine();
   printLine(
     `${metrics.images_per_s.toFixed(1)} images a second on ${metrics.workers} workers; ` +
-      `all of it took ${clock(metrics.seconds)} minutes.`,
+      `everything took ${formatDuration(metrics.seconds)}.`,
   );
   printLine();
   for (const line of formatTable(placeRows(folder))) printLine(`  ${line}`);

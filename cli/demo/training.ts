@@ -2,9 +2,9 @@
 // command a person would type. What the commands print is gathered here.
 
 import { exitCodes } from '../../shared/exit-codes.js';
+import { createProgress, progressMode } from '../progress.js';
 import type { CommandEnd, RunCommand } from './lockstep-process.js';
-import { createProgress } from './progress.js';
-import { parseReport, type EvaluationReport, type FinishedReport } from './reports.js';
+import { parseReport, type EvaluationReport, type FinishedReport, type Report } from './reports.js';
 
 export interface TrainingResult {
   readonly finished: FinishedReport;
@@ -17,8 +17,9 @@ export interface TrainingOptions {
   readonly runUrl: string;
   readonly workers: number;
   readonly overrides: readonly string[];
-  /** Step at which the training is stopped and resumed. */
+  /** Step at which the training is stopped and resumed, and the step that ends it. */
   readonly stopAfter: number;
+  readonly lastStep: number;
   readonly isPlain: boolean;
   readonly signal: AbortSignal;
   /** Runs a lockstep command. */
@@ -27,16 +28,24 @@ export interface TrainingOptions {
   readonly announce: (text: string) => void;
 }
 
-/** Trains in two goes. Throws when a command fails, with what it said. */
-export async function trainInTwoGoes(options: TrainingOptions): Promise<TrainingResult> {
-  const { runUrl, workers, stopAfter, announce } = options;
+/**
+ * Trains in two goes; undefined when `signal` was raised on the way. Throws when a command fails,
+ * with what it said.
+ */
+export async function trainInTwoGoes(
+  options: TrainingOptions,
+): Promise<TrainingResult | undefined> {
+  const { runUrl, workers, stopAfter, announce, signal } = options;
   const evaluations = new Map<number, EvaluationReport>();
   const common = ['--workers', String(workers), '--json'];
-  announce(`Training with ${workers} worker processes, to step ${stopAfter}`);
-  const first = await follow([...trainArguments(options), ...common], options, evaluations);
+  const train = [...trainArguments(options), ...common];
+  announce(`Training with ${workers} worker processes; it will stop at step ${stopAfter}`);
+  const first = await follow(train, 0, options, evaluations);
+  if (signal.aborted) return undefined;
   expectCode(first.end, exitCodes.stopped, 'lockstep train');
-  announce('Stopped at a checkpoint; resuming from it');
-  const second = await follow(['resume', runUrl, ...common], options, evaluations);
+  announce(`Stopped at the checkpoint of step ${stopAfter}; resuming from it`);
+  const second = await follow(['resume', runUrl, ...common], stopAfter, options, evaluations);
+  if (signal.aborted) return undefined;
   expectCode(second.end, exitCodes.ok, 'lockstep resume');
   if (second.finished === undefined)
     throw new Error('lockstep resume ended without saying what it reached');
@@ -49,29 +58,47 @@ function trainArguments({ datasetUrl, runUrl, overrides, stopAfter }: TrainingOp
   return ['train', '--preset', 'demo', ...sets, '--run', runUrl, '--stop-after', String(stopAfter)];
 }
 
+/** Runs a command and shows its progress from step `start` on; gathers what it says. */
 async function follow(
   args: readonly string[],
-  { run, isPlain, signal }: TrainingOptions,
+  start: number,
+  { run, isPlain, signal, lastStep: total }: TrainingOptions,
   evaluations: Map<number, EvaluationReport>,
 ): Promise<{ readonly end: CommandEnd; readonly finished: FinishedReport | undefined }> {
-  const progress = createProgress(isPlain);
+  const mode = progressMode(false, isPlain);
+  const progress = createProgress({ label: 'train', total, start, mode });
   let finished: FinishedReport | undefined;
+  const take = (report: Report): void => {
+    if (report.kind === 'evaluation') evaluations.set(report.step, report);
+    if (report.kind === 'finished') finished = report;
+    if (report.kind === 'step')
+      progress.update(report.step, describe(report.images_per_s, newest(evaluations)));
+  };
+  const onLine = (line: string): void => {
+    const report = parseReport(line);
+    if (report !== undefined) take(report);
+  };
   try {
-    const end = await run(
-      args,
-      (line) => {
-        const report = parseReport(line);
-        if (report === undefined) return;
-        if (report.kind === 'evaluation') evaluations.set(report.step, report);
-        if (report.kind === 'finished') finished = report;
-        progress.show(report);
-      },
-      signal,
-    );
+    const end = await run(args, onLine, signal);
     return { end, finished };
   } finally {
-    progress.stop();
+    progress.close();
   }
+}
+
+function newest(evaluations: ReadonlyMap<number, EvaluationReport>): EvaluationReport | undefined {
+  return evaluations.get(Math.max(...evaluations.keys()));
+}
+
+/** "12.3 images/s, PSNR 26.31 dB (bicubic 25.78)"; what is not known is left out. */
+export function describe(
+  imagesPerSecond: number | undefined,
+  evaluation: EvaluationReport | undefined,
+): string {
+  const rate = imagesPerSecond === undefined ? [] : [`${imagesPerSecond.toFixed(1)} images/s`];
+  if (evaluation === undefined) return rate.join();
+  const { psnr, bicubic_psnr: bicubic } = evaluation;
+  return [...rate, `PSNR ${psnr.toFixed(2)} dB (bicubic ${bicubic.toFixed(2)})`].join(', ');
 }
 
 function expectCode({ code, complaint }: CommandEnd, expected: number, command: string): void {

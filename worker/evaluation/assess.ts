@@ -28,16 +28,16 @@ export interface Assessment {
 
 const historyFaces = 4;
 
-/** Assesses `enlarge` over all faces; the first `shown` are put into the grid. */
+/** Assesses `enlarge` over all faces, of which there must be one at least; `shown` are drawn. */
 export async function assess(
-  faces: readonly EvaluationFace[],
+  faces: Iterable<EvaluationFace> | AsyncIterable<EvaluationFace>,
   enlarge: Enlarge,
   shown: number,
 ): Promise<Assessment> {
   const generated: Quality[] = [];
   const bicubic: Quality[] = [];
   const results: FaceResult[] = [];
-  for (const face of faces) {
+  for await (const face of faces) {
     const pictures = await picturesOf(face, enlarge);
     const made = qualityOf(pictures.generated, pictures.original);
     const plain = qualityOf(pictures.bicubic, pictures.original);
@@ -46,10 +46,11 @@ export async function assess(
     const psnr = { bicubic: plain.psnr, generated: made.psnr };
     if (results.length < shown) results.push({ ...pictures, psnr });
   }
+  if (results.length === 0) throw new Error('there are no test faces to judge by');
   return {
     generated: meanQuality(generated),
     bicubic: meanQuality(bicubic),
-    faces: faces.length,
+    faces: generated.length,
     grid: gridOf(results),
     frame: historyFrame(results.slice(0, historyFaces)),
   };

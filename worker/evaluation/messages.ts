@@ -1,16 +1,16 @@
 // What the training thread and the evaluation thread say to each other. Plain data only.
 
-import type { Environment } from '../../shared/environment.js';
 import type { RunSpec } from '../../shared/spec/schema.js';
 import type { Step } from '../../shared/words.js';
+import type { CloneableStoreOptions } from '../data/loader-messages.js';
 
 /** What the evaluation thread needs to know for the whole run. */
 export interface EvaluationSetup {
   readonly spec: RunSpec;
   /** Folder of the run; sample pictures go there. */
   readonly runUrl: string;
-  /** Object store settings. */
-  readonly s3: Environment['s3'];
+  /** For the stores of the run and of its dataset. */
+  readonly storeOptions: CloneableStoreOptions;
   /** Compute threads of the evaluation. */
   readonly threads: number;
 }

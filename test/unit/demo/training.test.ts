@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { RunCommand } from '../../../cli/demo/lockstep-process.js';
-import { trainInTwoGoes } from '../../../cli/demo/training.js';
+import { describe, trainInTwoGoes } from '../../../cli/demo/training.js';
 
 interface Go {
   readonly code: number;
@@ -28,6 +28,7 @@ function optionsWith(run: RunCommand) {
     workers: 2,
     overrides: ['seed=3'],
     stopAfter: 4,
+    lastStep: 8,
     isPlain: true,
     signal: new AbortController().signal,
     announce: () => undefined,
@@ -49,10 +50,10 @@ test('it trains, stops, resumes, and gathers what both goes said', async () => {
     { code: 3, lines: [evaluation(2), evaluation(4, 20)] },
     { code: 0, lines: [evaluation(4, 21), evaluation(8), end] },
   ]);
-  const { finished, evaluations } = await trainInTwoGoes(optionsWith(run));
-  assert.equal(finished.sha256, 'ab');
+  const result = await trainInTwoGoes(optionsWith(run));
+  assert.equal(result?.finished.sha256, 'ab');
   assert.deepEqual(
-    evaluations.map(({ step, psnr }) => [step, psnr]),
+    result?.evaluations.map(({ step, psnr }) => [step, psnr]),
     [
       [2, 26],
       [4, 21],
@@ -79,4 +80,24 @@ test('a training that ends otherwise is told with its own words', async () => {
     { code: 0, lines: [] },
   ]);
   await assert.rejects(trainInTwoGoes(optionsWith(silent.run)), /without saying/);
+});
+
+test('once interrupted, it does not resume', async () => {
+  const { calls, run } = fakeLockstep([{ code: 3, lines: [] }]);
+  const signal = AbortSignal.abort();
+  assert.equal(await trainInTwoGoes({ ...optionsWith(run), signal }), undefined);
+  assert.equal(calls.length, 1);
+});
+
+test('the note beside the bar says what is known', () => {
+  const report = {
+    kind: 'evaluation',
+    ...quality,
+    step: 5,
+    psnr: 26.314,
+    sample_key: 'x',
+  } as const;
+  assert.equal(describe(12.34, report), '12.3 images/s, PSNR 26.31 dB (bicubic 25.00)');
+  assert.equal(describe(12.34, undefined), '12.3 images/s');
+  assert.equal(describe(undefined, undefined), '');
 });

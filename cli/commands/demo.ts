@@ -1,0 +1,54 @@
+// `lockstep demo`: everything at once on real faces, as a first look and as a check that it works.
+
+import type { CommandModule } from 'yargs';
+import { readEnvironment } from '../../shared/environment.js';
+import { runDemo } from '../demo/demo.js';
+
+interface DemoArguments {
+  readonly out: string;
+  readonly faces?: string | undefined;
+  readonly workers: number;
+  readonly set: readonly string[];
+  readonly force: boolean;
+}
+
+export const demoCommand: CommandModule<object, DemoArguments> = {
+  command: 'demo',
+  describe: 'Train on real faces with two workers, stop, resume, and show what came out',
+  builder: (yargs) =>
+    yargs
+      .option('out', { type: 'string', default: 'demo-out', describe: 'Folder for the results' })
+      .option('faces', {
+        type: 'string',
+        describe: 'Photographs of your own: a folder or an s3:// url',
+      })
+      .option('workers', { type: 'number', default: 2, describe: 'Worker processes' })
+      .option('set', {
+        type: 'string',
+        array: true,
+        default: [],
+        describe: 'Change a key of the demo preset: key.path=value',
+      })
+      .option('force', {
+        type: 'boolean',
+        default: false,
+        describe: 'Delete what is in the folder, even if no demo made it',
+      })
+      .example('$0 demo', 'Run it')
+      .example('$0 demo --faces portraits/', 'On photographs of your own'),
+  handler: async ({ out, faces, workers, set, force }) => {
+    const { s3, isPlain } = readEnvironment();
+    const abort = new AbortController();
+    for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => abort.abort());
+    process.exitCode = await runDemo({
+      out,
+      faces,
+      workers,
+      force,
+      overrides: set,
+      store: { s3 },
+      isPlain,
+      signal: abort.signal,
+    });
+  },
+};

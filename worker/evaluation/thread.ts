@@ -1,0 +1,68 @@
+// The evaluation thread: answers each request with one outcome, in order. It has an engine
+// session and stores of its own, so that the training thread waits for nothing of it.
+
+import { parentPort, workerData } from 'node:worker_threads';
+import { openStore } from '../../shared/store/open-store.js';
+import { createSrganTask } from '../../task/srgan/task.js';
+import { createOnnxEngine } from '../engine/onnx-engine.js';
+import { assess } from './assess.js';
+import { createEnlarger, type Enlarger } from './enlarger.js';
+import { openFaceSupply, type FaceSupply } from './face-supply.js';
+import type { EvaluationOutcome, EvaluationRequest, EvaluationSetup } from './messages.js';
+import { putSamples, sampleKey } from './samples.js';
+
+const port = parentPort;
+if (port === null) throw new Error('the evaluation thread is started by the evaluator only');
+
+const { spec, runUrl, storeOptions, threads } = workerData as EvaluationSetup;
+const run = openStore(runUrl, storeOptions);
+const dataset = openStore(spec.dataset.url, storeOptions);
+
+interface Tools {
+  readonly enlarger: Enlarger;
+  readonly supply: FaceSupply;
+}
+
+let tools: Tools | undefined;
+
+// Made by the first request, not before: a failure belongs to a request, and the next tries anew.
+async function getTools(): Promise<Tools> {
+  tools ??= {
+    enlarger: createEnlarger(createOnnxEngine({ threads }), createSrganTask(spec)),
+    supply: await openFaceSupply(dataset, spec),
+  };
+  return tools;
+}
+
+async function evaluate(request: EvaluationRequest): Promise<EvaluationOutcome> {
+  const { step } = request;
+  const startedAt = performance.now();
+  const { enlarger, supply } = await getTools();
+  const enlarge = enlarger.with(request);
+  const { generated, bicubic, faces, ...pictures } = await assess(
+    supply.faces(),
+    enlarge,
+    spec.evaluation.faces,
+  );
+  await putSamples(run, step, pictures);
+  return {
+    kind: 'evaluated',
+    step,
+    psnr: generated.psnr,
+    ssim: generated.ssim,
+    bicubicPsnr: bicubic.psnr,
+    bicubicSsim: bicubic.ssim,
+    faces,
+    sampleKey: sampleKey(step),
+    seconds: (performance.now() - startedAt) / 1000,
+  };
+}
+
+port.on('message', (request: EvaluationRequest) => {
+  evaluate(request)
+    .catch((error: unknown): EvaluationOutcome => {
+      const reason = error instanceof Error ? error.message : String(error);
+      return { kind: 'failed', step: request.step, reason };
+    })
+    .then((outcome) => port.postMessage(outcome));
+});
