@@ -1,0 +1,104 @@
+// The plans against their laws: shares cover, the tree is the same whoever folds it, and every
+// sample comes exactly once an epoch.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { chunkCount, chunkRange, ownedChunks } from '../../shared/plan/chunks.js';
+import { permute, samplesOf } from '../../shared/plan/permutation.js';
+import { leavesOf, ownerOf, shareOf } from '../../shared/plan/shards.js';
+import { foldTree, subtreesInside, type TreeNode } from '../../shared/plan/tree.js';
+
+const worlds = fc
+  .integer({ min: 1, max: 64 })
+  .chain((leaves) => fc.record({ leaves: fc.constant(leaves), ranks: fc.integer({ min: 1, max: leaves }) }));
+
+test('shares cover all items once, in order, and differ by at most one', () => {
+  fc.assert(
+    fc.property(worlds, ({ leaves, ranks }) => {
+      const shares = Array.from({ length: ranks }, (_, rank) => shareOf(rank, ranks, leaves));
+      assert.deepEqual(
+        shares.flatMap(leavesOf),
+        Array.from({ length: leaves }, (_, i) => i),
+      );
+      const sizes = shares.map(({ start, end }) => end - start);
+      assert.ok(Math.max(...sizes) - Math.min(...sizes) <= 1);
+      for (const [rank, share] of shares.entries())
+        for (const leaf of leavesOf(share)) assert.equal(ownerOf(leaf, ranks, leaves), rank);
+    }),
+  );
+});
+
+test('the tree folded from the ranks’ subtrees is the tree folded from its leaves', () => {
+  fc.assert(
+    fc.property(worlds, ({ leaves, ranks }) => {
+      // A sum whose order shows: parentheses.
+      const name = ({ start }: TreeNode): string => String(start);
+      const add = (left: string, right: string): string => `(${left}+${right})`;
+      const leaf = (node: TreeNode) => (node.end - node.start === 1 ? name(node) : undefined);
+      const root = { start: 0, end: leaves };
+      const known = new Map<string, string>();
+      for (let rank = 0; rank < ranks; rank++)
+        for (const node of subtreesInside(shareOf(rank, ranks, leaves), leaves))
+          known.set(`${node.start}-${node.end}`, foldTree(node, leaf, add));
+      const folded = foldTree(root, ({ start, end }) => known.get(`${start}-${end}`), add);
+      assert.equal(folded, foldTree(root, leaf, add));
+    }),
+  );
+});
+
+test('a permutation is one: every sample once an epoch, and epochs differ', () => {
+  fc.assert(
+    fc.property(
+      fc.integer({ min: 0, max: 0xffffffff }),
+      fc.integer({ min: 0, max: 1000 }),
+      fc.integer({ min: 1, max: 300 }),
+      (seed, epoch, count) => {
+        const order = Array.from({ length: count }, (_, i) => permute(seed, epoch, i, count));
+        assert.equal(new Set(order).size, count);
+        assert.ok(order.every((sample) => sample >= 0 && sample < count));
+      },
+    ),
+  );
+  const order = (epoch: number) => Array.from({ length: 100 }, (_, i) => permute(1, epoch, i, 100));
+  assert.notDeepEqual(order(0), order(1));
+});
+
+test('the micro-shards of an epoch hold every sample exactly once, whatever their size', () => {
+  fc.assert(
+    fc.property(
+      fc.integer({ min: 1, max: 200 }),
+      fc.integer({ min: 1, max: 7 }),
+      fc.integer({ min: 1, max: 9 }),
+      (samples, microShards, microShardSize) => {
+        const order = { seed: 3, samples, microShards, microShardSize };
+        const steps = Math.ceil((2 * samples) / (microShards * microShardSize)) + 1;
+        const picks = Array.from({ length: steps * microShards }, (_, i) =>
+          samplesOf(order, Math.floor(i / microShards), i % microShards),
+        ).flat();
+        for (const epoch of [0, 1]) {
+          const inEpoch = picks.filter((pick) => pick.epoch === epoch).map((pick) => pick.sample);
+          assert.equal(inEpoch.length, samples);
+          assert.equal(new Set(inEpoch).size, samples);
+        }
+      },
+    ),
+  );
+});
+
+test('chunks cover the vector once, and every chunk has one owner', () => {
+  fc.assert(
+    fc.property(fc.integer({ min: 1, max: 5_000_000 }), fc.integer({ min: 1, max: 9 }), (floats, ranks) => {
+      const chunks = chunkCount(floats);
+      let end = 0;
+      for (let chunk = 0; chunk < chunks; chunk++) {
+        const range = chunkRange(chunk, floats);
+        assert.equal(range.start, end);
+        end = range.end;
+      }
+      assert.equal(end, floats);
+      const owned = Array.from({ length: ranks }, (_, rank) => leavesOf(ownedChunks(rank, ranks, floats)));
+      assert.equal(owned.flat().length, chunks);
+    }),
+  );
+});
