@@ -28,7 +28,10 @@ export interface PutOptions {
 export interface ObjectStore {
   /** The root as the operator wrote it, without credentials. */
   readonly url: string;
-  /** The object's bytes, or a range of them; throws `ObjectNotFound`. */
+  /**
+   * The object's bytes, or those of a range that exist (fewer, or none, where the object ends
+   * before it); throws `ObjectNotFound`.
+   */
   get(key: string, range?: ByteRange): Promise<Buffer>;
   /** Undefined when there is no such object. */
   head(key: string): Promise<ObjectInfo | undefined>;

@@ -1,0 +1,234 @@
+// An object store in a folder. Atomic on every local file system: bytes go to a temporary file,
+// are synced, and then linked (only if absent) or renamed (a replacement, under a lock). It decides
+// nothing about keys (keys.ts) and needs no retries.
+
+import { randomBytes } from 'node:crypto';
+import type { BigIntStats, Dirent } from 'node:fs';
+import { link, mkdir, open, readdir, rename, rmdir, stat, unlink } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { withFileLock } from './file-lock.js';
+import { compareKeys, requireKey, requireRange, reservedName } from './keys.js';
+import {
+  ObjectNotFound,
+  PreconditionFailed,
+  type ByteRange,
+  type ObjectInfo,
+  type ObjectStore,
+  type PutOptions,
+} from './store.js';
+
+/** Opens a folder, which need not exist yet, as a store. `url` is what errors name. */
+export function createFileStore(url: string, folder: string): ObjectStore {
+  const pathOf = (key: string): string => {
+    requireKey(key);
+    return join(folder, ...key.split('/'));
+  };
+  return {
+    url,
+    async get(key, range) {
+      requireRange(range);
+      const bytes = await readRange(pathOf(key), range);
+      if (bytes === undefined) throw new ObjectNotFound(url, key);
+      return bytes;
+    },
+    head: async (key) => infoOf(key, pathOf(key)),
+    async put(key, body, options = {}) {
+      const path = pathOf(key);
+      const temporary = await writeTemporary(path, body);
+      try {
+        if (!(await publish(path, temporary.path, options))) throw new PreconditionFailed(url, key);
+        return { key, bytes: body.byteLength, etag: temporary.etag };
+      } finally {
+        await unlink(temporary.path).catch(() => undefined);
+      }
+    },
+    list: (prefix) => listFolder(folder, prefix),
+    async delete(key) {
+      await remove(pathOf(key), folder);
+    },
+    close: async () => undefined,
+  };
+}
+
+function codeOf(error: unknown): string | undefined {
+  return (error as NodeJS.ErrnoException).code;
+}
+
+function isAbsence(error: unknown): boolean {
+  return codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR';
+}
+
+// Each file gets a time of its own (writeTemporary), so size, time and inode tell versions apart
+// even where inodes are used again at once.
+function etagOf(found: BigIntStats): string {
+  return `"${found.mtimeNs.toString(16)}-${found.size.toString(16)}-${found.ino.toString(16)}"`;
+}
+
+async function statFile(path: string): Promise<BigIntStats | undefined> {
+  try {
+    const found = await stat(path, { bigint: true });
+    return found.isFile() ? found : undefined;
+  } catch (error) {
+    if (isAbsence(error)) return undefined;
+    throw error;
+  }
+}
+
+async function infoOf(key: string, path: string): Promise<ObjectInfo | undefined> {
+  const found = await statFile(path);
+  return found && { key, bytes: Number(found.size), etag: etagOf(found) };
+}
+
+async function readRange(path: string, range?: ByteRange): Promise<Buffer | undefined> {
+  const file = await open(path, 'r').catch((error: unknown) => {
+    if (isAbsence(error)) return undefined;
+    throw error;
+  });
+  if (file === undefined) return undefined;
+  try {
+    const found = await file.stat();
+    if (!found.isFile()) return undefined;
+    const end = Math.min(range?.end ?? found.size, found.size);
+    const start = Math.min(range?.start ?? 0, end);
+    const bytes = Buffer.allocUnsafe(end - start);
+    let filled = 0;
+    while (filled < bytes.length) {
+      const { bytesRead } = await file.read(bytes, filled, bytes.length - filled, start + filled);
+      if (bytesRead === 0) break;
+      filled += bytesRead;
+    }
+    return bytes.subarray(0, filled);
+  } finally {
+    await file.close();
+  }
+}
+
+/** A file beside its later place. Its etag stays: link and rename keep inode and time. */
+async function writeTemporary(
+  path: string,
+  body: Uint8Array,
+): Promise<{ readonly path: string; readonly etag: string }> {
+  const temporary = join(dirname(path), `${reservedName}tmp-${randomBytes(9).toString('hex')}`);
+  const file = await openBelow(temporary);
+  try {
+    await file.writeFile(body);
+    const now = (performance.timeOrigin + performance.now()) / 1000;
+    await file.utimes(now, now);
+    await file.sync();
+    return { path: temporary, etag: etagOf(await file.stat({ bigint: true })) };
+  } catch (error) {
+    await unlink(temporary).catch(() => undefined);
+    throw error;
+  } finally {
+    await file.close();
+  }
+}
+
+// A delete elsewhere may tidy the folder away between our mkdir and our open.
+async function openBelow(path: string): ReturnType<typeof open> {
+  for (let tries = 1; ; tries++) {
+    await mkdir(dirname(path), { recursive: true });
+    try {
+      return await open(path, 'wx');
+    } catch (error) {
+      if (codeOf(error) !== 'ENOENT' || tries === 5) throw error;
+    }
+  }
+}
+
+const lockOf = (path: string): string => join(dirname(path), `${reservedName}lock-${nameOf(path)}`);
+const nameOf = (path: string): string => path.slice(dirname(path).length + 1);
+
+/** Makes the temporary file the object; false when the condition does not hold. */
+async function publish(path: string, temporary: string, options: PutOptions): Promise<boolean> {
+  const isWritten =
+    options.ifAbsent === true
+      ? options.ifMatch === undefined && (await publishNew(path, temporary))
+      : await publishOver(path, temporary, options.ifMatch);
+  if (isWritten) await syncFolder(dirname(path));
+  return isWritten;
+}
+
+async function publishOver(path: string, temporary: string, ifMatch?: string): Promise<boolean> {
+  return withFileLock(lockOf(path), async () => {
+    if (ifMatch !== undefined) {
+      const found = await statFile(path);
+      if (found === undefined || etagOf(found) !== ifMatch) return false;
+    }
+    await rename(temporary, path);
+    return true;
+  });
+}
+
+const withoutLinks = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS']);
+
+async function publishNew(path: string, temporary: string): Promise<boolean> {
+  try {
+    await link(temporary, path);
+    return true;
+  } catch (error) {
+    if (codeOf(error) === 'EEXIST') return false;
+    if (!withoutLinks.has(codeOf(error) ?? '')) throw error;
+  }
+  return withFileLock(lockOf(path), async () => {
+    if ((await statFile(path)) !== undefined) return false;
+    await rename(temporary, path);
+    return true;
+  });
+}
+
+async function syncFolder(folder: string): Promise<void> {
+  // Windows can't open folders; there the rename itself must do.
+  const handle = await open(folder, 'r').catch(() => undefined);
+  await handle?.sync().catch(() => undefined);
+  await handle?.close();
+}
+
+async function remove(path: string, root: string): Promise<void> {
+  if ((await statFile(path)) === undefined) return;
+  await withFileLock(lockOf(path), () =>
+    unlink(path).catch((error: unknown) => {
+      if (!isAbsence(error)) throw error;
+    }),
+  );
+  // Folders are not objects: empty ones go with their last object.
+  for (let folder = dirname(path); folder.startsWith(`${root}/`); folder = dirname(folder)) {
+    const isGone = await rmdir(folder).then(
+      () => true,
+      () => false,
+    );
+    if (!isGone) return;
+  }
+}
+
+async function* listFolder(folder: string, prefix: string): AsyncIterable<ObjectInfo> {
+  const parts = prefix.split('/').slice(0, -1);
+  if (parts.some((part) => part === '' || part === '.' || part === '..')) return;
+  yield* walk(join(folder, ...parts), parts.map((part) => `${part}/`).join(''), prefix);
+}
+
+// A folder sorts as its name with a slash, which is how its objects' keys go on.
+async function* walk(folder: string, base: string, prefix: string): AsyncIterable<ObjectInfo> {
+  const entries = (await readEntries(folder))
+    .filter((entry) => !entry.name.startsWith(reservedName))
+    .map((entry) => ({ entry, key: `${base}${entry.name}${entry.isDirectory() ? '/' : ''}` }))
+    .sort((a, b) => compareKeys(a.key, b.key));
+  for (const { entry, key } of entries) {
+    if (entry.isDirectory()) {
+      if (key.startsWith(prefix) || prefix.startsWith(key))
+        yield* walk(join(folder, entry.name), key, prefix);
+    } else if (key.startsWith(prefix)) {
+      const info = await infoOf(key, join(folder, entry.name));
+      if (info !== undefined) yield info;
+    }
+  }
+}
+
+async function readEntries(folder: string): Promise<Dirent[]> {
+  try {
+    return await readdir(folder, { withFileTypes: true });
+  } catch (error) {
+    if (isAbsence(error)) return [];
+    throw error;
+  }
+}

@@ -1,0 +1,163 @@
+// Writing one object to S3: in one request or, when large, in parts that are joined at the end.
+// The condition holds where the object appears: on the put, or on the completion of the parts.
+
+import {
+  AbortMultipartUploadCommand,
+  CompleteMultipartUploadCommand,
+  CreateMultipartUploadCommand,
+  PutObjectCommand,
+  UploadPartCommand,
+  type CompletedPart,
+} from '@aws-sdk/client-s3';
+import { request, type Attempt, type S3Session } from './s3-requests.js';
+import { statusOf } from './retry.js';
+import { PreconditionFailed, type PutOptions } from './store.js';
+
+/** Bodies above this size go in parts of this size (more, so that 10,000 parts suffice). */
+export const partBytes = 16 * 1024 * 1024;
+const maxParts = 10_000;
+const partsAtOnce = 4;
+
+/** One object to write. `isThere` says whether exactly this body is there already. */
+export interface Upload {
+  readonly key: string;
+  readonly s3Key: string;
+  readonly body: Uint8Array;
+  readonly options: PutOptions;
+  isThere(): Promise<boolean>;
+  /** The etag of what is there now, for an upload whose answer was lost. */
+  currentEtag(): Promise<string>;
+}
+
+/** Writes the object and gives its etag; throws `PreconditionFailed`. */
+export function upload(session: S3Session, job: Upload): Promise<string> {
+  return job.body.byteLength <= partBytes ? putWhole(session, job) : putParts(session, job);
+}
+
+function conditions(options: PutOptions): { IfNoneMatch?: string; IfMatch?: string } {
+  return {
+    ...(options.ifAbsent === true ? { IfNoneMatch: '*' } : {}),
+    ...(options.ifMatch === undefined ? {} : { IfMatch: options.ifMatch }),
+  };
+}
+
+const hasCondition = ({ ifAbsent, ifMatch }: PutOptions): boolean =>
+  ifAbsent === true || ifMatch !== undefined;
+
+// S3 answers 412; a vanished object under IfMatch is a 404.
+function isRefusal(error: unknown, options: PutOptions): boolean {
+  const { name } = error as Error;
+  if (statusOf(error) === 412 || name === 'PreconditionFailed') return hasCondition(options);
+  return options.ifMatch !== undefined && name === 'NoSuchKey';
+}
+
+/**
+ * Sends the request that makes the object appear. When an earlier try's answer was lost, a refusal
+ * may mean that this very body was written by it: then that is the success it was.
+ */
+async function publish(
+  session: S3Session,
+  job: Upload,
+  attempt: Attempt,
+  send: () => Promise<string | undefined>,
+  isGone: (error: unknown) => boolean,
+): Promise<string> {
+  try {
+    return (await send()) ?? (await job.currentEtag());
+  } catch (error) {
+    const isRefused = isRefusal(error, job.options);
+    if (!isRefused && !isGone(error)) throw error;
+    attempt.progress();
+    if (attempt.failedTries > 0 && (await job.isThere())) return job.currentEtag();
+    if (isRefused) throw new PreconditionFailed(session.place.url, job.key);
+    throw error;
+  }
+}
+
+async function putWhole(session: S3Session, job: Upload): Promise<string> {
+  const command = {
+    Bucket: session.place.bucket,
+    Key: job.s3Key,
+    Body: job.body,
+    ContentLength: job.body.byteLength,
+    ContentType: job.options.contentType ?? 'application/octet-stream',
+    ...conditions(job.options),
+  };
+  const send = async (signal: AbortSignal): Promise<string | undefined> =>
+    (await session.client.send(new PutObjectCommand(command), { abortSignal: signal })).ETag;
+  return request(session, `put ${job.key}`, (attempt) =>
+    publish(session, job, attempt, () => send(attempt.signal), () => false),
+  );
+}
+
+async function putParts(session: S3Session, job: Upload): Promise<string> {
+  const target = { Bucket: session.place.bucket, Key: job.s3Key };
+  const created = await request(session, `start the upload of ${job.key}`, ({ signal }) =>
+    session.client.send(
+      new CreateMultipartUploadCommand({
+        ...target,
+        ContentType: job.options.contentType ?? 'application/octet-stream',
+      }),
+      { abortSignal: signal },
+    ),
+  );
+  const UploadId = created.UploadId ?? '';
+  try {
+    const Parts = await sendParts(session, job, UploadId);
+    return await request(session, `complete ${job.key}`, (attempt) =>
+      publish(session, job, attempt, () => complete(attempt), isUploadGone),
+    );
+    async function complete({ signal }: Attempt): Promise<string | undefined> {
+      const input = { ...target, UploadId, MultipartUpload: { Parts }, ...conditions(job.options) };
+      const command = new CompleteMultipartUploadCommand(input);
+      return (await session.client.send(command, { abortSignal: signal })).ETag;
+    }
+  } catch (error) {
+    const abort = new AbortMultipartUploadCommand({ ...target, UploadId });
+    const abortSignal = AbortSignal.timeout(5000);
+    await session.client.send(abort, { abortSignal }).catch(() => undefined);
+    throw error;
+  }
+}
+
+const isUploadGone = (error: unknown): boolean => (error as Error).name === 'NoSuchUpload';
+
+async function sendParts(session: S3Session, job: Upload, id: string): Promise<CompletedPart[]> {
+  const size = Math.max(partBytes, Math.ceil(job.body.byteLength / maxParts));
+  const count = Math.ceil(job.body.byteLength / size);
+  const parts: CompletedPart[] = [];
+  let nextIndex = 0;
+  const lane = async (): Promise<void> => {
+    while (nextIndex < count) {
+      const index = nextIndex++;
+      const body = job.body.subarray(index * size, (index + 1) * size);
+      parts[index] = await sendPart(session, job, id, index + 1, body).catch((error: unknown) => {
+        nextIndex = count;
+        throw error;
+      });
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(partsAtOnce, count) }, lane));
+  return parts;
+}
+
+async function sendPart(
+  session: S3Session,
+  job: Upload,
+  id: string,
+  number: number,
+  body: Uint8Array,
+): Promise<CompletedPart> {
+  const command = {
+    Bucket: session.place.bucket,
+    Key: job.s3Key,
+    UploadId: id,
+    PartNumber: number,
+    Body: body,
+    ContentLength: body.byteLength,
+  };
+  const { ETag } = await request(session, `put part ${number} of ${job.key}`, ({ signal }) =>
+    session.client.send(new UploadPartCommand(command), { abortSignal: signal }),
+  );
+  return { PartNumber: number, ETag };
+}
