@@ -18,8 +18,8 @@ const variables = z.object({
   LOCKSTEP_NATS_URL: url(/^(nats|tls|wss?):\/\/[^\s]+$/, 'a nats:// address').optional(),
   LOCKSTEP_LOG_LEVEL: z
     .enum(logLevels)
-    .default('info')
-    .meta({ allowed: logLevels.join(', ') }),
+    .meta({ allowed: logLevels.join(', ') })
+    .default('info'),
   LOCKSTEP_TEST_S3_ENDPOINT: endpoint.optional(),
   LOCKSTEP_TEST_NATS_SERVER: z.string().max(4096).optional(),
   LOCKSTEP_TEST_VERSITYGW: z.string().max(4096).optional(),

@@ -1,0 +1,61 @@
+// The command as a process: what it prints, where, and the exit code it ends with.
+
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { test } from 'node:test';
+import { exitCodes } from '../../../shared/exit-codes.js';
+
+const main = new URL('../../../cli/main.js', import.meta.url).href;
+const script = `const { main } = await import(${JSON.stringify(main)});
+process.exitCode = await main(process.argv.slice(1));`;
+
+function lockstep(...args: string[]) {
+  const options = { encoding: 'utf8', timeout: 30_000 } as const;
+  const flags = ['--input-type=module', '-e', script, '--'];
+  return spawnSync(process.execPath, [...flags, ...args], options);
+}
+
+test('help lists the commands, goes to stdout and is no failure', () => {
+  const { status, stdout, stderr } = lockstep('--help');
+  assert.equal(status, exitCodes.ok);
+  assert.match(stdout, /lockstep spec \[name\] +Print or check a run spec/);
+  assert.match(stdout, /Examples:/);
+  assert.equal(stderr, '');
+});
+
+test('a slip in the command line says what was meant, on stderr', () => {
+  const unknown = lockstep('spce');
+  assert.equal(unknown.status, exitCodes.configuration);
+  assert.match(
+    unknown.stderr,
+    /There is no command "spce"\. Did you mean spec\?\nSee: lockstep --help/,
+  );
+  assert.equal(unknown.stdout, '');
+  const flag = lockstep('spec', 'demo', '--sett', 'a=1');
+  assert.equal(flag.status, exitCodes.configuration);
+  assert.match(flag.stderr, /Unknown argument: sett\nSee: lockstep spec --help/);
+  assert.match(lockstep('spec', '--set').stderr, /Not enough arguments following: set\nSee:/);
+});
+
+test("an operator's mistake lists every problem and ends with 78", () => {
+  const { status, stdout, stderr } = lockstep('spec', 'demo', '--set', 'a=1', '--set', 'seed=-1');
+  assert.equal(status, exitCodes.configuration);
+  assert.equal(stdout, '');
+  assert.deepEqual(
+    stderr.split('\n').map((line) => line.slice(0, 28)),
+    [
+      'lockstep: preset demo is not',
+      '  - --set a: given "1"; allo',
+      '  - seed: given -1; allowed:',
+      '',
+    ],
+  );
+});
+
+test('a preset prints as YAML or JSON, overridden', () => {
+  const args = ['spec', 'demo', '--set', 'seed=9', '--set=batch.size=2'];
+  assert.match(lockstep(...args).stdout, /^seed: 9 # of initial parameters/m);
+  const json = JSON.parse(lockstep(...args, '--json').stdout) as { seed: number };
+  assert.equal(json.seed, 9);
+  assert.match(lockstep('spec', '--list').stdout, /^demo +Faces in a few minutes/);
+});
