@@ -59,7 +59,7 @@ async function evaluate(request: EvaluationRequest): Promise<EvaluationOutcome> 
 }
 
 port.on('message', (request: EvaluationRequest) => {
-  evaluate(request)
+  void evaluate(request)
     .catch((error: unknown): EvaluationOutcome => {
       const reason = error instanceof Error ? error.message : String(error);
       return { kind: 'failed', step: request.step, reason };
