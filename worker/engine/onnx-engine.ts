@@ -1,0 +1,107 @@
+// The embedded engine: ONNX Runtime's CPU kernels, as they come inside an npm package. It lowers
+// a step graph to one ONNX model and runs it in one native call, which blocks the thread. Results
+// are written straight into the caller's arrays. Its bytes do not depend on the number of threads.
+
+import * as ort from 'onnxruntime-node';
+import { lowerToOnnx } from '../../trace/lower/onnx/lower.js';
+import type { StepGraph } from '../../trace/step-graph.js';
+import type { CompiledGraph, Engine, EngineOptions } from './engine.js';
+
+/** Options beyond a run's: for finding out where the time goes. */
+export interface OnnxEngineOptions extends EngineOptions {
+  /** Writes ONNX Runtime's profile to a file that starts with this. */
+  readonly profile?: string;
+}
+
+/** Creates the engine; sessions are made by `compile`. */
+export function createOnnxEngine(options: OnnxEngineOptions): Engine {
+  return {
+    name: 'onnx',
+    fingerprint: `onnx/${ort.env.versions.node}/cpu`,
+    compile: async (graph) => {
+      const model = lowerToOnnx(withDistinctPorts(graph), { flatOutputs: true });
+      const session = await ort.InferenceSession.create(model, sessionOptions(options));
+      return new OnnxGraph(session, graph);
+    },
+  };
+}
+
+function sessionOptions({ threads, profile }: OnnxEngineOptions): ort.InferenceSession.SessionOptions {
+  return {
+    intraOpNumThreads: threads,
+    interOpNumThreads: 1,
+    executionMode: 'sequential',
+    // With patterns memory grows by half and the second step takes seconds; speed is the same.
+    enableMemPattern: false,
+    logSeverityLevel: 3,
+    ...(profile === undefined ? {} : { enableProfiling: true, profileFilePrefix: profile }),
+  };
+}
+
+// A gradient has the name of its parameter, but in ONNX no two values may share one.
+const outputPrefix = 'out:';
+
+function withDistinctPorts(graph: StepGraph): StepGraph {
+  const outputs = graph.outputs.map((port) => ({ ...port, name: outputPrefix + port.name }));
+  return { ...graph, outputs };
+}
+
+type Shapes = ReadonlyMap<string, readonly number[]>;
+
+class OnnxGraph implements CompiledGraph {
+  private readonly feeds: TensorCache;
+  private readonly fetches: TensorCache;
+
+  constructor(
+    private readonly session: ort.InferenceSession,
+    graph: StepGraph,
+  ) {
+    const { inputs, values } = graph;
+    const given = new Map(inputs.map(({ name, value }) => [name, values[value]!.shape] as const));
+    const made = new Map(session.outputMetadata.map((port) => [port.name, shapeOf(port)]));
+    this.feeds = new TensorCache('', given);
+    this.fetches = new TensorCache(outputPrefix, made);
+  }
+
+  async run(
+    feeds: Record<string, Float32Array>,
+    fetches: Record<string, Float32Array>,
+  ): Promise<void> {
+    await this.session.run(this.feeds.tensorsFor(feeds), this.fetches.tensorsFor(fetches));
+  }
+
+  async close(): Promise<void> {
+    await this.session.release();
+  }
+}
+
+function shapeOf(port: ort.InferenceSession.ValueMetadata): readonly number[] {
+  if (!port.isTensor) throw new Error(`output ${port.name} is not a tensor`);
+  return port.shape.map(Number);
+}
+
+/** Tensors over the caller's arrays, made anew only when an array is another one. */
+class TensorCache {
+  private readonly tensors = new Map<string, ort.Tensor>();
+
+  constructor(
+    private readonly prefix: string,
+    private readonly shapes: Shapes,
+  ) {}
+
+  tensorsFor(arrays: Record<string, Float32Array>): Record<string, ort.Tensor> {
+    const result: Record<string, ort.Tensor> = {};
+    for (const [given, array] of Object.entries(arrays)) {
+      const name = this.prefix + given;
+      const shape = this.shapes.get(name);
+      if (shape === undefined) throw new Error(`the graph has no port named '${given}'`);
+      let tensor = this.tensors.get(name);
+      if (tensor?.data !== array) {
+        tensor = new ort.Tensor('float32', array, shape);
+        this.tensors.set(name, tensor);
+      }
+      result[name] = tensor;
+    }
+    return result;
+  }
+}
