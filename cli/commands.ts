@@ -12,11 +12,43 @@ export interface CommandEntry {
   register(y: Argv): Promise<Argv>;
 }
 
+/** All commands. A test holds `usage` and `summary` to what the modules themselves say. */
 export const commands: readonly CommandEntry[] = [
+  {
+    usage: 'demo',
+    summary: 'Train on real faces with two workers, stop, resume, and show what came out',
+    register: async (y) => y.command((await import('./commands/demo.js')).demoCommand),
+  },
+  {
+    usage: 'dataset <action>',
+    summary: 'Pack pictures into a dataset, list it, verify it',
+    register: async (y) => y.command((await import('./commands/dataset.js')).datasetCommand),
+  },
   {
     usage: 'spec [name]',
     summary: 'Print or check a run spec',
     register: async (y) => y.command((await import('./commands/spec.js')).specCommand),
+  },
+  {
+    usage: 'train',
+    summary: 'Train a run from its spec with N worker processes on this machine',
+    register: async (y) => y.command((await import('./commands/train.js')).trainCommand),
+  },
+  {
+    usage: 'resume <run>',
+    summary: 'Go on with a run from its newest whole checkpoint, on any number of workers',
+    register: async (y) => y.command((await import('./commands/resume.js')).resumeCommand),
+  },
+  {
+    usage: 'coordinator',
+    summary: 'Run the coordinator of a run: workers join it',
+    register: async (y) =>
+      y.command((await import('./commands/coordinator.js')).coordinatorCommand),
+  },
+  {
+    usage: 'worker',
+    summary: 'Run one worker: it joins a coordinator, computes gradients and exchanges them',
+    register: async (y) => y.command((await import('./commands/worker.js')).workerCommand),
   },
 ];
 

@@ -71,7 +71,12 @@ function createBase(): Argv {
 }
 
 function withExamples(parser: Argv): Argv {
-  return parser.example([['$0 spec demo', 'Print the demo run spec, with comments']]);
+  return parser.example([
+    ['$0 demo', 'Train on real faces and show what came out, in minutes'],
+    ['$0 dataset pack photos/ file://faces', 'Make a dataset of your own pictures'],
+    ['$0 train -f run.yaml --workers 2', 'Train on this machine'],
+    ['$0 resume RUN --workers 4', 'Go on with a run, on any number of workers'],
+  ]);
 }
 
 function packageVersion(): string {
