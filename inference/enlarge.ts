@@ -1,0 +1,120 @@
+// Enlarges a picture band by band: what is held at once is a band of the input and of the output,
+// never all of them. It decides which pixels go through the network and where results lie; how
+// the network runs and where pixels come from and go to is handed in.
+
+import { cutSide, spanLength, type Span, type TileSpan } from './tiles.js';
+
+/** RGB bytes of whole rows, [rows, width, 3]. */
+export type Rows = Uint8Array;
+
+/** Runs the network on [1, height, width, 3] in [0, 1]; gives [1, s*height, s*width, 3] in [-1, 1]. */
+export type Network = (
+  pixels: Float32Array,
+  height: number,
+  width: number,
+) => Promise<Float32Array>;
+
+export interface EnlargeJob {
+  readonly width: number;
+  readonly height: number;
+  readonly scale: number;
+  /** Core of a tile, and its margin; in input pixels. */
+  readonly tile: number;
+  readonly margin: number;
+  readonly network: Network;
+  readRows(rows: Span): Promise<Rows>;
+  /** Takes the output's rows from top to bottom, with the input rows that they came from. */
+  writeRows(rows: Rows, from: Span): Promise<void>;
+  /** Told after each tile. */
+  onTile?(done: number, total: number): void;
+}
+
+/** Networks that reflect two pixels at the border need three; a smaller picture is extended. */
+const smallestSide = 4;
+
+type TileCounts = Pick<EnlargeJob, 'width' | 'height' | 'tile' | 'margin'>;
+
+/** Number of tiles of a job. */
+export function countTiles({ width, height, tile, margin }: TileCounts): number {
+  return cutSide(width, tile, margin).length * cutSide(height, tile, margin).length;
+}
+
+/** Enlarges the whole picture. */
+export async function enlarge(job: EnlargeJob): Promise<void> {
+  const { width, height, scale, tile, margin } = job;
+  const [bands, columns] = [cutSide(height, tile, margin), cutSide(width, tile, margin)];
+  let done = 0;
+  for (const band of bands) {
+    const rows = await job.readRows(band.read);
+    const output = new Uint8Array(spanLength(band.core) * scale * width * scale * 3);
+    for (const column of columns) {
+      const pixels = cutOut(rows, width, band.read, column.read);
+      const [tileHeight, tileWidth] = [spanLength(band.read), spanLength(column.read)];
+      const generated = await runExtended(job.network, scale, pixels, tileHeight, tileWidth);
+      pasteCore(output, generated, job, band, column);
+      job.onTile?.(++done, bands.length * columns.length);
+    }
+    await job.writeRows(output, band.core);
+  }
+}
+
+/** The columns of rows as the network wants them, in [0, 1]. */
+function cutOut(rows: Rows, width: number, band: Span, column: Span): Float32Array {
+  const [height, columns] = [spanLength(band), spanLength(column)];
+  const pixels = new Float32Array(height * columns * 3);
+  for (let y = 0; y < height; y++) {
+    const from = (y * width + column.start) * 3;
+    const to = y * columns * 3;
+    for (let i = 0; i < columns * 3; i++) pixels[to + i] = rows[from + i]! / 255;
+  }
+  return pixels;
+}
+
+/** Runs the network; pictures below its smallest side are extended by their last pixels first. */
+async function runExtended(
+  network: Network,
+  scale: number,
+  pixels: Float32Array,
+  height: number,
+  width: number,
+): Promise<Float32Array> {
+  const [tall, wide] = [Math.max(height, smallestSide), Math.max(width, smallestSide)];
+  if (tall === height && wide === width) return network(pixels, height, width);
+  const extended = new Float32Array(tall * wide * 3);
+  for (let y = 0; y < tall; y++)
+    for (let x = 0; x < wide; x++)
+      for (let c = 0; c < 3; c++) {
+        const from = Math.min(y, height - 1) * width + Math.min(x, width - 1);
+        extended[(y * wide + x) * 3 + c] = pixels[from * 3 + c]!;
+      }
+  const generated = await network(extended, tall, wide);
+  const kept = new Float32Array(height * width * scale * scale * 3);
+  const [rowLength, keptLength] = [wide * scale * 3, width * scale * 3];
+  for (let y = 0; y < height * scale; y++)
+    kept.set(generated.subarray(y * rowLength, y * rowLength + keptLength), y * keptLength);
+  return kept;
+}
+
+/** Copies the core of a generated tile into the band's output as bytes. */
+function pasteCore(
+  output: Rows,
+  generated: Float32Array,
+  { width, scale }: EnlargeJob,
+  band: TileSpan,
+  column: TileSpan,
+): void {
+  const tileRow = spanLength(column.read) * scale * 3;
+  const top = (band.core.start - band.read.start) * scale;
+  const left = (column.core.start - column.read.start) * scale * 3;
+  const length = spanLength(column.core) * scale * 3;
+  for (let y = 0; y < spanLength(band.core) * scale; y++) {
+    const from = (top + y) * tileRow + left;
+    const to = (y * width + column.core.start) * scale * 3;
+    for (let i = 0; i < length; i++) output[to + i] = toByte(generated[from + i]!);
+  }
+}
+
+/** [-1, 1] to 0..255, rounded and clamped. */
+function toByte(value: number): number {
+  return Math.min(255, Math.max(0, Math.round((value + 1) * 127.5)));
+}

@@ -1,0 +1,183 @@
+// Upscales a picture file with an exported generator: opens both, enlarges tile by tile, writes a
+// PNG on the way and, for another format, converts that at the end. The output appears under its
+// name only when it is whole.
+
+import { access, mkdir, rename, rm } from 'node:fs/promises';
+import { dirname, extname } from 'node:path';
+import sharp from 'sharp';
+import { OperatorError, type Problem } from '../shared/problems.js';
+import { countTiles, enlarge, type Rows } from './enlarge.js';
+import { loadNetwork, type LoadedNetwork } from './onnx-network.js';
+import { openPicture, type PictureFile } from './picture-file.js';
+import { PngWriter, type PngChannels } from './png-stream.js';
+import type { Span } from './tiles.js';
+
+export interface UpscaleOptions {
+  readonly model: string;
+  readonly input: string;
+  readonly output: string;
+  /** Core of a tile, a side, in input pixels. */
+  readonly tile: number;
+  readonly threads: number;
+  /** Replaces an output that exists. */
+  readonly isForced: boolean;
+  /** Told after each tile. */
+  onTile?(done: number, total: number): void;
+}
+
+export interface UpscaleResult {
+  /** Pixels of the output. */
+  readonly width: number;
+  readonly height: number;
+  readonly tiles: number;
+}
+
+/** Largest side that an output format can hold, by the name's ending. */
+const largestSides: Readonly<Record<string, number>> = {
+  '.png': 2 ** 31 - 1,
+  '.jpg': 65_535,
+  '.jpeg': 65_535,
+  '.webp': 16_383,
+  '.avif': 16_384,
+  '.tif': 2 ** 31 - 1,
+  '.tiff': 2 ** 31 - 1,
+};
+
+/** Input rows around a band that the enlargement of its transparency looks at. */
+const alphaMargin = 4;
+
+/** Upscales one picture; an OperatorError for a model, picture or output that cannot be used. */
+export async function upscale(options: UpscaleOptions): Promise<UpscaleResult> {
+  await checkOutput(options);
+  const network = await loadNetwork(options.model, options.threads);
+  try {
+    const picture = await openPicture(options.input);
+    checkSize(options.output, picture, network.metadata.scale);
+    return await write(options, network, picture);
+  } finally {
+    await network.close();
+  }
+}
+
+async function write(
+  options: UpscaleOptions,
+  { metadata, run }: LoadedNetwork,
+  picture: PictureFile,
+): Promise<UpscaleResult> {
+  const { scale, radius: margin } = metadata;
+  const { tile, onTile, output } = options;
+  const [width, height] = [picture.width * scale, picture.height * scale];
+  const channels = ((picture.isGrey ? 1 : 3) + (picture.hasAlpha ? 1 : 0)) as PngChannels;
+  const partial = `${output}.${process.pid}.partial.png`;
+  await mkdir(dirname(output), { recursive: true });
+  const png = new PngWriter(partial, width, height, channels);
+  const job = { width: picture.width, height: picture.height, scale, tile, margin };
+  try {
+    await enlarge({
+      ...job,
+      network: run,
+      readRows: (rows) => picture.readColours(rows),
+      writeRows: async (rows, from) => png.write(await finishRows(rows, from, picture, scale)),
+      ...(onTile === undefined ? {} : { onTile }),
+    });
+    await png.close();
+    await finishFile(partial, output);
+  } catch (error) {
+    png.abort();
+    throw error;
+  } finally {
+    await rm(partial, { force: true });
+  }
+  return { width, height, tiles: countTiles(job) };
+}
+
+/** RGB rows as the output wants them: grey where the input was, with transparency where it had. */
+async function finishRows(
+  rows: Rows,
+  from: Span,
+  picture: PictureFile,
+  scale: number,
+): Promise<Uint8Array> {
+  const pixels = rows.length / 3;
+  const colours = picture.isGrey ? 1 : 3;
+  if (colours === 3 && !picture.hasAlpha) return rows;
+  const alpha = picture.hasAlpha ? await enlargeAlpha(from, picture, scale) : undefined;
+  const channels = colours + (alpha === undefined ? 0 : 1);
+  const finished = new Uint8Array(pixels * channels);
+  for (let i = 0; i < pixels; i++) {
+    const [red, green, blue] = [rows[3 * i]!, rows[3 * i + 1]!, rows[3 * i + 2]!];
+    if (colours === 1) finished[i * channels] = Math.round((red + green + blue) / 3);
+    else finished.set([red, green, blue], i * channels);
+    if (alpha !== undefined) finished[i * channels + colours] = alpha[i]!;
+  }
+  return finished;
+}
+
+/** The band's alpha channel, enlarged bicubically: a generator of faces knows nothing of it. */
+async function enlargeAlpha(
+  band: Span,
+  { width, height, readAlpha }: PictureFile,
+  scale: number,
+): Promise<Uint8Array> {
+  const start = Math.max(0, band.start - alphaMargin);
+  const end = Math.min(height, band.end + alphaMargin);
+  const raw = { width, height: end - start, channels: 1 } as const;
+  const enlarged = await sharp(await readAlpha({ start, end }), { raw })
+    .resize(width * scale, (end - start) * scale, { kernel: 'cubic', fit: 'fill' })
+    .extractChannel(0)
+    .raw()
+    .toBuffer();
+  const row = width * scale;
+  return enlarged.subarray((band.start - start) * scale * row, (band.end - start) * scale * row);
+}
+
+/** The finished PNG under the output's name, converted where its ending asks for that. */
+async function finishFile(partial: string, output: string): Promise<void> {
+  const ending = extname(output).toLowerCase();
+  if (ending === '.png') return rename(partial, output);
+  const converted = `${partial}${ending}`;
+  try {
+    const image = sharp(partial, { limitInputPixels: false, sequentialRead: true });
+    await (ending.startsWith('.jp') ? image.jpeg({ quality: 95 }) : image).toFile(converted);
+    await rename(converted, output);
+  } finally {
+    await rm(converted, { force: true });
+  }
+}
+
+async function checkOutput({ output, isForced }: UpscaleOptions): Promise<void> {
+  const problems: Problem[] = [];
+  if (!(extname(output).toLowerCase() in largestSides)) {
+    const allowed = `a name that ends in ${Object.keys(largestSides).join(', ')}`;
+    problems.push({ key: 'output', given: output, allowed });
+  } else if (!isForced && (await exists(output))) {
+    const hint = 'or --force to replace it';
+    problems.push({
+      key: 'output',
+      given: output,
+      allowed: 'a file that does not exist yet',
+      hint,
+    });
+  }
+  if (problems.length > 0) throw new OperatorError('the output cannot be written', problems);
+}
+
+function checkSize(output: string, { width, height }: PictureFile, scale: number): void {
+  const largest = largestSides[extname(output).toLowerCase()]!;
+  if (Math.max(width, height) * scale <= largest) return;
+  throw new OperatorError('the output would be too large for its format', [
+    {
+      key: 'output',
+      given: `${width * scale}x${height * scale}`,
+      allowed: `sides of at most ${largest} pixels`,
+      hint: 'a .png has no such limit',
+    },
+  ]);
+}
+
+async function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
+}
