@@ -67,7 +67,11 @@ class OnnxGraph implements CompiledGraph {
     feeds: Record<string, Float32Array>,
     fetches: Record<string, Float32Array>,
   ): Promise<void> {
-    await this.session.run(this.feeds.tensorsFor(feeds), this.fetches.tensorsFor(fetches));
+    const given = this.feeds.tensorsFor(feeds);
+    const made = this.fetches.tensorsFor(fetches);
+    this.feeds.copyIn();
+    await this.session.run(given, made);
+    this.fetches.copyOut();
   }
 
   async close(): Promise<void> {
@@ -80,28 +84,51 @@ function shapeOf(port: ort.InferenceSession.ValueMetadata): readonly number[] {
   return port.shape.map(Number);
 }
 
-/** Tensors over the caller's arrays, made anew only when an array is another one. */
+/**
+ * Tensors over the caller's arrays, made anew only when an array is another one. The binding
+ * refuses shared memory: such an array gets a private copy beside it, which costs a pass over it.
+ */
 class TensorCache {
-  private readonly tensors = new Map<string, ort.Tensor>();
+  private readonly tensors = new Map<string, { array: Float32Array; tensor: ort.Tensor }>();
+  private copies: { readonly shared: Float32Array; readonly own: Float32Array }[] = [];
 
   constructor(
     private readonly prefix: string,
     private readonly shapes: Shapes,
   ) {}
 
+  /** Tensors by the session's names; remembers which of them `copyIn` and `copyOut` concern. */
   tensorsFor(arrays: Record<string, Float32Array>): Record<string, ort.Tensor> {
     const result: Record<string, ort.Tensor> = {};
+    this.copies = [];
     for (const [given, array] of Object.entries(arrays)) {
-      const name = this.prefix + given;
-      const shape = this.shapes.get(name);
-      if (shape === undefined) throw new Error(`the graph has no port named '${given}'`);
-      let tensor = this.tensors.get(name);
-      if (tensor?.data !== array) {
-        tensor = new ort.Tensor('float32', array, shape);
-        this.tensors.set(name, tensor);
-      }
-      result[name] = tensor;
+      const tensor = this.tensorOf(given, array);
+      result[this.prefix + given] = tensor;
+      if (tensor.data !== array) this.copies.push({ shared: array, own: tensor.data as Float32Array });
     }
     return result;
+  }
+
+  /** Brings the values of shared arrays into their copies. */
+  copyIn(): void {
+    for (const { shared, own } of this.copies) own.set(shared);
+  }
+
+  /** Brings the values of the copies into the shared arrays. */
+  copyOut(): void {
+    for (const { shared, own } of this.copies) shared.set(own);
+  }
+
+  private tensorOf(given: string, array: Float32Array): ort.Tensor {
+    const name = this.prefix + given;
+    const earlier = this.tensors.get(name);
+    if (earlier?.array === array) return earlier.tensor;
+    const shape = this.shapes.get(name);
+    if (shape === undefined) throw new Error(`the graph has no port named '${given}'`);
+    const isShared = array.buffer instanceof SharedArrayBuffer;
+    const data = isShared ? new Float32Array(array.length) : array;
+    const tensor = new ort.Tensor('float32', data, shape);
+    this.tensors.set(name, { array, tensor });
+    return tensor;
   }
 }

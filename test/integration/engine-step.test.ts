@@ -1,0 +1,124 @@
+// A whole training step, traced and run by the engine, against TF.js's own CPU backend.
+
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { before, describe, it } from 'node:test';
+import { viewsOf, createLayout, type TensorSpec } from '../../shared/flat/layout.js';
+import type { RunSpec } from '../../shared/spec/schema.js';
+import { loadReferenceBackend } from '../../task/ops/backend.js';
+import { createSrganTask } from '../../task/srgan/task.js';
+import type { NamedTensors } from '../../task/task.js';
+import { trace } from '../../trace/trace.js';
+import { createOnnxEngine } from '../../worker/engine/onnx-engine.js';
+import {
+  assertClose,
+  outputArrays,
+  randomInputs,
+  runEagerly,
+  runTraced,
+  type NamedArrays,
+} from '../support/graph-parity.js';
+import { tinyPatchSpec, tinySpec } from '../support/engine-specs.js';
+
+interface StepCase {
+  readonly inputs: readonly TensorSpec[];
+  readonly values: NamedArrays;
+  run(inputs: NamedTensors): NamedTensors;
+}
+
+function stepOf(spec: RunSpec): StepCase {
+  const task = createSrganTask(spec);
+  const step = task.step(spec.phases[0]!.name);
+  const networks = task.networks.filter(({ name }) => step.reads.includes(name));
+  const batch = task.batch(spec.batch.size);
+  const values = randomInputs(batch, 5);
+  for (const { name, parameters } of networks)
+    Object.assign(values, viewsOf(createLayout(parameters), task.initialParameters(name, 3)));
+  return {
+    inputs: [...batch, ...networks.flatMap(({ parameters }) => parameters)],
+    values,
+    run: (inputs) => {
+      const { gradients, statistics, metrics } = step.run(inputs);
+      return { ...gradients, ...statistics, ...metrics };
+    },
+  };
+}
+
+describe('a training step on the onnx engine', () => {
+  before(loadReferenceBackend);
+
+  for (const [name, spec] of [
+    ['the paper', tinySpec()],
+    ['Keras-GAN', tinyPatchSpec()],
+  ] as const)
+    it(`agrees with TF.js's CPU backend in every tensor: ${name}`, async () => {
+      const step = stepOf(spec);
+      const engine = createOnnxEngine({ threads: 1 });
+      const expected = runEagerly(step.inputs, step.run, step.values);
+      const actual = await runTraced(engine, step.inputs, step.run, step.values);
+      assertClose(actual, expected, 1e-4);
+    });
+
+  it('gives the same bytes in two sessions and with one and two threads', async () => {
+    const step = stepOf(tinySpec());
+    const sums = [];
+    for (const threads of [1, 1, 2]) {
+      const engine = createOnnxEngine({ threads });
+      sums.push(digest(await runTraced(engine, step.inputs, step.run, step.values)));
+    }
+    assert.equal(new Set(sums).size, 1);
+  });
+
+  it('takes and fills views of shared memory', async () => {
+    const step = stepOf(tinySpec());
+    const graph = trace(step.inputs, step.run);
+    const compiled = await createOnnxEngine({ threads: 1 }).compile(graph);
+    const own = outputArrays(graph);
+    const shared = Object.fromEntries(
+      Object.entries(own).map(([name, { length }]) => [name, sharedView(length)]),
+    );
+    const feeds = Object.fromEntries(
+      Object.entries(step.values).map(([name, values]) => {
+        const view = sharedView(values.length);
+        view.set(values);
+        return [name, view];
+      }),
+    );
+    await compiled.run(step.values, own);
+    await compiled.run(feeds, shared);
+    assert.equal(digest(shared), digest(own));
+    // The same arrays with other values: nothing may be remembered but where they lie.
+    feeds['lr']!.fill(0.5);
+    step.values['lr']!.fill(0.5);
+    await compiled.run(step.values, own);
+    await compiled.run(feeds, shared);
+    assert.equal(digest(shared), digest(own));
+    await compiled.close();
+  });
+
+  it('computes only what is fetched', async () => {
+    const step = stepOf(tinySpec());
+    const graph = trace(step.inputs, step.run);
+    const compiled = await createOnnxEngine({ threads: 1 }).compile(graph);
+    const all = outputArrays(graph);
+    await compiled.run(step.values, all);
+    const mse = new Float32Array(1);
+    await compiled.run(step.values, { mse });
+    assert.deepEqual(mse, all['mse']);
+    await assert.rejects(compiled.run(step.values, { nothing: mse }), /no port named 'nothing'/);
+    await compiled.close();
+  });
+});
+
+function sharedView(length: number): Float32Array {
+  return new Float32Array(new SharedArrayBuffer(4 * (length + 3)), 12, length);
+}
+
+function digest(arrays: NamedArrays): string {
+  const hash = createHash('sha256');
+  for (const name of Object.keys(arrays).sort()) {
+    const { buffer, byteOffset, byteLength } = arrays[name]!;
+    hash.update(name).update(Buffer.from(buffer, byteOffset, byteLength));
+  }
+  return hash.digest('hex');
+}
