@@ -3,9 +3,8 @@
 
 import { writeFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { createFolderSource } from '../../dataset/folder-source.js';
+import { openPictureSource } from '../../dataset/open-source.js';
 import { packDataset } from '../../dataset/pack.js';
-import { createStoreSource } from '../../dataset/picture-source.js';
 import { exitCodes, type ExitCode } from '../../shared/exit-codes.js';
 import { loadPreset } from '../../shared/spec/presets.js';
 import { lastStep } from '../../shared/spec/schema.js';
@@ -74,10 +73,9 @@ async function packFaces(
   { datasetUrl }: DemoFolder,
   { store }: DemoOptions,
 ): Promise<void> {
-  const target = openStore(datasetUrl, store);
-  const from = /^(s3|file):\/\//.test(faces) ? openStore(faces, store) : undefined;
-  const source = from === undefined ? createFolderSource(faces) : createStoreSource(from);
   announce(`Packing the photographs in ${faces}`);
+  const target = openStore(datasetUrl, store);
+  const { source, close } = await openPictureSource(faces, store);
   try {
     const limits = { minSize: 64, shardMib: 64, strict: false, force: false };
     const packed = await packDataset({ source, target, ...limits });
@@ -86,7 +84,7 @@ async function packFaces(
       announce(`left out ${file}: ${reason}`);
   } finally {
     await target.close();
-    await from?.close();
+    await close();
   }
 }
 
