@@ -119,7 +119,11 @@ function refuseSkipped(skipped: readonly Skipped[]): void {
   const shown = sortSkipped(skipped).slice(0, maxProblems);
   throw new OperatorError(
     `${skipped.length} files can't be packed, and --strict allows none to be skipped:`,
-    shown.map(({ file, reason }) => ({ key: JSON.stringify(file), given: reason, allowed: 'a whole picture' })),
+    shown.map(({ file, reason }) => ({
+      key: JSON.stringify(file),
+      given: reason,
+      allowed: 'a whole picture',
+    })),
   );
 }
 
@@ -128,7 +132,11 @@ function nothingLeft(url: string, skipped: readonly Skipped[]): OperatorError {
     { key: 'DIR', given: url, allowed: 'a folder with at least one picture that can be decoded' },
     ...sortSkipped(skipped)
       .slice(0, maxProblems)
-      .map(({ file, reason }) => ({ key: JSON.stringify(file), given: reason, allowed: 'a whole picture' })),
+      .map(({ file, reason }) => ({
+        key: JSON.stringify(file),
+        given: reason,
+        allowed: 'a whole picture',
+      })),
   ]);
 }
 
