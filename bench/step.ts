@@ -1,0 +1,154 @@
+// How long one micro-shard takes: the step's gradients of all networks and their Adam update, on
+// random pictures and without exchange, in this process. It measures and decides nothing.
+
+import { setImmediate } from 'node:timers/promises';
+import { createLayout, sizeOf, viewsOf, type FlatLayout } from '../shared/flat/layout.js';
+import { createRandomStream } from '../shared/random.js';
+import type { PhaseSpec, RunSpec } from '../shared/spec/schema.js';
+import { createSrganTask } from '../task/srgan/task.js';
+import type { NetworkSpec, StepDefinition, Task } from '../task/task.js';
+import { trace } from '../trace/trace.js';
+import { createOnnxEngine } from '../worker/engine/onnx-engine.js';
+import { applyAdam, type AdamState } from '../worker/optimizer/adam.js';
+
+export interface StepBenchOptions {
+  readonly spec: RunSpec;
+  /** Images of the micro-shard. */
+  readonly batch: number;
+  readonly threads: number;
+  /** Steps that are measured, after two that are not. */
+  readonly steps: number;
+  /** Writes the engine's profile to a file that starts with this. */
+  readonly profile?: string | undefined;
+}
+
+/** Seconds are wall time; `rss_mib` is the largest resident memory of the process so far. */
+export interface StepBenchResult {
+  readonly step_s: number;
+  readonly min_s: number;
+  readonly max_s: number;
+  /** Processor time of the median step, all threads. */
+  readonly cpu_s: number;
+  readonly images_per_s: number;
+  readonly rss_mib: number;
+  readonly engine: string;
+  readonly threads: number;
+  readonly batch: number;
+  readonly preset: string;
+  readonly steps: number;
+}
+
+const warmUpSteps = 2;
+
+/** A network that is trained: flat vectors and Adam's state over them. */
+interface Trained {
+  readonly layout: FlatLayout;
+  readonly state: AdamState;
+  readonly gradient: Float32Array;
+}
+
+/** Measures the step of the spec's last phase. */
+export async function benchStep(options: StepBenchOptions): Promise<StepBenchResult> {
+  const { spec, batch, threads, steps, profile } = options;
+  const engine = createOnnxEngine({ threads, ...(profile === undefined ? {} : { profile }) });
+  const phase = spec.phases.at(-1)!;
+  const task = createSrganTask(spec);
+  const step = task.step(phase.name);
+  const graph = trace(stepInputs(task, step, batch), (inputs) => {
+    const { gradients, statistics, metrics } = step.run(inputs);
+    return { ...gradients, ...statistics, ...metrics };
+  });
+  const compiled = await engine.compile(graph);
+  const networks = task.networks.filter(({ name }) => step.trains.includes(name));
+  const trained = networks.map((network) => startTraining(task, network));
+  const feeds = { ...randomBatch(task, batch), ...merge(trained, (t) => t.state.parameters) };
+  const fetches = { ...merge(trained, (t) => t.gradient), ...otherOutputs(step) };
+  const times: { wall: number; cpu: number }[] = [];
+  for (let i = 0; i < warmUpSteps + steps; i++) {
+    const [wall, cpu] = [performance.now(), process.cpuUsage()];
+    await compiled.run(feeds, fetches);
+    update(trained, networks, phase, spec);
+    const { user, system } = process.cpuUsage(cpu);
+    if (i >= warmUpSteps)
+      times.push({ wall: (performance.now() - wall) / 1e3, cpu: (user + system) / 1e6 });
+    await setImmediate();
+  }
+  await compiled.close();
+  return summarize(options, engine.fingerprint, times);
+}
+
+function stepInputs(task: Task, step: StepDefinition, batch: number) {
+  const read = task.networks.filter(({ name }) => step.reads.includes(name));
+  return [...task.batch(batch), ...read.flatMap(({ parameters }) => parameters)];
+}
+
+function startTraining(task: Task, network: NetworkSpec): Trained {
+  const layout = createLayout(network.parameters);
+  const parameters = task.initialParameters(network.name, 1);
+  const zeros = () => new Float32Array(layout.size);
+  const state = { parameters, firstMoment: zeros(), secondMoment: zeros(), updates: 0 };
+  return { layout, state, gradient: zeros() };
+}
+
+/** Views by tensor name into one of each network's flat vectors. */
+function merge(
+  trained: readonly Trained[],
+  vector: (trained: Trained) => Float32Array,
+): Record<string, Float32Array> {
+  return Object.assign({}, ...trained.map((each) => viewsOf(each.layout, vector(each)))) as Record<
+    string,
+    Float32Array
+  >;
+}
+
+function randomBatch(task: Task, batch: number): Record<string, Float32Array> {
+  const stream = createRandomStream(1);
+  const fill = (size: number) => Float32Array.from({ length: size }, () => stream.uniform());
+  return Object.fromEntries(task.batch(batch).map(({ name, shape }) => [name, fill(sizeOf(shape))]));
+}
+
+function otherOutputs({ statistics, metrics }: StepDefinition): Record<string, Float32Array> {
+  const scalars = metrics.map((name) => [name, new Float32Array(1)] as const);
+  const vectors = statistics.map(
+    ({ name, shape }) => [name, new Float32Array(sizeOf(shape))] as const,
+  );
+  return Object.fromEntries([...scalars, ...vectors]);
+}
+
+function update(
+  trained: readonly Trained[],
+  networks: readonly NetworkSpec[],
+  { learningRate }: PhaseSpec,
+  { optimizer }: RunSpec,
+): void {
+  trained.forEach(({ state, gradient }, i) => {
+    const { name } = networks[i]!;
+    const rate = learningRate[name as keyof typeof learningRate];
+    applyAdam(state, gradient, { ...optimizer, learningRate: rate });
+  });
+}
+
+function summarize(
+  { spec, batch, threads, steps }: StepBenchOptions,
+  engine: string,
+  times: readonly { wall: number; cpu: number }[],
+): StepBenchResult {
+  const sorted = (values: number[]) => values.sort((a, b) => a - b);
+  const wall = sorted(times.map((time) => time.wall));
+  const cpu = sorted(times.map((time) => time.cpu));
+  const median = (values: readonly number[]) => values[Math.floor(values.length / 2)]!;
+  const round = (value: number) => Math.round(value * 1000) / 1000;
+  return {
+    step_s: round(median(wall)),
+    min_s: round(wall[0]!),
+    max_s: round(wall.at(-1)!),
+    cpu_s: round(median(cpu)),
+    images_per_s: round(batch / median(wall)),
+    rss_mib: Math.round(process.resourceUsage().maxRSS / 1024),
+    engine,
+    threads,
+    batch,
+    preset: spec.name,
+    steps,
+  };
+}
