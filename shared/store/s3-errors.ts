@@ -97,7 +97,10 @@ export function s3Failure(error: unknown, what: string, place: S3Place): Error {
 
 function mask(text: string, place: S3Place): string {
   const known = place.secrets.filter((secret) => secret !== undefined && secret.length > 2);
-  return known.reduce<string>((masked, secret) => masked.replaceAll(secret!, '***'), maskSecrets(text));
+  return known.reduce<string>(
+    (masked, secret) => masked.replaceAll(secret!, '***'),
+    maskSecrets(text),
+  );
 }
 
 function next(error: unknown): string {

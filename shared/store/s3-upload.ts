@@ -86,7 +86,13 @@ async function putWhole(session: S3Session, job: Upload): Promise<string> {
   const send = async (signal: AbortSignal): Promise<string | undefined> =>
     (await session.client.send(new PutObjectCommand(command), { abortSignal: signal })).ETag;
   return request(session, `put ${job.key}`, (attempt) =>
-    publish(session, job, attempt, () => send(attempt.signal), () => false),
+    publish(
+      session,
+      job,
+      attempt,
+      () => send(attempt.signal),
+      () => false,
+    ),
   );
 }
 

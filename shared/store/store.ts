@@ -45,14 +45,20 @@ export interface ObjectStore {
 }
 
 export class ObjectNotFound extends Error {
-  constructor(readonly url: string, readonly key: string) {
+  constructor(
+    readonly url: string,
+    readonly key: string,
+  ) {
     super(`${url}/${key} does not exist`);
     this.name = 'ObjectNotFound';
   }
 }
 
 export class PreconditionFailed extends Error {
-  constructor(readonly url: string, readonly key: string) {
+  constructor(
+    readonly url: string,
+    readonly key: string,
+  ) {
     super(`${url}/${key} was not written: its condition did not hold`);
     this.name = 'PreconditionFailed';
   }

@@ -116,7 +116,8 @@ function contract(name: string, openGround: () => Promise<Ground>): void {
 
     it('changes the etag whenever the bytes change', async () => {
       const etags = new Set<string>();
-      for (let i = 0; i < 12; i++) etags.add((await store.put('etag', text(`v${i % 10}${i}`))).etag);
+      for (let i = 0; i < 12; i++)
+        etags.add((await store.put('etag', text(`v${i % 10}${i}`))).etag);
       assert.equal(etags.size, 12);
       assert.equal((await store.head('etag'))?.etag, [...etags].at(-1));
     });
@@ -151,7 +152,7 @@ function contract(name: string, openGround: () => Promise<Ground>): void {
     });
 
     it('takes keys with spaces, plus, percent and letters of all languages', async () => {
-      const keys = ['odd/a b+c%20d', "odd/q?x=1&y#z'\"", 'odd/日本 é'];
+      const keys = ['odd/a b+c%20d', 'odd/q?x=1&y#z\'"', 'odd/日本 é'];
       for (const key of keys) {
         await store.put(key, text(key));
         assert.equal((await store.get(key)).toString(), key);
@@ -180,7 +181,10 @@ function contract(name: string, openGround: () => Promise<Ground>): void {
       while (isWriting) {
         const seen = await store.get('atomic');
         assert.equal(seen.length, 300_000);
-        assert.ok(bodies.some((body) => body.equals(seen)), 'a mixture of two versions');
+        assert.ok(
+          bodies.some((body) => body.equals(seen)),
+          'a mixture of two versions',
+        );
       }
       await writer;
     });

@@ -83,6 +83,7 @@ describe('s3 store under faults', () => {
 
   it('sends parts again, one by one', async () => {
     notices = [];
+    const store = open({ endpoint: proxy.url, idleTimeoutMs: 10_000 });
     const body = randomBytes(33 * 1024 * 1024);
     fail('busy', 'PUT', 'partNumber=2', 1);
     fail('reset', 'PUT', 'partNumber=3', 1);
@@ -92,14 +93,17 @@ describe('s3 store under faults', () => {
       'put part 2 of parts',
       'put part 3 of parts',
     ]);
+    await store.close();
   });
 
   it('stops the upload of parts that can not be completed', async () => {
+    const store = open({ endpoint: proxy.url, idleTimeoutMs: 10_000 });
     const from = proxy.seen.length;
     fail('busy', 'PUT', 'partNumber=2', 4);
     await assert.rejects(store.put('stuck', Buffer.alloc(40 * 1024 * 1024)), StoreUnavailable);
     assert.ok(proxy.seen.slice(from).some((line) => line.startsWith('DELETE ')));
     assert.equal(await store.head('stuck'), undefined);
+    await store.close();
   });
 
   beyondS3rver('knows its own conditional put when only the answer was lost', async () => {
@@ -111,7 +115,7 @@ describe('s3 store under faults', () => {
     assert.deepEqual(await store.head('once'), put);
   });
 
-  beyondS3rver('does not take another program\'s put for its own', async () => {
+  beyondS3rver("does not take another program's put for its own", async () => {
     await store.put('theirs', Buffer.from('theirs'), { ifAbsent: true });
     fail('reset', 'PUT', '/theirs', 1);
     const put = store.put('theirs', Buffer.from('ours!!'), { ifAbsent: true });
@@ -120,11 +124,13 @@ describe('s3 store under faults', () => {
   });
 
   beyondS3rver('knows its own completion of parts when only the answer was lost', async () => {
+    const store = open({ endpoint: proxy.url, idleTimeoutMs: 10_000 });
     const body = randomBytes(17 * 1024 * 1024);
     fail('lost-answer', 'POST', '/joined?uploadId', 1);
     const put = await store.put('joined', body, { ifAbsent: true });
     assert.deepEqual(await store.head('joined'), put);
     assert.ok((await store.get('joined')).equals(body));
+    await store.close();
   });
 
   it('names a bucket that is missing, and what to do', async () => {
@@ -145,15 +151,15 @@ describe('s3 store under faults', () => {
   beyondS3rver('asks once with wrong credentials, and prints none of them', async () => {
     notices = [];
     const wrong = { accessKeyId: 'WRONG-KEY-ID-1234', secretAccessKey: 'wrong-secret-5678' };
-    const other = open(wrong);
-    const puts = [other.put('x', Buffer.from('x')), open({ secretAccessKey: 'bad-5678' }).get('x')];
-    for (const put of puts) {
+    const others = [open(wrong), open({ secretAccessKey: 'bad-5678' })];
+    for (const other of others) {
+      const put = other.put('x', Buffer.from('x'));
       await assert.rejects(put, OperatorError);
       const said = await messageOf(put);
       assert.match(said, /AWS_ACCESS_KEY_ID/);
       assert.doesNotMatch(said, /WRONG-KEY|5678|lockstep-test-secret/);
+      await other.close();
     }
     assert.equal(notices.length, 0);
-    await other.close();
   });
 });

@@ -1,0 +1,87 @@
+// The manifest of a checkpoint: which run and step it is, and the size and sum of every part.
+// Pure: it parses and compares; commit.ts and list.ts store and find.
+
+import { z } from 'zod';
+import { canonicalJson } from '../spec/digest.js';
+import { runSpecSchema } from '../spec/schema.js';
+
+const sha256 = z.string().regex(/^[0-9a-f]{64}$/, '64 hexadecimal digits');
+const count = z.int().min(0);
+
+/** A part as it lies in the store. `file` is below the checkpoint's folder. */
+export const partRecordSchema = z.strictObject({
+  name: z.string().regex(/^[a-z0-9-]{1,80}$/),
+  file: z.string().regex(/^[a-z0-9-]{1,80}\.safetensors$/),
+  bytes: count,
+  sha256,
+});
+
+export type PartRecord = z.infer<typeof partRecordSchema>;
+
+export const manifestSchema = z
+  .strictObject({
+    format: z.literal('lockstep-checkpoint/1'),
+    run: z.string().min(1).max(200),
+    step: count,
+    spec: runSpecSchema,
+    specSha256: sha256,
+    datasetIndexSha256: sha256,
+    /** What changed the bytes besides the spec: the engine, its version and so on. */
+    fingerprint: z.string().max(1000),
+    /** Workers that wrote it; no part depends on it. */
+    worldSize: z.int().min(1),
+    /** Optimizer updates applied to each network. */
+    updates: z.record(z.string().max(80), count),
+    /** Over all parameters of all networks (digest.ts). */
+    parametersSha256: sha256,
+    parts: z.array(partRecordSchema).min(1).max(256),
+    createdAt: z.iso.datetime(),
+  })
+  .refine(({ parts }) => new Set(parts.map(({ file }) => file)).size === parts.length, {
+    path: ['parts'],
+    message: 'two parts are one file',
+  });
+
+export type CheckpointManifest = z.infer<typeof manifestSchema>;
+
+/** Longest manifest that is parsed. */
+export const maxManifestBytes = 1024 * 1024;
+
+/** The manifest's bytes in the store. */
+export function encodeManifest(manifest: CheckpointManifest): Buffer {
+  return Buffer.from(`${JSON.stringify(manifestSchema.parse(manifest), null, 2)}\n`);
+}
+
+/** A manifest, or in words why the bytes are none. */
+export type ParsedManifest =
+  | { readonly kind: 'manifest'; readonly manifest: CheckpointManifest }
+  | { readonly kind: 'fault'; readonly reason: string };
+
+/** Parses the bytes of the manifest of checkpoint `step`. */
+export function parseManifest(body: Buffer, step: number): ParsedManifest {
+  const fault = (reason: string): ParsedManifest => ({ kind: 'fault', reason });
+  if (body.length > maxManifestBytes) return fault(`its manifest has ${body.length} bytes`);
+  let value: unknown;
+  try {
+    value = JSON.parse(body.toString('utf8'));
+  } catch {
+    return fault('its manifest is not JSON');
+  }
+  const parsed = manifestSchema.safeParse(value);
+  if (!parsed.success) {
+    const [issue] = parsed.error.issues;
+    return fault(`its manifest is not valid: ${issue?.path.join('.')}: ${issue?.message}`);
+  }
+  if (parsed.data.step !== step) return fault(`its manifest is of step ${parsed.data.step}`);
+  return { kind: 'manifest', manifest: parsed.data };
+}
+
+/** Whether two manifests are of the same state: all but when and by how many it was written. */
+export function isSameCheckpoint(a: CheckpointManifest, b: CheckpointManifest): boolean {
+  return identityOf(a) === identityOf(b);
+}
+
+function identityOf(manifest: CheckpointManifest): string {
+  const parts = [...manifest.parts].sort((a, b) => (a.name < b.name ? -1 : 1));
+  return canonicalJson({ ...manifest, parts, createdAt: undefined, worldSize: undefined });
+}

@@ -1,0 +1,121 @@
+// Which parts a checkpoint has, and who uploads which: pure arithmetic on sizes. Parts do not
+// depend on the number of workers; only the shares of the upload do.
+
+import type { NetworkSpec } from '../../task/task.js';
+import { createLayout, viewsOf, type TensorSpec } from '../flat/layout.js';
+import { sizeOf } from '../flat/layout.js';
+import { encodeSafetensors, type NamedTensor } from './safetensors.js';
+import type { NetworkState } from './state.js';
+
+export type PartKind = 'parameters' | 'adam' | 'statistics';
+
+/** One file of a checkpoint, before it is written. */
+export interface PartPlan {
+  /** "generator", "generator-adam", "generator-statistics": the file without its ending. */
+  readonly name: string;
+  readonly network: string;
+  readonly kind: PartKind;
+  /** Bytes of its tensors, the header not counted. */
+  readonly bytes: number;
+}
+
+/** A part ready to be stored. */
+export interface EncodedPart {
+  readonly name: string;
+  readonly body: Buffer;
+}
+
+const nameSuffix = { parameters: '', adam: '-adam', statistics: '-statistics' } as const;
+
+/** The vectors of a part and what their tensors' names start with in the file. */
+const vectorsOf = {
+  parameters: [{ prefix: '', of: (state: NetworkState) => state.parameters }],
+  adam: [
+    { prefix: 'first-moment/', of: (state: NetworkState) => state.firstMoment },
+    { prefix: 'second-moment/', of: (state: NetworkState) => state.secondMoment },
+  ],
+  statistics: [{ prefix: '', of: (state: NetworkState) => state.statistics }],
+} as const;
+
+/** The tensors a vector of this kind is made of. */
+export function tensorsOf(kind: PartKind, network: NetworkSpec): readonly TensorSpec[] {
+  return kind === 'statistics' ? network.statistics : network.parameters;
+}
+
+/** The parts of a checkpoint, in the order of the networks. */
+export function partsOf(networks: readonly NetworkSpec[]): PartPlan[] {
+  return networks.flatMap((network) => {
+    const kinds: readonly PartKind[] =
+      network.statistics.length === 0
+        ? ['parameters', 'adam']
+        : ['parameters', 'adam', 'statistics'];
+    return kinds.map((kind) => {
+      const floats = tensorsOf(kind, network).reduce((sum, { shape }) => sum + sizeOf(shape), 0);
+      const bytes = 4 * floats * vectorsOf[kind].length;
+      return { name: network.name + nameSuffix[kind], network: network.name, kind, bytes };
+    });
+  });
+}
+
+/**
+ * The parts that share `share` of `shares` uploads: the largest first, each to whoever has the
+ * least so far (the lowest share on a tie). Every part belongs to exactly one share.
+ */
+export function partsOfShare(
+  parts: readonly PartPlan[],
+  share: number,
+  shares: number,
+): PartPlan[] {
+  const load = new Array<number>(shares).fill(0);
+  const bySize = [...parts].sort((a, b) => b.bytes - a.bytes || (a.name < b.name ? -1 : 1));
+  return bySize.filter(({ bytes }) => {
+    const least = load.indexOf(Math.min(...load));
+    load[least] = (load[least] ?? 0) + bytes;
+    return least === share;
+  });
+}
+
+/** The file of a part: the same bytes whenever the state is the same. */
+export function encodePart(part: PartPlan, network: NetworkSpec, state: NetworkState): EncodedPart {
+  const layout = createLayout(tensorsOf(part.kind, network));
+  const tensors = vectorsOf[part.kind].flatMap(({ prefix, of }) => {
+    const views = viewsOf(layout, of(state));
+    return layout.slices.map(({ name, shape }): NamedTensor => ({
+      name: prefix + name,
+      shape,
+      data: views[name]!,
+    }));
+  });
+  const metadata = { format: 'lockstep-part/1', network: part.network, kind: part.kind };
+  return { name: part.name, body: encodeSafetensors(tensors, metadata) };
+}
+
+/**
+ * The flat vectors of a part out of the tensors of its file; throws, naming it, when a tensor is
+ * missing, has another shape, or is one too many.
+ */
+export function vectorsOfPart(
+  part: PartPlan,
+  network: NetworkSpec,
+  tensors: ReadonlyMap<string, NamedTensor>,
+): Float32Array[] {
+  const layout = createLayout(tensorsOf(part.kind, network));
+  const vectors = vectorsOf[part.kind];
+  if (tensors.size !== layout.slices.length * vectors.length)
+    throw new Error(
+      `${part.name}: ${tensors.size} tensors, ${layout.slices.length * vectors.length} are due`,
+    );
+  return vectors.map(({ prefix }) => {
+    const flat = new Float32Array(layout.size);
+    for (const { name, shape, offset } of layout.slices) {
+      const found = tensors.get(prefix + name);
+      if (found === undefined || found.shape.join() !== shape.join())
+        throw new Error(
+          `${part.name}: tensor ${prefix}${name} of shape [${shape.join()}] is due, not ` +
+            (found === undefined ? 'missing' : `[${found.shape.join()}]`),
+        );
+      flat.set(found.data, offset);
+    }
+    return flat;
+  });
+}

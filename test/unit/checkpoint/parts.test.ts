@@ -1,0 +1,156 @@
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { parametersSha256 } from '../../../shared/checkpoint/digest.js';
+import { checkpointsToPrune } from '../../../shared/checkpoint/list.js';
+import {
+  encodePart,
+  partsOf,
+  partsOfShare,
+  vectorsOfPart,
+} from '../../../shared/checkpoint/parts.js';
+import { checkpointPrefix, parseCheckpointKey } from '../../../shared/checkpoint/paths.js';
+import { decodeSafetensors } from '../../../shared/checkpoint/safetensors.js';
+import type { NetworkState } from '../../../shared/checkpoint/state.js';
+
+const generator = {
+  name: 'generator',
+  parameters: [
+    { name: 'head/kernel', shape: [3, 3, 3, 8] },
+    { name: 'head/bias', shape: [8] },
+  ],
+  statistics: [],
+};
+const discriminator = {
+  name: 'discriminator',
+  parameters: [{ name: 'dense', shape: [50, 2] }],
+  statistics: [{ name: 'mean', shape: [4] }],
+};
+
+const ramp = (length: number, from: number): Float32Array =>
+  Float32Array.from({ length }, (_, i) => from + i);
+const stateOf = (floats: number, statistics: number, from: number): NetworkState => ({
+  parameters: ramp(floats, from),
+  firstMoment: ramp(floats, from + 0.25),
+  secondMoment: ramp(floats, from + 0.5),
+  statistics: ramp(statistics, -from),
+  updates: 7,
+});
+
+describe('checkpoint parts', () => {
+  const parts = partsOf([generator, discriminator]);
+
+  it('are parameters, moments and, where there are any, statistics of each network', () => {
+    assert.deepEqual(
+      parts.map(({ name, bytes }) => [name, bytes]),
+      [
+        ['generator', 4 * 224],
+        ['generator-adam', 8 * 224],
+        ['discriminator', 400],
+        ['discriminator-adam', 800],
+        ['discriminator-statistics', 16],
+      ],
+    );
+  });
+
+  it('come back from their files as they were, tensors under their own names', () => {
+    const state = stateOf(100, 4, 3);
+    const [own, adam, statistics] = partsOf([discriminator]).map((part) => {
+      const file = decodeSafetensors(encodePart(part, discriminator, state).body);
+      assert.equal(file.metadata['network'], 'discriminator');
+      return {
+        names: [...file.tensors.keys()],
+        vectors: vectorsOfPart(part, discriminator, file.tensors),
+      };
+    });
+    assert.deepEqual(own, { names: ['dense'], vectors: [state.parameters] });
+    assert.deepEqual(adam!.names, ['first-moment/dense', 'second-moment/dense']);
+    assert.deepEqual(adam!.vectors, [state.firstMoment, state.secondMoment]);
+    assert.deepEqual(statistics!.vectors, [state.statistics]);
+  });
+
+  it('refuses a file of other tensors', () => {
+    const [part] = partsOf([discriminator]);
+    const wrong = (name: string, shape: number[]): (() => void) => {
+      const tensor = { name, shape, data: new Float32Array(100) };
+      return () => vectorsOfPart(part!, discriminator, new Map([[name, tensor]]));
+    };
+    assert.throws(wrong('dense', [2, 50]), /shape \[50,2\] is due, not \[2,50\]/);
+    assert.throws(wrong('other', [50, 2]), /not missing/);
+    assert.throws(() => vectorsOfPart(part!, discriminator, new Map()), /0 tensors, 1 are due/);
+  });
+
+  it('each belong to exactly one share, and shares are near in size', () => {
+    const sizes = fc.array(fc.nat(1_000_000), { minLength: 1, maxLength: 20 });
+    fc.assert(
+      fc.property(sizes, fc.integer({ min: 1, max: 9 }), (bytes, shares) => {
+        const plans = bytes.map((size, i) => ({
+          name: `p${i}`,
+          network: 'n',
+          kind: 'parameters' as const,
+          bytes: size,
+        }));
+        const all = Array.from({ length: shares }, (_, share) =>
+          partsOfShare(plans, share, shares),
+        );
+        const names = all.flat().map(({ name }) => name);
+        assert.deepEqual([...names].sort(), plans.map(({ name }) => name).sort());
+        const loads = all.map((share) => share.reduce((sum, part) => sum + part.bytes, 0));
+        assert.ok(Math.max(...loads) - Math.min(...loads) <= Math.max(...bytes));
+        // The order in which the parts are given does not matter.
+        const reversed = partsOfShare([...plans].reverse(), 0, shares);
+        assert.deepEqual(reversed, all[0]);
+      }),
+    );
+  });
+});
+
+describe('the sum of a state', () => {
+  it('is over the parameters of the networks in their order, shared memory or not', () => {
+    const shared = new Float32Array(new SharedArrayBuffer(40), 8, 5);
+    shared.set([1, 2, 3, 4, 5]);
+    const networks = {
+      b: { ...stateOf(5, 0, 0), parameters: shared },
+      a: stateOf(3, 0, 9),
+    };
+    const values = Float32Array.of(1, 2, 3, 4, 5, 9, 10, 11);
+    const expected = createHash('sha256').update(Buffer.from(values.buffer)).digest('hex');
+    assert.equal(parametersSha256({ networks }), expected);
+  });
+});
+
+describe('checkpoint paths', () => {
+  it('sort as their steps do and are read back', () => {
+    assert.equal(checkpointPrefix(100), 'checkpoints/step-00000100/');
+    assert.deepEqual(parseCheckpointKey('checkpoints/step-00000100/a.safetensors'), {
+      step: 100,
+      file: 'a.safetensors',
+    });
+    assert.equal(parseCheckpointKey(`${checkpointPrefix(2 ** 40)}x`)?.step, 2 ** 40);
+    const others = ['checkpoints/step-100/a', 'checkpoints/step-0000000100/a', 'samples/x', ''];
+    for (const key of others) assert.equal(parseCheckpointKey(key), undefined, key);
+  });
+});
+
+describe('pruning', () => {
+  const entry = (step: number, hasManifest = true) => ({ step, hasManifest, files: [], bytes: 1 });
+  const cases: [string, ReturnType<typeof entry>[], number, number, number[]][] = [
+    ['keeps the newest', [entry(1), entry(2), entry(3)], 2, 3, [1]],
+    ['keeps the newest whole one even when it is old', [entry(1), entry(2), entry(3)], 1, 1, [2]],
+    ['keeps at least one', [entry(1), entry(2)], 0, 2, [1]],
+    [
+      'deletes old leftovers, not what is being written',
+      [entry(1, false), entry(2), entry(3, false)],
+      1,
+      2,
+      [1],
+    ],
+    ['leftovers do not count as kept', [entry(1), entry(2, false), entry(3)], 2, 3, [2]],
+  ];
+  for (const [name, entries, keep, whole, deleted] of cases)
+    it(name, () => {
+      const steps = checkpointsToPrune(entries, keep, whole).map(({ step }) => step);
+      assert.deepEqual(steps, deleted);
+    });
+});
