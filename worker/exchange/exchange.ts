@@ -27,6 +27,17 @@ export interface PeerLost {
   readonly reason: string;
 }
 
+/** What a pending `join` or `allReduce` rejects with when a peer is lost. */
+export class PeerLostError extends Error {
+  readonly lost: PeerLost;
+
+  constructor(lost: PeerLost) {
+    super(`worker ${lost.worker} (rank ${lost.rank}) ${lost.reason}`);
+    this.name = 'PeerLostError';
+    this.lost = lost;
+  }
+}
+
 /**
  * Reduce-scatter and all-gather by pulls. All vectors of a world have the same length, but a
  * step may use less of it: `floats` is the length in use, equal on all ranks.
@@ -34,9 +45,17 @@ export interface PeerLost {
 export interface Exchange {
   /** Connects to the peers of a world, leaving any earlier one; resolves when all are reached. */
   join(world: ExchangeWorld): Promise<void>;
-  /** Resolves when `results[step % 2]` holds the first `floats` reduced values. */
+  /**
+   * Resolves when `results[step % 2]` holds the first `floats` reduced values; from then on the
+   * contributions may be overwritten. Within a world steps follow each other by one; the first
+   * may be any. Rejects with a `PeerLostError` when a peer is lost that the step still needs.
+   */
   allReduce(step: Step, floats: number): Promise<void>;
-  /** Called at most once for each peer of a world; a pending `join` or `allReduce` rejects. */
+  /**
+   * Called at most once for each peer of a world, also when it left in order: after the last
+   * step that is no loss. A loss that the step under way can do without is reported after it.
+   */
   onPeerLost(listener: (lost: PeerLost) => void): void;
+  /** Leaves; first lets peers pull what they still need of the last complete step. */
   close(): Promise<void>;
 }

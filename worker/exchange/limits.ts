@@ -1,0 +1,41 @@
+// Every limit of the exchange, in one place: sizes, counts and times. Reaching one is an event.
+
+/** The limits of an exchange; times are milliseconds. */
+export interface ExchangeLimits {
+  /** From `join` until a peer has accepted the handshake; after it the peer counts as lost. */
+  readonly dialMs: number;
+  /** Without any frame of a peer, although something is asked of it: the peer counts as lost. */
+  readonly silenceMs: number;
+  /** A worker that owes a peer frames it can't send yet says that it is alive this often. */
+  readonly aliveMs: number;
+  /** How long `close` lets peers go on pulling the last step's results. */
+  readonly lingerMs: number;
+  /** How long an incoming stream may be without a Hello, or wait for us to join its world. */
+  readonly helloMs: number;
+  /** Streams accepted but not (yet) part of our world. */
+  readonly heldStreams: number;
+  /** Bytes of other workers' sums held until their tree is complete; at least one chunk is. */
+  readonly heldBytes: number;
+  /** Frames handed to gRPC for one peer and not yet on the wire. */
+  readonly framesInFlight: number;
+  /** Receive window of a connection, bytes. */
+  readonly windowBytes: number;
+  /** gRPC keepalive: ping after this long, and how long the answer may take. */
+  readonly keepaliveMs: number;
+  readonly keepaliveTimeoutMs: number;
+}
+
+/** What production runs with. */
+export const defaultExchangeLimits: ExchangeLimits = {
+  dialMs: 8_000,
+  silenceMs: 5_000,
+  aliveMs: 1_000,
+  lingerMs: 2_000,
+  helloMs: 10_000,
+  heldStreams: 1_024,
+  heldBytes: 32 * 1024 * 1024,
+  framesInFlight: 2,
+  windowBytes: 16 * 1024 * 1024,
+  keepaliveMs: 2_000,
+  keepaliveTimeoutMs: 4_000,
+};

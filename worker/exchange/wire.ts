@@ -1,0 +1,81 @@
+// The requests of the wire: protobuf by the .proto, and the checks that turn what was decoded
+// (whatever a stranger sent) into the core's words.
+
+import type * as grpc from '@grpc/grpc-js';
+import { loadSync } from '@grpc/proto-loader';
+
+import { packageFile } from '../../shared/paths.js';
+import type { Generation, Rank } from '../../shared/words.js';
+import type { Pull } from './pulls.js';
+
+/** The first request of a stream: who asks whom, in which world. */
+export interface Hello {
+  readonly generation: Generation;
+  readonly fromRank: Rank;
+  readonly fromWorker: string;
+  readonly fromIncarnation: number;
+  readonly toWorker: string;
+  readonly worldSize: number;
+  readonly microShards: number;
+  readonly chunkFloats: number;
+}
+
+/** A request in our words, or why it is none. */
+export type WireRequest =
+  | { readonly kind: 'hello'; readonly hello: Hello }
+  | { readonly kind: 'pull'; readonly pull: Pull }
+  | { readonly kind: 'refused'; readonly reason: string };
+
+const phaseNumbers = { reduce: 1, gather: 2 } as const;
+
+/** The one method of the service, as the .proto says; its response codec is not used. */
+export const pullMethod = loadPullMethod();
+
+function loadPullMethod(): grpc.MethodDefinition<object, object> {
+  const file = packageFile('proto/lockstep/v1/exchange.proto');
+  const definition = loadSync(file, { longs: Number, defaults: true, oneofs: true });
+  const service = definition['lockstep.v1.Exchange'] as grpc.ServiceDefinition;
+  return service['Pull'] as grpc.MethodDefinition<object, object>;
+}
+
+/** Parses and checks a request; throws on bytes that are no protobuf. */
+export function parseRequest(bytes: Buffer): WireRequest {
+  return checkRequest(pullMethod.requestDeserialize(bytes));
+}
+
+export function serializeHello(hello: Hello): Buffer {
+  return pullMethod.requestSerialize({ hello });
+}
+
+export function serializePull(pull: Pull): Buffer {
+  return pullMethod.requestSerialize({ pull: { ...pull, phase: phaseNumbers[pull.phase] } });
+}
+
+/** Takes decoded protobuf apart; every field is bounded here or by the core. */
+function checkRequest(message: object): WireRequest {
+  const { hello, pull } = message as { hello?: Hello; pull?: Omit<Pull, 'phase'> };
+  if (hello) return checkHello(hello);
+  if (pull) return checkPull(pull as Omit<Pull, 'phase'> & { phase: unknown });
+  return { kind: 'refused', reason: 'a request that is neither hello nor pull' };
+}
+
+function checkHello(hello: Hello): WireRequest {
+  if (!Number.isSafeInteger(hello.generation)) {
+    return { kind: 'refused', reason: 'a generation above 2^53' };
+  }
+  return { kind: 'hello', hello };
+}
+
+function checkPull(pull: Omit<Pull, 'phase'> & { phase: unknown }): WireRequest {
+  if (!Number.isSafeInteger(pull.generation) || !Number.isSafeInteger(pull.step)) {
+    return { kind: 'refused', reason: 'a generation or step above 2^53' };
+  }
+  const phase = phaseOf(pull.phase);
+  if (phase === undefined) return { kind: 'refused', reason: `phase ${String(pull.phase)}` };
+  return { kind: 'pull', pull: { ...pull, phase } };
+}
+
+function phaseOf(value: unknown): Pull['phase'] | undefined {
+  if (value === phaseNumbers.reduce) return 'reduce';
+  return value === phaseNumbers.gather ? 'gather' : undefined;
+}
