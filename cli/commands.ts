@@ -40,6 +40,22 @@ export const commands: readonly CommandEntry[] = [
     register: async (y) => y.command((await import('./commands/resume.js')).resumeCommand),
   },
   {
+    usage: 'checkpoints',
+    summary: "List and verify a run's checkpoints",
+    register: async (y) =>
+      y.command((await import('./commands/checkpoints.js')).checkpointsCommand),
+  },
+  {
+    usage: 'export <run>',
+    summary: 'Export the trained generator of a run as an ONNX or TF.js model',
+    register: async (y) => y.command((await import('./commands/export.js')).exportCommand),
+  },
+  {
+    usage: 'upscale <model> <input> <output>',
+    summary: 'Enlarge a picture with an exported model',
+    register: async (y) => y.command((await import('./commands/upscale.js')).upscaleCommand),
+  },
+  {
     usage: 'coordinator',
     summary: 'Run the coordinator of a run: workers join it',
     register: async (y) =>
@@ -49,6 +65,16 @@ export const commands: readonly CommandEntry[] = [
     usage: 'worker',
     summary: 'Run one worker: it joins a coordinator, computes gradients and exchanges them',
     register: async (y) => y.command((await import('./commands/worker.js')).workerCommand),
+  },
+  {
+    usage: 'bench <what>',
+    summary: 'Measure what this machine can do',
+    register: async (y) => y.command((await import('./commands/bench.js')).benchCommand),
+  },
+  {
+    usage: 'doctor',
+    summary: 'Say whether this machine has what a run needs',
+    register: async (y) => y.command((await import('./commands/doctor.js')).doctorCommand),
   },
 ];
 

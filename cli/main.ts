@@ -40,6 +40,7 @@ function refuseUnknownCommand(args: readonly string[], chosen: CommandEntry | un
 /** All commands by name, and the chosen one as a whole. */
 async function createParser(chosen: CommandEntry | undefined): Promise<Argv> {
   let parser = withExamples(createBase());
+  if (chosen !== undefined) (await import('../shared/environment.js')).silenceSdkNotice();
   for (const entry of commands)
     parser =
       entry === chosen ? await entry.register(parser) : parser.command(entry.usage, entry.summary);

@@ -91,6 +91,11 @@ export function childEnvironment(
   );
 }
 
+/** Turns off the AWS SDK's notice on Node 20: the lockfile pins the SDK, so it asks for nothing. */
+export function silenceSdkNotice(): void {
+  process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] ??= 'true';
+}
+
 function problemOf(name: string, given: Readonly<Record<string, string | undefined>>): Problem {
   const shape: Record<string, z.ZodType> = variables.shape;
   const allowed = innermost(shape[name])?.meta()?.['allowed'];

@@ -3,14 +3,25 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
+import { childEnvironment } from '../../../shared/environment.js';
 import { exitCodes } from '../../../shared/exit-codes.js';
 
 const main = new URL('../../../cli/main.js', import.meta.url).href;
 const script = `const { main } = await import(${JSON.stringify(main)});
 process.exitCode = await main(process.argv.slice(1));`;
 
+const environment = childEnvironment({
+  LOCKSTEP_NATS_URL: undefined,
+  LOCKSTEP_S3_ENDPOINT: undefined,
+  AWS_ENDPOINT_URL_S3: undefined,
+});
+
 function lockstep(...args: string[]) {
-  const options = { encoding: 'utf8', timeout: 30_000 } as const;
+  return lockstepWith(environment, ...args);
+}
+
+function lockstepWith(env: Record<string, string>, ...args: string[]) {
+  const options = { encoding: 'utf8', timeout: 30_000, env } as const;
   const flags = ['--input-type=module', '-e', script, '--'];
   return spawnSync(process.execPath, [...flags, ...args], options);
 }
@@ -58,4 +69,15 @@ test('a preset prints as YAML or JSON, overridden', () => {
   const json = JSON.parse(lockstep(...args, '--json').stdout) as { seed: number };
   assert.equal(json.seed, 9);
   assert.match(lockstep('spec', '--list').stdout, /^demo +Faces in a few minutes/);
+});
+
+test('doctor finds the native packages and names a server that is away', () => {
+  const { status, stdout } = lockstep('doctor');
+  assert.equal(status, exitCodes.ok, stdout);
+  assert.match(stdout, /^ok +onnxruntime-node +its binary for \S+ loads$/m);
+  const env = childEnvironment({ LOCKSTEP_NATS_URL: 'nats://127.0.0.1:1' });
+  const away = lockstepWith(env, 'doctor', '--json');
+  assert.equal(away.status, exitCodes.failed);
+  assert.match(away.stdout, /"event bus","isGood":false,"detail":"connect ECONNREFUSED/);
+  assert.match(away.stderr, /not in order: event bus/);
 });
