@@ -75,8 +75,7 @@ export async function runCoordinator(options: CoordinatorOptions): Promise<ExitC
             }),
         );
       case 'end': {
-        for (const worker of state.workers.keys())
-          sessions?.send(worker, { kind: 'end', ...effect.ending });
+        sessions?.broadcast({ kind: 'end', ...effect.ending });
         return void reporter
           .ended(effect.ending, config.worldSize)
           .then(() => finish(effect.ending.exitCode));
@@ -122,5 +121,5 @@ async function storeManifest(
     createdAt: new Date().toISOString(),
   });
   await reporter.committed(snapshot.step, snapshot.parametersSha256);
-  await pruneCheckpoints(store, spec.checkpoint.keep);
+  await pruneCheckpoints(store, spec.checkpoint.keep, snapshot.step);
 }

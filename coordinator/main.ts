@@ -36,7 +36,8 @@ export async function coordinatorMain(options: CoordinatorMainOptions): Promise<
   // The result is the last line, after what is left to say about the bus.
   let result: ReportLine | undefined;
   const onLine = (line: ReportLine): void => {
-    if (line.kind === 'finished' || line.kind === 'stopped' || line.kind === 'failed') result = line;
+    if (line.kind === 'finished' || line.kind === 'stopped' || line.kind === 'failed')
+      result = line;
     else options.onLine(line);
   };
   const store = openStore(runUrl, options.storeOptions);

@@ -18,6 +18,7 @@ export interface WorkerMainOptions {
   /** Decoded pictures kept in memory, in MiB. */
   readonly cacheMib: number;
   readonly stop: AbortSignal;
+  readonly warn: (text: string) => void;
 }
 
 export interface WorkerResult {

@@ -32,6 +32,7 @@ export async function runLocalCluster(options: LocalClusterOptions): Promise<num
     for (let i = 0; i < workers; i++) {
       const worker = start(['worker', '--coordinator', address, '--id', `worker-${i}`], options);
       children.push(worker);
+      onLine({ kind: 'worker', worker: `worker-${i}`, pid: worker.pid });
       worker.once('close', (code) => {
         // Before the world is formed nobody else would notice for a minute.
         if (isFormed || code === exitCodes.ok) return;

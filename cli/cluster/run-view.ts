@@ -24,7 +24,9 @@ export function createRunView(isPlain: boolean): RunView {
   const show = (line: RunLine): void => {
     const { kind } = line;
     if (kind === 'run') {
-      printNote(`run ${text(line['run'])} in ${text(line['url'])}, from step ${text(line['step'])}`);
+      printNote(
+        `run ${text(line['run'])} in ${text(line['url'])}, from step ${text(line['step'])}`,
+      );
       progress = createProgress({
         label: 'train',
         total: Number(line['until']),

@@ -26,7 +26,11 @@ export const coordinatorCommand: CommandModule<object, CoordinatorArguments> = {
   describe: 'Run the coordinator of a run: workers join it',
   builder: (y) =>
     withSpecOptions(y)
-      .option('run', { type: 'string', demandOption: true, describe: 'folder (url) or id of the run' })
+      .option('run', {
+        type: 'string',
+        demandOption: true,
+        describe: 'folder (url) or id of the run',
+      })
       .option('resume', {
         type: 'boolean',
         default: false,

@@ -72,6 +72,7 @@ async function runWorker(args: ArgumentsCamelCase<WorkerArguments>): Promise<voi
     advertise,
     cacheMib: args.cacheMib,
     storeOptions: { s3 },
+    warn: (text) => printNote(`${args.id}: ${text}`),
     stop: stopOnSignals(() => printNote('stopping after this step; once more ends at once')),
   });
   if (exitCode !== 0) printNote(`${args.id}: ${reason}`);

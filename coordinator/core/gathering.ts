@@ -25,7 +25,8 @@ export function admit(state: CoordinatorState, hello: Hello, nowMs: number): Dec
   const view: WorkerView = { member, fingerprint, heardMs: nowMs, step, halted: false };
   const workers = new Map(state.workers).set(worker, view);
   const joined: CoordinatorEffect[] = [{ kind: 'welcome', worker }];
-  if (workers.size < state.config.worldSize) return { state: { ...state, workers }, effects: joined };
+  if (workers.size < state.config.worldSize)
+    return { state: { ...state, workers }, effects: joined };
   return form({ ...state, workers }, joined);
 }
 
@@ -41,7 +42,9 @@ function refuse(state: CoordinatorState, hello: Hello): string | undefined {
 }
 
 function form(state: CoordinatorState, before: readonly CoordinatorEffect[]): Decision {
-  const views = [...state.workers.values()].sort((a, b) => byName(a.member.worker, b.member.worker));
+  const views = [...state.workers.values()].sort((a, b) =>
+    byName(a.member.worker, b.member.worker),
+  );
   const members = views.map((view, rank) => ({ rank, ...view.member }));
   const world: World = { generation: 1, members };
   const { startStep, until } = state.config;

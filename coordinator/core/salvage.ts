@@ -75,7 +75,8 @@ export function onDeadline(state: CoordinatorState, nowMs: number): Decision {
 }
 
 function resumable(ending: Ending, step: number | undefined): Ending {
-  if (step === undefined) return { ...ending, reason: `${ending.reason}; nothing was checkpointed` };
+  if (step === undefined)
+    return { ...ending, reason: `${ending.reason}; nothing was checkpointed` };
   return { ...ending, reason: `${ending.reason}; the run can be resumed from step ${step}` };
 }
 

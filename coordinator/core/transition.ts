@@ -101,7 +101,10 @@ function endIfDone(state: CoordinatorState): Decision {
     step >= state.config.lastStep
       ? { exitCode: exitCodes.ok, reason: `finished at step ${step}` }
       : { exitCode: exitCodes.stopped, reason: `stopped at step ${step}, which is checkpointed` };
-  return { state: { ...state, stage: { kind: 'ended', ending } }, effects: [{ kind: 'end', ending }] };
+  return {
+    state: { ...state, stage: { kind: 'ended', ending } },
+    effects: [{ kind: 'end', ending }],
+  };
 }
 
 function onSuspicion(
@@ -158,7 +161,10 @@ function onManifestFailed(state: CoordinatorState, step: number, reason: string)
     exitCode: exitCodes.failed,
     reason: `the checkpoint of step ${step} could not be committed: ${reason}`,
   };
-  return { state: { ...state, stage: { kind: 'ended', ending } }, effects: [{ kind: 'end', ending }] };
+  return {
+    state: { ...state, stage: { kind: 'ended', ending } },
+    effects: [{ kind: 'end', ending }],
+  };
 }
 
 function onStopAsked(state: CoordinatorState, reason: string): Decision {
@@ -171,8 +177,14 @@ function onStopAsked(state: CoordinatorState, reason: string): Decision {
     return { state: next, effects: [{ kind: 'notice', text: `stopping: ${reason}` }, ...effects] };
   }
   if (state.stage.kind !== 'gathering') return unchanged(next);
-  const ending = { exitCode: exitCodes.stopped, reason: `stopped before the first step: ${reason}` };
-  return { state: { ...next, stage: { kind: 'ended', ending } }, effects: [{ kind: 'end', ending }] };
+  const ending = {
+    exitCode: exitCodes.stopped,
+    reason: `stopped before the first step: ${reason}`,
+  };
+  return {
+    state: { ...next, stage: { kind: 'ended', ending } },
+    effects: [{ kind: 'end', ending }],
+  };
 }
 
 function onTick(state: CoordinatorState, nowMs: number): Decision {

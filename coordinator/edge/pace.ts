@@ -1,43 +1,37 @@
-// How fast a run goes, and when it will be there. Times come from the caller's clock.
+// How fast a run goes, and when it will be there. Times come from the caller's clock. The first
+// step of a phase is not counted: it pays for compiling and filling caches.
 
 /** Weight of the newest step in the moving average that the ETA is taken from. */
 const newestWeight = 0.05;
 
 export interface Pace {
-  /** The world is formed: the clock starts. */
-  begin(): void;
-  stepped(step: number): void;
-  /** Images a second from the first step of this session to the newest; 0 before two steps. */
+  stepped(step: number, phase: string): void;
+  /** Images a second over this session's steps, the first of each phase left out; 0 before. */
   imagesPerSecond(): number;
   /** Seconds until `step` at the recent pace; 0 when unknown. */
   etaSeconds(step: number): number;
 }
 
-/** Creates the pace of a session that starts at `startStep`; `now` is in milliseconds. */
-export function createPace(startStep: number, imagesPerStep: number, now: () => number): Pace {
-  let first: { step: number; ms: number } | undefined;
-  let newest = { step: startStep, ms: now() };
+/** Creates the pace of a session; `now` is in milliseconds. */
+export function createPace(imagesPerStep: number, now: () => number): Pace {
+  let newest: { step: number; phase: string; ms: number } | undefined;
   let averageMs: number | undefined;
+  const counted = { steps: 0, ms: 0 };
   return {
-    begin: () => {
-      newest = { step: startStep, ms: now() };
-    },
-    stepped: (step) => {
+    stepped: (step, phase) => {
       const ms = now();
-      // The first step pays for compiling and filling caches: it starts the clock.
-      if (first === undefined) first = { step, ms };
-      else if (step > newest.step) {
+      if (newest?.phase === phase && step > newest.step) {
+        counted.steps += step - newest.step;
+        counted.ms += ms - newest.ms;
         const stepMs = (ms - newest.ms) / (step - newest.step);
-        averageMs = averageMs === undefined ? stepMs : averageMs + newestWeight * (stepMs - averageMs);
+        averageMs =
+          averageMs === undefined ? stepMs : averageMs + newestWeight * (stepMs - averageMs);
       }
-      newest = { step, ms };
+      newest = { step, phase, ms };
     },
-    imagesPerSecond: () => {
-      if (first === undefined || newest.ms <= first.ms) return 0;
-      const images = (newest.step - first.step) * imagesPerStep;
-      return round((images * 1000) / (newest.ms - first.ms));
-    },
-    etaSeconds: (step) => round(((step - newest.step) * (averageMs ?? 0)) / 1000),
+    imagesPerSecond: () =>
+      counted.ms === 0 ? 0 : round((counted.steps * imagesPerStep * 1000) / counted.ms),
+    etaSeconds: (step) => round(((step - (newest?.step ?? step)) * (averageMs ?? 0)) / 1000),
   };
 }
 

@@ -44,7 +44,7 @@ export function createReporter(options: ReporterOptions): Reporter {
   const { run, url, spec, startStep, until, store, bus, onLine } = options;
   const last = lastStep(spec);
   const imagesPerStep = spec.batch.microShards * spec.batch.size;
-  const pace = createPace(startStep, imagesPerStep, options.now);
+  const pace = createPace(imagesPerStep, options.now);
   const segment: string[] = [];
   let committedStep = startStep;
   let sha256 = '';
@@ -58,7 +58,7 @@ export function createReporter(options: ReporterOptions): Reporter {
   const tell = (line: ReportLine): void => onLine(line);
 
   const stepped = (report: StepReport): void => {
-    pace.stepped(report.step);
+    pace.stepped(report.step, report.phase);
     const metrics = Object.fromEntries(report.metrics.map(({ name, value }) => [name, value]));
     const { step, phase, dataS, computeS, exchangeS, updateS } = report;
     const seconds = { data: dataS, compute: computeS, exchange: exchangeS, update: updateS };
@@ -92,7 +92,6 @@ export function createReporter(options: ReporterOptions): Reporter {
       const { generation, members } = world;
       tell({ kind: 'world', generation, members });
       publish('world', 'formed', `world-${generation}-${options.now()}`, { generation, members });
-      pace.begin();
     },
     message: (message) => {
       if (message.kind === 'stepReport') stepped(message);
@@ -108,7 +107,8 @@ export function createReporter(options: ReporterOptions): Reporter {
     notice: (text) => tell({ kind: 'notice', text }),
     ended: async (ending, worldSize) => {
       await flushSegment(committedStep + 1).catch(() => undefined);
-      const kind = ending.exitCode === 0 ? 'finished' : ending.exitCode === 3 ? 'stopped' : 'failed';
+      const kind =
+        ending.exitCode === 0 ? 'finished' : ending.exitCode === 3 ? 'stopped' : 'failed';
       const result = {
         run,
         url,

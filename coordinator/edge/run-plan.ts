@@ -3,7 +3,7 @@
 
 import { readDatasetIndex } from '../../dataset/read-index.js';
 import { splitSamples } from '../../dataset/split.js';
-import { newestWholeCheckpoint } from '../../shared/checkpoint/list.js';
+import { discardAbove, newestWholeCheckpoint } from '../../shared/checkpoint/list.js';
 import { OperatorError, type Problem } from '../../shared/problems.js';
 import { createRunRecord, readRunRecord, type RunRecord } from '../../shared/run/record.js';
 import { lastStep, type RunSpec } from '../../shared/spec/schema.js';
@@ -54,6 +54,8 @@ export async function planRun(request: RunRequest): Promise<RunPlan> {
     createdAt: new Date(request.nowMs).toISOString(),
   };
   if (existing === undefined) await createRunRecord(request.store, record);
+  // Torn checkpoints are in the way of the steps that will be written anew.
+  else await discardAbove(request.store, startStep);
   const passedOver = found?.passedOver ?? [];
   return {
     record,
@@ -61,7 +63,9 @@ export async function planRun(request: RunRequest): Promise<RunPlan> {
     savedStep: found?.manifest?.step,
     trainSamples: train.length,
     testSamples: test.length,
-    notices: passedOver.map(({ step, reason }) => `checkpoint of step ${step} passed over: ${reason}`),
+    notices: passedOver.map(
+      ({ step, reason }) => `checkpoint of step ${step} passed over: ${reason}`,
+    ),
   };
 }
 

@@ -37,6 +37,8 @@ export interface Sessions {
   readonly address: string;
   /** Does nothing when the worker is gone. */
   send(worker: string, message: CoordinatorMessage): void;
+  /** Tells everyone who is connected, in the world or not. */
+  broadcast(message: CoordinatorMessage): void;
   /** Ends all streams, waits for the workers to leave (bounded), closes the server. */
   close(graceMs: number): Promise<void>;
 }
@@ -52,6 +54,9 @@ export async function createSessions(listen: string, handlers: SessionHandlers):
     address: `${listen.slice(0, listen.lastIndexOf(':'))}:${port}`,
     send: (worker, message) => {
       streams.get(worker)?.write(toWire(message));
+    },
+    broadcast: (message) => {
+      for (const stream of streams.values()) stream.write(toWire(message));
     },
     close: async (graceMs) => {
       for (const stream of streams.values()) stream.end();

@@ -93,7 +93,10 @@ export const workerMessageSchema = z.discriminatedUnion('kind', [
 const welcome = z.object({
   kind: z.literal('welcome'),
   runUrl: z.string().min(1).max(2048),
-  record: z.string().min(2).max(1024 * 1024),
+  record: z
+    .string()
+    .min(2)
+    .max(1024 * 1024),
   heartbeatMs: z.number().int().min(10).max(60_000),
 });
 

@@ -11,7 +11,9 @@ import { foldTree, subtreesInside, type TreeNode } from '../../shared/plan/tree.
 
 const worlds = fc
   .integer({ min: 1, max: 64 })
-  .chain((leaves) => fc.record({ leaves: fc.constant(leaves), ranks: fc.integer({ min: 1, max: leaves }) }));
+  .chain((leaves) =>
+    fc.record({ leaves: fc.constant(leaves), ranks: fc.integer({ min: 1, max: leaves }) }),
+  );
 
 test('shares cover all items once, in order, and differ by at most one', () => {
   fc.assert(
@@ -88,17 +90,23 @@ test('the micro-shards of an epoch hold every sample exactly once, whatever thei
 
 test('chunks cover the vector once, and every chunk has one owner', () => {
   fc.assert(
-    fc.property(fc.integer({ min: 1, max: 5_000_000 }), fc.integer({ min: 1, max: 9 }), (floats, ranks) => {
-      const chunks = chunkCount(floats);
-      let end = 0;
-      for (let chunk = 0; chunk < chunks; chunk++) {
-        const range = chunkRange(chunk, floats);
-        assert.equal(range.start, end);
-        end = range.end;
-      }
-      assert.equal(end, floats);
-      const owned = Array.from({ length: ranks }, (_, rank) => leavesOf(ownedChunks(rank, ranks, floats)));
-      assert.equal(owned.flat().length, chunks);
-    }),
+    fc.property(
+      fc.integer({ min: 1, max: 5_000_000 }),
+      fc.integer({ min: 1, max: 9 }),
+      (floats, ranks) => {
+        const chunks = chunkCount(floats);
+        let end = 0;
+        for (let chunk = 0; chunk < chunks; chunk++) {
+          const range = chunkRange(chunk, floats);
+          assert.equal(range.start, end);
+          end = range.end;
+        }
+        assert.equal(end, floats);
+        const owned = Array.from({ length: ranks }, (_, rank) =>
+          leavesOf(ownedChunks(rank, ranks, floats)),
+        );
+        assert.equal(owned.flat().length, chunks);
+      },
+    ),
   );
 });

@@ -1,7 +1,11 @@
 // What a worker knows of its run and its world, and what can happen to it. Plain data; tensors
 // never come here, only steps and names.
 
-import type { CoordinatorMessage, WorkerMessage, WorldMessage } from '../../shared/control/messages.js';
+import type {
+  CoordinatorMessage,
+  WorkerMessage,
+  WorldMessage,
+} from '../../shared/control/messages.js';
 import type { Rank, Step } from '../../shared/words.js';
 
 /** What does not change during a worker's life. */

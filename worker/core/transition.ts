@@ -137,7 +137,8 @@ function onFailed(state: WorkerState, reason: string, exitCode: number): Decisio
 }
 
 function onStopAsked(state: WorkerState): Decision {
-  if (state.stage.kind === 'joining') return end(state, exitCodes.stopped, 'stopped before training');
+  if (state.stage.kind === 'joining')
+    return end(state, exitCodes.stopped, 'stopped before training');
   return decide(state, { kind: 'voteStop' });
 }
 

@@ -55,7 +55,7 @@ function perform(effect: WorkerEffect): void {
     case 'join':
       return join(effect);
     case 'end':
-      return void leave().then(() => toCompute(effect));
+      return void leave(effect);
     case 'abort':
     case 'prepare':
     case 'save':
@@ -99,11 +99,12 @@ function reduce(step: number, floats: number): void {
   );
 }
 
-async function leave(): Promise<void> {
+async function leave(end: WorkerEffect & { kind: 'end' }): Promise<void> {
   clearInterval(timer);
   await session.close();
   await exchange.close();
   server.forceShutdown();
+  toCompute(end);
   port?.close();
 }
 

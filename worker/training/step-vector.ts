@@ -1,7 +1,12 @@
 // The flat vector of a step: what workers exchange. Buckets one behind the other: gradients of
 // each trained network, BatchNorm statistics, metrics, and the vote to stop.
 
-import { createLayout, sizeOf, type FlatLayout, type TensorSpec } from '../../shared/flat/layout.js';
+import {
+  createLayout,
+  sizeOf,
+  type FlatLayout,
+  type TensorSpec,
+} from '../../shared/flat/layout.js';
 import type { Range } from '../../shared/plan/shards.js';
 import type { StepDefinition, Task } from '../../task/task.js';
 
@@ -27,7 +32,10 @@ export function outputName(bucket: 'gradient' | 'statistic' | 'metric', name: st
 /** Lays out the vector of a phase's step. */
 export function stepVector(task: Task, definition: StepDefinition): StepVector {
   const slices: TensorSpec[] = [];
-  const append = (bucket: 'gradient' | 'statistic' | 'metric', tensors: readonly TensorSpec[]): Range => {
+  const append = (
+    bucket: 'gradient' | 'statistic' | 'metric',
+    tensors: readonly TensorSpec[],
+  ): Range => {
     const start = slices.reduce((sum, slice) => sum + sizeOf(slice.shape), 0);
     for (const { name, shape } of tensors) slices.push({ name: outputName(bucket, name), shape });
     return { start, end: start + tensors.reduce((sum, { shape }) => sum + sizeOf(shape), 0) };

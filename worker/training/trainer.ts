@@ -108,7 +108,13 @@ interface ActivityClock {
 }
 
 function createActivityClock(step: Step, ports: TrainerPorts): ActivityClock {
-  const spent: Record<Activity, number> = { compile: 0, data: 0, compute: 0, exchange: 0, update: 0 };
+  const spent: Record<Activity, number> = {
+    compile: 0,
+    data: 0,
+    compute: 0,
+    exchange: 0,
+    update: 0,
+  };
   let [now, since]: [Activity | undefined, number] = [undefined, performance.now()];
   const turnTo = (activity: Activity | undefined): void => {
     const ms = performance.now();

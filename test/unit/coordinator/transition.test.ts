@@ -108,7 +108,10 @@ test('a late worker, another protocol and another engine are refused with the re
   assert.match(story.says('w-9', hello('w-9'))[1] ?? '', /formed already/);
   const other = createStory();
   other.says('w-0', hello('w-0'));
-  assert.match(other.says('w-1', hello('w-1', 'onnx/2/cpu'))[1] ?? '', /onnx\/2\/cpu.*onnx\/1\/cpu/);
+  assert.match(
+    other.says('w-1', hello('w-1', 'onnx/2/cpu'))[1] ?? '',
+    /onnx\/2\/cpu.*onnx\/1\/cpu/,
+  );
 });
 
 test('a run ends well when all halted at the last step and its manifest is stored', () => {
@@ -118,14 +121,18 @@ test('a run ends well when all halted at the last step and its manifest is store
   assert.deepEqual(story.says('w-0', snapshot(10)), ['manifest 10: g d']);
   story.says('w-0', halted(10));
   assert.deepEqual(story.says('w-1', halted(10)), []);
-  assert.deepEqual(story.happen({ kind: 'manifestStored', step: 10 }), ['end 0: finished at step 10']);
+  assert.deepEqual(story.happen({ kind: 'manifestStored', step: 10 }), [
+    'end 0: finished at step 10',
+  ]);
 });
 
 test('halting before the last step is a stop, not a success', () => {
   const story = formed({ until: 4 });
   story.happen({ kind: 'manifestStored', step: 4 });
   story.says('w-0', halted(4));
-  assert.deepEqual(story.says('w-1', halted(4)), ['end 3: stopped at step 4, which is checkpointed']);
+  assert.deepEqual(story.says('w-1', halted(4)), [
+    'end 3: stopped at step 4, which is checkpointed',
+  ]);
 });
 
 test('a stop is asked of every worker once', () => {

@@ -1,0 +1,109 @@
+// The promise, on real processes: the same SHA-256 of all parameters for any number of workers,
+// across stops and resumes, and equal to the trainer written from the definition.
+
+import assert from 'node:assert/strict';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { exitCodes } from '../../shared/exit-codes.js';
+import { printSpec } from '../../shared/spec/load.js';
+import type { RunSpec } from '../../shared/spec/schema.js';
+import { runLockstep, startLockstep } from '../support/lockstep-command.js';
+import { referenceSha256 } from '../support/reference-trainer.js';
+import { openBatches, packFaces } from '../support/tiny-dataset.js';
+import { tinyRun } from '../support/tiny-run.js';
+
+let folder: string;
+let spec: RunSpec;
+
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'lockstep-training-'));
+  const url = `file://${folder}/dataset`;
+  await packFaces(url, folder);
+  spec = tinyRun(url);
+  await writeFile(join(folder, 'six.yaml'), printSpec(spec));
+  await writeFile(join(folder, 'eight.yaml'), printSpec(tinyRun(url, 5)));
+});
+
+after(() => rm(folder, { recursive: true }));
+
+/** Trains with real processes and returns the last line. */
+async function train(args: readonly string[], code: number = exitCodes.ok) {
+  const result = await runLockstep([...args, '--json'], folder);
+  assert.equal(result.code, code, result.stderr);
+  const last = result.lines.at(-1);
+  assert.ok(last !== undefined);
+  return last;
+}
+
+test('1, 2, 3 and 5 workers give the bytes of the reference trainer', async () => {
+  const { batchOf, close } = await openBatches(spec);
+  const expected = await referenceSha256(spec, 6, batchOf);
+  await close();
+  for (const workers of [1, 2, 3, 5]) {
+    const name = `any-${workers}`;
+    const last = await train(['train', '-f', 'six.yaml', '--workers', `${workers}`, '--run', name]);
+    assert.equal(last['kind'], 'finished');
+    assert.equal(last['step'], 6);
+    assert.equal(last['world'], workers);
+    assert.equal(last['sha256'], expected, `${workers} workers`);
+  }
+});
+
+test('a run stopped after 4 steps and resumed on another number of workers is the same run', async () => {
+  const whole = await train(['train', '-f', 'eight.yaml', '--workers', '1', '--run', 'whole']);
+  const first = ['train', '-f', 'eight.yaml', '--workers', '3', '--run', 'parts'];
+  const stopped = await train([...first, '--stop-after', '4'], exitCodes.stopped);
+  assert.equal(stopped['kind'], 'stopped');
+  assert.equal(stopped['step'], 4);
+  const resumed = await train(['resume', 'parts', '--workers', '2']);
+  assert.equal(resumed['step'], 8);
+  assert.equal(resumed['sha256'], whole['sha256']);
+});
+
+test('SIGINT stops after a step with a checkpoint, and the run goes on from there', async () => {
+  const long = ['--set', 'phases.1.steps=100000', '--set', 'checkpoint.everySteps=100000'];
+  const args = ['train', '-f', 'six.yaml', ...long, '--workers', '2', '--run', 'interrupted'];
+  const running = startLockstep([...args, '--json'], folder);
+  await running.line('step', (line) => Number(line['step']) >= 5);
+  running.process.kill('SIGINT');
+  const { code, lines } = await running.result;
+  assert.equal(code, exitCodes.stopped);
+  const last = lines.at(-1);
+  assert.equal(last?.['kind'], 'stopped');
+  const step = Number(last?.['step']);
+  const resume = ['resume', 'interrupted', '--workers', '1', '--stop-after', `${step + 1}`];
+  assert.equal((await train(resume, exitCodes.stopped))['step'], step + 1);
+});
+
+test('a worker that is killed ends the run within 10 s, by its name, resumable', async () => {
+  const long = ['--set', 'phases.1.steps=100000', '--set', 'checkpoint.everySteps=100000'];
+  const args = ['train', '-f', 'six.yaml', ...long, '--workers', '3', '--run', 'bereaved'];
+  const running = startLockstep([...args, '--json'], folder);
+  await running.line('step', (line) => Number(line['step']) >= 5);
+  const { pid } = await running.line('worker', (line) => line['worker'] === 'worker-1');
+  process.kill(Number(pid), 'SIGKILL');
+  const killedMs = performance.now();
+  const { code, lines } = await running.result;
+  const seconds = (performance.now() - killedMs) / 1000;
+  assert.equal(code, exitCodes.workerLost);
+  assert.ok(seconds < 10, `ended after ${seconds.toFixed(1)} s`);
+  const last = lines.at(-1);
+  assert.equal(last?.['kind'], 'failed');
+  assert.match(String(last?.['reason']), /worker-1 .*resumed from step \d+/);
+  assert.ok(Number(last?.['step']) >= 5);
+  const next = Number(last?.['step']) + 1;
+  const resumed = await train(
+    ['resume', 'bereaved', '--workers', '2', '--stop-after', `${next}`],
+    exitCodes.stopped,
+  );
+  assert.equal(resumed['step'], next);
+});
+
+test('more workers than micro-shards are refused before anything is written', async () => {
+  const args = ['train', '-f', 'six.yaml', '--workers', '6', '--run', 'crowded', '--json'];
+  const { code, stderr } = await runLockstep(args, folder);
+  assert.equal(code, exitCodes.configuration);
+  assert.match(stderr, /--workers: given 6; allowed: 1 to 5/);
+});

@@ -1,0 +1,109 @@
+// The oracle: a trainer written from the definition of a run, in one process and without any of
+// the worker's code. A run is right when its parameters have the SHA-256 that this one gives.
+
+import { createHash } from 'node:crypto';
+import { createLayout, viewsOf } from '../../shared/flat/layout.js';
+import { phaseAt, type RunSpec } from '../../shared/spec/schema.js';
+import { createSrganTask } from '../../task/srgan/task.js';
+import { trace } from '../../trace/trace.js';
+import type { CompiledGraph } from '../../worker/engine/engine.js';
+import { createOnnxEngine } from '../../worker/engine/onnx-engine.js';
+
+type Values = Record<string, Float32Array>;
+
+/** Gives a step's micro-shard: the step's inputs by name. */
+export type BatchOf = (step: number, leaf: number) => Promise<Values>;
+
+/** SHA-256 of all parameters of both networks after `steps` steps of the spec. */
+export async function referenceSha256(spec: RunSpec, steps: number, batchOf: BatchOf) {
+  const task = createSrganTask(spec);
+  const flat = task.networks.map(({ name }) => task.initialParameters(name, spec.seed));
+  const views = task.networks.map((network, i) =>
+    viewsOf(createLayout(network.parameters), flat[i]),
+  );
+  const parameters: Values = Object.assign({}, ...views);
+  const m = zerosLike(parameters);
+  const v = zerosLike(parameters);
+  const updates: Record<string, number> = {};
+  const graphs = new Map<string, CompiledGraph>();
+
+  for (let step = 0; step < steps; step++) {
+    const phase = phaseAt(spec, step);
+    const { trains, reads, run } = task.step(phase.name);
+    const networksIn = (names: readonly string[]) =>
+      task.networks.filter((n) => names.includes(n.name));
+    const inputs = [
+      ...task.batch(spec.batch.size),
+      ...networksIn(reads).flatMap((n) => n.parameters),
+    ];
+    if (!graphs.has(phase.name)) {
+      const graph = trace(inputs, (tensors) => run(tensors).gradients);
+      graphs.set(phase.name, await createOnnxEngine({ threads: 1 }).compile(graph));
+    }
+    const sum = async (from: number, to: number): Promise<Values> => {
+      if (to - from === 1) {
+        const names = networksIn(trains).flatMap((n) => n.parameters.map(({ name }) => name));
+        const out = zerosLike(Object.fromEntries(names.map((name) => [name, parameters[name]])));
+        await graphs
+          .get(phase.name)!
+          .run({ ...parametersOf(), ...(await batchOf(step, from)) }, out);
+        return out;
+      }
+      // The canonical tree: the left half is the larger one; float32, left + right.
+      const middle = from + Math.ceil((to - from) / 2);
+      const [left, right] = [await sum(from, middle), await sum(middle, to)];
+      for (const name in left) left[name] = left[name].map((x, i) => x + right[name][i]);
+      return left;
+    };
+    const parametersOf = (): Values =>
+      Object.fromEntries(
+        networksIn(reads).flatMap((n) => n.parameters.map(({ name }) => [name, parameters[name]])),
+      );
+    const sums = await sum(0, spec.batch.microShards);
+    for (const network of networksIn(trains)) {
+      const rate = phase.learningRate[network.name as 'generator' | 'discriminator'];
+      const t = (updates[network.name] = (updates[network.name] ?? 0) + 1);
+      for (const { name } of network.parameters)
+        adam(spec, rate, t, parameters[name], sums[name], m[name], v[name]);
+    }
+  }
+  for (const graph of graphs.values()) await graph.close();
+  const hash = createHash('sha256');
+  for (const values of flat) hash.update(new Uint8Array(values.buffer));
+  return hash.digest('hex');
+}
+
+function zerosLike(values: Values): Values {
+  return Object.fromEntries(
+    Object.entries(values).map(([name, { length }]) => [name, new Float32Array(length)]),
+  );
+}
+
+/** One update of Adam for one tensor, on the mean of the micro-shards' gradients. */
+function adam(
+  spec: RunSpec,
+  rate: number,
+  t: number,
+  p: Float32Array,
+  sums: Float32Array,
+  m: Float32Array,
+  v: Float32Array,
+) {
+  const { beta1, beta2, epsilon } = spec.optimizer;
+  const share = Math.fround(1 / spec.batch.microShards);
+  for (let i = 0; i < p.length; i++) {
+    const g = Math.fround(sums[i] * share);
+    const [first, second] = [beta1 * m[i] + (1 - beta1) * g, beta2 * v[i] + (1 - beta2) * g * g];
+    [m[i], v[i]] = [first, second];
+    const [toMean, toSquare] = [1 / (1 - power(beta1, t)), 1 / (1 - power(beta2, t))];
+    p[i] -= (rate * first * toMean) / (Math.sqrt(second * toSquare) + epsilon);
+  }
+}
+
+/** base^t: the product of base^(2^k) over the bits k of t, from the lowest. */
+function power(base: number, t: number): number {
+  let product = 1;
+  for (let bits = t, factor = base; bits > 0; bits >>= 1, factor *= factor)
+    if (bits & 1) product *= factor;
+  return product;
+}

@@ -1,0 +1,62 @@
+// Rank 0's second task: hands snapshots of the generator to the evaluation thread, and its
+// answers to the coordinator. Training never waits for it but at the very end.
+
+import type { TrainingState } from '../../shared/checkpoint/state.js';
+import type { RunSpec } from '../../shared/spec/schema.js';
+import { createEvaluator } from '../evaluation/evaluator.js';
+import type { EvaluationOutcome } from '../evaluation/messages.js';
+import type { Prepare, PrepareOptions } from './prepare.js';
+
+export interface EvaluationSide {
+  /** Judges the generator as it is now; `isLast` is never skipped. */
+  evaluate(isLast: boolean): void;
+  /** Resolves when all that was asked for is answered. */
+  drain(): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface EvaluationSideOptions {
+  readonly spec: RunSpec;
+  readonly state: TrainingState;
+  readonly request: Prepare;
+  readonly options: PrepareOptions;
+  readonly generator: string;
+}
+
+/** Creates the evaluation side; undefined when the dataset holds out no faces. */
+export function createEvaluationSide({
+  spec,
+  state,
+  request,
+  options,
+  generator,
+}: EvaluationSideOptions): EvaluationSide {
+  const evaluator = createEvaluator({
+    spec,
+    runUrl: request.runUrl,
+    storeOptions: { s3: options.storeOptions.s3 },
+    threads: spec.engine.threads,
+  });
+  const asked = new Set<Promise<void>>();
+  const tell = (outcome: EvaluationOutcome): void => {
+    if (outcome.kind === 'evaluated') {
+      const { kind: _, ...evaluation } = outcome;
+      options.send({ kind: 'tell', message: { kind: 'evaluation', ...evaluation } });
+    } else if (outcome.kind === 'failed')
+      options.warn(`the evaluation of step ${outcome.step} failed: ${outcome.reason}`);
+  };
+  return {
+    evaluate: (isLast) => {
+      const { parameters, statistics } = state.networks[generator];
+      const answer = evaluator
+        .evaluate({ step: state.step, parameters, statistics, isLast })
+        .then(tell)
+        .finally(() => asked.delete(answer));
+      asked.add(answer);
+    },
+    drain: async () => {
+      await Promise.all(asked);
+    },
+    close: () => evaluator.close(),
+  };
+}
