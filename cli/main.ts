@@ -39,7 +39,7 @@ function refuseUnknownCommand(args: readonly string[], chosen: CommandEntry | un
 
 /** All commands by name, and the chosen one as a whole. */
 async function createParser(chosen: CommandEntry | undefined): Promise<Argv> {
-  let parser = withExamples(createBase());
+  let parser = withExamples(createBase(chosen));
   if (chosen !== undefined) (await import('../shared/environment.js')).silenceSdkNotice();
   for (const entry of commands)
     parser =
@@ -47,7 +47,7 @@ async function createParser(chosen: CommandEntry | undefined): Promise<Argv> {
   return parser;
 }
 
-function createBase(): Argv {
+function createBase(chosen: CommandEntry | undefined): Argv {
   return yargs()
     .scriptName('lockstep')
     .usage('$0 <command>\n\nTrains TF.js models on many machines as if on one.')
@@ -67,8 +67,15 @@ function createBase(): Argv {
     .exitProcess(false)
     .fail((message, error) => {
       if (error instanceof Error && error.name !== 'YError') throw error;
-      throw new UsageError(error instanceof Error ? error.message : message);
+      throw new UsageError(usageMessage(error instanceof Error ? error.message : message, chosen));
     });
+}
+
+/** yargs counts missing arguments; a person wants to see which. */
+function usageMessage(message: string, chosen: CommandEntry | undefined): string {
+  if (chosen === undefined || !message.startsWith('Not enough non-option arguments'))
+    return message;
+  return `Something is missing: lockstep ${chosen.usage}`;
 }
 
 function withExamples(parser: Argv): Argv {
