@@ -94,10 +94,13 @@ function sumRows(
 ): void {
   const stride = sum.length;
   sum.fill(0);
-  for (let tap = 0; tap < weights.length; tap++) {
-    const weight = weights[tap]!;
-    const row = start + tap * stride;
-    for (let i = 0; i < stride; i++) sum[i]! += weight * pixels[row + i]!;
+  // Two rows a turn halve the traffic on `sum`; a line of a multiple of 4 has an even number of
+  // taps everywhere. Additions stay in the order of the rows.
+  for (let tap = 0; tap < weights.length; tap += 2) {
+    const [upper, lower] = [weights[tap]!, weights[tap + 1]!];
+    const from = start + tap * stride;
+    for (let i = 0, j = from, k = from + stride; i < stride; i++, j++, k++)
+      sum[i] = sum[i]! + upper * pixels[j]! + lower * pixels[k]!;
   }
 }
 
