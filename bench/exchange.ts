@@ -1,0 +1,147 @@
+// Times the all-reduce as a run has it: one real process for each worker on loopback, with the
+// exchange in a thread of its own and the vectors in shared memory. Checks the result's bits.
+
+import { fork, type ChildProcess } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { fileURLToPath } from 'node:url';
+
+import { foldTree, type TreeNode } from '../shared/plan/tree.js';
+import type { BenchReport, BenchTask } from './exchange-process.js';
+import { fillLeaf } from './exchange-values.js';
+
+export interface ExchangeBenchOptions {
+  /** Worker processes, from 2. */
+  readonly workers: number;
+  /** Length of the vector, MiB of float32. */
+  readonly mib: number;
+  /** Steps measured, after `warmUp` that are not. */
+  readonly steps: number;
+  readonly warmUp: number;
+}
+
+/** Names as printed with --json. Bandwidths in MiB/s, times in seconds; medians unless said. */
+export interface ExchangeBenchResult {
+  /** NCCL's bus bandwidth: bytes / time * 2 (n - 1) / n. */
+  readonly busbw_mib_s: number;
+  /** bytes / time */
+  readonly algbw_mib_s: number;
+  readonly step_s: number;
+  readonly step_s_min: number;
+  readonly step_s_max: number;
+  /** CPU seconds of all workers for one step, kernel included. */
+  readonly cpu_s: number;
+  readonly workers: number;
+  readonly mib: number;
+  readonly steps: number;
+  /** Every worker's results have the bits of the reference sum. */
+  readonly verified: boolean;
+}
+
+const limitMs = 300_000;
+
+/** Runs the bench; throws when a worker dies or takes longer than five minutes. */
+export async function benchExchange(options: ExchangeBenchOptions): Promise<ExchangeBenchResult> {
+  const script = fileURLToPath(new URL('./exchange-process.js', import.meta.url));
+  const children = Array.from({ length: options.workers }, () => fork(script));
+  const watchdog = setTimeout(() => children.forEach((child) => child.kill('SIGKILL')), limitMs);
+  try {
+    const addresses = await Promise.all(children.map((child) => nextReport(child, 'address')));
+    const members = addresses.map(({ address }, rank) => {
+      return { rank, worker: `bench-${rank}`, incarnation: 1, address };
+    });
+    const finished = children.map((child) => nextReport(child, 'finished'));
+    children.forEach((child, rank) => child.send(taskOf(options, rank, members)));
+    return summarize(options, await Promise.all(finished));
+  } finally {
+    clearTimeout(watchdog);
+    for (const child of children) child.kill('SIGKILL');
+  }
+}
+
+function taskOf(
+  { workers, mib, steps, warmUp }: ExchangeBenchOptions,
+  rank: number,
+  members: BenchTask['world']['members'],
+): BenchTask {
+  const floats = Math.round(mib * 262_144);
+  return {
+    world: { generation: 1, members },
+    rank,
+    microShards: 2 * workers,
+    floats,
+    steps,
+    warmUp,
+  };
+}
+
+type ReportOf<K extends BenchReport['kind']> = Extract<BenchReport, { readonly kind: K }>;
+
+function nextReport<K extends BenchReport['kind']>(
+  child: ChildProcess,
+  kind: K,
+): Promise<ReportOf<K>> {
+  return new Promise((resolve, reject) => {
+    child.on('message', (report: BenchReport) => {
+      if (report.kind === kind) resolve(report as ReportOf<K>);
+    });
+    child.once('exit', (code, signal) => {
+      reject(new Error(`a worker of the bench ended early (${signal ?? code})`));
+    });
+  });
+}
+
+function summarize(
+  { workers, mib, steps }: ExchangeBenchOptions,
+  reports: readonly ReportOf<'finished'>[],
+): ExchangeBenchResult {
+  // A step takes as long as its slowest worker.
+  const times = Array.from({ length: steps }, (_, step) =>
+    Math.max(...reports.map(({ stepSeconds }) => stepSeconds[step]!)),
+  ).sort((a, b) => a - b);
+  const median = times[Math.floor(steps / 2)]!;
+  const expected = referenceDigest(2 * workers, Math.round(mib * 262_144));
+  const digests = reports.flatMap((report) => report.digests);
+  const cpu = reports.reduce((sum, { cpuSeconds }) => sum + cpuSeconds, 0) / steps;
+  return {
+    busbw_mib_s: round(((mib / median) * 2 * (workers - 1)) / workers, 1),
+    algbw_mib_s: round(mib / median, 1),
+    step_s: round(median, 4),
+    step_s_min: round(times[0]!, 4),
+    step_s_max: round(times.at(-1)!, 4),
+    cpu_s: round(cpu, 3),
+    workers,
+    mib,
+    steps,
+    verified: digests.every((digest) => digest === expected),
+  };
+}
+
+function round(value: number, digits: number): number {
+  return Number(value.toFixed(digits));
+}
+
+/** SHA-256 of the mean over all leaves, added along the tree in plain loops, block by block. */
+function referenceDigest(microShards: number, floats: number): string {
+  const hash = createHash('sha256');
+  const scale = Math.fround(1 / microShards);
+  const block = 65_536;
+  for (let first = 0; first < floats; first += block) {
+    const count = Math.min(block, floats - first);
+    const sum = blockSum({ start: 0, end: microShards }, first, count);
+    hash.update(new Uint8Array(sum.map((value) => Math.fround(value * scale)).buffer));
+  }
+  return hash.digest('hex');
+}
+
+function blockSum(root: TreeNode, first: number, count: number): Float32Array {
+  const leafOf = ({ start, end }: TreeNode): Float32Array | undefined => {
+    if (end - start > 1) return undefined;
+    const values = new Float32Array(count);
+    fillLeaf(values, start, first);
+    return values;
+  };
+  return foldTree(root, leafOf, (left, right) => {
+    for (let i = 0; i < count; i++) left[i] = Math.fround(left[i]! + right[i]!);
+    return left;
+  });
+}
