@@ -84,13 +84,10 @@ const verifyCommand: CommandModule<object, VerifyArguments> = {
 
 /** `lockstep checkpoints ls|verify RUN`. */
 export const checkpointsCommand: CommandModule = {
-  command: 'checkpoints',
+  command: 'checkpoints <action>',
   describe: "List and verify a run's checkpoints",
   builder: (y) =>
-    y
-      .command(lsCommand)
-      .command(verifyCommand)
-      .demandCommand(1, 'Name what to do: lockstep checkpoints ls RUN, or verify RUN.'),
+    y.command(lsCommand).command(verifyCommand).demandCommand(1, 'Name an action: ls or verify.'),
   handler: () => undefined,
 };
 

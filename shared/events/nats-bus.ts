@@ -1,0 +1,212 @@
+// The event bus on NATS JetStream: events wait in a bounded queue and are published in order, one
+// at a time, through losses of the server, none missing and none doubled. The run never waits for
+// it and never fails by it.
+
+import type { EventBus, RunEvent } from './bus.js';
+import { encodeCloudEvent, subjectOf, toCloudEvent } from './cloud-event.js';
+import { createEventQueue, type QueuedEvent, type QueueLimits } from './event-queue.js';
+import {
+  isRefusedForGood,
+  openEventConnection,
+  reasonOfFailure,
+  type EventConnection,
+} from './nats-connection.js';
+import { parseNatsUrl, type NatsLocation } from './nats-url.js';
+
+export interface NatsBusOptions {
+  /** nats://[user:password@]host:port; an OperatorError is thrown when it is no such url. */
+  readonly url: string;
+  readonly run: string;
+  /** One line when the server goes away, one when it is back, and what was lost. */
+  readonly onNotice: (text: string) => void;
+  readonly limits?: QueueLimits;
+}
+
+const firstWaitMs = 100;
+const longestWaitMs = 5_000;
+/** After so many failed publishes in a row the connection is given up for a new one. */
+const failuresOfConnection = 3;
+
+/** Creates the bus and starts connecting; returns at once. */
+export function createNatsBus(options: NatsBusOptions): EventBus {
+  return new NatsBus(options, parseNatsUrl(options.url));
+}
+
+class NatsBus implements EventBus {
+  readonly #options: NatsBusOptions;
+  readonly #location: NatsLocation;
+  /** A subject of this run, to find the stream by. */
+  readonly #probe: string;
+  readonly #queue;
+  readonly #done: Promise<void>;
+  #connection: EventConnection | undefined;
+  #isClosed = false;
+  #isAway = false;
+  /** Of the first event, when a try to publish it failed: it may be stored all the same. */
+  #isDoubtful = false;
+  #dropped = { metrics: 0, others: 0 };
+  #wake = (): void => undefined;
+  #emptied: (() => void)[] = [];
+
+  constructor(options: NatsBusOptions, location: NatsLocation) {
+    this.#options = options;
+    this.#location = location;
+    this.#probe = subjectOf(options.run, { kind: 'run' });
+    this.#queue = createEventQueue(options.limits);
+    this.#done = this.#live();
+  }
+
+  publish(event: RunEvent): void {
+    if (this.#isClosed) return;
+    let queued: QueuedEvent;
+    try {
+      queued = this.#encode(event);
+    } catch (error) {
+      this.#options.onNotice(`event ${event.id} can't be written: ${(error as Error).message}`);
+      return;
+    }
+    const dropped = this.#queue.push(queued);
+    for (const { kind, id } of dropped) this.#tellDropped(kind === 'step', id);
+    this.#wake();
+  }
+
+  #encode(event: RunEvent): QueuedEvent {
+    const { run } = this.#options;
+    const wrapped = toCloudEvent(run, event, new Date().toISOString());
+    return {
+      kind: event.kind,
+      id: wrapped.id,
+      subject: subjectOf(run, event),
+      body: encodeCloudEvent(wrapped),
+    };
+  }
+
+  async flush(timeoutMs: number): Promise<number> {
+    if (this.#queue.length > 0 && !this.#isClosed)
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, timeoutMs);
+        this.#emptied.push(() => {
+          clearTimeout(timer);
+          resolve();
+        });
+      });
+    return this.#queue.length;
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    this.#wake();
+    await this.#connection?.close();
+    await this.#done;
+    this.#tellEmptied();
+  }
+
+  // Connect, publish until the connection is lost, wait, and again.
+  async #live(): Promise<void> {
+    let waitMs = firstWaitMs;
+    while (!this.#isClosed) {
+      try {
+        this.#connection = await openEventConnection(this.#location, this.#probe);
+        if (this.#isClosed) break;
+        waitMs = firstWaitMs;
+        await this.#publishUntilLost(this.#connection);
+      } catch (error) {
+        this.#tellAway(reasonOfFailure(error));
+      }
+      await this.#connection?.close();
+      this.#connection = undefined;
+      await this.#pause(waitMs * (0.5 + Math.random() / 2));
+      waitMs = Math.min(longestWaitMs, waitMs * 2);
+    }
+    await this.#connection?.close();
+  }
+
+  async #publishUntilLost(connection: EventConnection): Promise<void> {
+    let isLost = false;
+    void connection.lost.then(() => {
+      isLost = true;
+      if (!this.#isClosed) this.#tellAway('the connection was lost');
+      this.#wake();
+    });
+    let failures = 0;
+    this.#tellBack();
+    while (!isLost && !this.#isClosed) {
+      const event = this.#queue.first();
+      if (event === undefined) {
+        this.#tellEmptied();
+        await this.#pause();
+        continue;
+      }
+      try {
+        // The server's own window of message ids may be shorter than it was away.
+        const isStored = this.#isDoubtful && (await connection.isNewest(event));
+        if (!isStored) await connection.publish(event);
+        this.#queue.taken();
+        this.#isDoubtful = false;
+        failures = 0;
+        this.#tellBack();
+      } catch (error) {
+        if (isRefusedForGood(error)) {
+          this.#queue.taken();
+          this.#options.onNotice(`event ${event.id} is refused: ${(error as Error).message}`);
+          continue;
+        }
+        this.#isDoubtful = true;
+        this.#tellAway(reasonOfFailure(error));
+        if (++failures >= failuresOfConnection) return;
+        if (!isLost) await this.#pause(firstWaitMs * 2 ** failures);
+      }
+    }
+  }
+
+  /** Waits for `ms`, or without one for the next event; ends early when something happens. */
+  async #pause(ms?: number): Promise<void> {
+    if (this.#isClosed) return;
+    await new Promise<void>((resolve) => {
+      const timer = ms === undefined ? undefined : setTimeout(resolve, ms);
+      this.#wake = () => {
+        if (ms !== undefined && !this.#isClosed) return;
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+    this.#wake = () => undefined;
+  }
+
+  #tellEmptied(): void {
+    const waiting = this.#emptied;
+    this.#emptied = [];
+    for (const tell of waiting) tell();
+  }
+
+  #tellAway(reason: string): void {
+    if (this.#isAway || this.#isClosed) return;
+    this.#isAway = true;
+    const { shown } = this.#location;
+    this.#options.onNotice(
+      `event bus ${shown} is away: ${reason}; events wait and the run goes on`,
+    );
+  }
+
+  #tellBack(): void {
+    if (!this.#isAway || this.#isClosed) return;
+    this.#isAway = false;
+    const waiting = this.#queue.length;
+    const { metrics } = this.#dropped;
+    const lost = metrics === 0 ? '' : `; ${metrics} step events were dropped`;
+    this.#dropped.metrics = 0;
+    this.#options.onNotice(
+      `event bus ${this.#location.shown} is back: ${waiting} events follow${lost}`,
+    );
+  }
+
+  #tellDropped(isMetric: boolean, id: string): void {
+    if (isMetric) {
+      if (this.#dropped.metrics++ === 0)
+        this.#options.onNotice('event queue is full: the oldest step events are dropped');
+      return;
+    }
+    this.#dropped.others++;
+    this.#options.onNotice(`event queue is full: event ${id} is lost`);
+  }
+}
