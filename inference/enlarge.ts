@@ -7,7 +7,7 @@ import { cutSide, spanLength, type Span, type TileSpan } from './tiles.js';
 /** RGB bytes of whole rows, [rows, width, 3]. */
 export type Rows = Uint8Array;
 
-/** Runs the network on [1, height, width, 3] in [0, 1]; gives [1, s*height, s*width, 3] in [-1, 1]. */
+/** Runs the network on [1, h, w, 3] in [0, 1]; gives [1, scale * h, scale * w, 3] in [-1, 1]. */
 export type Network = (
   pixels: Float32Array,
   height: number,
@@ -27,6 +27,8 @@ export interface EnlargeJob {
   writeRows(rows: Rows, from: Span): Promise<void>;
   /** Told after each tile. */
   onTile?(done: number, total: number): void;
+  /** Looked at before each tile; aborted, the job ends with its reason. */
+  readonly signal?: AbortSignal;
 }
 
 /** Networks that reflect two pixels at the border need three; a smaller picture is extended. */
@@ -48,6 +50,7 @@ export async function enlarge(job: EnlargeJob): Promise<void> {
     const rows = await job.readRows(band.read);
     const output = new Uint8Array(spanLength(band.core) * scale * width * scale * 3);
     for (const column of columns) {
+      job.signal?.throwIfAborted();
       const pixels = cutOut(rows, width, band.read, column.read);
       const [tileHeight, tileWidth] = [spanLength(band.read), spanLength(column.read)];
       const generated = await runExtended(job.network, scale, pixels, tileHeight, tileWidth);

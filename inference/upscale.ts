@@ -23,6 +23,8 @@ export interface UpscaleOptions {
   readonly isForced: boolean;
   /** Told after each tile. */
   onTile?(done: number, total: number): void;
+  /** Aborted, the work ends at the next tile with its reason, and leaves nothing behind. */
+  readonly signal?: AbortSignal;
 }
 
 export interface UpscaleResult {
@@ -65,7 +67,7 @@ async function write(
   picture: PictureFile,
 ): Promise<UpscaleResult> {
   const { scale, radius: margin } = metadata;
-  const { tile, onTile, output } = options;
+  const { tile, onTile, output, signal } = options;
   const [width, height] = [picture.width * scale, picture.height * scale];
   const channels = ((picture.isGrey ? 1 : 3) + (picture.hasAlpha ? 1 : 0)) as PngChannels;
   const partial = `${output}.${process.pid}.partial.png`;
@@ -79,6 +81,7 @@ async function write(
       readRows: (rows) => picture.readColours(rows),
       writeRows: async (rows, from) => png.write(await finishRows(rows, from, picture, scale)),
       ...(onTile === undefined ? {} : { onTile }),
+      ...(signal === undefined ? {} : { signal }),
     });
     await png.close();
     await finishFile(partial, output);

@@ -5,7 +5,9 @@ import { availableParallelism } from 'node:os';
 import type { CommandModule } from 'yargs';
 import { upscale } from '../../inference/upscale.js';
 import { readEnvironment } from '../../shared/environment.js';
+import { exitCodes } from '../../shared/exit-codes.js';
 import { OperatorError, type Problem } from '../../shared/problems.js';
+import { CommandFailed } from '../failure.js';
 import { printJson, printLine } from '../output.js';
 import { createProgress, progressMode, type Progress } from '../progress.js';
 
@@ -23,6 +25,7 @@ interface Arguments {
 const defaultTile = 192;
 const tileLimits = { min: 16, max: 4096 } as const;
 const mostThreads = 256;
+const stopSignals = ['SIGINT', 'SIGTERM'] as const;
 
 /** Fewer tiles than these are done before a bar would say anything. */
 const tilesWorthABar = 3;
@@ -54,10 +57,17 @@ async function runUpscale(args: Arguments): Promise<void> {
   checkNumbers(tile, threads);
   const mode = progressMode(json, readEnvironment().isPlain);
   let progress: Progress | undefined;
+  const stopped = new AbortController();
+  const stop = () =>
+    stopped.abort(
+      new CommandFailed('upscale was stopped', exitCodes.failed, 'Nothing was written.'),
+    );
+  // A second signal ends the process at once.
+  for (const name of stopSignals) process.once(name, stop);
   const startedMs = performance.now();
   try {
     const result = await upscale({
-      ...{ model, input, output, tile, threads, isForced: force },
+      ...{ model, input, output, tile, threads, isForced: force, signal: stopped.signal },
       onTile: (done, total) => {
         if (total < tilesWorthABar) return;
         progress ??= createProgress({ label: 'upscale', total, mode });
@@ -70,6 +80,7 @@ async function runUpscale(args: Arguments): Promise<void> {
     else printLine(`${output}: ${result.width}x${result.height} in ${seconds.toFixed(1)} s`);
   } finally {
     progress?.close();
+    for (const name of stopSignals) process.off(name, stop);
   }
 }
 

@@ -53,7 +53,7 @@ const leakySlope = 0.2;
 /** What a PReLU's slopes start from (He et al. 2015). */
 const initialSlope = 0.25;
 
-/** The parameters of a unit. A bias right before a normalization would do nothing: there is none. */
+/** The parameters of a unit; no bias right before a normalization, where it would do nothing. */
 export function unitParameters(unit: Unit): Parameter[] {
   const { name, side, inputs, outputs, gain } = unit;
   const channels = [unit.isShuffled ? outputs / 4 : outputs];

@@ -201,6 +201,17 @@ test('mistakes are told as problems, and nothing is left behind', async () => {
   );
 });
 
+test('stopped between two tiles, it leaves nothing behind', async () => {
+  const controller = new AbortController();
+  const work = run('photo.jpg', 'stopped.png', {
+    tile: 16,
+    signal: controller.signal,
+    onTile: (done) => done === 9 && controller.abort(new Error('enough')),
+  });
+  await assert.rejects(work, /enough/);
+  assert.ok(!(await readdir(folder)).some((name) => name.startsWith('stopped')));
+});
+
 test('a truncated picture fails without an output', async () => {
   const whole = await noise(200, 200).jpeg().toBuffer();
   await writeFile(at('torn.jpg'), whole.subarray(0, whole.length / 2));

@@ -39,14 +39,17 @@ export function typeName(dtype: 'float32' | 'int32'): string {
   return typeNames[dtype];
 }
 
+/** A text, in base64. */
 export function stringAttr(text: string): AttrValue {
   return { s: Buffer.from(text).toString('base64') };
 }
 
+/** A 64-bit integer. */
 export function integerAttr(value: number): AttrValue {
   return { i: String(value) };
 }
 
+/** A list of 64-bit integers. */
 export function integersAttr(values: readonly number[]): AttrValue {
   return { list: { i: values.map(String) } };
 }
