@@ -3,6 +3,7 @@
 import { specDigest } from '../shared/spec/digest.js';
 import { commitManifest } from '../shared/checkpoint/commit.js';
 import { pruneCheckpoints } from '../shared/checkpoint/list.js';
+import type { CheckpointManifest } from '../shared/checkpoint/manifest.js';
 import type { ObjectStore } from '../shared/store/store.js';
 import type { ExitCode } from '../shared/exit-codes.js';
 import {
@@ -44,6 +45,8 @@ export async function runCoordinator(options: CoordinatorOptions): Promise<ExitC
   let sessions: Sessions | undefined;
   let finish: (code: ExitCode) => void = () => undefined;
   const finished = new Promise<ExitCode>((resolve) => (finish = resolve));
+  // One after the other, so that checkpoints are told and pruned in the order of their steps.
+  let manifests: Promise<void> = Promise.resolve();
 
   const dispatch = (event: CoordinatorEvent): void => {
     if (event.kind === 'message') reporter.message(event.message);
@@ -65,15 +68,8 @@ export async function runCoordinator(options: CoordinatorOptions): Promise<ExitC
       case 'notice':
         return reporter.notice(effect.text);
       case 'storeManifest':
-        return void storeManifest(options, effect).then(
-          () => dispatch({ kind: 'manifestStored', step: effect.snapshot.step }),
-          (error: unknown) =>
-            dispatch({
-              kind: 'manifestFailed',
-              step: effect.snapshot.step,
-              reason: error instanceof Error ? error.message : String(error),
-            }),
-        );
+        manifests = manifests.then(() => storeManifest(options, effect)).then(dispatch);
+        return;
       case 'end': {
         sessions?.broadcast({ kind: 'end', ...effect.ending });
         return void reporter
@@ -99,14 +95,29 @@ export async function runCoordinator(options: CoordinatorOptions): Promise<ExitC
   return code;
 }
 
+/** Writes a manifest and tells of it; what came of it is an event for the core. */
 async function storeManifest(
   options: CoordinatorOptions,
   effect: CoordinatorEffect & { kind: 'storeManifest' },
-): Promise<void> {
-  const { plan, store, reporter } = options;
-  const { snapshot, parts, worldSize, fingerprint } = effect;
+): Promise<CoordinatorEvent> {
+  const { step, parametersSha256 } = effect.snapshot;
+  try {
+    await commitManifest(options.store, describeCheckpoint(options, effect));
+    await options.reporter.committed(step, parametersSha256);
+    await pruneCheckpoints(options.store, options.plan.record.spec.checkpoint.keep, step);
+    return { kind: 'manifestStored', step };
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    return { kind: 'manifestFailed', step, reason };
+  }
+}
+
+function describeCheckpoint(
+  { plan }: CoordinatorOptions,
+  { snapshot, parts, worldSize, fingerprint }: CoordinatorEffect & { kind: 'storeManifest' },
+): CheckpointManifest {
   const { spec, run } = plan.record;
-  await commitManifest(store, {
+  return {
     format: 'lockstep-checkpoint/1',
     run,
     step: snapshot.step,
@@ -119,7 +130,5 @@ async function storeManifest(
     parametersSha256: snapshot.parametersSha256,
     parts: parts.map(({ name, file, bytes, sha256 }) => ({ name, file, bytes, sha256 })),
     createdAt: new Date().toISOString(),
-  });
-  await reporter.committed(snapshot.step, snapshot.parametersSha256);
-  await pruneCheckpoints(store, spec.checkpoint.keep, snapshot.step);
+  };
 }

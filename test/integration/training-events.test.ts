@@ -1,0 +1,60 @@
+// A training's events as an independent subscriber sees them on a real nats-server: run, world,
+// every step, every checkpoint and sample, none missing and none doubled.
+
+import { connect, StringCodec } from 'nats';
+import assert from 'node:assert/strict';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { printSpec } from '../../shared/spec/load.js';
+import { runLockstep } from '../support/lockstep-command.js';
+import { skipWithout, startNatsServer } from '../support/servers.js';
+import { packFaces } from '../support/tiny-dataset.js';
+import { tinyRun } from '../support/tiny-run.js';
+
+interface CloudEvent {
+  readonly id: string;
+  readonly type: string;
+  readonly data: Readonly<Record<string, unknown>>;
+}
+
+test('a subscriber sees what happened to a run', { skip: skipWithout('nats-server') }, async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'lockstep-events-'));
+  const server = await startNatsServer();
+  const subscriber = await connect({ servers: server.url });
+  const events: CloudEvent[] = [];
+  const subscription = subscriber.subscribe('lockstep.v1.told.>', {
+    callback: (_, message) =>
+      events.push(JSON.parse(StringCodec().decode(message.data)) as CloudEvent),
+  });
+  try {
+    const url = `file://${folder}/dataset`;
+    await packFaces(url, folder);
+    await writeFile(join(folder, 'run.yaml'), printSpec(tinyRun(url)));
+    const args = ['train', '-f', 'run.yaml', '--workers', '2', '--run', 'told', '--json'];
+    const { code, stderr } = await runLockstep([...args, '--nats', server.url], folder);
+    assert.equal(code, 0, stderr);
+    await subscriber.flush();
+
+    const of = (type: string): CloudEvent[] => events.filter((event) => event.type === type);
+    assert.equal(new Set(events.map(({ id }) => id)).size, events.length);
+    assert.deepEqual(
+      of('lockstep.step.committed').map(({ data }) => data['step']),
+      [1, 2, 3, 4, 5, 6],
+    );
+    assert.deepEqual(
+      of('lockstep.checkpoint.committed').map(({ data }) => data['step']),
+      [4, 6],
+    );
+    assert.equal(of('lockstep.run.started').length, 1);
+    assert.equal(of('lockstep.world.formed').length, 1);
+    assert.equal(of('lockstep.sample.written').length, 1);
+    assert.equal(of('lockstep.run.finished')[0]?.data['step'], 6);
+  } finally {
+    subscription.unsubscribe();
+    await subscriber.close();
+    await server.close();
+    await rm(folder, { recursive: true });
+  }
+});
