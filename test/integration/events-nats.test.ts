@@ -7,6 +7,7 @@ import { connect, type NatsConnection } from 'nats';
 import type { EventBus } from '../../shared/events/bus.js';
 import { createNatsBus } from '../../shared/events/nats-bus.js';
 import { freePort, skipWithout, startNatsServer, type TestServer } from '../support/servers.js';
+import { startTcpProxy } from '../support/tcp-proxy.js';
 import { until } from '../support/until.js';
 
 const stepEvent = (step: number) => ({
@@ -92,27 +93,30 @@ describe('events on NATS', { skip: skipWithout('nats-server') }, () => {
     await bus.close();
   });
 
-  it('are not doubled when only the answer was lost and the server forgot the id', async () => {
+  it('are not doubled when only answers were lost and the server forgot the ids', async () => {
     const connection = await connect({ servers: server.url });
     const manager = await connection.jetstreamManager();
-    const [stream] = (await manager.streams.list().next()) ?? [];
-    // The shortest window there is: over when the server is back.
-    await manager.streams.update(stream!.config.name, { duplicate_window: 100_000_000 });
+    // The shortest window there is: over before the bus is back.
+    await manager.streams.update('LOCKSTEP', { duplicate_window: 100_000_000 });
     await connection.close();
-    const bus = open('window');
-    for (let round = 0; round < 4; round++) {
-      for (let i = 0; i < 200; i++) bus.publish(stepEvent(round * 200 + i));
-      await bus.flush(20 + round * 5);
-      await server.kill();
-      await server.start();
-      assert.equal(await bus.flush(20_000), 0);
+    const proxy = await startTcpProxy(server.port);
+    const url = `nats://127.0.0.1:${proxy.port}`;
+    const bus = createNatsBus({ url, run: 'doubt', onNotice: () => undefined });
+    for (let step = 0; step < 40; step++) {
+      if (step % 10 === 5) proxy.loseNextAnswer(/PUB lockstep/, /"stream":"LOCKSTEP"/, 300);
+      bus.publish(stepEvent(step));
+      // Every other loss meets a longer queue.
+      if (step % 20 < 10) assert.equal(await bus.flush(10_000), 0);
     }
-    const steps = (await readRun(server.url, 'window')).map(({ event }) => event.data['step']);
+    assert.equal(await bus.flush(10_000), 0);
+    assert.equal(proxy.lost, 4);
+    const steps = (await readRun(server.url, 'doubt')).map(({ event }) => event.data['step']);
     assert.deepEqual(
       steps,
-      Array.from({ length: 800 }, (_, i) => i),
+      Array.from({ length: 40 }, (_, i) => i),
     );
     await bus.close();
+    await proxy.close();
   });
 
   it('wait for a server that is not there yet', async () => {
