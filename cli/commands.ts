@@ -40,7 +40,7 @@ export const commands: readonly CommandEntry[] = [
     register: async (y) => y.command((await import('./commands/resume.js')).resumeCommand),
   },
   {
-    usage: 'checkpoints',
+    usage: 'checkpoints <action>',
     summary: "List and verify a run's checkpoints",
     register: async (y) =>
       y.command((await import('./commands/checkpoints.js')).checkpointsCommand),

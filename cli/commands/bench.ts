@@ -1,11 +1,12 @@
 // `lockstep bench`: measurements of this machine, one subcommand each.
 
 import type { CommandModule } from 'yargs';
+import { benchExchangeCommand } from './bench-exchange.js';
 import { benchStepCommand } from './bench-step.js';
 
 export const benchCommand: CommandModule = {
   command: 'bench <what>',
   describe: 'Measure what this machine can do',
-  builder: (y) => y.command(benchStepCommand).demandCommand(1, 'Name what to measure.'),
+  builder: (y) => y.command(benchStepCommand).command(benchExchangeCommand).demandCommand(1),
   handler: () => undefined,
 };
