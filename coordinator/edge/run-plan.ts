@@ -1,6 +1,7 @@
 // Before the first step: reads the run and its dataset from the object store and makes sure that
 // they fit together, so that a mistake is told before anything is lost.
 
+import { fitProblems } from '../../dataset/fit.js';
 import { readDatasetIndex } from '../../dataset/read-index.js';
 import { splitSamples } from '../../dataset/split.js';
 import { discardAbove, newestWholeCheckpoint } from '../../shared/checkpoint/list.js';
@@ -44,7 +45,10 @@ export async function planRun(request: RunRequest): Promise<RunPlan> {
   const { train, test } = splitSamples(index, spec.dataset.testFraction);
   const found = existing === undefined ? undefined : await newestWholeCheckpoint(request.store);
   const startStep = found?.manifest?.step ?? 0;
-  const problems = findProblems(request, spec, train.length, startStep);
+  const problems = [
+    ...findProblems(request, spec, train.length, startStep),
+    ...fitProblems(train, spec.dataset),
+  ];
   if (problems.length > 0) throw new OperatorError('the run can not start', problems);
   const pinned = { ...spec, dataset: { ...spec.dataset, indexSha256: sha256 } };
   const record = existing ?? {

@@ -1,7 +1,8 @@
 // Opens the store that a url names. The one place that knows which kinds there are.
 
+import { createDeferredStore } from './deferred-store.js';
 import { createFileStore } from './file-store.js';
-import { createS3Store, type S3StoreOptions } from './s3-store.js';
+import type { S3StoreOptions } from './s3-store.js';
 import { parseStoreUrl } from './store-url.js';
 import type { ObjectStore } from './store.js';
 
@@ -14,7 +15,9 @@ export type StoreOptions = S3StoreOptions;
  */
 export function openStore(url: string, options: StoreOptions = {}): ObjectStore {
   const location = parseStoreUrl(url);
-  return location.kind === 'file'
-    ? createFileStore(location.url, location.folder)
-    : createS3Store(location, options);
+  if (location.kind === 'file') return createFileStore(location.url, location.folder);
+  return createDeferredStore(location.url, async () => {
+    const { createS3Store } = await import('./s3-store.js');
+    return createS3Store(location, options);
+  });
 }

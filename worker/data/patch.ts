@@ -37,16 +37,6 @@ export function chooseCut(key: CutKey, size: Size, side: number, mayFlip: boolea
   };
 }
 
-/**
- * The size a picture is scaled to so that its shorter side has `shorter` pixels; 0 leaves it.
- * The longer side is rounded, and at least as long as the shorter one.
- */
-export function resizedSize({ width, height }: Size, shorter: number): Size {
-  if (shorter === 0) return { width, height };
-  const longer = Math.round((Math.max(width, height) * shorter) / Math.min(width, height));
-  return width < height ? { width: shorter, height: longer } : { width: longer, height: shorter };
-}
-
 /** Copies the rectangle at (x, y) of a picture; mirrored left to right when `flipped`. */
 export function copyRectangle(
   picture: Pixels,

@@ -1,11 +1,11 @@
 // One sample of a packed dataset as pixels: its range is read from the store, decoded, scaled,
 // and kept in the cache. The same sample is never read twice at once. Knows nothing of crops.
 
+import { resizedSize } from '../../dataset/fit.js';
 import { decodePicture, PictureError, type Pixels, type Size } from '../../dataset/decode.js';
 import type { DatasetIndex, DatasetSample } from '../../dataset/index-format.js';
 import type { ObjectStore } from '../../shared/store/store.js';
 import { createGate } from './gate.js';
-import { resizedSize } from './patch.js';
 import type { PixelCache } from './pixel-cache.js';
 
 /** Samples that are read or decoded at the same time, and the memory they may take together. */

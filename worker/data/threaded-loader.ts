@@ -3,21 +3,20 @@
 // each is cut depends on (seed, step, leaf) alone: never on threads, timing or other leaves.
 
 import { Worker } from 'node:worker_threads';
+import { fitProblems } from '../../dataset/fit.js';
 import type { DatasetIndex, DatasetSample } from '../../dataset/index-format.js';
-import { OperatorError, type Problem } from '../../shared/problems.js';
+import { OperatorError } from '../../shared/problems.js';
 import { samplesOf, type SampleOrder } from '../../shared/plan/permutation.js';
 import type { StoreOptions } from '../../shared/store/open-store.js';
 import type { Leaf, Step } from '../../shared/words.js';
 import type { FromThread, JobSample, ThreadSettings, ToThread } from './loader-messages.js';
 import type { Loader, MicroBatch } from './loader.js';
-import { resizedSize } from './patch.js';
 import { placeOf, SampleError } from './read-sample.js';
 
 const mib = 1024 * 1024;
 const maxThreads = 64;
 const maxAhead = 4096;
 const closeDeadlineMs = 5_000;
-const maxProblems = 20;
 
 export interface LoaderOptions {
   /** Where the dataset lies. */
@@ -53,26 +52,6 @@ export function createLoader(options: LoaderOptions): Loader {
   if (options.threads < 1 || options.threads > maxThreads)
     throw new Error(`a loader has 1 to ${maxThreads} threads, not ${options.threads}`);
   return new ThreadedLoader(options);
-}
-
-/** The samples that hold no crop, once scaled, as problems (the first of them). */
-export function fitProblems(
-  samples: readonly DatasetSample[],
-  { crop, resize }: { readonly crop: number; readonly resize: number },
-): Problem[] {
-  const isTooSmall = (sample: DatasetSample): boolean => {
-    const { width, height } = resizedSize(sample, resize);
-    return Math.min(width, height) < crop;
-  };
-  return samples
-    .filter(isTooSmall)
-    .slice(0, maxProblems)
-    .map(({ key, width, height }) => ({
-      key: `sample ${JSON.stringify(key)}`,
-      given: `${width}x${height}`,
-      allowed: `at least ${crop}x${crop}`,
-      hint: `pack with --min-size ${crop}, set dataset.resize, or a smaller dataset.crop`,
-    }));
 }
 
 /** A micro-shard that is being prepared. */

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { reduceBicubic } from '../../../worker/data/bicubic.js';
-import { createPatchWriter, resizedSize } from '../../../worker/data/patch.js';
+import { resizedSize } from '../../../dataset/fit.js';
+import { createPatchWriter } from '../../../worker/data/patch.js';
 
 const picture = {
   width: 11,
