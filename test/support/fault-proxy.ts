@@ -95,7 +95,9 @@ function forward(
   onReply: (reply: IncomingMessage) => void,
 ): void {
   const { method, url, headers } = incoming;
-  const outgoing = request(new URL(url ?? '/', target), { method, headers }, onReply);
+  const outgoing = request(new URL(url ?? '/', target), { method, headers, agent: false }, onReply);
   outgoing.on('error', () => answer.socket?.destroy());
+  // Who was cut off leaves no request behind that waits for the rest of its body.
+  answer.once('close', () => outgoing.destroy());
   incoming.pipe(outgoing);
 }
