@@ -2,7 +2,7 @@
 // not touched unless the operator insists.
 
 import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { OperatorError } from '../../shared/problems.js';
 
 /** File that says that a folder is a demo's, and may be replaced by the next. */
@@ -16,12 +16,12 @@ export interface DemoFolder {
   readonly metrics: string;
   readonly onnxModel: string;
   readonly tfjsFolder: string;
-  /** Object store of the demo: the packed dataset and the run. */
+  /** The packed dataset; absolute, since it becomes part of the run's spec. */
   readonly datasetUrl: string;
   readonly runUrl: string;
 }
 
-/** Where things lie in a demo folder; `path` is absolute. */
+/** Where things lie in a demo folder, seen from the working folder if `path` is. */
 export function demoFolder(path: string): DemoFolder {
   return {
     path,
@@ -30,7 +30,7 @@ export function demoFolder(path: string): DemoFolder {
     metrics: join(path, 'metrics.json'),
     onnxModel: join(path, 'model.onnx'),
     tfjsFolder: join(path, 'tfjs'),
-    datasetUrl: `file://${join(path, 'store', 'dataset')}`,
+    datasetUrl: `file://${resolve(path, 'store', 'dataset')}`,
     runUrl: `file://${join(path, 'store', 'runs', 'demo')}`,
   };
 }

@@ -2,7 +2,7 @@
 // resumed, and in one folder what came out. Prints its progress; returns the exit code.
 
 import { writeFile } from 'node:fs/promises';
-import { resolve } from 'node:path';
+import { basename } from 'node:path';
 import { openPictureSource } from '../../dataset/open-source.js';
 import { packDataset } from '../../dataset/pack.js';
 import { exitCodes, type ExitCode } from '../../shared/exit-codes.js';
@@ -38,7 +38,7 @@ export async function runDemo(options: DemoOptions): Promise<ExitCode> {
   const startedAt = performance.now();
   const spec = loadPreset('demo', options.overrides);
   const faces = facesLocation(options.faces);
-  const folder = demoFolder(resolve(options.out));
+  const folder = demoFolder(options.out);
   await prepareFolder(folder.path, options.force);
   await packFaces(faces, folder, options);
   const training = await trainInTwoGoes({
@@ -51,7 +51,7 @@ export async function runDemo(options: DemoOptions): Promise<ExitCode> {
     announce,
   });
   if (training === undefined) {
-    announce(`Stopped on request; to go on: lockstep resume ${folder.runUrl} --workers 2`);
+    announce(`Stopped on request; to go on: ${commandWord()} resume ${folder.runUrl} --workers 2`);
     return exitCodes.stopped;
   }
   announce('Pictures and models');
@@ -133,9 +133,14 @@ function printResult(folder: DemoFolder, metrics: DemoMetrics): void {
   for (const line of formatTable(placeRows(folder))) printLine(`  ${line}`);
   printLine();
   printLine('Next:');
-  for (const command of nextCommands(folder)) printLine(`  ${command}`);
+  for (const command of nextCommands(folder, commandWord())) printLine(`  ${command}`);
   if (!metrics.passed)
     printNote(
       `\nThe generated faces beat bicubic by ${gain.toFixed(2)} dB; ${required} dB were expected.`,
     );
+}
+
+/** How the operator starts `lockstep`: by its name when it is installed, else through npx. */
+function commandWord(): string {
+  return basename(process.argv[1] ?? '') === 'lockstep' ? 'lockstep' : 'npx lockstep';
 }

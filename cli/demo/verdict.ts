@@ -84,13 +84,13 @@ export function placeRows(folder: DemoFolder): Row[] {
   ];
 }
 
-/** The next commands to try. */
-export function nextCommands({ onnxModel }: DemoFolder): string[] {
+/** The next commands to try; `lockstep` is the word that starts it here. */
+export function nextCommands({ onnxModel }: DemoFolder, lockstep: string): string[] {
   return [
-    `lockstep upscale ${onnxModel} your-picture.jpg larger.png`,
-    'lockstep dataset pack your-faces/ file://dataset',
-    'lockstep train --preset demo --set dataset.url=file://dataset --workers 2',
-  ];
+    `upscale ${onnxModel} PICTURE.jpg LARGER.png`,
+    'dataset pack YOUR-FACES/ file://faces',
+    'train --preset demo --set dataset.url=file://faces --workers 2',
+  ].map((command) => `${lockstep} ${command}`);
 }
 
 function signed(value: number, digits: number): string {

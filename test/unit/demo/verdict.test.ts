@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { metricsOf, qualityRows } from '../../../cli/demo/verdict.js';
+import { demoFolder } from '../../../cli/demo/demo-folder.js';
+import { metricsOf, nextCommands, placeRows, qualityRows } from '../../../cli/demo/verdict.js';
 
 const finished = {
   kind: 'finished',
@@ -44,4 +45,17 @@ test('the table shows both pictures and the difference with its sign', () => {
     ['generated', '24.25 dB', '0.8000'],
     ['difference', '-1.25 dB', '+0.0500'],
   ]);
+});
+
+test('places are named from the working folder, and the next commands work there', () => {
+  const folder = demoFolder('demo-out');
+  assert.deepEqual(placeRows(folder).at(-1), [
+    'the run and its checkpoints',
+    'file://demo-out/store/runs/demo',
+  ]);
+  assert.equal(
+    nextCommands(folder, 'npx lockstep')[0],
+    'npx lockstep upscale demo-out/model.onnx PICTURE.jpg LARGER.png',
+  );
+  assert.match(folder.datasetUrl, /^file:\/\/\/.*\/demo-out\/store\/dataset$/);
 });
