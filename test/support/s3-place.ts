@@ -7,6 +7,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { readEnvironment } from '../../shared/environment.js';
 import type { S3Options } from '../../shared/store/s3-client.js';
 import { findServer, s3TestKeys, startVersitygw } from './servers.js';
 
@@ -47,15 +48,12 @@ export async function openS3Place(): Promise<S3Place> {
 }
 
 async function startServer(): Promise<Running> {
-  const endpoint = process.env['LOCKSTEP_TEST_S3_ENDPOINT'];
-  if (endpoint)
+  // Its credentials are found as an operator's are: by the SDK, in the environment.
+  const endpoint = readEnvironment().test.s3Endpoint;
+  if (endpoint !== undefined)
     return {
       name: `s3 at ${endpoint}`,
-      options: {
-        endpoint,
-        accessKeyId: process.env['AWS_ACCESS_KEY_ID'],
-        secretAccessKey: process.env['AWS_SECRET_ACCESS_KEY'],
-      },
+      options: { endpoint },
       isComplete: true,
       close: async () => undefined,
     };

@@ -7,6 +7,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
+import { childEnvironment, readEnvironment } from '../../shared/environment.js';
 import { until } from './until.js';
 
 /** The programs, and the variables that name their paths. */
@@ -19,8 +20,9 @@ export type ServerProgram = keyof typeof programs;
 
 /** Path of a server program: by its variable, else on PATH; undefined when there is none. */
 export function findServer(program: ServerProgram): string | undefined {
-  const named = process.env[programs[program]];
-  const folders = (process.env['PATH'] ?? '').split(delimiter);
+  const { natsServer, versitygw } = readEnvironment().test;
+  const named = program === 'versitygw' ? versitygw : natsServer;
+  const folders = (childEnvironment({})['PATH'] ?? '').split(delimiter);
   const candidates = named ? [named] : folders.map((folder) => join(folder, program));
   return candidates.find((path) => {
     try {
@@ -90,7 +92,7 @@ async function launch(spec: Launch): Promise<TestServer> {
   process.once('exit', stopWithUs);
   const start = async (): Promise<void> => {
     const started = spawn(path, spec.args(port, folder), {
-      env: { ...process.env, ...spec.env },
+      env: childEnvironment(spec.env ?? {}),
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     child = started;
