@@ -101,6 +101,27 @@ test('a worker that is killed ends the run within 10 s, by its name, resumable',
   assert.equal(resumed['step'], next);
 });
 
+test('a worker that its peers can not reach ends the run within 10 s, by its name', async () => {
+  const served = ['coordinator', '-f', 'six.yaml', '--run', 'apart', '--workers', '2'];
+  const coordinator = startLockstep([...served, '--listen', '127.0.0.1:0', '--json'], folder);
+  const { address } = await coordinator.line('listening');
+  const join = ['worker', '--coordinator', String(address), '--listen', '127.0.0.1:0'];
+  const workers = [
+    runLockstep([...join, '--id', 'near'], folder),
+    // Nothing listens on this other loopback address.
+    runLockstep([...join, '--id', 'remote', '--advertise', '127.0.0.2'], folder),
+  ];
+  await coordinator.line('world');
+  const formedMs = performance.now();
+  const { code, lines } = await coordinator.result;
+  const seconds = (performance.now() - formedMs) / 1000;
+  assert.equal(code, exitCodes.workerLost);
+  assert.ok(seconds < 10, `ended after ${seconds.toFixed(1)} s`);
+  assert.match(String(lines.at(-1)?.['reason']), /^remote can't be reached by near: .*step 0$/);
+  for (const { code: left, stderr } of await Promise.all(workers))
+    assert.equal(left, exitCodes.workerLost, stderr);
+});
+
 test('more workers than micro-shards are refused before anything is written', async () => {
   const args = ['train', '-f', 'six.yaml', '--workers', '6', '--run', 'crowded', '--json'];
   const { code, stderr } = await runLockstep(args, folder);
