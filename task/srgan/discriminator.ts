@@ -54,8 +54,8 @@ export function discriminatorParameters(spec: DiscriminatorSpec, side: number): 
   const features = positions * 8 * spec.channels;
   return [
     ...discriminatorUnits(spec).flatMap(unitParameters),
-    ...denseParameters('hidden', features, spec.hidden, Math.SQRT2),
-    ...denseParameters('verdict', spec.hidden, 1, 1),
+    ...denseParameters('hidden', features, spec.hidden),
+    ...denseParameters('verdict', spec.hidden, 1),
   ];
 }
 
@@ -82,7 +82,7 @@ function discriminatorUnits(spec: DiscriminatorSpec): Unit[] {
     isNormalized: i > 0 && spec.normalization === 'batch',
     order: spec.order,
     activation: 'leaky',
-    gain: Math.SQRT2,
+    gain: 1,
   }));
 }
 
@@ -91,10 +91,10 @@ function dense(x: Tensor2D, name: string, p: NamedTensors): Tensor2D {
   return add(matMul(x, weights), p[`${discriminatorName}/${name}/bias`] as Tensor1D);
 }
 
-function denseParameters(name: string, inputs: number, outputs: number, gain: number): Parameter[] {
+function denseParameters(name: string, inputs: number, outputs: number): Parameter[] {
   const prefix = `${discriminatorName}/${name}`;
   return [
-    { name: `${prefix}/weights`, shape: [inputs, outputs], start: { kind: 'uniform', gain } },
+    { name: `${prefix}/weights`, shape: [inputs, outputs], start: { kind: 'uniform', gain: 1 } },
     { name: `${prefix}/bias`, shape: [outputs], start: { kind: 'constant', value: 0 } },
   ];
 }

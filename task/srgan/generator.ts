@@ -95,19 +95,16 @@ function generatorUnits(spec: GeneratorSpec): GeneratorUnits {
     gain: 1,
     ...rest,
   });
-  const active = { activation, gain: Math.SQRT2 };
-  // Without normalization a branch starts small, or the sum of many would not stay near 1.
-  const residual = { isNormalized, gain: isNormalized ? 1 : 0.1 };
   const narrow = isShuffled ? wide / 4 : wide;
   return {
-    head: unit('head', { side: 9, inputs: 3, ...active }),
+    head: unit('head', { side: 9, inputs: 3, activation }),
     blocks: Array.from({ length: spec.blocks }, (_, i) => ({
-      first: unit(`block${i}/first`, { isNormalized, ...active }),
-      second: unit(`block${i}/second`, residual),
+      first: unit(`block${i}/first`, { isNormalized, activation }),
+      second: unit(`block${i}/second`, { isNormalized }),
     })),
-    middle: unit('middle', residual),
+    middle: unit('middle', { isNormalized }),
     stages: [channels, narrow].map((inputs, i) =>
-      unit(`stage${i}`, { inputs, outputs: wide, isShuffled, ...active }),
+      unit(`stage${i}`, { inputs, outputs: wide, isShuffled, activation }),
     ),
     tail: unit('tail', { side: 9, inputs: narrow, outputs: 3, gain: tailGain(spec) }),
   };
@@ -115,7 +112,7 @@ function generatorUnits(spec: GeneratorSpec): GeneratorUnits {
 
 /** On top of the bicubic picture training starts at nearly that picture. */
 function tailGain(spec: GeneratorSpec): number {
-  return spec.skip === 'bicubic' ? 0.01 : 0.5;
+  return spec.skip === 'bicubic' ? 0.1 : 1;
 }
 
 /** Every pixel twice in both directions; of kernels that do not name the picture's size. */

@@ -33,7 +33,7 @@ export interface Unit {
   readonly isNormalized: boolean;
   readonly order: 'norm-activation' | 'activation-norm';
   readonly activation: 'none' | 'relu' | 'prelu' | 'leaky';
-  /** Initial filters have the variance gain² / fan-in. */
+  /** Initial filters are uniform in ±gain / sqrt(fan-in). */
   readonly gain: number;
 }
 

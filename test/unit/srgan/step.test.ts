@@ -145,7 +145,7 @@ test('metrics are the formulas of the losses', async () => {
 });
 
 test('gradients agree with differences of the loss', async () => {
-  const spec = tinySpec({ generator: { skip: 'bicubic' } });
+  const spec = tinySpec();
   const { outputs } = await runStep(spec, 'adversarial');
   const task = createSrganTask(spec);
   const cases: [string, string][] = [
@@ -159,7 +159,8 @@ test('gradients agree with differences of the loss', async () => {
       (best, value, i, all) => (Math.abs(value) > Math.abs(all[best]!) ? i : best),
       0,
     );
-    const nudge = 1e-2;
+    // Large enough for float32; small, since a discriminator of few values bends sharply.
+    const nudge = name.startsWith('generator/') ? 1e-2 : 1e-3;
     const lossAt = (amount: number): number => {
       const inputs = inputsOf(spec);
       const values = inputs[name]!.dataSync().slice() as Float32Array;
