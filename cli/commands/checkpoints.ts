@@ -46,7 +46,7 @@ const lsCommand: CommandModule<object, RunArguments> = {
           line.step,
           line.created_at ?? '-',
           line.world ?? '-',
-          (line.bytes / 1024 / 1024).toFixed(1),
+          mebibytes(line.bytes),
           line.sha256?.slice(0, 12) ?? '-',
           line.state,
         ]),
@@ -106,7 +106,11 @@ function withRun<T>(y: Argv<T>): Argv<T & RunArguments> {
 }
 
 async function withStore(run: string, use: (store: ObjectStore) => Promise<void>): Promise<void> {
-  const store = openStore(runUrl(run), { s3: readEnvironment().s3 });
+  const store = openStore(runUrl(run), {
+    s3: readEnvironment().s3,
+    onRetry: ({ what, reason, waitMs }) =>
+      printNote(`can't ${what}: ${reason}; again in ${(waitMs / 1000).toFixed(1)} s`),
+  });
   try {
     await use(store);
   } finally {
@@ -161,9 +165,13 @@ async function lineOf(store: ObjectStore, { step, bytes }: CheckpointEntry): Pro
   };
 }
 
+function mebibytes(bytes: number): number {
+  return Math.round((bytes / 1024 / 1024) * 10) / 10;
+}
+
 function rowOf({ step, bytes, faults }: Verification): (string | number)[] {
   const state = faults.length === 0 ? 'whole' : faults.map(({ text }) => text).join('; ');
-  return [step, (bytes / 1024 / 1024).toFixed(1), state];
+  return [step, mebibytes(bytes), state];
 }
 
 function jsonOf({ step, bytes, faults, manifest }: Verification): object {

@@ -1,9 +1,10 @@
 // What every object store promises, tried on each kind: a folder, and a bucket on a real server.
 
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdtemp, readdir, rm, utimes, writeFile } from 'node:fs/promises';
+import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { openStore } from '../../shared/store/open-store.js';
@@ -272,6 +273,30 @@ describe('file store', () => {
     assert.deepEqual(await readdir(join(folder, 'a/b')), ['c']);
     await store.delete('a/b/c');
     assert.deepEqual(await readdir(folder), []);
+    await rm(folder, { recursive: true });
+  });
+
+  it('breaks the lock of a writer that was killed, and waits for one that lives', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'lockstep-store-'));
+    const store = openStore(`file://${folder}`);
+    const lock = join(folder, '.lockstep-lock-key');
+    const dead = spawnSync(process.execPath, ['-e', '']).pid;
+    await writeFile(lock, `${hostname()} ${dead} 0123`);
+    await store.put('key', text('1'));
+    // Of another machine, and old.
+    await writeFile(lock, 'elsewhere 1 0123');
+    await utimes(lock, 1, 1);
+    await store.put('key', text('2'));
+    await writeFile(lock, `${hostname()} ${process.pid} 0123`);
+    let isWritten = false;
+    const waiting = store.put('key', text('3')).then(() => (isWritten = true));
+    await store.head('key');
+    assert.equal(isWritten, false);
+    assert.equal((await store.get('key')).toString(), '2');
+    await rm(lock);
+    await waiting;
+    assert.equal((await store.get('key')).toString(), '3');
+    assert.deepEqual(await readdir(folder), ['key']);
     await rm(folder, { recursive: true });
   });
 });
