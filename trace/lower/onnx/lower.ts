@@ -3,7 +3,6 @@
 
 import type { StepGraph, ValueId } from '../../step-graph.js';
 import { neededBy, OnnxBuilder } from './builder.js';
-import { fuseBiases } from './fuse.js';
 import { activationLowerings } from './kernels/activations.js';
 import { batchNormLowerings } from './kernels/batch-norm.js';
 import { convolutionLowerings } from './kernels/convolution.js';
@@ -14,6 +13,7 @@ import { reductionLowerings } from './kernels/reduction.js';
 import { resizingLowerings } from './kernels/resizing.js';
 import type { Lowering } from './lowering.js';
 import { nameOutputs } from './outputs.js';
+import { prepareForOnnx } from './prepare.js';
 import { encodeModel, type OnnxModel, type OnnxPort } from './proto.js';
 import { filled, plainName, stored, type OnnxValue } from './value.js';
 
@@ -48,7 +48,7 @@ export function lowerToOnnx(graph: StepGraph, options: LowerOptions = {}): Uint8
 /** As `lowerToOnnx`, before encoding. */
 export function lowerToModel(given: StepGraph, options: LowerOptions = {}): OnnxModel {
   requireDistinctPorts(given);
-  const graph = fuseBiases(given);
+  const graph = prepareForOnnx(given);
   const b = new OnnxBuilder();
   const values = new Map<ValueId, OnnxValue>();
   const inputs = lowerInputs(b, graph, options, values);

@@ -2,7 +2,6 @@
 // ONNX's convolutions want channels before pixels, so values stay in whatever order they were
 // made in, and are transposed only when a consumer needs another one. Broadcasts stay lazy too.
 
-import { sizeOf } from '../../../shared/flat/layout.js';
 import type { DType } from '../../step-graph.js';
 import type { OnnxBuilder } from './builder.js';
 
@@ -19,10 +18,8 @@ export interface OnnxValue {
   readonly fill?: number;
 }
 
-/** Orders of four axes that ONNX's operators ask for, in terms of NHWC and HWIO. */
+/** The order of pixels that ONNX's operators ask for, in terms of NHWC. */
 export const nchw = [0, 3, 1, 2] as const;
-export const cnhw = [3, 0, 1, 2] as const;
-export const oihw = [3, 2, 0, 1] as const;
 
 /** [0, 1, ..., n - 1] */
 export function iota(n: number): number[] {
@@ -154,9 +151,4 @@ function moveOnes(
   const physicalTo = order.map((axis) => extents[axis]!);
   const name = reshapeName(b, value.name, physical(value), physicalTo);
   return stored(name, shape, value.dtype, order, extents);
-}
-
-/** Number of values a tensor holds when nothing is lazy. */
-export function sizeOfValue(value: OnnxValue): number {
-  return sizeOf(value.shape);
 }

@@ -7,7 +7,7 @@ import { attribute, input, outputShape, type Lowering } from '../lowering.js';
 import { sizeOf } from '../../../../shared/flat/layout.js';
 import { fullName, nchw, plainName, reshape, stored, type OnnxValue } from '../value.js';
 import { elementwise, scalar } from './elementwise.js';
-import { reduce } from './reduction.js';
+import { channelDot, reduce } from './reduction.js';
 
 const pixelAxes = [0, 1, 2];
 
@@ -45,7 +45,8 @@ const training: Lowering = (b, call) => {
   const x = input(call, 'x');
   const mean = channelMean(b, x);
   const centred = elementwise(b, 'Sub', [x, mean], x.shape);
-  const variance = channelMean(b, elementwise(b, 'Mul', [centred, centred], x.shape));
+  const count = scalar(sizeOf(x.shape) / x.shape[3]!);
+  const variance = perChannel(b, 'Div', channelDot(b, centred, centred), count);
   const channels = [input(call, 'scale'), input(call, 'offset'), mean, variance];
   return [normalize(b, x, channels, attribute<number>(call, 'epsilon')), mean, variance];
 };
@@ -59,7 +60,7 @@ const gradient: Lowering = (b, call) => {
   const inverse = inverseDeviation(b, input(call, 'variance'), attribute<number>(call, 'epsilon'));
   const centred = elementwise(b, 'Sub', [x, input(call, 'mean')], x.shape);
   const doffset = channelSum(b, dy);
-  const product = channelSum(b, elementwise(b, 'Mul', [dy, centred], x.shape));
+  const product = channelDot(b, dy, centred);
   const dscale = perChannel(b, 'Mul', product, inverse);
   const count = scalar(sizeOf(x.shape) / x.shape[3]!);
   const a = perChannel(b, 'Mul', input(call, 'scale'), inverse);
@@ -72,16 +73,16 @@ const gradient: Lowering = (b, call) => {
   return [elementwise(b, 'Add', [scaledDy, rest], x.shape), dscale, doffset];
 };
 
-/** x * scale + offset a channel. */
-function affine(b: OnnxBuilder, x: OnnxValue, scale: OnnxValue, offset: OnnxValue): OnnxValue {
+/** x * scale + offset a channel, of [n, h, w, c]. */
+export function affine(b: OnnxBuilder, x: OnnxValue, scale: OnnxValue, offset: OnnxValue): OnnxValue {
   const channels = x.shape[3]!;
-  const vector = (value: number) =>
-    stored(
-      b.constant([channels], 'float32', new Float32Array(channels).fill(value)),
-      [channels],
-      'float32',
-    );
-  return normalize(b, x, [scale, offset, vector(0), vector(1)], 0);
+  const [zeros, ones] = [constantVector(b, channels, 0), constantVector(b, channels, 1)];
+  return normalize(b, x, [scale, offset, zeros, ones], 0);
+}
+
+function constantVector(b: OnnxBuilder, length: number, value: number): OnnxValue {
+  const name = b.constant([length], 'float32', new Float32Array(length).fill(value));
+  return stored(name, [length], 'float32');
 }
 
 export const batchNormLowerings: Readonly<Record<string, Lowering>> = {
@@ -91,9 +92,8 @@ export const batchNormLowerings: Readonly<Record<string, Lowering>> = {
   FusedBatchNorm: (b, call) => {
     const x = input(call, 'x');
     const [mean, variance] = [input(call, 'mean'), input(call, 'variance')];
-    const one = elementwise(b, 'Exp', [elementwise(b, 'Sub', [mean, mean], mean.shape)], mean.shape);
-    const scale = call.inputs['scale'] ?? one;
-    const offset = call.inputs['offset'] ?? elementwise(b, 'Sub', [mean, mean], mean.shape);
+    const scale = call.inputs['scale'] ?? constantVector(b, x.shape[3]!, 1);
+    const offset = call.inputs['offset'] ?? constantVector(b, x.shape[3]!, 0);
     const channels = [scale, offset, mean, variance];
     const y = normalize(b, x, channels, attribute<number>(call, 'epsilon'));
     return reshape(b, y, outputShape(call));

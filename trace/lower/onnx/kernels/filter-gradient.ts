@@ -1,25 +1,31 @@
-// The gradient of a convolution with respect to its filter, for which ONNX has no operator: one
-// matrix product of all windows of the input ("columns": a row for each tap and input channel, a
-// column for each output pixel of the whole batch) with the output's gradient. The product comes
-// out in the filter's own order [kh, kw, in, out], so nothing is transposed afterwards.
+// The gradient of a convolution with respect to its filter, for which ONNX has no operator: a
+// matrix product of all windows of the input with the output's gradient. It comes out in the
+// filter's own order [kh, kw, in, out], so nothing is transposed afterwards.
+// Pixels lie as channels, rows, batch, columns: the windows of one filter row are then long runs
+// of memory. They are cut in two moves, first all column shifts, then a row shift at a time.
 
-import type { OnnxBuilder } from '../builder.js';
-import { microsoft } from '../builder.js';
-import { cnhw, fullName, stored, type OnnxValue } from '../value.js';
+import { microsoft, type OnnxBuilder } from '../builder.js';
+import { fullName, stored, type OnnxValue } from '../value.js';
 import type { Geometry } from './convolution.js';
+
+/** Physical order channels, rows, batch, columns in terms of NHWC. */
+const chnw = [3, 1, 0, 2];
 
 // From so many times more channels in than out on, windows of the output's gradient are cheaper.
 const narrowing = 4;
 
-/** Pixels in the order CNHW with everything that is needed to cut windows out of them. */
+// Products with fewer rows than this are joined into one: they would leave the kernels idle.
+const smallestProduct = 64;
+
+/** Pixels with everything that is needed to cut windows out of them. */
 interface Windows {
   readonly pixels: OnnxValue;
-  /** [top, left, bottom, right]; negative where rows or columns are not used. */
+  /** [top, left, bottom, right] */
   readonly pads: readonly number[];
   readonly taps: readonly [number, number];
   readonly strides: readonly number[];
   readonly dilations: readonly number[];
-  /** Extents of the windows' grid. */
+  /** Rows and columns of windows. */
   readonly grid: readonly [number, number];
 }
 
@@ -36,13 +42,8 @@ export function filterGradient(
   if (isUnit && outputs * narrowing <= inputs) return throughOutput(b, x, dy, geometry);
   const grid = [dy.shape[1]!, dy.shape[2]!] as const;
   const windows: Windows = { pixels: x, pads: padding, taps: [kh, kw], strides, dilations, grid };
-  const product = b.emit(
-    'FusedMatMul',
-    [columns(b, windows), rowsOf(b, dy)],
-    { transA: 0, transB: 1 },
-    microsoft,
-  );
-  const name = b.emit('Reshape', [product, b.int64([kh, kw, inputs, outputs])]);
+  const products = multiply(b, windowRows(b, windows), dy);
+  const name = b.emit('Reshape', [join(b, products), b.int64(geometry.filter)]);
   return stored(name, geometry.filter, 'float32');
 }
 
@@ -65,36 +66,45 @@ function throughOutput(
     dilations: unit,
     grid,
   };
-  const inputsOf = [rowsOf(b, x), columns(b, windows, true)];
-  const product = b.emit('FusedMatMul', inputsOf, { transA: 0, transB: 1 }, microsoft);
-  const name = b.emit('Reshape', [product, b.int64([inputs, kh, kw, outputs])]);
-  return stored(name, filter, 'float32', [2, 0, 1, 3]);
+  const products = multiply(b, windowRows(b, windows, true), x);
+  const name = b.emit('Reshape', [join(b, products), b.int64([kh, kw, outputs, inputs])]);
+  return stored(name, filter, 'float32', [0, 1, 3, 2]);
 }
 
-/** [channels, pixels of the batch] */
-function rowsOf(b: OnnxBuilder, value: OnnxValue): string {
-  return b.emit('Reshape', [fullName(b, value, cnhw), b.int64([value.shape[3]!, -1])]);
-}
-
-/** [taps * channels, windows of the batch]; taps backwards when asked. */
-function columns(b: OnnxBuilder, windows: Windows, isBackwards = false): string {
+/** For each filter row [columns of taps * channels, windows]; taps backwards when asked. */
+function windowRows(b: OnnxBuilder, windows: Windows, isBackwards = false): string[] {
   const { pixels, taps, strides, dilations, grid } = windows;
-  const padded = padPixels(b, fullName(b, pixels, cnhw), windows.pads);
-  const all: string[] = [];
-  for (let i = 0; i < taps[0]; i++)
-    for (let j = 0; j < taps[1]; j++) {
-      const starts = [i * dilations[0]!, j * dilations[1]!];
-      const ends = starts.map((start, axis) => start + (grid[axis]! - 1) * strides[axis]! + 1);
-      const inputs = [padded, b.int64(starts), b.int64(ends), b.int64([2, 3]), b.int64(strides)];
-      all.push(b.emit('Slice', inputs));
-    }
-  if (isBackwards) all.reverse();
-  const joined = all.length === 1 ? all[0]! : b.emit('Concat', all, { axis: 0 });
-  return b.emit('Reshape', [joined, b.int64([taps[0] * taps[1] * pixels.shape[3]!, -1])]);
+  const padded = padPixels(b, fullName(b, pixels, chnw), windows.pads);
+  const inOrder = <T>(list: T[]) => (isBackwards ? list.reverse() : list);
+  const shifts = (axis: 0 | 1) => inOrder(Array.from({ length: taps[axis] }, (_, i) => i));
+  const cut = (from: string, onnxAxis: number, axis: 0 | 1, tap: number) => {
+    const start = tap * dilations[axis]!;
+    const end = start + (grid[axis] - 1) * strides[axis]! + 1;
+    const places = [[start], [end], [onnxAxis], [strides[axis]!]];
+    return b.emit('Slice', [from, ...places.map((place) => b.int64(place))]);
+  };
+  const columns = join(b, shifts(1).map((j) => cut(padded, 3, 1, j)));
+  const rows = taps[1] * pixels.shape[3]!;
+  const matrix = (name: string, count: number) => b.emit('Reshape', [name, b.int64([count, -1])]);
+  const each = shifts(0).map((i) => cut(columns, 1, 0, i));
+  return rows < smallestProduct
+    ? [matrix(join(b, each), taps[0] * rows)]
+    : each.map((name) => matrix(name, rows));
+}
+
+/** Each [rows, pixels of the batch] by the transpose of `value` [channels, pixels of the batch]. */
+function multiply(b: OnnxBuilder, rows: readonly string[], value: OnnxValue): string[] {
+  const matrix = b.emit('Reshape', [fullName(b, value, chnw), b.int64([value.shape[3]!, -1])]);
+  const sides = { transA: 0, transB: 1 };
+  return rows.map((name) => b.emit('FusedMatMul', [name, matrix], sides, microsoft));
+}
+
+function join(b: OnnxBuilder, names: readonly string[]): string {
+  return names.length === 1 ? names[0]! : b.emit('Concat', names, { axis: 0 });
 }
 
 function padPixels(b: OnnxBuilder, name: string, pads: readonly number[]): string {
   if (pads.every((p) => p === 0)) return name;
   const [top, left, bottom, right] = pads as [number, number, number, number];
-  return b.emit('Pad', [name, b.int64([0, 0, top, left, 0, 0, bottom, right])]);
+  return b.emit('Pad', [name, b.int64([0, top, 0, left, 0, bottom, 0, right])]);
 }

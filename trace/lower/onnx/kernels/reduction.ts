@@ -1,8 +1,17 @@
 // Sums and means over axes, in whatever physical order the value has.
 
-import type { OnnxBuilder } from '../builder.js';
+import { microsoft, type OnnxBuilder } from '../builder.js';
 import { attribute, input, outputShape, type Lowering } from '../lowering.js';
-import { broadcastTo, filled, iota, reshape, stored, type OnnxValue } from '../value.js';
+import {
+  broadcastTo,
+  filled,
+  fullName,
+  iota,
+  nchw,
+  reshape,
+  stored,
+  type OnnxValue,
+} from '../value.js';
 import { elementwise, scalar } from './elementwise.js';
 
 type Reduction = 'ReduceSum' | 'ReduceMean' | 'ReduceMax' | 'ReduceMin';
@@ -44,6 +53,26 @@ export function sumTo(b: OnnxBuilder, value: OnnxValue, shape: readonly number[]
     (axis) => axis < missing || (shape[axis - missing] === 1 && value.shape[axis] !== 1),
   );
   return reshape(b, reduce(b, 'ReduceSum', value, axes), shape);
+}
+
+// A product of rows reads its operands once and writes nothing back; below so many pixels a row
+// its calls cost more than the passes they save.
+const shortestRow = 512;
+
+/** Sum of x * y over batch and pixels, a value a channel: [c]. Both are [n, h, w, c]. */
+export function channelDot(b: OnnxBuilder, x: OnnxValue, y: OnnxValue): OnnxValue {
+  const [n, h, w, c] = x.shape as [number, number, number, number];
+  const pixels = [0, 1, 2];
+  if (h * w < shortestRow) {
+    const product = elementwise(b, 'Mul', [x, y], x.shape);
+    return reshape(b, reduce(b, 'ReduceSum', product, pixels), [c]);
+  }
+  const rows = [x, y].map((value) =>
+    b.emit('Reshape', [fullName(b, value, nchw), b.int64([n, c, 1, h * w])]),
+  );
+  const dots = b.emit('FusedMatMul', rows, { transA: 0, transB: 1 }, microsoft);
+  const sums = b.emit('ReduceSum', [dots, b.int64([0])], { keepdims: 1 });
+  return stored(b.emit('Reshape', [sums, b.int64([c])]), [c], 'float32');
 }
 
 const reduction =

@@ -1,10 +1,30 @@
-// A bias that is added to a convolution's output, and nowhere else used, becomes the
-// convolution's own: ONNX's Conv has an input for it.
+// Rewritings of the step graph that suit ONNX: kernels that are cheaper together, or another way
+// when their neighbours are there. The new kernels have lowerings here and are no TF.js kernels.
 
 import type { GraphNode, StepGraph, ValueId } from '../../step-graph.js';
 
-/** The graph with biases inside their convolutions (Conv2D with a third input `bias`). */
-export function fuseBiases(graph: StepGraph): StepGraph {
+/** The graph as ONNX's lowerings like it best. */
+export function prepareForOnnx(graph: StepGraph): StepGraph {
+  return markTrainedPrelus(fuseBiases(graph));
+}
+
+/** Prelu becomes PreluWithGradient where the same graph takes its gradient. */
+function markTrainedPrelus(graph: StepGraph): StepGraph {
+  const trained = new Set(
+    graph.nodes.filter(({ kernel }) => kernel === 'PreluGradX').map(({ inputs }) => inputs['x']),
+  );
+  const isTrained = ({ kernel, inputs }: GraphNode) => kernel === 'Prelu' && trained.has(inputs['x']);
+  const nodes = graph.nodes.map((node) =>
+    isTrained(node) ? { ...node, kernel: 'PreluWithGradient' } : node,
+  );
+  return { ...graph, nodes };
+}
+
+/**
+ * A bias that is added to a convolution's output, and nowhere else used, becomes the
+ * convolution's own: Conv2D with a third input `bias`.
+ */
+function fuseBiases(graph: StepGraph): StepGraph {
   const uses = countUses(graph);
   const convolutions = new Map<ValueId, GraphNode>();
   const fused = new Map<GraphNode, GraphNode>();
