@@ -22,7 +22,14 @@ export function admit(state: CoordinatorState, hello: Hello, nowMs: number): Dec
   const { worker, incarnation, address, fingerprint } = hello;
   const member = { worker, incarnation, address };
   const step = state.config.startStep;
-  const view: WorkerView = { member, fingerprint, heardMs: nowMs, step, halted: false };
+  const view: WorkerView = {
+    member,
+    fingerprint,
+    heardMs: nowMs,
+    step,
+    isPrepared: false,
+    isHalted: false,
+  };
   const workers = new Map(state.workers).set(worker, view);
   const joined: CoordinatorEffect[] = [{ kind: 'welcome', worker }];
   if (workers.size < state.config.worldSize)

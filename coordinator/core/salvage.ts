@@ -36,12 +36,12 @@ export function startAbort(
 export function onHaltedWhileAborting(state: CoordinatorState, nowMs: number): Decision {
   if (state.stage.kind !== 'aborting') return { state, effects: [] };
   const survivors = [...state.workers.values()];
-  if (!survivors.every((view) => view.halted)) return { state, effects: [] };
+  if (!survivors.every((view) => view.isHalted)) return { state, effects: [] };
   return salvage(state, state.stage.ending, nowMs);
 }
 
 function salvage(state: CoordinatorState, ending: Ending, nowMs: number): Decision {
-  const halted = [...state.workers].filter(([, view]) => view.halted);
+  const halted = [...state.workers].filter(([, view]) => view.isHalted);
   if (halted.length === 0) return end(state, ending, []);
   const step = Math.max(...halted.map(([, view]) => view.step));
   if (state.savedStep === step) return end(state, resumable(ending, step), []);

@@ -35,8 +35,10 @@ export interface WorkerView {
   readonly heardMs: number;
   /** Highest step it is known to have committed. */
   readonly step: Step;
+  /** Set once it has loaded what the world needs. */
+  readonly isPrepared: boolean;
   /** Set once it trains no further. */
-  readonly halted: boolean;
+  readonly isHalted: boolean;
 }
 
 /** Why the run ends early. */

@@ -48,7 +48,7 @@ function heard(state: CoordinatorState, worker: string, nowMs: number): Coordina
 function updateWorker(
   state: CoordinatorState,
   worker: string,
-  change: { heardMs?: number; step?: number; halted?: boolean },
+  change: { heardMs?: number; step?: number; isPrepared?: boolean; isHalted?: boolean },
 ): CoordinatorState {
   const view = state.workers.get(worker);
   if (view === undefined) return state;
@@ -66,6 +66,8 @@ function onMessage(
   switch (message.kind) {
     case 'hello':
       return admit(state, message, nowMs);
+    case 'prepared':
+      return onPrepared(updateWorker(state, worker, { isPrepared: true }));
     case 'progress':
     case 'stepReport':
       return unchanged(updateWorker(state, worker, { step: message.step }));
@@ -76,12 +78,26 @@ function onMessage(
     case 'snapshot':
       return completeCheckpoint(addSnapshot(state, message), message.step);
     case 'halted':
-      return onHalted(updateWorker(state, worker, { step: message.step, halted: true }), nowMs);
+      return onHalted(updateWorker(state, worker, { step: message.step, isHalted: true }), nowMs);
     case 'suspicion':
       return onSuspicion(state, worker, message.worker, message.reason, nowMs);
     case 'failure':
       return onFailure(state, worker, message.reason, message.exitCode, nowMs);
   }
+}
+
+/** Workers connect together, so that nobody waits for a peer that still reads a checkpoint. */
+function onPrepared(state: CoordinatorState): Decision {
+  const { stage } = state;
+  const isReady = [...state.workers.values()].every((view) => view.isPrepared);
+  if (stage.kind !== 'running' || !isReady) return unchanged(state);
+  const message = { kind: 'connect', generation: stage.world.generation } as const;
+  const effects = stage.world.members.map(({ worker }): CoordinatorEffect => ({
+    kind: 'send',
+    worker,
+    message,
+  }));
+  return { state, effects };
 }
 
 function onHalted(state: CoordinatorState, nowMs: number): Decision {
@@ -93,7 +109,7 @@ function onHalted(state: CoordinatorState, nowMs: number): Decision {
 function endIfDone(state: CoordinatorState): Decision {
   if (state.stage.kind === 'salvaging') return finishSalvage(state);
   const views = [...state.workers.values()];
-  if (state.stage.kind !== 'running' || !views.every((view) => view.halted))
+  if (state.stage.kind !== 'running' || !views.every((view) => view.isHalted))
     return unchanged(state);
   const step = Math.max(...views.map((view) => view.step));
   if (state.savedStep !== step) return unchanged(state);

@@ -22,6 +22,8 @@ const hello = z.object({
   fingerprint: name,
 });
 
+const prepared = z.object({ kind: z.literal('prepared'), generation: step });
+
 const progress = z.object({
   kind: z.literal('progress'),
   generation: step,
@@ -88,6 +90,7 @@ export const workerMessageSchema = z.discriminatedUnion('kind', [
   halted,
   suspicion,
   failure,
+  prepared,
 ]);
 
 const welcome = z.object({
@@ -111,6 +114,7 @@ const world = z.object({
   until: step,
 });
 
+const connect = z.object({ kind: z.literal('connect'), generation: z.number().int().min(1) });
 const requestStop = z.object({ kind: z.literal('requestStop'), reason: text });
 const abort = z.object({ kind: z.literal('abort'), reason: text });
 const save = z.object({
@@ -129,6 +133,7 @@ const end = z.object({
 export const coordinatorMessageSchema = z.discriminatedUnion('kind', [
   welcome,
   world,
+  connect,
   requestStop,
   abort,
   save,

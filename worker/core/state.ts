@@ -22,6 +22,8 @@ export type Stage =
   | { readonly kind: 'joining' }
   /** The compute thread loads state, data and graph. */
   | { readonly kind: 'preparing' }
+  /** Has told the coordinator, and waits until all are prepared. */
+  | { readonly kind: 'prepared' }
   /** Connects to its peers. */
   | { readonly kind: 'connecting' }
   | { readonly kind: 'training' }

@@ -65,6 +65,8 @@ function onMessage(state: WorkerState, message: CoordinatorMessage): Decision {
       return decide({ ...state, run: { url: message.runUrl, record: message.record } });
     case 'world':
       return onWorld(state, message);
+    case 'connect':
+      return onConnect(state, message.generation);
     case 'requestStop':
       return decide(state, { kind: 'voteStop' });
     case 'abort':
@@ -94,9 +96,19 @@ function onWorld(state: WorkerState, world: WorldMessage): Decision {
 
 function onPrepared(state: WorkerState): Decision {
   if (state.stage.kind !== 'preparing' || state.world === undefined) return decide(state);
+  const { generation } = state.world;
+  return decide(
+    { ...state, stage: { kind: 'prepared' }, activity: 'wait' },
+    send({ kind: 'prepared', generation }),
+  );
+}
+
+function onConnect(state: WorkerState, generation: number): Decision {
+  const { world, rank } = state;
+  if (state.stage.kind !== 'prepared' || world?.generation !== generation) return decide(state);
   return decide(
     { ...state, stage: { kind: 'connecting' }, activity: 'connect' },
-    { kind: 'join', world: state.world, rank: state.rank },
+    { kind: 'join', world, rank },
   );
 }
 

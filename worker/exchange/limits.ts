@@ -27,7 +27,7 @@ export interface ExchangeLimits {
 
 /** What production runs with. */
 export const defaultExchangeLimits: ExchangeLimits = {
-  dialMs: 8_000,
+  dialMs: 6_000,
   silenceMs: 5_000,
   aliveMs: 1_000,
   lingerMs: 2_000,

@@ -103,6 +103,13 @@ test('the world is formed once all workers joined, ranks in the order of names',
   ]);
 });
 
+test('workers connect once all of them are prepared', () => {
+  const story = formed();
+  const prepared = { kind: 'prepared', generation: 1 } as const;
+  assert.deepEqual(story.says('w-1', prepared), []);
+  assert.deepEqual(story.says('w-0', prepared), ['connect -> w-0', 'connect -> w-1']);
+});
+
 test('a late worker, another protocol and another engine are refused with the reason', () => {
   const story = formed();
   assert.match(story.says('w-9', hello('w-9'))[1] ?? '', /formed already/);

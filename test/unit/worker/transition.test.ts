@@ -62,6 +62,7 @@ function training() {
   story.hears(welcome);
   story.hears(world);
   story.happen({ kind: 'prepared' });
+  story.hears({ kind: 'connect', generation: 1 });
   story.happen({ kind: 'joined' });
   return story;
 }
@@ -71,7 +72,9 @@ test('a worker greets, prepares for its rank, connects and trains, in this order
   assert.match(story.happen({ kind: 'sessionOpened' })[0] ?? '', /^say hello .*"w-0"/);
   assert.deepEqual(story.hears(welcome), []);
   assert.deepEqual(story.hears(world), ['prepare rank 1 of 2 from 4']);
-  assert.deepEqual(story.happen({ kind: 'prepared' }), ['join']);
+  assert.deepEqual(story.happen({ kind: 'prepared' }), ['say prepared {"generation":1}']);
+  assert.deepEqual(story.hears({ kind: 'connect', generation: 2 }), []);
+  assert.deepEqual(story.hears({ kind: 'connect', generation: 1 }), ['join']);
   assert.deepEqual(story.happen({ kind: 'joined' }), ['train']);
 });
 
