@@ -2,9 +2,10 @@
 // arrives, and when the step is complete. Knows nodes and chunk numbers, never values, and not
 // how anything travels.
 
-import { chunkCount, chunkRange, ownedChunks } from '../../shared/plan/chunks.js';
+import { chunkCount, ownedChunks } from '../../shared/plan/chunks.js';
 import type { Range } from '../../shared/plan/shards.js';
 import type { Rank, Step } from '../../shared/words.js';
+import { frameRefusal } from './expected-frames.js';
 import type { NodeIndex } from './fold-plan.js';
 import type { FrameHeader } from './frame.js';
 import type { Progress } from './progress.js';
@@ -46,142 +47,127 @@ export interface Receiver {
   needs(rank: Rank): boolean;
 }
 
+/** What is asked and not complete. `open` has, for each owned chunk asked for, the nodes here. */
+interface State {
+  readonly world: CoreWorld;
+  readonly progress: Progress;
+  readonly peers: readonly Rank[];
+  readonly awaited: number[];
+  readonly open: Map<number, Uint8Array>;
+  owned: Range;
+  /** Owned chunks are asked for up to here. */
+  asked: number;
+}
+
 /** Creates the receiving half for one world. */
 export function createReceiver(world: CoreWorld, progress: Progress): Receiver {
-  const { nodes, heldBy } = world.plan;
-  const peers = othersFrom(world.rank, world.worldSize);
-  let owned: Range = { start: 0, end: 0 };
-  let asked = 0;
-  let open = new Map<number, Uint8Array>();
-  const awaited = new Array<number>(world.worldSize).fill(0);
-
-  function pullOf(phase: Phase, range: Range): Pull {
-    const { step, floats } = progress.current!;
-    const { generation } = world;
-    return { generation, step, phase, firstChunk: range.start, endChunk: range.end, floats };
-  }
-
-  function begin(): ReceiveEffect[] {
-    const { step, floats } = progress.current!;
-    owned = ownedChunks(world.rank, world.worldSize, floats);
-    asked = owned.start;
-    open = new Map();
-    if (peers.length === 0) return [...allAlone(floats), { kind: 'done', step }];
-    const gathers = peers.flatMap((to): ReceiveEffect[] => {
-      const range = ownedChunks(to, world.worldSize, floats);
-      awaited[to] = range.end - range.start;
-      return awaited[to] === 0 ? [] : [{ kind: 'ask', to, pull: pullOf('gather', range) }];
-    });
-    return [...gathers, ...askMore()];
-  }
-
-  function allAlone(floats: number): ReceiveEffect[] {
-    return Array.from({ length: chunkCount(floats) }, (_, chunk) => {
-      progress.setDone(chunk);
-      return { kind: 'finish', chunk, left: 0, right: undefined };
-    });
-  }
-
-  /** Asks every peer for as many chunks as the window has room for, in few large requests. */
-  function askMore(): ReceiveEffect[] {
-    const rest = owned.end - asked;
-    const count = Math.min(world.windowChunks - open.size, rest);
-    if (count === 0 || (count < rest && count < world.windowChunks / 4)) return [];
-    const range = { start: asked, end: asked + count };
-    for (let chunk = range.start; chunk < range.end; chunk++) open.set(chunk, ownNodes());
-    asked = range.end;
-    return peers.map((to) => {
-      awaited[to]! += count * heldBy[to]!.length;
-      return { kind: 'ask', to, pull: pullOf('reduce', range) };
-    });
-  }
-
-  function ownNodes(): Uint8Array {
-    const present = new Uint8Array(nodes.length);
-    for (const node of heldBy[world.rank]!) present[node] = 1;
-    return present;
-  }
-
-  function onFrame(from: Rank, header: FrameHeader): ReceiveEffect[] {
-    const reason = refusal(from, header);
-    if (reason !== undefined) return [{ kind: 'refuse', from, reason }];
-    awaited[from]! -= 1;
-    const effects = header.kind === 'reduce' ? onSum(header) : onResult(header);
-    if (progress.isComplete) effects.push({ kind: 'done', step: header.step });
-    return effects;
-  }
-
-  function onResult({ chunk }: FrameHeader): ReceiveEffect[] {
-    progress.setDone(chunk);
-    return [{ kind: 'store', chunk }];
-  }
-
-  function onSum({ chunk, start, end }: FrameHeader): ReceiveEffect[] {
-    const present = open.get(chunk)!;
-    let node = world.plan.find(start, end)!;
-    const effects: ReceiveEffect[] = [{ kind: 'hold', chunk, node }];
-    for (;;) {
-      present[node] = 1;
-      const parent = nodes[node]!.parent!;
-      const left = nodes[parent]!.left!;
-      const right = nodes[parent]!.right!;
-      if (present[left] === 0 || present[right] === 0) return effects;
-      if (parent === 0) return [...effects, ...onRoot(chunk, left, right)];
-      effects.push({ kind: 'add', chunk, node: parent, left, right });
-      node = parent;
-    }
-  }
-
-  function onRoot(chunk: number, left: NodeIndex, right: NodeIndex): ReceiveEffect[] {
-    open.delete(chunk);
-    progress.setDone(chunk);
-    return [{ kind: 'finish', chunk, left, right }, ...askMore()];
-  }
-
-  function refusal(from: Rank, header: FrameHeader): string | undefined {
-    const { current } = progress;
-    const { kind, generation, step, chunk, floats } = header;
-    if (generation !== world.generation) {
-      return `a frame of generation ${generation}; this is generation ${world.generation}`;
-    }
-    if (current === undefined || progress.isComplete || step !== current.step) {
-      return `a frame of step ${step}, which is not under way here`;
-    }
-    if (chunk >= chunkCount(current.floats)) return `chunk ${chunk}, beyond the vector`;
-    const { start, end } = chunkRange(chunk, current.floats);
-    if (floats !== end - start) return `${floats} floats for chunk ${chunk} of ${end - start}`;
-    return kind === 'reduce'
-      ? sumRefusal(from, header)
-      : resultRefusal(from, chunk, current.floats);
-  }
-
-  function sumRefusal(from: Rank, { chunk, start, end }: FrameHeader): string | undefined {
-    const present = open.get(chunk);
-    const node = world.plan.find(start, end);
-    if (present === undefined) return `a sum for chunk ${chunk}, which was not asked for`;
-    if (node === undefined || nodes[node]!.holder !== from) {
-      return `a sum over the leaves [${start}, ${end}), which rank ${from} does not hold`;
-    }
-    return present[node] === 1 ? `chunk ${chunk} of leaves [${start}, ${end}) twice` : undefined;
-  }
-
-  function resultRefusal(from: Rank, chunk: number, floats: number): string | undefined {
-    const theirs = ownedChunks(from, world.worldSize, floats);
-    if (chunk < theirs.start || chunk >= theirs.end) {
-      return `a result for chunk ${chunk}, which rank ${from} does not own`;
-    }
-    return progress.isDone(chunk) ? `the result of chunk ${chunk} twice` : undefined;
-  }
-
+  const state: State = {
+    world,
+    progress,
+    peers: othersFrom(world.rank, world.worldSize),
+    awaited: new Array<number>(world.worldSize).fill(0),
+    open: new Map(),
+    owned: { start: 0, end: 0 },
+    asked: 0,
+  };
   return {
-    begin,
-    onFrame,
-    awaited: (rank) => awaited[rank]!,
-    needs: (rank) => !progress.isComplete && (awaited[rank]! > 0 || asked < owned.end),
+    begin: () => begin(state),
+    onFrame: (from, header) => onFrame(state, from, header),
+    awaited: (rank) => state.awaited[rank]!,
+    needs: (rank) =>
+      !progress.isComplete && (state.awaited[rank]! > 0 || state.asked < state.owned.end),
   };
 }
 
 /** The other ranks, starting behind our own, so that not all ask rank 0 first. */
 function othersFrom(rank: Rank, worldSize: number): Rank[] {
   return Array.from({ length: worldSize - 1 }, (_, i) => (rank + 1 + i) % worldSize);
+}
+
+function begin(state: State): ReceiveEffect[] {
+  const { world, progress, peers, awaited } = state;
+  const { step, floats } = progress.current!;
+  if (peers.length === 0) return [...finishAlone(progress, floats), { kind: 'done', step }];
+  state.owned = ownedChunks(world.rank, world.worldSize, floats);
+  state.asked = state.owned.start;
+  const gathers = peers.flatMap((to): ReceiveEffect[] => {
+    const range = ownedChunks(to, world.worldSize, floats);
+    awaited[to] = range.end - range.start;
+    return awaited[to] === 0 ? [] : [{ kind: 'ask', to, pull: pullOf(state, 'gather', range) }];
+  });
+  return [...gathers, ...askMore(state)];
+}
+
+/** One worker holds the whole tree: every chunk is finished from its root. */
+function finishAlone(progress: Progress, floats: number): ReceiveEffect[] {
+  return Array.from({ length: chunkCount(floats) }, (_, chunk) => {
+    progress.setDone(chunk);
+    return { kind: 'finish', chunk, left: 0, right: undefined };
+  });
+}
+
+function pullOf({ world, progress }: State, phase: Phase, range: Range): Pull {
+  const { step, floats } = progress.current!;
+  const { generation } = world;
+  return { generation, step, phase, firstChunk: range.start, endChunk: range.end, floats };
+}
+
+/** Asks every peer for as many chunks as the window has room for, in few large requests. */
+function askMore(state: State): ReceiveEffect[] {
+  const { world, open, peers, awaited } = state;
+  const rest = state.owned.end - state.asked;
+  const count = Math.min(world.windowChunks - open.size, rest);
+  if (count === 0 || (count < rest && count < world.windowChunks / 4)) return [];
+  const range = { start: state.asked, end: state.asked + count };
+  for (let chunk = range.start; chunk < range.end; chunk++) open.set(chunk, ownNodes(world));
+  state.asked = range.end;
+  return peers.map((to) => {
+    awaited[to]! += count * world.plan.heldBy[to]!.length;
+    return { kind: 'ask', to, pull: pullOf(state, 'reduce', range) };
+  });
+}
+
+function ownNodes({ plan, rank }: CoreWorld): Uint8Array {
+  const present = new Uint8Array(plan.nodes.length);
+  for (const node of plan.heldBy[rank]!) present[node] = 1;
+  return present;
+}
+
+function onFrame(state: State, from: Rank, header: FrameHeader): ReceiveEffect[] {
+  const { world, progress, open } = state;
+  const reason = frameRefusal({ world, progress, open }, from, header);
+  if (reason !== undefined) return [{ kind: 'refuse', from, reason }];
+  state.awaited[from]! -= 1;
+  const effects = header.kind === 'reduce' ? onSum(state, header) : onResult(state, header);
+  if (progress.isComplete) effects.push({ kind: 'done', step: header.step });
+  return effects;
+}
+
+function onResult({ progress }: State, { chunk }: FrameHeader): ReceiveEffect[] {
+  progress.setDone(chunk);
+  return [{ kind: 'store', chunk }];
+}
+
+/** A node came: adds it to its sibling, that sum to its own, and so on up the tree. */
+function onSum(state: State, { chunk, start, end }: FrameHeader): ReceiveEffect[] {
+  const { nodes, find } = state.world.plan;
+  const present = state.open.get(chunk)!;
+  let node = find(start, end)!;
+  const effects: ReceiveEffect[] = [{ kind: 'hold', chunk, node }];
+  for (;;) {
+    present[node] = 1;
+    const parent = nodes[node]!.parent!;
+    const left = nodes[parent]!.left!;
+    const right = nodes[parent]!.right!;
+    if (present[left] === 0 || present[right] === 0) return effects;
+    if (parent === 0) return [...effects, ...onRoot(state, chunk, left, right)];
+    effects.push({ kind: 'add', chunk, node: parent, left, right });
+    node = parent;
+  }
+}
+
+function onRoot(state: State, chunk: number, left: NodeIndex, right: NodeIndex): ReceiveEffect[] {
+  state.open.delete(chunk);
+  state.progress.setDone(chunk);
+  return [{ kind: 'finish', chunk, left, right }, ...askMore(state)];
 }
