@@ -27,8 +27,8 @@ export type BenchReport =
   | {
       readonly kind: 'finished';
       readonly stepSeconds: readonly number[];
-      /** CPU seconds of this process over the measured steps. */
-      readonly cpuSeconds: number;
+      /** CPU seconds of this process at each measured step. */
+      readonly cpuSeconds: readonly number[];
       /** SHA-256 of the results of the last two steps. */
       readonly digests: readonly string[];
     };
@@ -46,17 +46,19 @@ async function run(task: BenchTask): Promise<void> {
   tell({ kind: 'join', world: { world, rank, microShards, contributions, results } });
   await next('joined');
   const stepSeconds: number[] = [];
-  let cpuBefore = process.cpuUsage();
+  const cpuSeconds: number[] = [];
   for (let step = 0; step < warmUp + steps; step++) {
-    if (step === warmUp) cpuBefore = process.cpuUsage();
+    const cpuBefore = process.cpuUsage();
     const started = performance.now();
     tell({ kind: 'reduce', step, floats });
     await next('reduced');
-    if (step >= warmUp) stepSeconds.push((performance.now() - started) / 1000);
+    const { user, system } = process.cpuUsage(cpuBefore);
+    if (step < warmUp) continue;
+    stepSeconds.push((performance.now() - started) / 1000);
+    cpuSeconds.push((user + system) / 1e6);
   }
-  const { user, system } = process.cpuUsage(cpuBefore);
   const digests = results.map((vector) => digestOf(vector));
-  report({ kind: 'finished', stepSeconds, cpuSeconds: (user + system) / 1e6, digests });
+  report({ kind: 'finished', stepSeconds, cpuSeconds, digests });
 }
 
 function tell(message: ThreadTask): void {

@@ -28,7 +28,7 @@ export interface ExchangeBenchResult {
   readonly step_s: number;
   readonly step_s_min: number;
   readonly step_s_max: number;
-  /** CPU seconds of all workers for one step, kernel included. */
+  /** CPU seconds of all workers together for one step, the kernel's included. */
   readonly cpu_s: number;
   readonly workers: number;
   readonly mib: number;
@@ -98,22 +98,28 @@ function summarize(
   const times = Array.from({ length: steps }, (_, step) =>
     Math.max(...reports.map(({ stepSeconds }) => stepSeconds[step]!)),
   ).sort((a, b) => a - b);
-  const median = times[Math.floor(steps / 2)]!;
+  const median = medianOf(times);
   const expected = referenceDigest(2 * workers, Math.round(mib * 262_144));
   const digests = reports.flatMap((report) => report.digests);
-  const cpu = reports.reduce((sum, { cpuSeconds }) => sum + cpuSeconds, 0) / steps;
+  const cpu = Array.from({ length: steps }, (_, step) =>
+    reports.reduce((sum, { cpuSeconds }) => sum + cpuSeconds[step]!, 0),
+  );
   return {
     busbw_mib_s: round(((mib / median) * 2 * (workers - 1)) / workers, 1),
     algbw_mib_s: round(mib / median, 1),
     step_s: round(median, 4),
     step_s_min: round(times[0]!, 4),
     step_s_max: round(times.at(-1)!, 4),
-    cpu_s: round(cpu, 3),
+    cpu_s: round(medianOf(cpu), 3),
     workers,
     mib,
     steps,
     verified: digests.every((digest) => digest === expected),
   };
+}
+
+function medianOf(values: readonly number[]): number {
+  return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)]!;
 }
 
 function round(value: number, digits: number): number {

@@ -104,7 +104,9 @@ function merge(
 function randomBatch(task: Task, batch: number): Record<string, Float32Array> {
   const stream = createRandomStream(1);
   const fill = (size: number) => Float32Array.from({ length: size }, () => stream.uniform());
-  return Object.fromEntries(task.batch(batch).map(({ name, shape }) => [name, fill(sizeOf(shape))]));
+  return Object.fromEntries(
+    task.batch(batch).map(({ name, shape }) => [name, fill(sizeOf(shape))]),
+  );
 }
 
 function otherOutputs({ statistics, metrics }: StepDefinition): Record<string, Float32Array> {

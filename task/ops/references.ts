@@ -22,8 +22,7 @@ export function registerReferences(backendName: string): void {
 const references: Record<string, Reference> = {
   SpaceToDepth: ({ x }, { blockSize }) => spaceToDepth(x as tf.Tensor4D, blockSize!),
   ReluGrad: ({ dy, x }) => tf.where(tf.greater(x!, 0), dy!, tf.zerosLike(dy!)),
-  LeakyReluGrad: ({ dy, x }, { alpha }) =>
-    tf.where(tf.greater(x!, 0), dy!, tf.mul(dy!, alpha!)),
+  LeakyReluGrad: ({ dy, x }, { alpha }) => tf.where(tf.greater(x!, 0), dy!, tf.mul(dy!, alpha!)),
   PreluGradX: ({ dy, x, alpha }) => tf.where(tf.greater(x!, 0), dy!, tf.mul(dy!, alpha!)),
   PreluGradAlpha: ({ dy, x, alpha }) => {
     const each = tf.where(tf.greater(x!, 0), tf.zerosLike(dy!), tf.mul(dy!, x!));

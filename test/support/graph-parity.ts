@@ -17,7 +17,8 @@ type TensorFunction = (inputs: NamedTensors) => NamedTensors;
 /** Values in [-1, 1) for every input, from a seed. */
 export function randomInputs(inputs: readonly TensorSpec[], seed: number): NamedArrays {
   const stream = createRandomStream(seed);
-  const fill = (size: number) => Float32Array.from({ length: size }, () => 2 * stream.uniform() - 1);
+  const fill = (size: number) =>
+    Float32Array.from({ length: size }, () => 2 * stream.uniform() - 1);
   return Object.fromEntries(inputs.map(({ name, shape }) => [name, fill(sizeOf(shape))]));
 }
 

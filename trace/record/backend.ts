@@ -50,7 +50,7 @@ class RecordingBackend extends tf.KernelBackend {
 
   record(kernel: string, tensors: tf.NamedTensorInfoMap, attrs: RawAttributes): tf.TensorInfo[] {
     const ids = Object.entries(tensors).flatMap(([name, tensor]) =>
-      tensor == null ? [] : [[name, this.viewed(tensor)] as const],
+      (tensor ?? undefined) === undefined ? [] : [[name, this.viewed(tensor)] as const],
     );
     const shapes = ids.map(([name, id]) => [name, this.draft.values[id]!] as const);
     const { outputs, attrs: own } = recordings[kernel]!(Object.fromEntries(shapes), attrs);
@@ -77,7 +77,12 @@ class RecordingBackend extends tf.KernelBackend {
     return dataId;
   }
 
-  override move(id: tf.DataId, values: tf.BackendValues, shape: number[], dtype: tf.DataType): void {
+  override move(
+    id: tf.DataId,
+    values: tf.BackendValues,
+    shape: number[],
+    dtype: tf.DataType,
+  ): void {
     const value = this.draft.values.push({ shape: [...shape], dtype: dtype as DType }) - 1;
     this.draft.constants.set(value, constantOf(values as Float32Array | null));
     this.data.set(id, value);

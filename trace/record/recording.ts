@@ -15,7 +15,10 @@ export interface Recorded {
 }
 
 /** `inputs` are by TF.js's input name; kernels that take a list name theirs "0", "1", ... */
-export type Recording = (inputs: Readonly<Record<string, Shaped>>, attrs: RawAttributes) => Recorded;
+export type Recording = (
+  inputs: Readonly<Record<string, Shaped>>,
+  attrs: RawAttributes,
+) => Recorded;
 
 /** The input `name`; its absence is a bug in the caller of the kernel. */
 export function need(inputs: Readonly<Record<string, Shaped>>, name: string): Shaped {

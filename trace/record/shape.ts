@@ -94,12 +94,20 @@ export const shapeRecordings: Readonly<Record<string, Recording>> = {
   Transpose: (inputs, attrs) => {
     const x = need(inputs, 'x');
     const perm = attrs['perm'] as number[];
-    return one(perm.map((axis) => x.shape[axis]!), x.dtype, { perm });
+    return one(
+      perm.map((axis) => x.shape[axis]!),
+      x.dtype,
+      { perm },
+    );
   },
   Tile: (inputs, attrs) => {
     const x = need(inputs, 'x');
     const reps = attrs['reps'] as number[];
-    return one(x.shape.map((extent, axis) => extent * reps[axis]!), x.dtype, { reps });
+    return one(
+      x.shape.map((extent, axis) => extent * reps[axis]!),
+      x.dtype,
+      { reps },
+    );
   },
   BroadcastTo: (inputs, attrs) => one(attrs['shape'] as number[], need(inputs, 'x').dtype),
   Concat: concat,

@@ -84,7 +84,7 @@ function broadcast(source: ValueId, node: GraphNode, view: RuleView): Rewrite {
 function reshapeOfReshape(node: GraphNode, view: RuleView): Rewrite | undefined {
   if (node.kernel !== 'Reshape' && node.kernel !== 'ExpandDims') return undefined;
   let source = Object.values(node.inputs)[0]!;
-  for (let before = view.producer(source); before?.kernel === 'Reshape'; )
+  for (let before = view.producer(source); before?.kernel === 'Reshape';)
     before = view.producer((source = before.inputs['x']!));
   const { shape } = view.value(node.outputs[0]!);
   if (equalShapes(view.value(source).shape, shape)) return { kind: 'alias', value: source };

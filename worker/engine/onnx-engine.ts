@@ -26,7 +26,10 @@ export function createOnnxEngine(options: OnnxEngineOptions): Engine {
   };
 }
 
-function sessionOptions({ threads, profile }: OnnxEngineOptions): ort.InferenceSession.SessionOptions {
+function sessionOptions({
+  threads,
+  profile,
+}: OnnxEngineOptions): ort.InferenceSession.SessionOptions {
   return {
     intraOpNumThreads: threads,
     interOpNumThreads: 1,
@@ -104,7 +107,8 @@ class TensorCache {
     for (const [given, array] of Object.entries(arrays)) {
       const tensor = this.tensorOf(given, array);
       result[this.prefix + given] = tensor;
-      if (tensor.data !== array) this.copies.push({ shared: array, own: tensor.data as Float32Array });
+      if (tensor.data !== array)
+        this.copies.push({ shared: array, own: tensor.data as Float32Array });
     }
     return result;
   }

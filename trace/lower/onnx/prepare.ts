@@ -13,7 +13,8 @@ function markTrainedPrelus(graph: StepGraph): StepGraph {
   const trained = new Set(
     graph.nodes.filter(({ kernel }) => kernel === 'PreluGradX').map(({ inputs }) => inputs['x']),
   );
-  const isTrained = ({ kernel, inputs }: GraphNode) => kernel === 'Prelu' && trained.has(inputs['x']);
+  const isTrained = ({ kernel, inputs }: GraphNode) =>
+    kernel === 'Prelu' && trained.has(inputs['x']);
   const nodes = graph.nodes.map((node) =>
     isTrained(node) ? { ...node, kernel: 'PreluWithGradient' } : node,
   );

@@ -113,11 +113,7 @@ export function padRank(b: OnnxBuilder, value: OnnxValue, rank: number): OnnxVal
 }
 
 /** The value seen at a shape it can be broadcast to; nothing is computed. */
-export function broadcastTo(
-  b: OnnxBuilder,
-  value: OnnxValue,
-  shape: readonly number[],
-): OnnxValue {
+export function broadcastTo(b: OnnxBuilder, value: OnnxValue, shape: readonly number[]): OnnxValue {
   if (value.fill !== undefined) return filled(value.fill, shape, value.dtype);
   return { ...padRank(b, value, shape.length), shape };
 }
@@ -129,7 +125,12 @@ export function reshape(b: OnnxBuilder, value: OnnxValue, shape: readonly number
   const axes = (extents: readonly number[]) =>
     iota(extents.length).filter((axis) => extents[axis] !== 1);
   const [from, to] = [axes(value.shape), axes(shape)];
-  if (equal(from.map((a) => value.shape[a]!), to.map((a) => shape[a]!)))
+  if (
+    equal(
+      from.map((a) => value.shape[a]!),
+      to.map((a) => shape[a]!),
+    )
+  )
     return moveOnes(b, value, shape, from, to);
   const plain = plainName(b, value);
   return stored(reshapeName(b, plain, value.shape, shape), shape, value.dtype);

@@ -64,8 +64,7 @@ const gradient: Lowering = (b, call) => {
   const dscale = perChannel(b, 'Mul', product, inverse);
   const count = scalar(sizeOf(x.shape) / x.shape[3]!);
   const a = perChannel(b, 'Mul', input(call, 'scale'), inverse);
-  const share = (value: OnnxValue) =>
-    perChannel(b, 'Mul', a, perChannel(b, 'Div', value, count));
+  const share = (value: OnnxValue) => perChannel(b, 'Mul', a, perChannel(b, 'Div', value, count));
   const c = elementwise(b, 'Neg', [perChannel(b, 'Mul', share(dscale), inverse)], a.shape);
   const d = elementwise(b, 'Neg', [share(doffset)], a.shape);
   const scaledDy = elementwise(b, 'Mul', [dy, a], x.shape);
@@ -74,7 +73,12 @@ const gradient: Lowering = (b, call) => {
 };
 
 /** x * scale + offset a channel, of [n, h, w, c]. */
-export function affine(b: OnnxBuilder, x: OnnxValue, scale: OnnxValue, offset: OnnxValue): OnnxValue {
+export function affine(
+  b: OnnxBuilder,
+  x: OnnxValue,
+  scale: OnnxValue,
+  offset: OnnxValue,
+): OnnxValue {
   const channels = x.shape[3]!;
   const [zeros, ones] = [constantVector(b, channels, 0), constantVector(b, channels, 1)];
   return normalize(b, x, [scale, offset, zeros, ones], 0);

@@ -32,7 +32,9 @@ export function elementwise(
   const padded = given.map((v) => (v.fill === undefined ? padRank(b, v, shape.length) : v));
   const tensors = padded.filter((value) => value.fill === undefined);
   const largest = tensors.reduce((a, c) => (sizeOf(c.stored) > sizeOf(a.stored) ? c : a));
-  const extents = iota(shape.length).map((axis) => Math.max(...tensors.map((v) => v.stored[axis]!)));
+  const extents = iota(shape.length).map((axis) =>
+    Math.max(...tensors.map((v) => v.stored[axis]!)),
+  );
   const names = padded.map((value) =>
     value.fill === undefined
       ? toOrder(b, value, largest.order).name

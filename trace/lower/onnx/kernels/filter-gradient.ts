@@ -83,7 +83,10 @@ function windowRows(b: OnnxBuilder, windows: Windows, isBackwards = false): stri
     const places = [[start], [end], [onnxAxis], [strides[axis]!]];
     return b.emit('Slice', [from, ...places.map((place) => b.int64(place))]);
   };
-  const columns = join(b, shifts(1).map((j) => cut(padded, 3, 1, j)));
+  const columns = join(
+    b,
+    shifts(1).map((j) => cut(padded, 3, 1, j)),
+  );
   const rows = taps[1] * pixels.shape[3]!;
   const matrix = (name: string, count: number) => b.emit('Reshape', [name, b.int64([count, -1])]);
   const each = shifts(0).map((i) => cut(columns, 1, 0, i));

@@ -35,7 +35,9 @@ export function slice(
   begin: readonly number[],
   size: readonly number[],
 ): OnnxValue {
-  const cut = x.order.map((axis, at) => ({ axis, at })).filter(({ axis }) => size[axis] !== x.shape[axis]);
+  const cut = x.order
+    .map((axis, at) => ({ axis, at }))
+    .filter(({ axis }) => size[axis] !== x.shape[axis]);
   if (cut.length === 0) return x;
   if (x.fill !== undefined) return filled(x.fill, size, x.dtype);
   const place = (position: number, extent: number) =>
@@ -123,7 +125,12 @@ export const movementLowerings: Readonly<Record<string, Lowering>> = {
   Tile: tile,
   Concat: concat,
   Slice: (b, call) =>
-    slice(b, input(call, 'x'), attribute<number[]>(call, 'begin'), attribute<number[]>(call, 'size')),
+    slice(
+      b,
+      input(call, 'x'),
+      attribute<number[]>(call, 'begin'),
+      attribute<number[]>(call, 'size'),
+    ),
   SplitV: split,
   PadV2: padConstant,
   MirrorPad: padMirror,
