@@ -50,7 +50,7 @@ class RecordingBackend extends tf.KernelBackend {
 
   record(kernel: string, tensors: tf.NamedTensorInfoMap, attrs: RawAttributes): tf.TensorInfo[] {
     const ids = Object.entries(tensors).flatMap(([name, tensor]) =>
-      (tensor ?? undefined) === undefined ? [] : [[name, this.viewed(tensor)] as const],
+      tensor ? [[name, this.viewed(tensor)] as const] : [],
     );
     const shapes = ids.map(([name, id]) => [name, this.draft.values[id]!] as const);
     const { outputs, attrs: own } = recordings[kernel]!(Object.fromEntries(shapes), attrs);
