@@ -15,7 +15,7 @@ import {
 import { transition } from './core/transition.js';
 import type { Reporter } from './edge/reporter.js';
 import type { RunPlan } from './edge/run-plan.js';
-import { createSessions, type Sessions } from './edge/sessions.js';
+import { createSessions } from './edge/sessions.js';
 
 /** How often the core is asked whether something is overdue. */
 const tickMs = 250;
@@ -42,7 +42,6 @@ export interface CoordinatorOptions {
 export async function runCoordinator(options: CoordinatorOptions): Promise<ExitCode> {
   const { plan, reporter, config } = options;
   let state = initialCoordinatorState(config, plan.savedStep, performance.now());
-  let sessions: Sessions | undefined;
   let finish: (code: ExitCode) => void = () => undefined;
   const finished = new Promise<ExitCode>((resolve) => (finish = resolve));
   // One after the other, so that checkpoints are told and pruned in the order of their steps.
@@ -57,11 +56,11 @@ export async function runCoordinator(options: CoordinatorOptions): Promise<ExitC
   const perform = (effect: CoordinatorEffect): void => {
     switch (effect.kind) {
       case 'send':
-        return sessions?.send(effect.worker, effect.message);
+        return sessions.send(effect.worker, effect.message);
       case 'welcome': {
         const record = JSON.stringify(plan.record);
         const message = { kind: 'welcome', runUrl: options.runUrl, record, heartbeatMs } as const;
-        return sessions?.send(effect.worker, message);
+        return sessions.send(effect.worker, message);
       }
       case 'formed':
         return reporter.formed(effect.world);
@@ -71,7 +70,7 @@ export async function runCoordinator(options: CoordinatorOptions): Promise<ExitC
         manifests = manifests.then(() => storeManifest(options, effect)).then(dispatch);
         return;
       case 'end': {
-        sessions?.broadcast({ kind: 'end', ...effect.ending });
+        sessions.broadcast({ kind: 'end', ...effect.ending });
         return void reporter
           .ended(effect.ending, config.worldSize)
           .then(() => finish(effect.ending.exitCode));
@@ -81,7 +80,7 @@ export async function runCoordinator(options: CoordinatorOptions): Promise<ExitC
 
   reporter.started();
   for (const notice of plan.notices) reporter.notice(notice);
-  sessions = await createSessions(options.listen, {
+  const sessions = await createSessions(options.listen, {
     onMessage: (worker, message) => dispatch({ kind: 'message', worker, message }),
     onClosed: (worker, reason) => dispatch({ kind: 'closed', worker, reason }),
   });

@@ -63,6 +63,7 @@ export async function coordinatorMain(options: CoordinatorMainOptions): Promise<
     spec,
     startStep: plan.startStep,
     until,
+    startSha256: plan.savedSha256,
     store,
     bus,
     now: Date.now,

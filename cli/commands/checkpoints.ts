@@ -13,7 +13,6 @@ import {
   verifyCheckpoint,
   type Verification,
 } from '../../shared/checkpoint/verify.js';
-import { readEnvironment } from '../../shared/environment.js';
 import { exitCodes } from '../../shared/exit-codes.js';
 import { OperatorError } from '../../shared/problems.js';
 import { openStore } from '../../shared/store/open-store.js';
@@ -21,6 +20,7 @@ import type { ObjectStore } from '../../shared/store/store.js';
 import { CommandFailed } from '../failure.js';
 import { printJson, printNote, printTable } from '../output.js';
 import { runUrl } from '../run-location.js';
+import { storeOptions } from '../store-options.js';
 
 interface RunArguments {
   readonly run: string;
@@ -106,11 +106,7 @@ function withRun<T>(y: Argv<T>): Argv<T & RunArguments> {
 }
 
 async function withStore(run: string, use: (store: ObjectStore) => Promise<void>): Promise<void> {
-  const store = openStore(runUrl(run), {
-    s3: readEnvironment().s3,
-    onRetry: ({ what, reason, waitMs }) =>
-      printNote(`can't ${what}: ${reason}; again in ${(waitMs / 1000).toFixed(1)} s`),
-  });
+  const store = openStore(runUrl(run), storeOptions());
   try {
     await use(store);
   } finally {

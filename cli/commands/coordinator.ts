@@ -7,6 +7,7 @@ import { readEnvironment } from '../../shared/environment.js';
 import { withSpecOptions, resolveSpec, type SpecArguments } from '../spec-options.js';
 import { printJson, printNote } from '../output.js';
 import { runId, runUrl } from '../run-location.js';
+import { storeOptions } from '../store-options.js';
 import { stopOnSignals } from '../cluster/stop-signal.js';
 import { createRunView } from '../cluster/run-view.js';
 
@@ -62,7 +63,7 @@ export const coordinatorCommand: CommandModule<object, CoordinatorArguments> = {
       worldSize: args.workers,
       stopAfter: args.stopAfter,
       natsUrl: args.nats ?? environment.natsUrl,
-      storeOptions: { s3: environment.s3 },
+      storeOptions: storeOptions(),
       joinTimeoutMs: args.joinTimeout * 1000,
       stop: stopOnSignals(() => printNote('stopping after this step; once more ends at once')),
       onLine: (line) => (view === undefined ? printJson(line) : view.show(line)),

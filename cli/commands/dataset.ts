@@ -7,12 +7,13 @@ import { openPictureSource } from '../../dataset/open-source.js';
 import { packDataset, type PackProgress, type PackResult } from '../../dataset/pack.js';
 import { readDatasetIndex } from '../../dataset/read-index.js';
 import { verifyShards } from '../../dataset/verify.js';
-import { readEnvironment } from '../../shared/environment.js';
 import { OperatorError, type Problem } from '../../shared/problems.js';
-import { openStore, type StoreOptions } from '../../shared/store/open-store.js';
+import { readEnvironment } from '../../shared/environment.js';
+import { openStore } from '../../shared/store/open-store.js';
 import type { ObjectStore } from '../../shared/store/store.js';
 import { printJson, printLine, printNote, printTable } from '../output.js';
 import { createProgress, progressMode, type Progress, type ProgressMode } from '../progress.js';
+import { storeOptions } from '../store-options.js';
 
 const maxSkippedLines = 50;
 const mib = 1024 * 1024;
@@ -128,10 +129,6 @@ function withUrl<T>(y: Argv<T>): Argv<T & UrlArguments> {
       describe: 'Place of the dataset: s3://bucket/prefix or file://folder',
     })
     .option('json', { type: 'boolean', default: false, describe: 'Print JSON, a line a result' });
-}
-
-function storeOptions(): StoreOptions {
-  return { s3: readEnvironment().s3 };
 }
 
 async function withStore<T>(url: string, use: (store: ObjectStore) => Promise<T>): Promise<T> {

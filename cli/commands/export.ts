@@ -3,11 +3,11 @@
 
 import type { CommandModule } from 'yargs';
 import { exportRun, type ExportFormat } from '../../inference/export-run.js';
-import { readEnvironment } from '../../shared/environment.js';
 import { OperatorError } from '../../shared/problems.js';
 import { openStore } from '../../shared/store/open-store.js';
 import { printJson, printLine, printNote } from '../output.js';
 import { runUrl } from '../run-location.js';
+import { storeOptions } from '../store-options.js';
 
 interface Arguments {
   readonly run?: string | undefined;
@@ -45,7 +45,7 @@ async function runExport(args: Arguments): Promise<void> {
     throw new OperatorError('the flags are wrong', [
       { key: '--step', given: step, allowed: 'a whole number, the step of a checkpoint' },
     ]);
-  const store = openStore(runUrl(run), { s3: readEnvironment().s3 });
+  const store = openStore(runUrl(run), storeOptions());
   try {
     const request = { store, format, folder: out };
     const result = await exportRun(step === undefined ? request : { ...request, step });

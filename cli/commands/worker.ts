@@ -2,9 +2,9 @@
 
 import type { ArgumentsCamelCase, Argv, CommandModule } from 'yargs';
 import { OperatorError } from '../../shared/problems.js';
-import { readEnvironment } from '../../shared/environment.js';
 import { workerMain } from '../../worker/main.js';
 import { printNote } from '../output.js';
+import { storeOptions } from '../store-options.js';
 import { stopOnSignals } from '../cluster/stop-signal.js';
 
 interface WorkerArguments {
@@ -64,14 +64,13 @@ async function runWorker(args: ArgumentsCamelCase<WorkerArguments>): Promise<voi
         hint: `--listen ${args.listen} does not name one`,
       },
     ]);
-  const { s3 } = readEnvironment();
   const { exitCode, reason } = await workerMain({
     coordinator: args.coordinator,
     worker: args.id,
     listen: args.listen,
     advertise,
     cacheMib: args.cacheMib,
-    storeOptions: { s3 },
+    storeOptions: storeOptions(),
     warn: (text) => printNote(`${args.id}: ${text}`),
     stop: stopOnSignals(() => printNote('stopping after this step; once more ends at once')),
   });

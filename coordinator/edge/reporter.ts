@@ -2,18 +2,17 @@
 // segments of metrics in the run's folder. It watches; it decides nothing.
 
 import type { EvaluationReport, StepReport, WorkerMessage } from '../../shared/control/messages.js';
-import type { EventBus, RunEvent } from '../../shared/events/bus.js';
+import type { EventBus, EventKind, RunEvent } from '../../shared/events/bus.js';
+import { exitCodes, type ExitCode } from '../../shared/exit-codes.js';
 import { lastStep, type RunSpec } from '../../shared/spec/schema.js';
 import type { ObjectStore } from '../../shared/store/store.js';
 import type { World } from '../../shared/words.js';
 import type { Ending } from '../core/state.js';
+import { createMetricSegments } from './metric-segments.js';
 import { createPace } from './pace.js';
 
 /** One line of `--json` output: `kind` and what belongs to it. */
 export type ReportLine = Readonly<Record<string, unknown>> & { readonly kind: string };
-
-/** Metric lines kept until the next checkpoint; beyond, the oldest are dropped. */
-const maxMetricLines = 200_000;
 
 export interface ReporterOptions {
   readonly run: string;
@@ -21,6 +20,8 @@ export interface ReporterOptions {
   readonly spec: RunSpec;
   readonly startStep: number;
   readonly until: number;
+  /** Sum of the parameters in the checkpoint that the run starts from; empty without one. */
+  readonly startSha256: string;
   readonly store: ObjectStore;
   readonly bus: EventBus;
   readonly now: () => number;
@@ -41,57 +42,39 @@ export interface Reporter {
 
 /** Creates the reporter of one coordinator. */
 export function createReporter(options: ReporterOptions): Reporter {
-  const { run, url, spec, startStep, until, store, bus, onLine } = options;
+  const { run, url, spec, startStep, until, bus, onLine, now } = options;
   const last = lastStep(spec);
-  const imagesPerStep = spec.batch.microShards * spec.batch.size;
-  const pace = createPace(imagesPerStep, options.now);
-  const segment: string[] = [];
-  let committedStep = startStep;
-  let sha256 = '';
-
-  const publish = (kind: RunEvent['kind'], name: string, id: string, data: object): void =>
-    bus.publish({ kind, name, id, data: data as RunEvent['data'] });
-  const keep = (line: ReportLine): void => {
-    segment.push(JSON.stringify(line));
-    if (segment.length > maxMetricLines) segment.shift();
-  };
-  const tell = (line: ReportLine): void => onLine(line);
+  const pace = createPace(spec.batch.microShards * spec.batch.size, now);
+  const segments = createMetricSegments(options.store);
+  let [committedStep, sha256] = [startStep, options.startSha256];
+  const publish = (kind: EventKind, name: string, id: string, data: RunEvent['data']): void =>
+    bus.publish({ kind, name, id, data });
 
   const stepped = (report: StepReport): void => {
     pace.stepped(report.step, report.phase);
-    const metrics = Object.fromEntries(report.metrics.map(({ name, value }) => [name, value]));
-    const { step, phase, dataS, computeS, exchangeS, updateS } = report;
-    const seconds = { data: dataS, compute: computeS, exchange: exchangeS, update: updateS };
-    const line = { kind: 'step', step, last_step: last, until, phase, metrics, seconds };
-    keep(line);
-    publish('step', 'committed', `step-${pad(step)}-committed`, { step, phase, metrics, seconds });
-    tell({ ...line, images_per_s: pace.imagesPerSecond(), eta_s: pace.etaSeconds(until) });
+    const data = describeStep(report);
+    segments.add({ kind: 'step', ...data });
+    publish('step', 'committed', `step-${pad(report.step)}-committed`, data);
+    const rate = { images_per_s: pace.imagesPerSecond(), eta_s: pace.etaSeconds(until) };
+    onLine({ kind: 'step', ...data, last_step: last, until, ...rate });
   };
   const evaluated = (report: EvaluationReport): void => {
-    const { step, psnr, ssim, bicubicPsnr, bicubicSsim, faces, sampleKey } = report;
-    const quality = { psnr, ssim, bicubic_psnr: bicubicPsnr, bicubic_ssim: bicubicSsim, faces };
-    const line = { kind: 'evaluation', step, ...quality, sample_key: sampleKey };
-    keep(line);
-    const reference = { step, ...quality, url: `${url}/${sampleKey}` };
-    publish('sample', 'written', `sample-${pad(step)}-written`, reference);
-    tell(line);
-  };
-  const flushSegment = async (step: number): Promise<void> => {
-    if (segment.length === 0) return;
-    const body = Buffer.from(`${segment.splice(0).join('\n')}\n`);
-    await store.put(`metrics/step-${pad(step)}.jsonl`, body);
+    const data = describeEvaluation(report);
+    segments.add({ kind: 'evaluation', ...data });
+    const reference = { ...data, url: `${url}/${report.sampleKey}` };
+    publish('sample', 'written', `sample-${pad(report.step)}-written`, reference);
+    onLine({ kind: 'evaluation', ...data });
   };
 
   return {
     started: () => {
       const data = { run, url, step: startStep, last_step: last, until };
-      tell({ kind: 'run', ...data });
-      publish('run', 'started', `run-started-${pad(startStep)}-${options.now()}`, data);
+      publish('run', 'started', `run-started-${pad(startStep)}-${now()}`, data);
+      onLine({ kind: 'run', ...data });
     },
-    formed: (world) => {
-      const { generation, members } = world;
-      tell({ kind: 'world', generation, members });
-      publish('world', 'formed', `world-${generation}-${options.now()}`, { generation, members });
+    formed: ({ generation, members }) => {
+      publish('world', 'formed', `world-${generation}-${now()}`, { generation, members });
+      onLine({ kind: 'world', generation, members });
     },
     message: (message) => {
       if (message.kind === 'stepReport') stepped(message);
@@ -100,29 +83,41 @@ export function createReporter(options: ReporterOptions): Reporter {
     committed: async (step, sum) => {
       [committedStep, sha256] = [step, sum];
       const data = { step, sha256, url: `${url}/checkpoints/step-${pad(step)}` };
-      tell({ kind: 'checkpoint', ...data });
       publish('checkpoint', 'committed', `checkpoint-${pad(step)}-committed`, data);
-      await flushSegment(step);
+      onLine({ kind: 'checkpoint', ...data });
+      await segments.write(`step-${pad(step)}`);
     },
-    notice: (text) => tell({ kind: 'notice', text }),
-    ended: async (ending, worldSize) => {
-      await flushSegment(committedStep + 1).catch(() => undefined);
-      const kind =
-        ending.exitCode === 0 ? 'finished' : ending.exitCode === 3 ? 'stopped' : 'failed';
+    notice: (text) => onLine({ kind: 'notice', text }),
+    ended: async ({ exitCode, reason }, world) => {
+      // The run has ended: what can't be written any more must not change how.
+      await segments.write(`step-${pad(committedStep)}-after`).catch(() => undefined);
       const result = {
-        run,
-        url,
-        step: committedStep,
-        sha256,
-        world: worldSize,
-        images_per_s: pace.imagesPerSecond(),
-        reason: ending.reason,
-        exit_code: ending.exitCode,
+        ...{ run, url, step: committedStep, sha256, world },
+        ...{ images_per_s: pace.imagesPerSecond(), reason, exit_code: exitCode },
       };
-      publish('run', kind, `run-${kind}-${pad(committedStep)}-${options.now()}`, result);
-      tell({ kind, ...result });
+      const kind = kindOfEnd(exitCode);
+      publish('run', kind, `run-${kind}-${pad(committedStep)}-${now()}`, result);
+      onLine({ kind, ...result });
     },
   };
+}
+
+function kindOfEnd(exitCode: ExitCode): 'finished' | 'stopped' | 'failed' {
+  if (exitCode === exitCodes.ok) return 'finished';
+  return exitCode === exitCodes.stopped ? 'stopped' : 'failed';
+}
+
+function describeStep(report: StepReport) {
+  const { step, phase, dataS, computeS, exchangeS, updateS } = report;
+  const metrics = Object.fromEntries(report.metrics.map(({ name, value }) => [name, value]));
+  const seconds = { data: dataS, compute: computeS, exchange: exchangeS, update: updateS };
+  return { step, phase, metrics, seconds };
+}
+
+function describeEvaluation(report: EvaluationReport) {
+  const { step, psnr, ssim, bicubicPsnr, bicubicSsim, faces, sampleKey } = report;
+  const bicubic = { bicubic_psnr: bicubicPsnr, bicubic_ssim: bicubicSsim };
+  return { step, psnr, ssim, ...bicubic, faces, sample_key: sampleKey };
 }
 
 function pad(step: number): string {

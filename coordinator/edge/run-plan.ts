@@ -17,6 +17,8 @@ export interface RunPlan {
   readonly startStep: number;
   /** The step a whole checkpoint exists for already. */
   readonly savedStep: number | undefined;
+  /** Sum of the parameters in that checkpoint; empty without one. */
+  readonly savedSha256: string;
   readonly trainSamples: number;
   readonly testSamples: number;
   /** What was passed over on the way to the checkpoint, for the operator. */
@@ -65,6 +67,7 @@ export async function planRun(request: RunRequest): Promise<RunPlan> {
     record,
     startStep,
     savedStep: found?.manifest?.step,
+    savedSha256: found?.manifest?.parametersSha256 ?? '',
     trainSamples: train.length,
     testSamples: test.length,
     notices: passedOver.map(

@@ -8,7 +8,7 @@ import type { Rank } from '../../shared/words.js';
 import type { ToCompute, ToNetwork } from '../network/ports.js';
 import { createReductions, Aborted } from './reductions.js';
 import type { Prepare, Prepared } from './prepare.js';
-import { train, type CommittedStep } from './trainer.js';
+import { train, type CommittedStep, type TrainerPorts } from './trainer.js';
 
 export interface ComputeOptions {
   /** Tells the network thread. */
@@ -44,14 +44,16 @@ export function createCompute({ send, prepare }: ComputeOptions): Compute {
     if (prepared === undefined || request === undefined) throw new Error('train before prepare');
     const ready = await prepared;
     const { rank, worldSize, until } = request;
-    const allReduce = async (step: number, floats: number): Promise<Float32Array> => {
-      await reductions.reduce(step, floats);
-      return ready.results[step % 2];
-    };
-    const ports = {
-      allReduce,
-      onActivity: (step: number, activity: string) => send({ kind: 'activity', step, activity }),
-      onCommitted: (committed: CommittedStep) => afterCommit(ready, rank, worldSize, committed),
+    const ports: TrainerPorts = {
+      allReduce: async (step, floats) => {
+        await reductions.reduce(step, floats);
+        return ready.results[step % 2];
+      },
+      onActivity: (step, activity) => send({ kind: 'activity', step, activity }),
+      onCommitted: async (committed) => {
+        if (rank === 0) send({ kind: 'tell', message: stepReport(committed) });
+        if (!committed.isLast) await keepUp(ready, rank, worldSize);
+      },
       votesToStop: () => votesToStop,
     };
     await train({ ...ready, rank, worldSize, until, ports }).catch((error: unknown) => {
@@ -60,19 +62,6 @@ export function createCompute({ send, prepare }: ComputeOptions): Compute {
     });
     await finish(ready, rank, worldSize);
     send({ kind: 'halted', step: ready.state.step });
-  };
-  const afterCommit = async (
-    ready: Prepared,
-    rank: Rank,
-    worldSize: number,
-    committed: CommittedStep,
-  ): Promise<void> => {
-    if (rank === 0) send({ kind: 'tell', message: stepReport(committed) });
-    const { spec, state } = ready;
-    if (isDue(spec.checkpoint.everySteps, state.step)) await ready.saver.save(rank, worldSize);
-    if (isDue(spec.evaluation.everySteps, state.step)) ready.evaluation?.evaluate(false);
-    // Lets the network thread's messages in: a vote to stop, an abort.
-    await new Promise((resolve) => setImmediate(resolve));
   };
 
   return {
@@ -105,11 +94,20 @@ export function createCompute({ send, prepare }: ComputeOptions): Compute {
   };
 }
 
+/** After a step: what the spec's schedule asks for, and a moment for others. */
+async function keepUp(ready: Prepared, rank: Rank, worldSize: number): Promise<void> {
+  const { spec, state, saver, evaluation } = ready;
+  if (isDue(spec.checkpoint.everySteps, state.step)) await saver.save(rank, worldSize);
+  if (isDue(spec.evaluation.everySteps, state.step)) evaluation?.evaluate(false);
+  // Lets the network thread's messages in: a vote to stop, an abort.
+  await new Promise((resolve) => setImmediate(resolve));
+}
+
 /** The last state is stored and judged, whatever the schedule says. */
 async function finish(ready: Prepared, rank: Rank, worldSize: number): Promise<void> {
-  const { spec, state, saver, evaluation } = ready;
+  const { saver, evaluation } = ready;
   evaluation?.evaluate(true);
-  if (!isDue(spec.checkpoint.everySteps, state.step)) await saver.save(rank, worldSize);
+  await saver.save(rank, worldSize);
   await saver.drain();
   await evaluation?.drain();
 }

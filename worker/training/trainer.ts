@@ -22,6 +22,8 @@ export interface CommittedStep {
   readonly phase: string;
   readonly metrics: Readonly<Record<string, number>>;
   readonly seconds: Readonly<Record<Activity, number>>;
+  /** No step follows: the target is reached, or the world voted to stop. */
+  readonly isLast: boolean;
 }
 
 /** The trainer's surroundings: effects it asks for. */
@@ -63,8 +65,8 @@ export async function train(options: TrainerOptions): Promise<void> {
   const sums = createSubtreeSums(contributions[0]?.length ?? 0);
   loader.start(state.step, leavesOf(shareOf(rank, worldSize, spec.batch.microShards)));
 
-  let stopped = false;
-  while (state.step < until && !stopped) {
+  let isLast = state.step >= until;
+  while (!isLast) {
     const clock = createActivityClock(state.step, ports);
     clock.turnTo('compile');
     const phase = await phases.at(state.step);
@@ -85,8 +87,12 @@ export async function train(options: TrainerOptions): Promise<void> {
 
     clock.turnTo('update');
     commitStep(options.task, spec, phase, state, mean);
-    stopped = mean[floats - 1] > 0;
-    await ports.onCommitted(describe(phase, state.step, mean, clock.seconds()));
+    isLast = state.step >= until || mean[floats - 1] > 0;
+    await ports.onCommitted({
+      ...describe(phase, state.step, mean),
+      seconds: clock.seconds(),
+      isLast,
+    });
   }
 }
 
@@ -94,11 +100,10 @@ function describe(
   phase: Phase,
   step: Step,
   mean: Float32Array,
-  seconds: Record<Activity, number>,
-): CommittedStep {
+): Pick<CommittedStep, 'step' | 'phase' | 'metrics'> {
   const { start } = phase.vector.metrics;
   const metrics = phase.definition.metrics.map((name, i) => [name, mean[start + i]] as const);
-  return { step, phase: phase.spec.name, metrics: Object.fromEntries(metrics), seconds };
+  return { step, phase: phase.spec.name, metrics: Object.fromEntries(metrics) };
 }
 
 interface ActivityClock {
