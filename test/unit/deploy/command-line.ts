@@ -40,7 +40,7 @@ export function parseCommandLine(args: readonly string[]): CommandLine {
     .fail((message, error) => {
       throw error instanceof Error ? error : new Error(message);
     })
-    .parse([...args]);
+    .parseSync([...args]);
   if (accepted === undefined) throw new Error(`no command: ${args.join(' ')}`);
   return accepted;
 }
