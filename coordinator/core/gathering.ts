@@ -10,7 +10,10 @@ import type { Decision } from './transition.js';
 export function admit(state: CoordinatorState, hello: Hello, nowMs: number): Decision {
   const refusal = refuse(state, hello);
   if (refusal !== undefined) {
-    const message = { kind: 'end', exitCode: exitCodes.configuration, reason: refusal } as const;
+    // Too late is no mistake of the operator's: the same worker may be welcome in another world.
+    const isLate = state.stage.kind !== 'gathering';
+    const exitCode = isLate ? exitCodes.failed : exitCodes.configuration;
+    const message = { kind: 'end', exitCode, reason: refusal } as const;
     return {
       state,
       effects: [

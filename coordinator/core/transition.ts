@@ -63,6 +63,8 @@ function onMessage(
   message: WorkerMessage,
   nowMs: number,
 ): Decision {
+  // Who was refused, or taken out, has no say.
+  if (message.kind !== 'hello' && !state.workers.has(worker)) return unchanged(state);
   switch (message.kind) {
     case 'hello':
       return admit(state, message, nowMs);

@@ -180,6 +180,14 @@ test('survivors that take their connections down are not suspected', () => {
   assert.deepEqual(story.says('w-2', halted(6)), ['save -> w-0', 'save -> w-2']);
 });
 
+test('a worker that was refused has no say', () => {
+  const story = formed();
+  story.says('w-9', hello('w-9'));
+  const suspicion = { kind: 'suspicion', worker: 'w-1', reason: 'no route' } as const;
+  assert.deepEqual(story.says('w-9', suspicion), []);
+  assert.deepEqual(story.says('w-9', { kind: 'failure', reason: 'x', exitCode: 1 }), []);
+});
+
 test('a peer that can not be reached ends the run by its name', () => {
   const story = formed();
   const said = story.says('w-0', { kind: 'suspicion', worker: 'w-1', reason: 'no route' });
