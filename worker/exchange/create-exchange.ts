@@ -6,6 +6,7 @@ import * as grpc from '@grpc/grpc-js';
 import type { Step } from '../../shared/words.js';
 import { admit } from './admission.js';
 import type { Exchange, ExchangeWorld, PeerLost } from './exchange.js';
+import { markInOneGo } from './garbage.js';
 import { defaultExchangeLimits, type ExchangeLimits } from './limits.js';
 import { exchangeService } from './service.js';
 import { ServingStream, type ServerCall } from './serving-stream.js';
@@ -29,8 +30,9 @@ interface Visitor {
   hello: Hello | undefined;
 }
 
-/** Creates the exchange of a worker; one for each server. */
+/** Creates the exchange of a worker; one for each server. Changes how this process collects. */
 export function createExchange(options: ExchangeOptions): Exchange {
+  markInOneGo();
   return new GrpcExchange(options);
 }
 

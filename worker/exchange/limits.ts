@@ -35,7 +35,7 @@ export const defaultExchangeLimits: ExchangeLimits = {
   heldStreams: 1_024,
   heldBytes: 32 * 1024 * 1024,
   framesInFlight: 2,
-  windowBytes: 16 * 1024 * 1024,
+  windowBytes: 8 * 1024 * 1024,
   keepaliveMs: 2_000,
   keepaliveTimeoutMs: 4_000,
 };
