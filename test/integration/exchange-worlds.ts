@@ -16,10 +16,12 @@ import type { ExchangeLimits } from '../../worker/exchange/limits.js';
 /** The gradient of one leaf: magnitudes from 1e-3 to 1e3, so that another order rounds otherwise. */
 export function leafValues(step: number, leaf: number, floats: number): Float32Array {
   const scales = [1e-3, 1, 37, 1e3];
-  return Float32Array.from({ length: floats }, (_, i) => {
+  const values = new Float32Array(floats);
+  for (let i = 0; i < floats; i++) {
     const mixed = Math.imul(i + 1, 0x9e3779b1) ^ Math.imul(leaf + 1, 0x85ebca6b) ^ (step * 7919);
-    return (Math.imul(mixed, 0xc2b2ae35) / 2 ** 31) * scales[(i + leaf) % 4]!;
-  });
+    values[i] = (Math.imul(mixed, 0xc2b2ae35) / 2 ** 31) * scales[(i + leaf) % 4]!;
+  }
+  return values;
 }
 
 /** The sum of a subtree in the order of the tree: plain loops, nothing of the exchange. */
