@@ -1,5 +1,6 @@
 // A whole training step, traced and run by the engine, against TF.js's own CPU backend.
 
+import * as tf from '@tensorflow/tfjs-core';
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { before, describe, it } from 'node:test';
@@ -69,6 +70,28 @@ describe('a training step on the onnx engine', () => {
     assert.equal(new Set(sums).size, 1);
   });
 
+  // Products that the runtime would split along their columns, large enough to be split at all.
+  for (const [name, inputs, run] of [
+    [
+      'a dense layer on few rows',
+      [matrix('x', 16, 2048), matrix('y', 2048, 64)],
+      ({ x, y }: NamedTensors) => differentiated(tf.matMul, x!, y!),
+    ],
+    [
+      'a filter of few rows',
+      [matrix('x', 4, 24, 24, 3), matrix('y', 3, 3, 3, 64)],
+      ({ x, y }: NamedTensors) =>
+        differentiated((x, y) => tf.conv2d(x as tf.Tensor4D, y as tf.Tensor4D, 1, 'same'), x!, y!),
+    ],
+  ] as const)
+    it(`gives the same bytes with any number of threads: ${name}`, async () => {
+      const values = randomInputs(inputs, 13);
+      const sums = [];
+      for (const threads of [1, 2, 3, 8])
+        sums.push(digest(await runTraced(createOnnxEngine({ threads }), inputs, run, values)));
+      assert.equal(new Set(sums).size, 1);
+    });
+
   it('takes and fills views of shared memory', async () => {
     const step = stepOf(tinySpec());
     const graph = trace(step.inputs, step.run);
@@ -109,6 +132,20 @@ describe('a training step on the onnx engine', () => {
     await compiled.close();
   });
 });
+
+function matrix(name: string, ...shape: number[]): TensorSpec {
+  return { name, shape };
+}
+
+/** The value of f and its gradients. */
+function differentiated(
+  f: (x: tf.Tensor, y: tf.Tensor) => tf.Tensor,
+  x: tf.Tensor,
+  y: tf.Tensor,
+): NamedTensors {
+  const gradients = tf.grads((x: tf.Tensor, y: tf.Tensor) => tf.sum(tf.square(f(x, y))))([x, y]);
+  return { value: f(x, y), dx: gradients[0]!, dy: gradients[1]! };
+}
 
 function sharedView(length: number): Float32Array {
   return new Float32Array(new SharedArrayBuffer(4 * (length + 3)), 12, length);

@@ -19,7 +19,7 @@ export function createOnnxEngine(options: OnnxEngineOptions): Engine {
     name: 'onnx',
     fingerprint: `onnx/${ort.env.versions.node}/cpu`,
     compile: async (graph) => {
-      const model = lowerToOnnx(withDistinctPorts(graph), { flatOutputs: true });
+      const model = lowerToOnnx(withDistinctPorts(graph), { forRuntime: true });
       const session = await ort.InferenceSession.create(model, sessionOptions(options));
       return new OnnxGraph(session, graph);
     },

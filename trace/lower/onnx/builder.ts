@@ -18,11 +18,18 @@ export const microsoft = 'com.microsoft';
 
 const arrays = { float32: Float32Array, int32: Int32Array, int64: BigInt64Array, bool: Uint8Array };
 
+export interface BuilderOptions {
+  /** May use ONNX Runtime's own operators where ONNX has none as good. */
+  readonly forRuntime: boolean;
+}
+
 export class OnnxBuilder {
   readonly nodes: OnnxNode[] = [];
   readonly initializers: OnnxInitializer[] = [];
   private readonly known = new Map<string, readonly string[]>();
   private count = 0;
+
+  constructor(readonly options: BuilderOptions) {}
 
   /** Writes an operator with one output and returns the output's name. */
   emit(op: string, inputs: readonly string[], attrs: Attributes = {}, domain = ''): string {

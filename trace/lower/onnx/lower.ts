@@ -36,8 +36,11 @@ export interface LowerOptions {
   readonly embed?: Readonly<Record<string, Float32Array>>;
   /** Dimensions of ports by name, texts for symbolic ones; see dynamic.ts for how to be sure. */
   readonly symbolicDims?: Readonly<Record<string, readonly (number | string)[]>>;
-  /** Outputs may come in any shape as long as their values lie in TF.js's flat order: fewer copies. */
-  readonly flatOutputs?: boolean;
+  /**
+   * For ONNX Runtime alone and not as a file to keep: uses its own operators, and outputs come in
+   * any shape whose values lie in TF.js's flat order, which saves copies.
+   */
+  readonly forRuntime?: boolean;
 }
 
 /** The graph as the bytes of an ONNX file (opset 17). Throws naming a kernel it cannot lower. */
@@ -49,7 +52,8 @@ export function lowerToOnnx(graph: StepGraph, options: LowerOptions = {}): Uint8
 export function lowerToModel(given: StepGraph, options: LowerOptions = {}): OnnxModel {
   requireDistinctPorts(given);
   const graph = prepareForOnnx(given);
-  const b = new OnnxBuilder();
+  const forRuntime = options.forRuntime === true;
+  const b = new OnnxBuilder({ forRuntime });
   const values = new Map<ValueId, OnnxValue>();
   const inputs = lowerInputs(b, graph, options, values);
   lowerConstants(b, graph, values);
@@ -59,7 +63,7 @@ export function lowerToModel(given: StepGraph, options: LowerOptions = {}): Onnx
     const dims = dimsOf(name, shape, options);
     return { name, dims, type: dtype, value: plainName(b, values.get(value)!) };
   });
-  const { nodes, outputs } = nameOutputs(b.nodes, results, options.flatOutputs === true);
+  const { nodes, outputs } = nameOutputs(b.nodes, results, forRuntime);
   const names = outputs.map(({ name }) => name);
   return { ...neededBy(names, nodes, b.initializers), inputs, outputs };
 }

@@ -4,9 +4,10 @@
 // Pixels lie as channels, rows, batch, columns: the windows of one filter row are then long runs
 // of memory. They are cut in two moves, first all column shifts, then a row shift at a time.
 
-import { microsoft, type OnnxBuilder } from '../builder.js';
+import type { OnnxBuilder } from '../builder.js';
 import { fullName, stored, type OnnxValue } from '../value.js';
 import type { Geometry } from './convolution.js';
+import { multiply } from './products.js';
 
 /** Physical order channels, rows, batch, columns in terms of NHWC. */
 const chnw = [3, 1, 0, 2];
@@ -29,6 +30,12 @@ interface Windows {
   readonly grid: readonly [number, number];
 }
 
+/** A matrix [rows, pixels of the batch]. */
+interface RowMatrix {
+  readonly name: string;
+  readonly rows: number;
+}
+
 /** Gradient [kh, kw, in, out] of the filter, from input `x` and the output's gradient `dy`. */
 export function filterGradient(
   b: OnnxBuilder,
@@ -42,8 +49,8 @@ export function filterGradient(
   if (isUnit && outputs * narrowing <= inputs) return throughOutput(b, x, dy, geometry);
   const grid = [dy.shape[1]!, dy.shape[2]!] as const;
   const windows: Windows = { pixels: x, pads: padding, taps: [kh, kw], strides, dilations, grid };
-  const products = multiply(b, windowRows(b, windows), dy);
-  const name = b.emit('Reshape', [join(b, products), b.int64(geometry.filter)]);
+  const all = products(b, windowRows(b, windows), dy);
+  const name = b.emit('Reshape', [join(b, all), b.int64(geometry.filter)]);
   return stored(name, geometry.filter, 'float32');
 }
 
@@ -66,13 +73,13 @@ function throughOutput(
     dilations: unit,
     grid,
   };
-  const products = multiply(b, windowRows(b, windows, true), x);
-  const name = b.emit('Reshape', [join(b, products), b.int64([kh, kw, outputs, inputs])]);
+  const all = products(b, windowRows(b, windows, true), x);
+  const name = b.emit('Reshape', [join(b, all), b.int64([kh, kw, outputs, inputs])]);
   return stored(name, filter, 'float32', [0, 1, 3, 2]);
 }
 
 /** For each filter row [columns of taps * channels, windows]; taps backwards when asked. */
-function windowRows(b: OnnxBuilder, windows: Windows, isBackwards = false): string[] {
+function windowRows(b: OnnxBuilder, windows: Windows, isBackwards = false): RowMatrix[] {
   const { pixels, taps, strides, dilations, grid } = windows;
   const padded = padPixels(b, fullName(b, pixels, chnw), windows.pads);
   const inOrder = <T>(list: T[]) => (isBackwards ? list.reverse() : list);
@@ -88,18 +95,30 @@ function windowRows(b: OnnxBuilder, windows: Windows, isBackwards = false): stri
     shifts(1).map((j) => cut(padded, 3, 1, j)),
   );
   const rows = taps[1] * pixels.shape[3]!;
-  const matrix = (name: string, count: number) => b.emit('Reshape', [name, b.int64([count, -1])]);
+  const matrix = (name: string, count: number): RowMatrix => ({
+    name: b.emit('Reshape', [name, b.int64([count, -1])]),
+    rows: count,
+  });
   const each = shifts(0).map((i) => cut(columns, 1, 0, i));
   return rows < smallestProduct
     ? [matrix(join(b, each), taps[0] * rows)]
     : each.map((name) => matrix(name, rows));
 }
 
-/** Each [rows, pixels of the batch] by the transpose of `value` [channels, pixels of the batch]. */
-function multiply(b: OnnxBuilder, rows: readonly string[], value: OnnxValue): string[] {
-  const matrix = b.emit('Reshape', [fullName(b, value, chnw), b.int64([value.shape[3]!, -1])]);
-  const sides = { transA: 0, transB: 1 };
-  return rows.map((name) => b.emit('FusedMatMul', [name, matrix], sides, microsoft));
+/**
+ * Each [rows, pixels of the batch] by the transpose of `value` [channels, pixels of the batch].
+ * The longer side of a result is its rows, see products.ts.
+ */
+function products(b: OnnxBuilder, windows: readonly RowMatrix[], value: OnnxValue): string[] {
+  const channels = value.shape[3]!;
+  const pixels = b.emit('Reshape', [fullName(b, value, chnw), b.int64([channels, -1])]);
+  const matrix = { name: pixels, isTransposed: false };
+  return windows.map(({ name, rows }) => {
+    const window = { name, isTransposed: false };
+    if (rows >= channels) return multiply(b, window, { ...matrix, isTransposed: true });
+    const turned = multiply(b, matrix, { ...window, isTransposed: true });
+    return b.emit('Transpose', [turned], { perm: [1, 0] });
+  });
 }
 
 function join(b: OnnxBuilder, names: readonly string[]): string {
