@@ -2,7 +2,7 @@
 // command a person would type. What the commands print is gathered here.
 
 import { exitCodes } from '../../shared/exit-codes.js';
-import { createProgress, progressMode } from '../progress.js';
+import { createProgress, progressMode, type Progress } from '../progress.js';
 import type { CommandEnd, RunCommand } from './lockstep-process.js';
 import { parseReport, type EvaluationReport, type FinishedReport, type Report } from './reports.js';
 
@@ -40,11 +40,11 @@ export async function trainInTwoGoes(
   const common = ['--workers', String(workers), '--json'];
   const train = [...trainArguments(options), ...common];
   announce(`Training with ${workers} worker processes; it will stop at step ${stopAfter}`);
-  const first = await follow(train, 0, options, evaluations);
+  const first = await follow(train, options, evaluations);
   if (signal.aborted) return undefined;
   expectCode(first.end, exitCodes.stopped, 'lockstep train');
   announce(`Stopped at the checkpoint of step ${stopAfter}; resuming from it`);
-  const second = await follow(['resume', runUrl, ...common], stopAfter, options, evaluations);
+  const second = await follow(['resume', runUrl, ...common], options, evaluations);
   if (signal.aborted) return undefined;
   expectCode(second.end, exitCodes.ok, 'lockstep resume');
   if (second.finished === undefined)
@@ -58,21 +58,22 @@ function trainArguments({ datasetUrl, runUrl, overrides, stopAfter }: TrainingOp
   return ['train', '--preset', 'demo', ...sets, '--run', runUrl, '--stop-after', String(stopAfter)];
 }
 
-/** Runs a command and shows its progress from step `start` on; gathers what it says. */
+/** Runs a command and shows its progress; gathers what it says. */
 async function follow(
   args: readonly string[],
-  start: number,
   { run, isPlain, signal, lastStep: total }: TrainingOptions,
   evaluations: Map<number, EvaluationReport>,
 ): Promise<{ readonly end: CommandEnd; readonly finished: FinishedReport | undefined }> {
   const mode = progressMode(false, isPlain);
-  const progress = createProgress({ label: 'train', total, start, mode });
+  // From the first step on: what comes before says nothing about the pace.
+  let progress: Progress | undefined;
   let finished: FinishedReport | undefined;
   const take = (report: Report): void => {
     if (report.kind === 'evaluation') evaluations.set(report.step, report);
     if (report.kind === 'finished') finished = report;
-    if (report.kind === 'step')
-      progress.update(report.step, describe(report.images_per_s, newest(evaluations)));
+    if (report.kind !== 'step') return;
+    progress ??= createProgress({ label: 'train', total, start: report.step, mode });
+    progress.update(report.step, describe(report.images_per_s ?? 0, newest(evaluations)));
   };
   const onLine = (line: string): void => {
     const report = parseReport(line);
@@ -82,7 +83,7 @@ async function follow(
     const end = await run(args, onLine, signal);
     return { end, finished };
   } finally {
-    progress.close();
+    progress?.close();
   }
 }
 
@@ -90,12 +91,12 @@ function newest(evaluations: ReadonlyMap<number, EvaluationReport>): EvaluationR
   return evaluations.get(Math.max(...evaluations.keys()));
 }
 
-/** "12.3 images/s, PSNR 26.31 dB (bicubic 25.78)"; what is not known is left out. */
+/** "12.3 images/s, PSNR 26.31 dB (bicubic 25.78)"; a rate of 0 is not known yet. */
 export function describe(
-  imagesPerSecond: number | undefined,
+  imagesPerSecond: number,
   evaluation: EvaluationReport | undefined,
 ): string {
-  const rate = imagesPerSecond === undefined ? [] : [`${imagesPerSecond.toFixed(1)} images/s`];
+  const rate = imagesPerSecond > 0 ? [`${imagesPerSecond.toFixed(1)} images/s`] : [];
   if (evaluation === undefined) return rate.join();
   const { psnr, bicubic_psnr: bicubic } = evaluation;
   return [...rate, `PSNR ${psnr.toFixed(2)} dB (bicubic ${bicubic.toFixed(2)})`].join(', ');

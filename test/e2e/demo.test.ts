@@ -17,6 +17,7 @@ const fewSteps = [
   'discriminator.hidden=8',
   'phases.0.steps=6',
   'phases.1.steps=4',
+  'phases.2.steps=2',
   'evaluation.everySteps=2',
   'evaluation.limit=4',
 ].flatMap((override) => ['--set', override]);
@@ -32,9 +33,9 @@ test('the demo leaves pictures, models and metrics in one folder', async (t) => 
 
   const { psnr, bicubic_psnr: bicubic, step, workers, history, sha256 } = metrics;
   assert.equal(code, psnr - bicubic >= requiredGain ? 0 : 1);
-  assert.deepEqual([step, workers], [10, 2]);
+  assert.deepEqual([step, workers], [12, 2]);
   assert.match(sha256, /^[0-9a-f]{64}$/);
-  assert.equal(history.at(-1)?.step, 10);
+  assert.equal(history.at(-1)?.step, 12);
   assert.ok(bicubic > 20 && bicubic < 32);
   assert.match(stderr, /stop(s|ped)? at|resuming/i);
 

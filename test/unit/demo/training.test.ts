@@ -99,5 +99,5 @@ test('the note beside the bar says what is known', () => {
   } as const;
   assert.equal(describe(12.34, report), '12.3 images/s, PSNR 26.31 dB (bicubic 25.00)');
   assert.equal(describe(12.34, undefined), '12.3 images/s');
-  assert.equal(describe(undefined, undefined), '');
+  assert.equal(describe(0, undefined), '');
 });

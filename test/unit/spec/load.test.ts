@@ -86,12 +86,12 @@ test('overrides change a value in place and keep the comments', () => {
 test('a later override wins, and a list can grow by one at its end', () => {
   const phase =
     '{name: x, steps: 1, loss: {pixel: 1, adversarial: 0}, learningRate: {generator: 1, discriminator: 0}}';
-  const spec = loadPreset('demo', ['seed=1', 'seed=2', `phases.2=${phase}`]);
+  const spec = loadPreset('demo', ['seed=1', 'seed=2', `phases.3=${phase}`]);
   assert.equal(spec.seed, 2);
-  assert.equal(spec.phases.length, 3);
+  assert.equal(spec.phases.length, 4);
   assert.deepEqual(
     problemsOf(() => loadPreset('demo', [`phases.5=${phase}`])),
-    ['--set phases.5: an index from 0 to 2'],
+    ['--set phases.5: an index from 0 to 3'],
   );
 });
 
