@@ -70,6 +70,7 @@ export function isHidden(path: string): boolean {
   return path.split('/').some((part) => part.startsWith('.'));
 }
 
+/** The error of a source with more files than are ever listed. */
 export function tooManyFiles(url: string): Error {
   return new Error(`${url} holds more than ${maxSourceFiles} files`);
 }

@@ -74,7 +74,7 @@ const verifyCommand: CommandModule<object, VerifyArguments> = {
       const newest = step === undefined ? await newestWholeCheckpoint(store) : undefined;
       const start = newest?.manifest;
       throw new CommandFailed(
-        `${broken.length} of ${found.length} checkpoints ${broken.length === 1 ? 'is' : 'are'} broken`,
+        `broken: ${broken.length} of ${found.length} checkpoints`,
         exitCodes.failed,
         start && `lockstep resume ${run} starts from step ${start.step}`,
       );

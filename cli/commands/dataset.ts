@@ -205,7 +205,8 @@ function showPacked(result: PackResult, url: string, isJson: boolean): void {
 }
 
 function summaryOf(index: DatasetIndex): string {
-  return `${index.samples.length} samples in ${index.shards.length} shard(s), ${bytesOf(index)} bytes`;
+  const { samples, shards } = index;
+  return `${samples.length} samples in ${shards.length} shard(s), ${bytesOf(index)} bytes`;
 }
 
 function bytesOf(index: DatasetIndex): number {

@@ -33,7 +33,7 @@ export const trainCommand: CommandModule<object, TrainArguments> = {
         {
           key: '--workers',
           given: args.workers,
-          allowed: `a whole number from 1 to ${spec.batch.microShards}, the spec's batch.microShards`,
+          allowed: `1 to ${spec.batch.microShards}, the spec's batch.microShards`,
         },
       ]);
     const source = args.file === undefined ? ['--preset', args.preset ?? ''] : ['-f', args.file];

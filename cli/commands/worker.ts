@@ -45,7 +45,7 @@ export const workerCommand: CommandModule<object, WorkerArguments> = {
         describe: 'decoded pictures kept in memory, in MiB',
       })
       .example(
-        '$0 worker --coordinator 10.0.0.5:7400 --id worker-1 --listen 0.0.0.0:7401 --advertise 10.0.0.6',
+        '$0 worker --coordinator HOST:7400 --id w-1 --listen 0.0.0.0:7401 --advertise HOST-1',
         'join the run of a coordinator on another machine',
       ) as Argv<object> as Argv<WorkerArguments>,
   handler: runWorker,

@@ -89,7 +89,8 @@ export function s3Failure(error: unknown, what: string, place: S3Place): Error {
   return new StoreUnavailable(
     place.url,
     mask(
-      `can't ${what} in ${place.url}${where}: ${reasonOf(error)}: ${text.slice(0, 300)}${next(error)}`,
+      `can't ${what} in ${place.url}${where}: ` +
+        `${reasonOf(error)}: ${text.slice(0, 300)}${next(error)}`,
       place,
     ),
   );

@@ -13,7 +13,7 @@ import {
 import type { ExchangeWorld, PeerLost } from '../../worker/exchange/exchange.js';
 import type { ExchangeLimits } from '../../worker/exchange/limits.js';
 
-/** The gradient of one leaf: magnitudes from 1e-3 to 1e3, so that another order rounds otherwise. */
+/** The gradient of one leaf: magnitudes from 1e-3 to 1e3, so that the order of sums shows. */
 export function leafValues(step: number, leaf: number, floats: number): Float32Array {
   const scales = [1e-3, 1, 37, 1e3];
   const values = new Float32Array(floats);

@@ -54,6 +54,7 @@ export interface ReductionScratch {
   rows: Float64Array;
 }
 
+/** Scratch of a reduction; it grows with the largest picture and is used again. */
 export function createReductionScratch(): ReductionScratch {
   return { rows: new Float64Array(0) };
 }

@@ -105,7 +105,8 @@ async function readAndDecode(options: SampleReaderOptions, place: SamplePlace): 
   return decodePicture(bytes, (picture: Size) => {
     if (picture.width !== place.width || picture.height !== place.height)
       throw new PictureError(
-        `it is ${picture.width}x${picture.height}, and the index says ${place.width}x${place.height}`,
+        `it is ${picture.width}x${picture.height}; ` +
+          `the index says ${place.width}x${place.height}`,
       );
     return resizedSize(picture, options.resize);
   });

@@ -23,6 +23,7 @@ export interface Enlarger {
 /** Sizes of faces compiled at one time; a dataset of more sizes compiles some again. */
 const mostSizes = 8;
 
+/** Creates the enlarger of a task; a graph is compiled for each size when it first comes. */
 export function createEnlarger(engine: Engine, task: Task): Enlarger {
   const network = inferenceNetwork(task);
   const layouts = {

@@ -15,6 +15,7 @@ export interface QueueChange<T> {
   readonly skipped: T | undefined;
 }
 
+/** A queue with nothing in it. */
 export function emptyQueue<T>(): EvaluationQueue<T> {
   return { running: undefined, waiting: undefined };
 }

@@ -1,6 +1,13 @@
 // The sending half of the core: what each peer has asked for, whether that is sane, and which
 // frame goes to it next. Knows chunk numbers and lengths, never values.
-//
+
+import { chunkRange, ownedChunks } from '../../shared/plan/chunks.js';
+import type { Rank } from '../../shared/words.js';
+import type { FrameHeader } from './frame.js';
+import type { Progress } from './progress.js';
+import type { CoreWorld, Pull } from './pulls.js';
+import { agreement, isWaiting, laneOf, pullRefusal, type Serving } from './serving.js';
+
 // Why two result vectors are enough. A worker writes results[s % 2] again in step s + 2, and only
 // with chunks that are finished, that is, to which every rank has contributed. A rank contributes
 // to step s + 2 only after its own step s + 1, hence its step s, is complete; so no peer can still
@@ -11,13 +18,6 @@
 //
 // Why a contribution may be overwritten once its step is complete here: every chunk of the result
 // needed it, so each owner has received it.
-
-import { chunkRange, ownedChunks } from '../../shared/plan/chunks.js';
-import type { Rank } from '../../shared/words.js';
-import type { FrameHeader } from './frame.js';
-import type { Progress } from './progress.js';
-import type { CoreWorld, Pull } from './pulls.js';
-import { agreement, isWaiting, laneOf, pullRefusal, type Serving } from './serving.js';
 
 /** A frame to send: its values are a slice of a contribution, or of the step's result. */
 export interface Outgoing {

@@ -43,10 +43,12 @@ export function parseRequest(bytes: Buffer): WireRequest {
   return checkRequest(pullMethod.requestDeserialize(bytes));
 }
 
+/** The first request of a stream, as bytes. */
 export function serializeHello(hello: Hello): Buffer {
   return pullMethod.requestSerialize({ hello });
 }
 
+/** A request for frames, as bytes. */
 export function serializePull(pull: Pull): Buffer {
   return pullMethod.requestSerialize({ pull: { ...pull, phase: phaseNumbers[pull.phase] } });
 }

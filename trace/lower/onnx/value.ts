@@ -26,6 +26,7 @@ export function iota(n: number): number[] {
   return Array.from({ length: n }, (_, i) => i);
 }
 
+/** Whether two lists of numbers are the same. */
 export function equal(a: readonly number[], b: readonly number[]): boolean {
   return a.length === b.length && a.every((x, i) => x === b[i]);
 }

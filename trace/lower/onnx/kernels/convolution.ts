@@ -24,7 +24,7 @@ function isUnitStride({ strides, dilations }: ConvAttributes): boolean {
   return [...strides, ...dilations].every((n) => n === 1);
 }
 
-/** Filter [kh, kw, in, out] as [out, in, kh, kw]: two moves of one axis, far faster than one of all. */
+/** Filter [kh, kw, in, out] as [out, in, kh, kw]: two moves of one axis are faster than one. */
 function straightFilter(b: OnnxBuilder, filter: OnnxValue): string {
   const [kh, kw, inputs, outputs] = filter.shape as [number, number, number, number];
   const taps = kh * kw;
