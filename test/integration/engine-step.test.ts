@@ -78,6 +78,11 @@ describe('a training step on the onnx engine', () => {
       ({ x, y }: NamedTensors) => differentiated(tf.matMul, x!, y!),
     ],
     [
+      'sums of few channels',
+      [matrix('x', 20, 96, 96, 3), matrix('y', 3)],
+      ({ x, y }: NamedTensors) => differentiated(tf.add, x!, y!),
+    ],
+    [
       'a filter of few rows',
       [matrix('x', 4, 24, 24, 3), matrix('y', 3, 3, 3, 64)],
       ({ x, y }: NamedTensors) =>

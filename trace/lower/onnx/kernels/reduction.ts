@@ -10,6 +10,7 @@ import {
   nchw,
   reshape,
   stored,
+  toOrder,
   type OnnxValue,
 } from '../value.js';
 import { elementwise, scalar } from './elementwise.js';
@@ -23,21 +24,55 @@ export function reduce(
   value: OnnxValue,
   axes: readonly number[],
 ): OnnxValue {
-  const over = (extents: readonly number[]) =>
-    extents.map((extent, axis) => (axes.includes(axis) ? 1 : extent));
-  const shape = over(value.shape);
+  const shape = withOnes(value.shape, axes);
   const product = (list: readonly number[]) => list.reduce((p, axis) => p * value.shape[axis]!, 1);
   if (value.fill !== undefined) {
     const times = op === 'ReduceSum' ? product(axes) : 1;
     return filled(Math.fround(value.fill * times), shape, value.dtype);
   }
-  const real = axes.filter((axis) => value.stored[axis] !== 1);
-  const at = real.map((axis) => value.order.indexOf(axis)).sort((p, q) => p - q);
-  const name = at.length === 0 ? value.name : emitReduction(b, op, value.name, at);
-  const reduced = stored(name, shape, value.dtype, value.order, over(value.stored));
+  const reduced = reduceStored(b, op, value, axes);
   const times = product(axes.filter((axis) => value.stored[axis] === 1));
   if (op !== 'ReduceSum' || times === 1) return reduced;
   return elementwise(b, 'Mul', [reduced, scalar(times)], shape);
+}
+
+function withOnes(extents: readonly number[], axes: readonly number[]): number[] {
+  return extents.map((extent, axis) => (axes.includes(axis) ? 1 : extent));
+}
+
+/**
+ * Reduces what is stored: first the axes that lie last, then the others, brought to the end. Only
+ * for the last axes does ONNX Runtime group a sum the same way whatever the number of threads.
+ */
+function reduceStored(
+  b: OnnxBuilder,
+  op: Reduction,
+  value: OnnxValue,
+  axes: readonly number[],
+): OnnxValue {
+  const isReduced = (axis: number) => axes.includes(axis) && value.stored[axis] !== 1;
+  const isIdle = (axis: number) => value.stored[axis] === 1;
+  const firstLast = value.order.findLastIndex((axis) => !isReduced(axis) && !isIdle(axis)) + 1;
+  const last = value.order.slice(firstLast).filter(isReduced);
+  const others = value.order.slice(0, firstLast).filter(isReduced);
+  const once = reduceLast(b, op, value, last);
+  const order = [...value.order.filter((axis) => !others.includes(axis)), ...others];
+  const twice = others.length === 0 ? once : reduceLast(b, op, toOrder(b, once, order), others);
+  return { ...twice, shape: withOnes(value.shape, axes) };
+}
+
+/** Reduces axes of which no other is stored behind. */
+function reduceLast(
+  b: OnnxBuilder,
+  op: Reduction,
+  value: OnnxValue,
+  axes: readonly number[],
+): OnnxValue {
+  if (axes.length === 0) return value;
+  const at = axes.map((axis) => value.order.indexOf(axis)).sort((p, q) => p - q);
+  const name = emitReduction(b, op, value.name, at);
+  const extents = withOnes(value.stored, axes);
+  return stored(name, withOnes(value.shape, axes), value.dtype, value.order, extents);
 }
 
 // In opset 17 only ReduceSum takes its axes as an input.
@@ -71,8 +106,8 @@ export function channelDot(b: OnnxBuilder, x: OnnxValue, y: OnnxValue): OnnxValu
     b.emit('Reshape', [fullName(b, value, nchw), b.int64([n, c, 1, h * w])]),
   );
   const dots = b.emit('FusedMatMul', rows, { transA: 0, transB: 1 }, microsoft);
-  const sums = b.emit('ReduceSum', [dots, b.int64([0])], { keepdims: 1 });
-  return stored(b.emit('Reshape', [sums, b.int64([c])]), [c], 'float32');
+  const each = stored(dots, [n, 1, 1, c], 'float32', nchw);
+  return reshape(b, reduce(b, 'ReduceSum', each, [0]), [c]);
 }
 
 const reduction =
