@@ -2,7 +2,7 @@
 // not touched unless the operator insists.
 
 import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { isAbsolute, join, relative, resolve, sep } from 'node:path';
 import { OperatorError } from '../../shared/problems.js';
 
 /** File that says that a folder is a demo's, and may be replaced by the next. */
@@ -37,12 +37,29 @@ export function demoFolder(path: string): DemoFolder {
 
 /** Makes the folder empty but for its marker; throws OperatorError if it is someone else's. */
 export async function prepareFolder(path: string, isForced: boolean): Promise<void> {
+  if (holdsWorkingFolder(path)) throw notHere(path);
   const names = await namesIn(path);
   const isOurs = names.length === 0 || names.includes(markerFile);
   if (!isOurs && !isForced) throw notOurs(path, names);
   await Promise.all(names.map((name) => rm(join(path, name), { recursive: true, force: true })));
   await mkdir(path, { recursive: true });
   await writeFile(join(path, markerFile), 'Made by "lockstep demo"; the next demo replaces it.\n');
+}
+
+/** Emptying the working folder, or one above it, is never what the operator means. */
+function holdsWorkingFolder(path: string): boolean {
+  const inside = relative(resolve(path), process.cwd());
+  return inside.split(sep)[0] !== '..' && !isAbsolute(inside);
+}
+
+function notHere(path: string): OperatorError {
+  return new OperatorError('The demo has no place:', [
+    {
+      key: '--out',
+      given: path,
+      allowed: 'a folder of its own below or beside the working folder',
+    },
+  ]);
 }
 
 async function namesIn(path: string): Promise<string[]> {

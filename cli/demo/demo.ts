@@ -3,9 +3,10 @@
 
 import { writeFile } from 'node:fs/promises';
 import { basename } from 'node:path';
-import { openPictureSource } from '../../dataset/open-source.js';
+import { openPictureSource, type OpenedSource } from '../../dataset/open-source.js';
 import { packDataset } from '../../dataset/pack.js';
 import { exitCodes, type ExitCode } from '../../shared/exit-codes.js';
+import { OperatorError } from '../../shared/problems.js';
 import { loadPreset } from '../../shared/spec/presets.js';
 import { lastStep } from '../../shared/spec/schema.js';
 import { openStore, type StoreOptions } from '../../shared/store/open-store.js';
@@ -37,10 +38,15 @@ export interface DemoOptions {
 export async function runDemo(options: DemoOptions): Promise<ExitCode> {
   const startedAt = performance.now();
   const spec = loadPreset('demo', options.overrides);
-  const faces = facesLocation(options.faces);
+  requireWorkers(options.workers, spec.batch.microShards);
   const folder = demoFolder(options.out);
-  await prepareFolder(folder.path, options.force);
-  await packFaces(faces, folder, options);
+  // Opened before the folder is emptied: a mistake must not cost the last demo.
+  const faces = await openPictureSource(facesLocation(options.faces), options.store);
+  await prepareFolder(folder.path, options.force).catch(async (error: unknown) => {
+    await faces.close();
+    throw error;
+  });
+  await packFaces(faces, folder, options.store);
   const training = await trainInTwoGoes({
     ...options,
     datasetUrl: folder.datasetUrl,
@@ -64,18 +70,25 @@ export async function runDemo(options: DemoOptions): Promise<ExitCode> {
   return metrics.passed ? exitCodes.ok : exitCodes.failed;
 }
 
+function requireWorkers(workers: number, most: number): void {
+  if (Number.isInteger(workers) && workers >= 1 && workers <= most) return;
+  const allowed = `a whole number from 1 to ${most}, the preset's batch.microShards`;
+  throw new OperatorError('The demo can not start:', [
+    { key: '--workers', given: workers, allowed },
+  ]);
+}
+
 function announce(text: string): void {
   printNote(`- ${text}`);
 }
 
 async function packFaces(
-  faces: string,
+  { source, close }: OpenedSource,
   { datasetUrl }: DemoFolder,
-  { store }: DemoOptions,
+  options: StoreOptions,
 ): Promise<void> {
-  announce(`Packing the photographs in ${faces}`);
-  const target = openStore(datasetUrl, store);
-  const { source, close } = await openPictureSource(faces, store);
+  announce(`Packing the photographs in ${source.url}`);
+  const target = openStore(datasetUrl, options);
   try {
     const limits = { minSize: 64, shardMib: 64, strict: false, force: false };
     const packed = await packDataset({ source, target, ...limits });

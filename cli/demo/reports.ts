@@ -26,6 +26,7 @@ const reportSchema = z.discriminatedUnion('kind', [
     sample_key: z.string(),
   }),
   z.object({ kind: z.literal('checkpoint'), step }),
+  z.object({ kind: z.literal('failed'), reason: z.string().default('') }),
   z.object({
     kind: z.literal('finished'),
     run: z.string(),

@@ -68,9 +68,11 @@ async function follow(
   // From the first step on: what comes before says nothing about the pace.
   let progress: Progress | undefined;
   let finished: FinishedReport | undefined;
+  let reason = '';
   const take = (report: Report): void => {
     if (report.kind === 'evaluation') evaluations.set(report.step, report);
     if (report.kind === 'finished') finished = report;
+    if (report.kind === 'failed') reason = report.reason;
     if (report.kind !== 'step') return;
     progress ??= createProgress({ label: 'train', total, start: report.step, mode });
     progress.update(report.step, describe(report.images_per_s ?? 0, newest(evaluations)));
@@ -80,8 +82,8 @@ async function follow(
     if (report !== undefined) take(report);
   };
   try {
-    const end = await run(args, onLine, signal);
-    return { end, finished };
+    const { code, complaint } = await run(args, onLine, signal);
+    return { end: { code, complaint: [reason, complaint].join('\n').trim() }, finished };
   } finally {
     progress?.close();
   }

@@ -35,6 +35,11 @@ test("someone else's folder is left alone, unless it is forced", async (t) => {
   assert.deepEqual(await readdir(path), [markerFile]);
 });
 
+test('the working folder and those above it are never emptied', async () => {
+  for (const path of ['.', '..', '/'])
+    await assert.rejects(prepareFolder(path, true), /allowed: a folder of its own/);
+});
+
 test('a file where the folder should be is refused', async (t) => {
   const path = join(await temporary(t), 'file');
   await writeFile(path, 'text');

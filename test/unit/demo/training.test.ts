@@ -70,10 +70,11 @@ test('it trains, stops, resumes, and gathers what both goes said', async () => {
 });
 
 test('a training that ends otherwise is told with its own words', async () => {
-  const lost = fakeLockstep([{ code: 4, lines: [] }]);
+  const reason = 'worker-1 did not answer';
+  const lost = fakeLockstep([{ code: 4, lines: [{ kind: 'failed', reason, step: 3 }] }]);
   await assert.rejects(
     trainInTwoGoes(optionsWith(lost.run)),
-    /lockstep train ended with exit code 4, not 3:\nworker-1 was lost/,
+    /lockstep train ended with exit code 4, not 3:\nworker-1 did not answer\nworker-1 was lost/,
   );
   const silent = fakeLockstep([
     { code: 3, lines: [] },
