@@ -5,7 +5,7 @@
 import { createLayout, viewsOf } from '../shared/flat/layout.js';
 import type { NetworkSpec, Task } from '../task/task.js';
 import { lowerToGraphModel, type GraphModelFiles } from '../trace/lower/graph-model/lower.js';
-import { lowerToOnnx } from '../trace/lower/onnx/lower.js';
+import { lowerDynamic } from '../trace/lower/onnx/dynamic.js';
 import { trace } from '../trace/trace.js';
 import { formatMetadata, inputName, outputName, type ModelMetadata } from './model-metadata.js';
 import { appendMetadata } from './onnx-metadata.js';
@@ -26,14 +26,14 @@ export function exportOnnx(
   parameters: Float32Array,
   statistics: Float32Array,
 ): Uint8Array {
-  const { graph } = traceGenerator(task);
+  const { graph, other } = traceGenerator(task);
   const symbolicDims = {
     [inputName]: ['n', 'h', 'w', 3],
     [outputName]: ['n', `${task.inference.scale}h`, `${task.inference.scale}w`, 3],
   };
   const embed = embeddedValues(task, parameters, statistics);
   return appendMetadata(
-    lowerToOnnx(graph, { symbolicDims, embed }),
+    lowerDynamic(graph, other, { symbolicDims, embed }),
     formatMetadata(describe(task)),
   );
 }

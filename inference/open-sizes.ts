@@ -6,6 +6,8 @@ import type { GraphPort, StepGraph } from '../trace/step-graph.js';
 /** A graph, and which axes of its inputs and outputs are open, by their names. */
 export interface OpenGraph {
   readonly graph: StepGraph;
+  /** The same function at the other size: lowerings compare what they make of both. */
+  readonly other: StepGraph;
   readonly openAxes: Readonly<Record<string, readonly number[]>>;
 }
 
@@ -17,6 +19,7 @@ export function openSizes(graph: StepGraph, other: StepGraph): OpenGraph {
   const otherPorts = [...other.inputs, ...other.outputs];
   return {
     graph,
+    other,
     openAxes: Object.fromEntries(
       ports.map((port, i) => [
         port.name,
