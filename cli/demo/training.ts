@@ -93,7 +93,7 @@ function newest(evaluations: ReadonlyMap<number, EvaluationReport>): EvaluationR
   return evaluations.get(Math.max(...evaluations.keys()));
 }
 
-/** "12.3 images/s, PSNR 26.31 dB (bicubic 25.78)"; a rate of 0 is not known yet. */
+/** "12.3 images/s, 26.31 dB, bicubic 25.78"; a rate of 0 is not known yet. */
 export function describe(
   imagesPerSecond: number,
   evaluation: EvaluationReport | undefined,
@@ -101,7 +101,7 @@ export function describe(
   const rate = imagesPerSecond > 0 ? [`${imagesPerSecond.toFixed(1)} images/s`] : [];
   if (evaluation === undefined) return rate.join();
   const { psnr, bicubic_psnr: bicubic } = evaluation;
-  return [...rate, `PSNR ${psnr.toFixed(2)} dB (bicubic ${bicubic.toFixed(2)})`].join(', ');
+  return [...rate, `${psnr.toFixed(2)} dB, bicubic ${bicubic.toFixed(2)}`].join(', ');
 }
 
 function expectCode({ code, complaint }: CommandEnd, expected: number, command: string): void {

@@ -98,7 +98,7 @@ test('the note beside the bar says what is known', () => {
     psnr: 26.314,
     sample_key: 'x',
   } as const;
-  assert.equal(describe(12.34, report), '12.3 images/s, PSNR 26.31 dB (bicubic 25.00)');
+  assert.equal(describe(12.34, report), '12.3 images/s, 26.31 dB, bicubic 25.00');
   assert.equal(describe(12.34, undefined), '12.3 images/s');
   assert.equal(describe(0, undefined), '');
 });
