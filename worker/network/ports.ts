@@ -3,7 +3,8 @@
 // Vectors are never sent: they lie in shared memory that both threads see.
 
 import type { WorkerMessage } from '../../shared/control/messages.js';
-import type { Rank, Step } from '../../shared/words.js';
+import type { Step } from '../../shared/words.js';
+import type { WorkerEffect } from '../core/state.js';
 
 /** Settings of the network thread. */
 export interface NetworkOptions {
@@ -33,19 +34,7 @@ export type ToNetwork =
   | { readonly kind: 'failed'; readonly reason: string; readonly exitCode: number }
   | { readonly kind: 'stopAsked' };
 
+/** Decisions of the core that the compute thread carries out, and the exchange's answer. */
 export type ToCompute =
-  | {
-      readonly kind: 'prepare';
-      readonly runUrl: string;
-      readonly record: string;
-      readonly rank: Rank;
-      readonly worldSize: number;
-      readonly step: Step;
-      readonly until: Step;
-    }
-  | { readonly kind: 'train' }
-  | { readonly kind: 'reduced'; readonly step: Step }
-  | { readonly kind: 'voteStop' }
-  | { readonly kind: 'abort'; readonly reason: string }
-  | { readonly kind: 'save'; readonly step: Step; readonly share: number; readonly shares: number }
-  | { readonly kind: 'end'; readonly exitCode: number; readonly reason: string };
+  | Extract<WorkerEffect, { kind: 'prepare' | 'train' | 'voteStop' | 'abort' | 'save' | 'end' }>
+  | { readonly kind: 'reduced'; readonly step: Step };
