@@ -87,6 +87,10 @@ function explain(error: unknown): string {
   if (/unsupported image format/.test(text))
     return 'not a picture: its bytes are of no known format';
   if (/pixel limit/.test(text)) return `larger than ${maxPicturePixels} pixels`;
+  // libvips keeps its complaints in one place for all threads: another picture's decoding may have
+  // taken this one's.
+  if (/^[^\n]*failOn setting\s*$/.test(text))
+    return 'truncated or broken: the decoder warned of it';
   const lines = text.split('\n').map((line) => line.trim());
   const line = lines.findLast((entry) => entry !== '') ?? 'the decoder gives no reason';
   const kind = /premature end|end of file|unexpected end|insufficient/i.test(text)

@@ -71,10 +71,11 @@ const verifyCommand: CommandModule<object, VerifyArguments> = {
       else printTable([['step', 'MiB', 'state'], ...found.map(rowOf)]);
       const broken = found.filter(({ faults }) => faults.length > 0);
       if (broken.length === 0) return;
+      const verb = broken.length === 1 ? 'is' : 'are';
       const newest = step === undefined ? await newestWholeCheckpoint(store) : undefined;
       const start = newest?.manifest;
       throw new CommandFailed(
-        `broken: ${broken.length} of ${found.length} checkpoints`,
+        `${broken.length} of ${found.length} checkpoints ${verb} broken`,
         exitCodes.failed,
         start && `lockstep resume ${run} starts from step ${start.step}`,
       );

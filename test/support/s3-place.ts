@@ -7,7 +7,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { readEnvironment } from '../../shared/environment.js';
+import { childEnvironment, readEnvironment } from '../../shared/environment.js';
 import type { S3Options } from '../../shared/store/s3-client.js';
 import { findServer, s3TestKeys, startVersitygw } from './servers.js';
 
@@ -53,7 +53,12 @@ async function startServer(): Promise<Running> {
   if (endpoint !== undefined)
     return {
       name: `s3 at ${endpoint}`,
-      options: { endpoint },
+      // Named here, so that tests can take other keys in their place.
+      options: {
+        endpoint,
+        accessKeyId: childEnvironment({})['AWS_ACCESS_KEY_ID'],
+        secretAccessKey: childEnvironment({})['AWS_SECRET_ACCESS_KEY'],
+      },
       isComplete: true,
       close: async () => undefined,
     };
