@@ -133,13 +133,12 @@ test('starting anew goes on from there, and what was not taken is given up', asy
   const reference = await withLoader({}, (loader) => takeAll(loader, 0, 8, [2, 3]));
   await withLoader({ threads: 2 }, async (loader) => {
     loader.start(0, all);
-    const first = await loader.take(0, 0);
-    const second = loader.take(0, 1);
+    // In one turn of the event loop: nothing can be ready yet.
+    const first = loader.take(0, 0);
     loader.start(7, [2, 3]);
-    await assert.rejects(second, /started anew/);
+    await assert.rejects(first, /started anew/);
     assert.deepEqual(await loader.take(7, 2), reference['7/2']);
     assert.deepEqual(await loader.take(7, 3), reference['7/3']);
-    assert.equal(first.hr.length, reference['7/2']!.hr.length);
     await assert.rejects(loader.take(7, 3), /out of turn: 2 of step 8 is next/);
   });
 });
