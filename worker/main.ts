@@ -17,6 +17,8 @@ export interface WorkerMainOptions {
   readonly storeOptions: StoreOptions;
   /** Decoded pictures kept in memory, in MiB. */
   readonly cacheMib: number;
+  /** Threads of the compute engine at most. */
+  readonly maxThreads: number;
   readonly stop: AbortSignal;
   readonly warn: (text: string) => void;
 }

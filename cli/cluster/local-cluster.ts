@@ -2,6 +2,7 @@
 // way a person would start them on several machines.
 
 import { spawn, type ChildProcess } from 'node:child_process';
+import { availableParallelism } from 'node:os';
 import { createInterface } from 'node:readline';
 import { exitCodes } from '../../shared/exit-codes.js';
 import { packageFile } from '../../shared/paths.js';
@@ -25,12 +26,15 @@ export async function runLocalCluster(options: LocalClusterOptions): Promise<num
   const { workers, onLine, stop } = options;
   const args = ['--json', '--listen', '127.0.0.1:0', '--workers', String(workers)];
   const coordinator = start(['coordinator', ...options.coordinatorArgs, ...args], options);
+  // Workers share the cores; the bytes do not depend on threads.
+  const threads = String(Math.max(1, Math.floor(availableParallelism() / workers)));
   const children: ChildProcess[] = [];
   let isFormed = false;
   let earlyCode: number | undefined;
   const startWorkers = (address: string): void => {
     for (let i = 0; i < workers; i++) {
-      const worker = start(['worker', '--coordinator', address, '--id', `worker-${i}`], options);
+      const args = ['--coordinator', address, '--id', `worker-${i}`, '--threads', threads];
+      const worker = start(['worker', ...args], options);
       children.push(worker);
       onLine({ kind: 'worker', worker: `worker-${i}`, pid: worker.pid });
       worker.once('close', (code) => {

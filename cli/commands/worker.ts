@@ -1,5 +1,6 @@
 // `lockstep worker`: one worker process. Usually started by `lockstep train` or by Kubernetes.
 
+import { availableParallelism } from 'node:os';
 import type { ArgumentsCamelCase, Argv, CommandModule } from 'yargs';
 import { OperatorError } from '../../shared/problems.js';
 import { workerMain } from '../../worker/main.js';
@@ -13,6 +14,7 @@ interface WorkerArguments {
   listen: string;
   advertise?: string | undefined;
   cacheMib: number;
+  threads: number;
 }
 
 export const workerCommand: CommandModule<object, WorkerArguments> = {
@@ -44,6 +46,12 @@ export const workerCommand: CommandModule<object, WorkerArguments> = {
         default: 512,
         describe: 'decoded pictures kept in memory, in MiB',
       })
+      .option('threads', {
+        type: 'number',
+        default: availableParallelism(),
+        defaultDescription: 'the cores of this machine',
+        describe: 'compute threads at most, if the spec asks for more',
+      })
       .example(
         '$0 worker --coordinator HOST:7400 --id w-1 --listen 0.0.0.0:7401 --advertise HOST-1',
         'join the run of a coordinator on another machine',
@@ -70,6 +78,7 @@ async function runWorker(args: ArgumentsCamelCase<WorkerArguments>): Promise<voi
     listen: args.listen,
     advertise,
     cacheMib: args.cacheMib,
+    maxThreads: args.threads,
     storeOptions: storeOptions(),
     warn: (text) => printNote(`${args.id}: ${text}`),
     stop: stopOnSignals(() => printNote('stopping after this step; once more ends at once')),

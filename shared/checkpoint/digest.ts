@@ -1,17 +1,16 @@
 // The sum that names a state: what "the same bytes" means in every test and at the end of a run.
 
 import { createHash, type Hash } from 'node:crypto';
-import type { TrainingState } from './state.js';
 
 const sliceBytes = 4 * 1024 * 1024;
 
 /**
- * SHA-256, in hexadecimal, over the parameters' bytes (float32, little-endian) of all networks, in
- * the order in which the state has them: the order of `Task.networks`.
+ * SHA-256, in hexadecimal, over the parameters' bytes (float32, little-endian) of all networks,
+ * given in the order of `Task.networks`.
  */
-export function parametersSha256(state: Pick<TrainingState, 'networks'>): string {
+export function parametersSha256(networks: readonly Float32Array[]): string {
   const hash = createHash('sha256');
-  for (const { parameters } of Object.values(state.networks)) updateHash(hash, parameters);
+  for (const parameters of networks) updateHash(hash, parameters);
   return hash.digest('hex');
 }
 

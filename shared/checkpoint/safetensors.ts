@@ -44,9 +44,11 @@ export function encodeSafetensors(
   }
   const text = Buffer.from(JSON.stringify(header));
   const headerBytes = Math.ceil(text.length / 8) * 8;
-  const file = Buffer.alloc(prefixBytes + headerBytes + end, ' ');
+  // Not from Node's pool, so that the memory can be handed to another thread.
+  const file = Buffer.allocUnsafeSlow(prefixBytes + headerBytes + end);
   file.writeBigUInt64LE(BigInt(headerBytes), 0);
   file.set(text, prefixBytes);
+  file.fill(' ', prefixBytes + text.length, prefixBytes + headerBytes);
   let at = prefixBytes + headerBytes;
   for (const { data } of tensors) {
     file.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), at);

@@ -68,7 +68,7 @@ async function saveCheckpoint(step: number): Promise<void> {
     ...{ format: 'lockstep-checkpoint/1', run: 'run', step, spec, specSha256: specDigest(spec) },
     ...{ datasetIndexSha256: '0'.repeat(64), fingerprint: 'test', worldSize: 1, parts, createdAt },
     updates: Object.fromEntries(states.map(([name]) => [name, step])),
-    parametersSha256: parametersSha256({ networks }),
+    parametersSha256: parametersSha256(states.map(([, { parameters }]) => parameters)),
   });
 }
 

@@ -74,8 +74,8 @@ export function superviseThread(thread: EvaluationThread, timeoutMs: number): Ev
   return {
     evaluate: async (request) => {
       if (lost !== undefined) return failed(request.step, lost);
-      const parameters = Float32Array.from(request.parameters);
-      const statistics = Float32Array.from(request.statistics);
+      const parameters = request.parameters.slice();
+      const statistics = request.statistics.slice();
       return await new Promise((answer) => {
         apply(offer(queue, { ...request, parameters, statistics, answer }));
       });

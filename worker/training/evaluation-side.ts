@@ -21,6 +21,8 @@ export interface EvaluationSideOptions {
   readonly request: Prepare;
   readonly options: PrepareOptions;
   readonly generator: string;
+  /** Compute threads. */
+  readonly threads: number;
 }
 
 /** Creates the evaluation side; undefined when the dataset holds out no faces. */
@@ -30,12 +32,13 @@ export function createEvaluationSide({
   request,
   options,
   generator,
+  threads,
 }: EvaluationSideOptions): EvaluationSide {
   const evaluator = createEvaluator({
     spec,
     runUrl: request.runUrl,
     storeOptions: { s3: options.storeOptions.s3 },
-    threads: spec.engine.threads,
+    threads,
   });
   const asked = new Set<Promise<void>>();
   const tell = (outcome: EvaluationOutcome): void => {

@@ -1,25 +1,25 @@
 // A phase made ready to run: its step traced, lowered and compiled once, and bound to the state.
 
-import { viewsOf, type TensorSpec } from '../../shared/flat/layout.js';
-import { createLayout } from '../../shared/flat/layout.js';
+import { isDeepStrictEqual } from 'node:util';
+import { createLayout, viewsOf, type TensorSpec } from '../../shared/flat/layout.js';
 import { phaseAt, type PhaseSpec, type RunSpec } from '../../shared/spec/schema.js';
 import type { TrainingState } from '../../shared/checkpoint/state.js';
-import type { StepDefinition, StepOutputs, Task } from '../../task/task.js';
-import type { NamedTensors } from '../../task/task.js';
+import type { NamedTensors, StepDefinition, StepOutputs, Task } from '../../task/task.js';
 import { trace } from '../../trace/trace.js';
 import type { MicroBatch } from '../data/loader.js';
-import type { CompiledGraph, Engine } from '../engine/engine.js';
-import { outputName, stepVector, type StepVector } from './step-vector.js';
+import type { Engine } from '../engine/engine.js';
+import { outputName, stepVector, stopVote, type StepVector } from './step-vector.js';
 
 export interface Phase {
   readonly spec: PhaseSpec;
   readonly definition: StepDefinition;
   readonly vector: StepVector;
   /**
-   * Computes one micro-shard at the state's present parameters: writes gradients, statistics and
-   * metrics into the head of `out` (at least `vector.layout.size` floats).
+   * Computes one micro-shard at the state's present parameters: gradients, statistics and metrics,
+   * in a vector of `vector.layout.size` floats that the next call overwrites. It is the phase's
+   * own, since an engine may refuse to write into memory that threads share.
    */
-  compute(batch: MicroBatch, out: Float32Array): Promise<void>;
+  compute(batch: MicroBatch): Promise<Float32Array>;
   close(): Promise<void>;
 }
 
@@ -47,6 +47,9 @@ export function createPhases(
     at: async (step) => {
       const wanted = phaseAt(spec, step);
       if (current?.spec.name === wanted.name) return current;
+      // Phases that differ in steps and learning rates take the same step.
+      if (current !== undefined && isDeepStrictEqual(current.spec.loss, wanted.loss))
+        return (current = { ...current, spec: wanted });
       await close();
       current = await compilePhase(task, spec, wanted, engine, state);
       return current;
@@ -75,12 +78,16 @@ async function compilePhase(
   );
   const compiled = await engine.compile(graph);
   const parameters = parameterViews(task, definition, state);
-  const fetches = createFetches(vector);
+  const out = new Float32Array(vector.layout.size);
+  const { [stopVote]: _, ...fetches } = viewsOf(vector.layout, out);
   return {
     spec: phase,
     definition,
     vector,
-    compute: (batch, out) => runStep(compiled, { ...parameters, ...batch }, fetches(out)),
+    compute: async (batch) => {
+      await compiled.run({ ...parameters, ...batch }, fetches);
+      return out;
+    },
     close: () => compiled.close(),
   };
 }
@@ -113,28 +120,4 @@ function parameterViews(
       viewsOf(createLayout(parameters), state.networks[name].parameters),
     );
   return Object.assign({}, ...views) as Record<string, Float32Array>;
-}
-
-/** Views of a vector by output name, made once for each buffer. */
-function createFetches(vector: StepVector): (out: Float32Array) => Record<string, Float32Array> {
-  const known = new Map<Float32Array, Record<string, Float32Array>>();
-  return (out) => {
-    let views = known.get(out);
-    if (views === undefined) {
-      const slices = vector.layout.slices.slice(0, -1);
-      views = Object.fromEntries(
-        slices.map(({ name, offset, size }) => [name, out.subarray(offset, offset + size)]),
-      );
-      known.set(out, views);
-    }
-    return views;
-  };
-}
-
-function runStep(
-  compiled: CompiledGraph,
-  feeds: Record<string, Float32Array>,
-  fetches: Record<string, Float32Array>,
-): Promise<void> {
-  return compiled.run(feeds, fetches);
 }

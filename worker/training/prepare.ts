@@ -27,6 +27,8 @@ export type Prepare = ToCompute & { readonly kind: 'prepare' };
 export interface PrepareOptions {
   readonly storeOptions: StoreOptions;
   readonly cacheMib: number;
+  /** Threads of the engine at most: the spec may ask for more than this machine has. */
+  readonly maxThreads: number;
   readonly send: (message: ToNetwork) => void;
   /** Says something to the operator that does not end the run. */
   readonly warn: (text: string) => void;
@@ -58,9 +60,13 @@ export async function prepare(request: Prepare, options: PrepareOptions): Promis
   const store = openStore(request.runUrl, storeOptions);
   const state = await openState(task, spec, store, request.step);
   const loader = await openLoader(spec, options);
+  const threads = Math.min(spec.engine.threads, options.maxThreads);
   const floats = longestVector(task, spec);
   const subtrees = shareOfRank(spec, request.rank, request.worldSize);
-  const phases = createPhases(task, spec, createOnnxEngine(spec.engine), state);
+  const phases = createPhases(task, spec, createOnnxEngine({ threads }), state);
+  // The second one is for peers that still pull the step before: alone, there are none.
+  const first = sharedVector(floats);
+  const second = request.worldSize === 1 ? first : sharedVector(floats);
   const saver = createSaver({
     task,
     state,
@@ -71,7 +77,7 @@ export async function prepare(request: Prepare, options: PrepareOptions): Promis
   const generator = task.inference.network;
   const judges = request.rank === 0 && spec.dataset.testFraction > 0;
   const evaluation = judges
-    ? createEvaluationSide({ spec, state, request, options, generator })
+    ? createEvaluationSide({ spec, state, request, options, generator, threads })
     : undefined;
   return {
     spec,
@@ -80,7 +86,7 @@ export async function prepare(request: Prepare, options: PrepareOptions): Promis
     phases,
     loader,
     contributions: subtrees.map(() => sharedVector(floats)),
-    results: [sharedVector(floats), sharedVector(floats)],
+    results: [first, second],
     saver,
     evaluation,
     close: async () => {

@@ -2,8 +2,8 @@
 // a thread of its own while training goes on.
 
 import { Worker } from 'node:worker_threads';
-import { partsOf, partsOfShare } from '../../shared/checkpoint/parts.js';
-import type { NetworkState, TrainingState } from '../../shared/checkpoint/state.js';
+import { encodePart, partsOf, partsOfShare } from '../../shared/checkpoint/parts.js';
+import type { TrainingState } from '../../shared/checkpoint/state.js';
 import type { Task } from '../../task/task.js';
 import type { CloneableStoreOptions } from '../data/loader-messages.js';
 import type { ToNetwork } from '../network/ports.js';
@@ -11,7 +11,7 @@ import type { FromSaver, SaverSetup, Snapshot } from './saver-messages.js';
 
 export interface Saver {
   /**
-   * Copies this worker's share of the state's parts and starts to store them. Waits for an
+   * Encodes this worker's share of the state's parts and starts to store them. Waits for an
    * earlier snapshot to be stored first: at most one is kept in memory.
    */
   save(share: number, shares: number): Promise<void>;
@@ -28,38 +28,23 @@ export interface SaverOptions {
   readonly send: (message: ToNetwork) => void;
 }
 
-/** Creates the saver of a state; its thread starts with the first snapshot. */
+/** Creates the saver of a state. */
 export function createSaver(options: SaverOptions): Saver {
   const { task, state, runUrl, storeOptions, send } = options;
-  const setup: SaverSetup = { networks: task.networks, runUrl, storeOptions };
+  const setup: SaverSetup = { runUrl, storeOptions };
   let thread: Worker | undefined;
   let storing: Promise<void> = Promise.resolve();
 
-  const store = (snapshot: Snapshot): Promise<void> => {
-    thread ??= new Worker(new URL('./saver-thread.js', import.meta.url), { workerData: setup });
-    const current = thread;
-    const buffers = Object.values(snapshot.states).flatMap((vectors) =>
-      Object.values(vectors).map((vector) => vector.buffer as ArrayBuffer),
-    );
-    current.postMessage(snapshot, buffers);
-    return new Promise((resolve, reject) => {
-      const leave = (): void => {
-        current.off('message', onMessage).off('error', onError);
-      };
-      const onMessage = (message: FromSaver): void => {
-        if (message.kind === 'tell') return send(message);
-        leave();
-        if (message.kind === 'stored') resolve();
-        else reject(new Error(`step ${snapshot.step} can't be stored: ${message.reason}`));
-      };
-      const onError = (error: Error): void => {
-        leave();
-        reject(error);
-      };
-      current.on('message', onMessage).on('error', onError);
-    });
+  // A thread for each snapshot: with it goes the snapshot's memory, hundreds of MiB that a thread
+  // that only waits would have no reason to collect.
+  const store = async (snapshot: Snapshot): Promise<void> => {
+    thread = new Worker(new URL('./saver-thread.js', import.meta.url), { workerData: setup });
+    try {
+      await storeIn(thread, snapshot, send);
+    } finally {
+      await thread.terminate();
+    }
   };
-
   return {
     save: async (share, shares) => {
       await storing;
@@ -74,26 +59,44 @@ export function createSaver(options: SaverOptions): Saver {
   };
 }
 
-/** Copies what the share's parts need; the first share also needs all parameters, for the sum. */
-function takeSnapshot(task: Task, state: TrainingState, share: number, shares: number): Snapshot {
-  const parts = partsOfShare(partsOf(task.networks), share, shares);
-  const isWanted = (network: string, kind: string): boolean =>
-    (share === 0 && kind === 'parameters') ||
-    parts.some((part) => part.network === network && part.kind === kind);
-  const copy = (values: Float32Array, wanted: boolean): Float32Array =>
-    wanted ? Float32Array.from(values) : new Float32Array(0);
-  const copyState = (network: string, from: NetworkState): Snapshot['states'][string] => ({
-    parameters: copy(from.parameters, isWanted(network, 'parameters')),
-    firstMoment: copy(from.firstMoment, isWanted(network, 'adam')),
-    secondMoment: copy(from.secondMoment, isWanted(network, 'adam')),
-    statistics: copy(from.statistics, isWanted(network, 'statistics')),
+/** Hands a snapshot over to a thread and waits until it is stored. */
+function storeIn(
+  thread: Worker,
+  snapshot: Snapshot,
+  send: (message: ToNetwork) => void,
+): Promise<void> {
+  const buffers = [
+    ...snapshot.parts.map(({ body }) => body.buffer as ArrayBuffer),
+    ...(snapshot.whole?.parameters ?? []).map(({ buffer }) => buffer as ArrayBuffer),
+  ];
+  thread.postMessage(snapshot, buffers);
+  return new Promise((resolve, reject) => {
+    const fail = (reason: string): void =>
+      reject(new Error(`step ${snapshot.step} can't be stored: ${reason}`));
+    thread.on('message', (message: FromSaver) => {
+      if (message.kind === 'tell') send(message);
+      else if (message.kind === 'stored') resolve();
+      else fail(message.reason);
+    });
+    thread.on('error', (error) => fail(error.message));
+    thread.on('exit', () => fail('its thread ended'));
   });
-  const networks = Object.entries(state.networks);
-  return {
-    step: state.step,
-    parts,
-    states: Object.fromEntries(networks.map(([name, from]) => [name, copyState(name, from)])),
-    updates: Object.fromEntries(networks.map(([name, { updates }]) => [name, updates])),
-    tellsSnapshot: share === 0,
+}
+
+/** Encodes the share's parts, which copies them out of the state. */
+function takeSnapshot(task: Task, state: TrainingState, share: number, shares: number): Snapshot {
+  const plans = partsOf(task.networks);
+  const parts = partsOfShare(plans, share, shares).map((plan) => {
+    const network = task.networks.find(({ name }) => name === plan.network);
+    if (network === undefined) throw new Error(`no network ${plan.network}`);
+    return encodePart(plan, network, state.networks[plan.network]);
+  });
+  if (share > 0) return { step: state.step, parts, whole: undefined };
+  const states = task.networks.map(({ name }) => [name, state.networks[name]] as const);
+  const whole = {
+    parts: plans.map(({ name }) => name),
+    parameters: states.map(([, { parameters }]) => parameters.slice()),
+    updates: Object.fromEntries(states.map(([name, { updates }]) => [name, updates])),
   };
+  return { step: state.step, parts, whole };
 }

@@ -3,10 +3,10 @@
 
 import { children, type TreeNode } from '../../shared/plan/tree.js';
 
-/** Computes one leaf's vector into `out`. */
-export type ComputeLeaf = (leaf: number, out: Float32Array) => Promise<void>;
+/** Computes one leaf's vector, always into the same array, of which it fills the head. */
+export type ComputeLeaf = (leaf: number) => Promise<Float32Array>;
 
-/** Adds up subtrees; keeps one scratch vector for each level of the deepest tree. */
+/** Adds up subtrees; keeps one scratch vector for each level at which it needs one. */
 export interface SubtreeSums {
   /** The float32 sum over the leaves of `node` in the tree's order, in the head of `out`. */
   sum(node: TreeNode, floats: number, out: Float32Array, compute: ComputeLeaf): Promise<void>;
@@ -22,14 +22,20 @@ export function createSubtreeSums(capacity: number): SubtreeSums {
     compute: ComputeLeaf,
     depth: number,
   ): Promise<void> => {
-    if (node.end - node.start === 1) return compute(node.start, out);
+    if (isLeaf(node)) return out.set((await compute(node.start)).subarray(0, floats));
     const [left, right] = children(node);
     await visit(left, floats, out, compute, depth);
+    // A leaf is added where it was computed; only a larger right side needs a place of its own.
+    if (isLeaf(right)) return addInto(out, await compute(right.start), floats);
     const side = (scratch[depth] ??= new Float32Array(capacity));
     await visit(right, floats, side, compute, depth + 1);
     addInto(out, side, floats);
   };
   return { sum: (node, floats, out, compute) => visit(node, floats, out, compute, 0) };
+}
+
+function isLeaf({ start, end }: TreeNode): boolean {
+  return end - start === 1;
 }
 
 /** out[i] = float32(out[i] + side[i]) for the first `floats` values. */

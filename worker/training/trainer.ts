@@ -72,12 +72,13 @@ export async function train(options: TrainerOptions): Promise<void> {
     const phase = await phases.at(state.step);
     const floats = phase.vector.layout.size;
 
-    const computeLeaf = async (leaf: number, out: Float32Array): Promise<void> => {
+    const computeLeaf = async (leaf: number): Promise<Float32Array> => {
       clock.turnTo('data');
       const batch = await loader.take(state.step, leaf);
       clock.turnTo('compute');
-      await phase.compute(batch, out);
-      out[floats - 1] = ports.votesToStop() ? 1 : 0;
+      const vector = await phase.compute(batch);
+      vector[floats - 1] = ports.votesToStop() ? 1 : 0;
+      return vector;
     };
     for (const [i, subtree] of subtrees.entries())
       await sums.sum(subtree, floats, contributions[i], computeLeaf);

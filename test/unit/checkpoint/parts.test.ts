@@ -116,7 +116,10 @@ describe('the sum of a state', () => {
     };
     const values = Float32Array.of(1, 2, 3, 4, 5, 9, 10, 11);
     const expected = createHash('sha256').update(Buffer.from(values.buffer)).digest('hex');
-    assert.equal(parametersSha256({ networks }), expected);
+    assert.equal(
+      parametersSha256(Object.values(networks).map(({ parameters }) => parameters)),
+      expected,
+    );
   });
 });
 
