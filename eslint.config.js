@@ -11,8 +11,6 @@ const belowPrograms = folders(
   ['coordinator', 'worker', 'cli', 'task', 'trace', 'test', 'inference', 'dataset'],
   'shared/ is below both programs and knows neither.',
 );
-// What a task is, types only: checkpoints cut a task's networks into parts.
-belowPrograms.group.push('!**/task/task.js');
 const tensorsOnly = folders(
   ['coordinator', 'worker', 'cli', 'test', 'store', 'events', 'checkpoint', 'control'],
   'task/ and trace/ know tensors, and nothing of the programs around them.',

@@ -2,11 +2,17 @@
 // random pictures and without exchange, in this process. It measures and decides nothing.
 
 import { setImmediate } from 'node:timers/promises';
-import { createLayout, sizeOf, viewsOf, type FlatLayout } from '../shared/flat/layout.js';
+import {
+  createLayout,
+  sizeOf,
+  viewsOf,
+  type FlatLayout,
+  type NetworkSpec,
+} from '../shared/flat/layout.js';
 import { createRandomStream } from '../shared/random.js';
 import type { PhaseSpec, RunSpec } from '../shared/spec/schema.js';
 import { createSrganTask } from '../task/srgan/task.js';
-import type { NetworkSpec, StepDefinition, Task } from '../task/task.js';
+import type { StepDefinition, Task } from '../task/task.js';
 import { trace } from '../trace/trace.js';
 import { createOnnxEngine } from '../worker/engine/onnx-engine.js';
 import { applyAdam, type AdamState } from '../worker/optimizer/adam.js';

@@ -3,17 +3,9 @@
 // workers, exchange, stores or engines.
 
 import type { Tensor } from '@tensorflow/tfjs-core';
-import type { TensorSpec } from '../shared/flat/layout.js';
+import type { NetworkSpec, TensorSpec } from '../shared/flat/layout.js';
 
 export type NamedTensors = Record<string, Tensor>;
-
-/** A network's tensors. Statistics are updated by averages, not by gradients. */
-export interface NetworkSpec {
-  readonly name: string;
-  readonly parameters: readonly TensorSpec[];
-  /** Running BatchNorm means and variances, by the name of the step's output for them. */
-  readonly statistics: readonly TensorSpec[];
-}
 
 /**
  * The step of one phase. `run` is traced once: it maps named inputs (batch tensors and every

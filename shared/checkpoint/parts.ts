@@ -1,9 +1,13 @@
 // Which parts a checkpoint has, and who uploads which: pure arithmetic on sizes. Parts do not
 // depend on the number of workers; only the shares of the upload do.
 
-import type { NetworkSpec } from '../../task/task.js';
-import { createLayout, viewsOf, type TensorSpec } from '../flat/layout.js';
-import { sizeOf } from '../flat/layout.js';
+import {
+  createLayout,
+  sizeOf,
+  viewsOf,
+  type NetworkSpec,
+  type TensorSpec,
+} from '../flat/layout.js';
 import { encodeSafetensors, type NamedTensor } from './safetensors.js';
 import type { NetworkState } from './state.js';
 

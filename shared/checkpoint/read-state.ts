@@ -2,7 +2,7 @@
 // are checked before a value is used.
 
 import { createHash } from 'node:crypto';
-import type { NetworkSpec } from '../../task/task.js';
+import type { NetworkSpec } from '../flat/layout.js';
 import { ObjectNotFound, type ObjectStore } from '../store/store.js';
 import type { Step } from '../words.js';
 import type { CheckpointManifest, PartRecord } from './manifest.js';

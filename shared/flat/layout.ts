@@ -8,6 +8,14 @@ export interface TensorSpec {
   readonly shape: readonly number[];
 }
 
+/** A network's tensors. Statistics are updated by averages, not by gradients. */
+export interface NetworkSpec {
+  readonly name: string;
+  readonly parameters: readonly TensorSpec[];
+  /** Running BatchNorm means and variances, by the name of the step's output for them. */
+  readonly statistics: readonly TensorSpec[];
+}
+
 /** A tensor's place in a flat vector; offset and size in floats. */
 export interface Slice extends TensorSpec {
   readonly offset: number;

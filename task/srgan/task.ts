@@ -2,10 +2,10 @@
 // phase and the forward pass for inference, all from the run spec.
 
 import type { Tensor4D } from '@tensorflow/tfjs-core';
-import { sizeOf } from '../../shared/flat/layout.js';
+import { sizeOf, type NetworkSpec } from '../../shared/flat/layout.js';
 import { OperatorError, type Problem } from '../../shared/problems.js';
 import type { PhaseSpec, RunSpec } from '../../shared/spec/schema.js';
-import type { NetworkSpec, Task } from '../task.js';
+import type { Task } from '../task.js';
 import { discriminatorName, discriminatorParameters } from './discriminator.js';
 import {
   generate,

@@ -7,7 +7,8 @@ import { OperatorError } from '../../shared/problems.js';
 import type { Rank } from '../../shared/words.js';
 import type { ToCompute, ToNetwork } from '../network/ports.js';
 import { createReductions, Aborted } from './reductions.js';
-import type { Prepare, Prepared } from './prepare.js';
+import type { Prepared } from './prepare.js';
+import type { Prepare } from './prepare-request.js';
 import { train, type CommittedStep, type TrainerPorts } from './trainer.js';
 
 export interface ComputeOptions {

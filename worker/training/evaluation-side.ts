@@ -5,7 +5,7 @@ import type { TrainingState } from '../../shared/checkpoint/state.js';
 import type { RunSpec } from '../../shared/spec/schema.js';
 import { createEvaluator } from '../evaluation/evaluator.js';
 import type { EvaluationOutcome } from '../evaluation/messages.js';
-import type { Prepare, PrepareOptions } from './prepare.js';
+import type { Prepare, PrepareOptions } from './prepare-request.js';
 
 export interface EvaluationSide {
   /** Judges the generator as it is now; `isLast` is never skipped. */

@@ -8,32 +8,20 @@ import type { TrainingState } from '../../shared/checkpoint/state.js';
 import { isManifest, readManifest } from '../../shared/checkpoint/verify.js';
 import { parseRunRecord } from '../../shared/run/record.js';
 import type { RunSpec } from '../../shared/spec/schema.js';
-import { openStore, type StoreOptions } from '../../shared/store/open-store.js';
+import { openStore } from '../../shared/store/open-store.js';
 import type { ObjectStore } from '../../shared/store/store.js';
 import { createSrganTask } from '../../task/srgan/task.js';
 import type { Task } from '../../task/task.js';
 import type { Loader } from '../data/loader.js';
 import { createLoader } from '../data/threaded-loader.js';
 import { createOnnxEngine } from '../engine/onnx-engine.js';
-import type { ToCompute, ToNetwork } from '../network/ports.js';
 import { createEvaluationSide, type EvaluationSide } from './evaluation-side.js';
+import type { Prepare, PrepareOptions } from './prepare-request.js';
 import { createPhases, longestVector, type Phases } from './phase.js';
 import { createSaver, type Saver } from './saver.js';
 import { shareOfRank } from './trainer.js';
 
-/** What the network thread asks the compute thread to prepare. */
-export type Prepare = ToCompute & { readonly kind: 'prepare' };
-
-export interface PrepareOptions {
-  readonly storeOptions: StoreOptions;
-  readonly cacheMib: number;
-  /** Threads of the engine at most: the spec may ask for more than this machine has. */
-  readonly maxThreads: number;
-  readonly send: (message: ToNetwork) => void;
-  /** Says something to the operator that does not end the run. */
-  readonly warn: (text: string) => void;
-}
-
+/** A worker that is ready for its first step. */
 export interface Prepared {
   readonly spec: RunSpec;
   readonly task: Task;

@@ -5,16 +5,11 @@
 import type { ConvAttributes } from '../../../record/networks.js';
 import type { OnnxBuilder } from '../builder.js';
 import { input, outputShape, type KernelCall, type Lowering } from '../lowering.js';
-import { filterGradient } from './filter-gradient.js';
+import { filterGradient, type Geometry } from './filter-gradient.js';
 import { fullName, nchw, plainName, stored, type OnnxValue } from '../value.js';
 
 // From so many times more channels in than out on, a product and a scatter is faster.
 const narrowing = 4;
-
-/** The geometry of a convolution call: attributes and filter [kh, kw, in, out]. */
-export interface Geometry extends ConvAttributes {
-  readonly filter: readonly number[];
-}
 
 function geometryOf(call: KernelCall, filter: readonly number[]): Geometry {
   return { ...(call.attrs as unknown as ConvAttributes), filter };

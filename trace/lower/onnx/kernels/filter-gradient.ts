@@ -4,10 +4,15 @@
 // Pixels lie as channels, rows, batch, columns: the windows of one filter row are then long runs
 // of memory. They are cut in two moves, first all column shifts, then a row shift at a time.
 
+import type { ConvAttributes } from '../../../record/networks.js';
 import type { OnnxBuilder } from '../builder.js';
 import { fullName, stored, type OnnxValue } from '../value.js';
-import type { Geometry } from './convolution.js';
 import { multiply } from './products.js';
+
+/** The geometry of a convolution call: attributes and filter [kh, kw, in, out]. */
+export interface Geometry extends ConvAttributes {
+  readonly filter: readonly number[];
+}
 
 /** Physical order channels, rows, batch, columns in terms of NHWC. */
 const chnw = [3, 1, 0, 2];

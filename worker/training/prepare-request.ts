@@ -1,0 +1,18 @@
+// What a worker is asked to prepare, and by which means: the words that prepare.ts and its parts
+// share.
+
+import type { StoreOptions } from '../../shared/store/open-store.js';
+import type { ToCompute, ToNetwork } from '../network/ports.js';
+
+/** What the network thread asks the compute thread to prepare. */
+export type Prepare = ToCompute & { readonly kind: 'prepare' };
+
+export interface PrepareOptions {
+  readonly storeOptions: StoreOptions;
+  readonly cacheMib: number;
+  /** Threads of the engine at most: the spec may ask for more than this machine has. */
+  readonly maxThreads: number;
+  readonly send: (message: ToNetwork) => void;
+  /** Says something to the operator that does not end the run. */
+  readonly warn: (text: string) => void;
+}
