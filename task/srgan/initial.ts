@@ -9,8 +9,8 @@ import { createRandomStream, hashIntegers } from '../../shared/random.js';
 export type Start =
   | { readonly kind: 'constant'; readonly value: number }
   /**
-   * Uniform in ±gain / sqrt(fan-in). 1 is PyTorch's default; He's sqrt(6) made the generator
-   * without normalization learn several times slower under Adam.
+   * Uniform in ±gain / sqrt(fan-in). 1 is PyTorch's default. With He's sqrt(6) the generator
+   * without normalization gained 0.25 dB in 120 steps of Adam, with 1 it gained 1 dB in 100.
    */
   | { readonly kind: 'uniform'; readonly gain: number };
 
