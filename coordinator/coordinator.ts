@@ -21,7 +21,7 @@ import { createSessions } from './edge/sessions.js';
 const tickMs = 250;
 
 /** Time that workers have to read the end and leave. */
-const leaveMs = 3_000;
+const leaveMs = 2_000;
 
 /** Interval in which workers say where they are. */
 export const heartbeatMs = 500;
@@ -87,6 +87,8 @@ export async function runCoordinator(options: CoordinatorOptions): Promise<ExitC
   options.onListening(sessions.address);
   const onStop = (): void => dispatch({ kind: 'stopAsked', reason: String(options.stop.reason) });
   options.stop.addEventListener('abort', onStop);
+  // Asked while the run was planned: no event comes any more.
+  if (options.stop.aborted) onStop();
   const timer = setInterval(() => dispatch({ kind: 'tick' }), tickMs);
   const code = await finished;
   clearInterval(timer);

@@ -54,6 +54,7 @@ export async function workerMain(options: WorkerMainOptions): Promise<WorkerResu
   });
   const onStop = (): void => send({ kind: 'stopAsked' });
   stop.addEventListener('abort', onStop);
+  if (stop.aborted) onStop();
   try {
     return await result;
   } finally {

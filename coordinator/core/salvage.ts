@@ -19,12 +19,14 @@ export function startAbort(
   const next = { ...state, workers };
   if (state.stage.kind === 'aborting') return onHaltedWhileAborting(next, nowMs);
   if (state.stage.kind === 'salvaging') {
-    // The saver itself may be gone; what is stored by the deadline decides.
-    return { state: next, effects: [] };
+    const isSaver = state.workers.get(lost)?.step === state.stage.step;
+    // A saver is gone as well: those that are left store what they have.
+    return isSaver ? salvage(next, state.stage.ending, nowMs) : { state: next, effects: [] };
   }
   const ending = { exitCode, reason };
   const effects: CoordinatorEffect[] = [{ kind: 'notice', text: reason }];
-  if (state.stage.kind === 'gathering' || workers.size === 0) return end(next, ending, effects);
+  if (state.stage.kind === 'gathering') return end(next, ending, effects);
+  if (workers.size === 0) return end(next, resumable(ending, state.savedStep), effects);
   const deadlineMs = nowMs + state.config.salvageTimeoutMs;
   for (const worker of [...workers.keys()].sort())
     effects.push({ kind: 'send', worker, message: { kind: 'abort', reason } });
@@ -42,7 +44,7 @@ export function onHaltedWhileAborting(state: CoordinatorState, nowMs: number): D
 
 function salvage(state: CoordinatorState, ending: Ending, nowMs: number): Decision {
   const halted = [...state.workers].filter(([, view]) => view.isHalted);
-  if (halted.length === 0) return end(state, ending, []);
+  if (halted.length === 0) return end(state, resumable(ending, state.savedStep), []);
   const step = Math.max(...halted.map(([, view]) => view.step));
   if (state.savedStep === step) return end(state, resumable(ending, step), []);
   const savers = halted.filter(([, view]) => view.step === step).map(([worker]) => worker);

@@ -209,7 +209,7 @@ function onTick(state: CoordinatorState, nowMs: number): Decision {
   const silent = [...state.workers]
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .find(([, view]) => nowMs - view.heardMs > state.config.heartbeatTimeoutMs);
-  if (silent !== undefined && state.stage.kind === 'running') {
+  if (silent !== undefined && state.stage.kind !== 'gathering') {
     const seconds = ((nowMs - silent[1].heardMs) / 1000).toFixed(1);
     return startAbort(state, silent[0], `${silent[0]} was lost: silent for ${seconds} s`, nowMs);
   }

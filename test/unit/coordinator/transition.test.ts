@@ -207,8 +207,44 @@ test('a survivor that does not halt in time does not hold the run up', () => {
   story.says('w-2', hello('w-2'));
   story.happen({ kind: 'closed', worker: 'w-1', reason: 'gone' });
   story.says('w-0', halted(5));
-  assert.deepEqual(story.wait(29_000), []);
+  const alive = { kind: 'progress', generation: 1, step: 5, activity: 'compute' } as const;
+  for (let second = 0; second < 29; second++) {
+    assert.deepEqual(story.wait(1_000), []);
+    for (const worker of ['w-0', 'w-2']) story.says(worker, alive);
+  }
   assert.deepEqual(story.wait(2_000), ['save -> w-0']);
+});
+
+test('a survivor that falls silent does not hold the run up until the deadline', () => {
+  const story = formed({ worldSize: 3 });
+  story.says('w-2', hello('w-2'));
+  story.happen({ kind: 'closed', worker: 'w-1', reason: 'gone' });
+  story.wait(4_000);
+  story.says('w-0', halted(5));
+  assert.deepEqual(story.wait(1_500), ['save -> w-0']);
+});
+
+test('a saver that is lost as well leaves the saving to those that are left', () => {
+  const story = formed({ worldSize: 3 });
+  story.says('w-2', hello('w-2'));
+  story.happen({ kind: 'closed', worker: 'w-1', reason: 'gone' });
+  story.says('w-0', halted(6));
+  assert.deepEqual(story.says('w-2', halted(7)), ['save -> w-2']);
+  const lost = { kind: 'closed', worker: 'w-2', reason: 'gone too' } as const;
+  assert.deepEqual(story.happen(lost), ['save -> w-0']);
+  story.says('w-0', part(6, 'g'));
+  story.says('w-0', snapshot(6, ['g']));
+  assert.deepEqual(story.happen({ kind: 'manifestStored', step: 6 }), [
+    'end 4: w-1 was lost: gone; the run can be resumed from step 6',
+  ]);
+});
+
+test('a run that loses all of its workers ends at its newest checkpoint', () => {
+  const story = formed({}, 4);
+  story.happen({ kind: 'closed', worker: 'w-1', reason: 'gone' });
+  assert.deepEqual(story.happen({ kind: 'closed', worker: 'w-0', reason: 'gone too' }), [
+    'end 4: w-1 was lost: gone; the run can be resumed from step 4',
+  ]);
 });
 
 test('nothing is stored twice: a survivor’s step that is checkpointed already ends the run', () => {
