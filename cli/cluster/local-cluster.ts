@@ -6,22 +6,26 @@ import { availableParallelism } from 'node:os';
 import { createInterface } from 'node:readline';
 import { exitCodes } from '../../shared/exit-codes.js';
 import { packageFile } from '../../shared/paths.js';
+import { how, isResult, noteLine, runResult, type Departure, type RunFacts } from './run-result.js';
 
-/** How long processes may take to leave after the coordinator has. */
-const leaveMs = 10_000;
+/** How long workers may take to leave after the coordinator has told the result. */
+const leaveMs = 2_000;
+
+/** How long the coordinator may take to end after its last worker: it may be frozen. */
+const outliveMs = 20_000;
 
 export interface LocalClusterOptions {
   /** Arguments of `lockstep coordinator`, without --json, --listen and --workers. */
   readonly coordinatorArgs: readonly string[];
   readonly workers: number;
-  /** Each line of the coordinator, parsed. */
+  /** Each line of the coordinator, parsed; the last one tells the result. */
   readonly onLine: (line: Readonly<Record<string, unknown>>) => void;
   /** What a process says on stderr. */
   readonly onComplaint: (text: string) => void;
   readonly stop: AbortSignal;
 }
 
-/** Runs a local cluster to the end of its run; resolves with the coordinator's exit code. */
+/** Runs a local cluster to the end of its run; resolves with its exit code. */
 export async function runLocalCluster(options: LocalClusterOptions): Promise<number> {
   const { workers, onLine, stop } = options;
   const args = ['--json', '--listen', '127.0.0.1:0', '--workers', String(workers)];
@@ -30,17 +34,23 @@ export async function runLocalCluster(options: LocalClusterOptions): Promise<num
   const threads = String(Math.max(1, Math.floor(availableParallelism() / workers)));
   const children: ChildProcess[] = [];
   let isFormed = false;
-  let earlyCode: number | undefined;
+  let facts: RunFacts = {};
+  let leaving: Promise<void> | undefined;
+  let outliving: NodeJS.Timeout | undefined;
+  let early: { exitCode: number; reason: string } | undefined;
   const startWorkers = (address: string): void => {
     for (let i = 0; i < workers; i++) {
       const args = ['--coordinator', address, '--id', `worker-${i}`, '--threads', threads];
       const worker = start(['worker', ...args], options);
       children.push(worker);
       onLine({ kind: 'worker', worker: `worker-${i}`, pid: worker.pid });
-      worker.once('close', (code) => {
+      worker.once('close', (code, signal) => {
+        if (children.every(hasEnded))
+          outliving = setTimeout(() => coordinator.kill('SIGKILL'), outliveMs);
         // Before the world is formed nobody else would notice for a minute.
         if (isFormed || code === exitCodes.ok) return;
-        earlyCode ??= code ?? exitCodes.failed;
+        const reason = `worker-${i} ${how({ code, signal })} before the world was formed`;
+        early ??= { exitCode: code ?? exitCodes.failed, reason };
         coordinator.kill('SIGTERM');
       });
     }
@@ -50,14 +60,19 @@ export async function runLocalCluster(options: LocalClusterOptions): Promise<num
       const line = JSON.parse(text) as Record<string, unknown>;
       if (line['kind'] === 'listening') startWorkers(String(line['address']));
       if (line['kind'] === 'world') isFormed = true;
-      onLine(line);
+      facts = noteLine(facts, line);
+      if (isResult(line)) leaving = leave(children);
+      else onLine(line);
     });
   const onStop = (): void => void coordinator.kill('SIGTERM');
   stop.addEventListener('abort', onStop);
-  const code = await closed(coordinator);
+  const departure = await closed(coordinator);
   stop.removeEventListener('abort', onStop);
-  await leave(children);
-  return earlyCode ?? code;
+  await (leaving ?? leave(children));
+  clearTimeout(outliving);
+  const { exitCode, line } = runResult(facts, departure, workers, stop.aborted, early);
+  if (line !== undefined) onLine(line);
+  return exitCode;
 }
 
 function start(args: readonly string[], options: LocalClusterOptions): ChildProcess {
@@ -74,15 +89,19 @@ function start(args: readonly string[], options: LocalClusterOptions): ChildProc
   return child;
 }
 
-function closed(child: ChildProcess): Promise<number> {
+function closed(child: ChildProcess): Promise<Departure> {
   return new Promise((resolve, reject) => {
     child.once('error', reject);
-    child.once('close', (code) => resolve(code ?? exitCodes.failed));
+    child.once('close', (code, signal) => resolve({ code, signal }));
   });
 }
 
+function hasEnded({ exitCode, signalCode }: ChildProcess): boolean {
+  return exitCode !== null || signalCode !== null;
+}
+
 async function leave(children: readonly ChildProcess[]): Promise<void> {
-  const running = children.filter((child) => child.exitCode === null && child.signalCode === null);
+  const running = children.filter((child) => !hasEnded(child));
   const timer = setTimeout(() => {
     for (const child of running) child.kill('SIGKILL');
   }, leaveMs);
