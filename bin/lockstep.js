@@ -16,4 +16,6 @@ if (major < 20 || (major === 20 && minor < 19)) {
 } else {
   const { main: run } = await import(main.href);
   process.exitCode = await run(process.argv.slice(2));
+  // A command that has ended is not kept alive by a connection whose other end is frozen.
+  setTimeout(() => process.exit(), 1000).unref();
 }

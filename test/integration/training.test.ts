@@ -101,6 +101,22 @@ test('a worker that is killed ends the run within 10 s, by its name, resumable',
   assert.equal(resumed['step'], next);
 });
 
+test('a worker that is frozen ends the run by its name, and nothing is left behind', async () => {
+  const long = ['--set', 'phases.1.steps=100000', '--set', 'checkpoint.everySteps=100000'];
+  const args = ['train', '-f', 'six.yaml', ...long, '--workers', '2', '--run', 'frozen'];
+  const running = startLockstep([...args, '--json'], folder);
+  await running.line('step', (line) => Number(line['step']) >= 5);
+  const { pid } = await running.line('worker', (line) => line['worker'] === 'worker-1');
+  process.kill(Number(pid), 'SIGSTOP');
+  const frozenMs = performance.now();
+  const { code, lines } = await running.result;
+  const seconds = (performance.now() - frozenMs) / 1000;
+  assert.ok(seconds < 15, `ended after ${seconds.toFixed(1)} s`);
+  assert.equal(code, exitCodes.workerLost);
+  assert.match(String(lines.at(-1)?.['reason']), /worker-1 .*resumed from step \d+/);
+  assert.throws(() => process.kill(Number(pid), 0), /ESRCH/);
+});
+
 test('a worker that its peers can not reach ends the run within 10 s, by its name', async () => {
   const served = ['coordinator', '-f', 'six.yaml', '--run', 'apart', '--workers', '2'];
   const coordinator = startLockstep([...served, '--listen', '127.0.0.1:0', '--json'], folder);
