@@ -3,6 +3,7 @@
 // compiled is loaded: too old a Node, or a checkout that was never built.
 
 import { existsSync } from 'node:fs';
+import { setTimeout } from 'node:timers';
 
 const main = new URL('../dist/cli/main.js', import.meta.url);
 const [major, minor] = process.versions.node.split('.').map(Number);
