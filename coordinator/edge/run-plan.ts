@@ -84,10 +84,11 @@ function findProblems(
 ): Problem[] {
   const problems: Problem[] = [];
   const { microShards } = spec.batch;
-  if (request.worldSize > microShards)
+  const { worldSize } = request;
+  if (!Number.isInteger(worldSize) || worldSize < 1 || worldSize > microShards)
     problems.push({
       key: '--workers',
-      given: request.worldSize,
+      given: worldSize,
       allowed: `1 to ${microShards}, the spec's batch.microShards`,
       hint: 'a worker computes whole micro-shards',
     });
@@ -98,7 +99,9 @@ function findProblems(
       allowed: 'a share that leaves pictures to train on',
     });
   const { until } = request;
-  if (until !== undefined && (until < startStep || until > lastStep(spec)))
+  const isStep = (n: number): boolean =>
+    Number.isInteger(n) && n >= startStep && n <= lastStep(spec);
+  if (until !== undefined && !isStep(until))
     problems.push({
       key: '--stop-after',
       given: until,

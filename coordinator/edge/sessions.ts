@@ -20,6 +20,7 @@ import {
   type CoordinatorMessage,
   type WorkerMessage,
 } from '../../shared/control/messages.js';
+import { OperatorError } from '../../shared/problems.js';
 
 type Stream = ServerDuplexStream<WireMessage, WireMessage>;
 
@@ -68,9 +69,20 @@ export async function createSessions(listen: string, handlers: SessionHandlers):
 function bind(server: Server, listen: string): Promise<number> {
   return new Promise((resolve, reject) => {
     server.bindAsync(listen, ServerCredentials.createInsecure(), (error, port) =>
-      error === null ? resolve(port) : reject(error),
+      error === null ? resolve(port) : reject(unbound(listen, error)),
     );
   });
+}
+
+function unbound(listen: string, error: Error): OperatorError {
+  return new OperatorError('the coordinator can not listen', [
+    {
+      key: '--listen',
+      given: listen,
+      allowed: 'an address of this machine and a port that is free (0: any)',
+      hint: error.message,
+    },
+  ]);
 }
 
 function shutDown(server: Server, graceMs: number): Promise<void> {

@@ -1,0 +1,50 @@
+// Mistakes on the command line are told by their flag, before anything waits for them.
+
+import assert from 'node:assert/strict';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createServer, type AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { exitCodes } from '../../shared/exit-codes.js';
+import { printSpec } from '../../shared/spec/load.js';
+import { runLockstep } from '../support/lockstep-command.js';
+import { packFaces } from '../support/tiny-dataset.js';
+import { tinyRun } from '../support/tiny-run.js';
+
+let folder: string;
+
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'lockstep-refused-'));
+  const url = `file://${folder}/dataset`;
+  await packFaces(url, folder);
+  await writeFile(join(folder, 'six.yaml'), printSpec(tinyRun(url)));
+});
+
+after(() => rm(folder, { recursive: true }));
+
+const serve = ['coordinator', '-f', 'six.yaml', '--listen', '127.0.0.1:0', '--run'];
+
+for (const [flag, value] of [
+  ['workers', '0'],
+  ['workers', '1.5'],
+  ['workers', 'abc'],
+  ['stop-after', '2.5'],
+  ['stop-after', 'abc'],
+])
+  test(`--${flag}=${value} is refused`, async () => {
+    const { code, stderr } = await runLockstep([...serve, 'odd', `--${flag}=${value}`], folder);
+    assert.equal(code, exitCodes.configuration);
+    assert.match(stderr, new RegExp(`--${flag}: given .*; allowed: `));
+  });
+
+test('an address that is taken is refused by its name', async () => {
+  const taken = createServer();
+  await new Promise<void>((resolve) => taken.listen(0, '127.0.0.1', resolve));
+  const address = `127.0.0.1:${(taken.address() as AddressInfo).port}`;
+  const args = ['coordinator', '-f', 'six.yaml', '--run', 'taken', '--listen', address];
+  const { code, stderr } = await runLockstep(args, folder);
+  taken.close();
+  assert.equal(code, exitCodes.configuration);
+  assert.match(stderr, new RegExp(`--listen: given "${address}"; allowed: .*free`));
+});
