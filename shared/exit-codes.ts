@@ -8,8 +8,12 @@ export const exitCodes = {
   failed: 1,
   /** The run stopped early, on request, with a checkpoint: resume it. */
   stopped: 3,
-  /** A worker was lost and the run ended; it left a checkpoint: resume it. */
+  /** All workers were lost and none came back; the run can be resumed from its checkpoint. */
   workerLost: 4,
+  /** A worker left on purpose (SIGTERM, scale-down); the run goes on without it. */
+  drained: 5,
+  /** A coordinator stepped down, because another one with a higher term has taken over. */
+  superseded: 6,
   /** The operator's mistake: bad spec, flags, data. Trying again unchanged is useless. */
   configuration: 78,
 } as const;

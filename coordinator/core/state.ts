@@ -1,97 +1,210 @@
-// What the coordinator knows, and what can happen to it. Plain data: the decisions are in
-// transition.ts, and nothing here performs anything.
+// What the coordinator knows, and what can happen to it. Plain data, changed in place by
+// transition.ts and its neighbours; nothing here performs anything.
 
-import type { Member, Step, World } from '../../shared/words.js';
 import type { ExitCode } from '../../shared/exit-codes.js';
 import type {
   CoordinatorMessage,
   PartStored,
   SnapshotReport,
   WorkerMessage,
+  WorkerStatus,
 } from '../../shared/control/messages.js';
+import type { Generation, Member, Step, World } from '../../shared/words.js';
+
+/** Every time limit of the coordinator's decisions, in milliseconds. */
+export interface CoordinatorTiming {
+  /** A worker whose session says nothing for so long can't be reached. */
+  readonly heartbeatTimeoutMs: number;
+  /** Longest wait for workers while there is no world. */
+  readonly joinTimeoutMs: number;
+  /** After all were lost: how long those that are back wait for the rest. */
+  readonly regatherMs: number;
+  /** Outside of training, where no peer can be a witness: unreachable for so long is gone. */
+  readonly goneTimeoutMs: number;
+  /** A worker that is heard and that a peer can't reach for so long: their link is cut. */
+  readonly linkTimeoutMs: number;
+  /** A worker with a cut link stays out for so long, when its link was cut before. */
+  readonly benchMs: number;
+  /** Newcomers are waited for so long, so that several cost one pause. */
+  readonly batchMs: number;
+  /** An order is repeated when it was not obeyed for so long. */
+  readonly resendMs: number;
+}
+
+/** What production runs with. */
+export const defaultTiming: CoordinatorTiming = {
+  heartbeatTimeoutMs: 1_500,
+  joinTimeoutMs: 120_000,
+  regatherMs: 5_000,
+  goneTimeoutMs: 3_000,
+  linkTimeoutMs: 2_500,
+  benchMs: 30_000,
+  batchMs: 300,
+  resendMs: 1_000,
+};
 
 /** What does not change during the coordinator's life. */
 export interface CoordinatorConfig {
-  /** Workers the world is formed of. */
+  /** Greater than that of every earlier coordinator of the run. */
+  readonly term: number;
+  /** Workers that the first world waits for. */
   readonly worldSize: number;
-  /** Step to start from: committed in a checkpoint, or 0. */
-  readonly startStep: Step;
+  /** Most workers that a world can have: the spec's batch.microShards. */
+  readonly microShards: number;
   /** Step after which all halt. */
   readonly until: Step;
   /** The spec's last step: only a run that got there has finished. */
   readonly lastStep: Step;
-  /** A worker that says nothing for so long is lost. */
-  readonly heartbeatTimeoutMs: number;
-  /** Longest wait for all workers to join. */
-  readonly joinTimeoutMs: number;
-  /** Longest wait for survivors to halt, and again for them to store the state. */
-  readonly salvageTimeoutMs: number;
+  readonly timing: CoordinatorTiming;
 }
 
 /** A worker as the coordinator sees it; times on the coordinator's own clock. */
 export interface WorkerView {
-  readonly member: Omit<Member, 'rank'>;
+  readonly worker: string;
+  readonly incarnation: number;
+  address: string;
   readonly fingerprint: string;
-  readonly heardMs: number;
-  /** Highest step it is known to have committed. */
-  readonly step: Step;
-  /** Set once it has loaded what the world needs. */
-  readonly isPrepared: boolean;
-  /** Set once it trains no further. */
-  readonly isHalted: boolean;
+  readonly pid: number;
+  readonly host: string;
+  /** Its open session; undefined when it ended. */
+  session: number | undefined;
+  /** When it was heard last, or its session ended. */
+  heardMs: number;
+  status: WorkerStatus;
+  /** When it could first have been part of a world; undefined while it can't. */
+  readySinceMs: number | undefined;
+  /** Left out of worlds until then. */
+  benchedUntilMs: number;
+  /** Its state is not what it should be; cleared when it has taken another one. */
+  isDiverged: boolean;
+  /** The order given last, and when: an order is repeated until it is obeyed. */
+  order: { readonly key: string; readonly sentMs: number } | undefined;
 }
 
-/** Why the run ends early. */
+/** Why the run ends. */
 export interface Ending {
   readonly exitCode: ExitCode;
   readonly reason: string;
 }
 
+/** A world that was formed. */
+export interface FormedWorld extends World {
+  /** The step it starts from. */
+  readonly step: Step;
+  readonly until: Step;
+}
+
 export type Stage =
-  | { readonly kind: 'gathering'; readonly deadlineMs: number }
-  | { readonly kind: 'running'; readonly world: World }
-  /** A worker was lost: the others give up the step in progress. */
-  | { readonly kind: 'aborting'; readonly ending: Ending; readonly deadlineMs: number }
-  /** The most advanced survivors store the state. */
+  /** There is no world: workers are waited for. */
   | {
-      readonly kind: 'salvaging';
-      readonly ending: Ending;
+      readonly kind: 'gathering';
+      readonly sinceMs: number;
+      /** Form a smaller world than wanted from then on. */
+      readonly patienceMs: number;
+      /** The newest whole checkpoint is being looked for. */
+      isSearching: boolean;
+    }
+  /** The members enter, connect and train. */
+  | { readonly kind: 'running'; readonly world: FormedWorld; readonly sinceMs: number }
+  /** The members halt, by a vote (after a step) or an abort (at once). */
+  | {
+      readonly kind: 'halting';
+      readonly world: FormedWorld;
+      readonly mode: 'vote' | 'abort';
+      readonly reason: string;
+      readonly sinceMs: number;
+    }
+  /** Those with the last state store it. */
+  | {
+      readonly kind: 'finishing';
+      readonly world: FormedWorld;
       readonly step: Step;
-      readonly deadlineMs: number;
+      /** Workers that have a share, in the order of the shares. */
+      readonly savers: readonly string[];
+      /** How the run ends then; undefined when it only loses its last workers for now. */
+      readonly ending: Ending | undefined;
+      readonly sinceMs: number;
     }
   | { readonly kind: 'ended'; readonly ending: Ending };
 
 /** A checkpoint of which not all parts are known yet. */
 export interface PendingCheckpoint {
-  readonly parts: ReadonlyMap<string, PartStored>;
-  readonly snapshot: SnapshotReport | undefined;
+  readonly parts: Map<string, PartStored>;
+  snapshot: SnapshotReport | undefined;
+  /** The manifest is being written. */
+  isStoring: boolean;
 }
 
 export interface CoordinatorState {
   readonly config: CoordinatorConfig;
-  readonly stage: Stage;
-  /** Connected workers by id. */
-  readonly workers: ReadonlyMap<string, WorkerView>;
-  readonly pending: ReadonlyMap<Step, PendingCheckpoint>;
+  stage: Stage;
+  /** Workers by id, connected or not. */
+  readonly workers: Map<string, WorkerView>;
+  /** Workers the run is to have. */
+  target: number;
+  /** Worlds formed in this term. */
+  formed: number;
+  readonly pending: Map<Step, PendingCheckpoint>;
   /** Newest step whose manifest lies in the store; undefined before the first. */
-  readonly savedStep: Step | undefined;
-  /** A stop was asked for. */
-  readonly stopping: boolean;
+  savedStep: Step | undefined;
+  /**
+   * Where a world without any state starts: the newest whole checkpoint's step or 0. Undefined
+   * when it must be looked for.
+   */
+  coldStep: Step | undefined;
+  /** Highest step known to be committed. */
+  newestStep: Step;
+  /** Pairs of workers ("a b") whose link was cut, and when last. */
+  readonly cutLinks: Map<string, number>;
+  /** Digests of the present world's steps, by step and worker. */
+  readonly digests: Map<Step, Map<string, string>>;
+  /** Failures told by workers since `newestStep` grew. */
+  failures: number;
+  /** A stop was asked for: the reason. */
+  stopReason: string | undefined;
+  /** The run is to end this way as soon as the state is stored. */
+  ending: Ending | undefined;
+  /** When the core was asked last: a coordinator that was blocked has not heard silence. */
+  tickedMs: number;
 }
 
 export type CoordinatorEvent =
-  | { readonly kind: 'message'; readonly worker: string; readonly message: WorkerMessage }
-  /** The worker's session ended. */
-  | { readonly kind: 'closed'; readonly worker: string; readonly reason: string }
+  /** `session` numbers the streams; the first message of one is a hello. */
+  | {
+      readonly kind: 'message';
+      readonly session: number;
+      readonly worker: string;
+      readonly message: WorkerMessage;
+    }
+  | {
+      readonly kind: 'closed';
+      readonly session: number;
+      readonly worker: string;
+      readonly reason: string;
+    }
+  /** The answer to findCheckpoint: its step, or 0 for none, and what was passed over. */
+  | { readonly kind: 'checkpointFound'; readonly step: Step; readonly isStored: boolean }
   | { readonly kind: 'manifestStored'; readonly step: Step }
   | { readonly kind: 'manifestFailed'; readonly step: Step; readonly reason: string }
   | { readonly kind: 'stopAsked'; readonly reason: string }
+  | { readonly kind: 'scaleAsked'; readonly workers: number }
+  /** Another coordinator with a higher term leads the run. */
+  | { readonly kind: 'superseded'; readonly term: number }
   | { readonly kind: 'tick' };
 
 export type CoordinatorEffect =
   | { readonly kind: 'send'; readonly worker: string; readonly message: CoordinatorMessage }
   /** Answer a hello: the edge adds the run's record. */
   | { readonly kind: 'welcome'; readonly worker: string }
+  /** End this session with the reason: its hello is refused, or its worker was replaced. */
+  | {
+      readonly kind: 'dismiss';
+      readonly session: number;
+      readonly exitCode: ExitCode;
+      readonly reason: string;
+    }
+  /** Look for the newest whole checkpoint and delete what is torn above it. */
+  | { readonly kind: 'findCheckpoint' }
   | {
       readonly kind: 'storeManifest';
       readonly snapshot: SnapshotReport;
@@ -99,12 +212,28 @@ export type CoordinatorEffect =
       readonly worldSize: number;
       readonly fingerprint: string;
     }
-  | { readonly kind: 'formed'; readonly world: World }
+  | { readonly kind: 'formed'; readonly world: FormedWorld; readonly reason: string }
+  /** A worker is taken out of the world, and since when it had not been heard. */
+  | {
+      readonly kind: 'lost';
+      readonly worker: string;
+      readonly reason: string;
+      readonly generation: Generation;
+      readonly silentMs: number;
+    }
+  /** The run is to have so many worker processes. */
+  | { readonly kind: 'target'; readonly workers: number }
   /** Tell the log and the operator. */
   | { readonly kind: 'notice'; readonly text: string }
-  | { readonly kind: 'end'; readonly ending: Ending };
+  /** The run is over: tell all workers, then the operator. */
+  | { readonly kind: 'end'; readonly ending: Ending }
+  /** Leave without touching the run: another coordinator leads it. */
+  | { readonly kind: 'stepDown'; readonly reason: string };
 
-/** The state before anything has happened. */
+/** The members of a world as a message names them. */
+export type Members = readonly Member[];
+
+/** The state before anything has happened. `coldStep`: of the newest whole checkpoint, or 0. */
 export function initialCoordinatorState(
   config: CoordinatorConfig,
   savedStep: Step | undefined,
@@ -112,10 +241,24 @@ export function initialCoordinatorState(
 ): CoordinatorState {
   return {
     config,
-    stage: { kind: 'gathering', deadlineMs: nowMs + config.joinTimeoutMs },
+    stage: {
+      kind: 'gathering',
+      sinceMs: nowMs,
+      patienceMs: config.timing.joinTimeoutMs,
+      isSearching: false,
+    },
     workers: new Map(),
+    target: config.worldSize,
+    formed: 0,
     pending: new Map(),
     savedStep,
-    stopping: false,
+    coldStep: undefined,
+    newestStep: savedStep ?? 0,
+    cutLinks: new Map(),
+    digests: new Map(),
+    failures: 0,
+    stopReason: undefined,
+    ending: undefined,
+    tickedMs: nowMs,
   };
 }

@@ -16,4 +16,6 @@ export interface NetworkState {
 export interface TrainingState {
   step: Step;
   readonly networks: Readonly<Record<string, NetworkState>>;
+  /** Steps in a row, up to this one, that were skipped: their gradients were not finite. */
+  skippedInARow: number;
 }

@@ -4,42 +4,96 @@
 import { z } from 'zod';
 
 /** Version of the control protocol; a worker of another version is refused. */
-export const protocolVersion = 1;
+export const protocolVersion = 2;
+
+/** Most workers of a run. */
+export const maxWorkers = 4096;
 
 const step = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
+const generation = step;
 const name = z.string().min(1).max(200);
 const text = z.string().max(4096);
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
+const digestValue = z.string().regex(/^[0-9a-f]{16}$/);
 const seconds = z.number().min(0);
 const address = z.string().regex(/^[^\s:]{1,253}:\d{1,5}$|^\[[0-9a-fA-F:.]+\]:\d{1,5}$/);
+const workerId = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/);
+
+/** Where a worker is in the life of a world; see worker/core/state.ts. */
+export const workerStages = [
+  'joining',
+  'ready',
+  'entering',
+  'entered',
+  'connecting',
+  'training',
+  'aborting',
+  'halted',
+  'finishing',
+  'finished',
+] as const;
+
+const pace = z.object({
+  dataS: seconds,
+  computeS: seconds,
+  exchangeS: seconds,
+  updateS: seconds,
+  waitedFor: z.string().max(200),
+  waitedS: seconds,
+});
+
+const statusFields = {
+  sequence: step,
+  generation,
+  stage: z.enum(workerStages),
+  step,
+  hasState: z.boolean(),
+  activity: z.string().max(64),
+  isLeaving: z.boolean(),
+  suspicions: z.array(z.object({ worker: name, reason: text })).max(maxWorkers),
+  trouble: text,
+  pace,
+};
+const status = z.object({ kind: z.literal('status'), ...statusFields });
+
+const worldFields = {
+  generation,
+  members: z
+    .array(z.object({ rank: step, worker: workerId, incarnation: step, address }))
+    .max(maxWorkers),
+  step,
+  until: step,
+  /** Where the worker that is told takes the state at `step` from. */
+  source: z.enum(['own', 'peer', 'checkpoint']),
+  /** "host:port" of the exchange server of the peer; empty for the other sources. */
+  donor: z.string().max(300),
+};
 
 const hello = z.object({
   kind: z.literal('hello'),
   protocol: z.number().int(),
-  worker: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/),
+  worker: workerId,
   incarnation: step,
   address,
   fingerprint: name,
-});
-
-const prepared = z.object({ kind: z.literal('prepared'), generation: step });
-
-const progress = z.object({
-  kind: z.literal('progress'),
-  generation: step,
-  step,
-  activity: z.string().max(64),
+  pid: step,
+  host: z.string().max(253),
+  term: step,
+  status: z.object(statusFields),
+  /** Generation 0: in no world. */
+  world: z.object(worldFields),
 });
 
 const stepReport = z.object({
   kind: z.literal('stepReport'),
   step,
   phase: name,
-  metrics: z.array(z.object({ name, value: z.number() })).max(256),
+  metrics: z.array(z.object({ name, value: z.number().or(z.nan()) })).max(256),
   dataS: seconds,
   computeS: seconds,
   exchangeS: seconds,
   updateS: seconds,
+  isSkipped: z.boolean(),
 });
 
 const evaluation = z.object({
@@ -61,6 +115,8 @@ const partStored = z.object({
   file: name,
   bytes: step,
   sha256,
+  /** Digest of the whole state that the part was taken from. */
+  stateDigest: digestValue,
 });
 
 const snapshot = z.object({
@@ -71,8 +127,8 @@ const snapshot = z.object({
   updates: z.record(name, step),
 });
 
-const halted = z.object({ kind: z.literal('halted'), step });
-const suspicion = z.object({ kind: z.literal('suspicion'), worker: name, reason: text });
+const digest = z.object({ kind: z.literal('digest'), generation, step, value: digestValue });
+
 const failure = z.object({
   kind: z.literal('failure'),
   reason: text,
@@ -82,46 +138,42 @@ const failure = z.object({
 /** What a worker tells the coordinator. */
 export const workerMessageSchema = z.discriminatedUnion('kind', [
   hello,
-  progress,
+  status,
   stepReport,
   evaluation,
   partStored,
   snapshot,
-  halted,
-  suspicion,
+  digest,
   failure,
-  prepared,
 ]);
 
 const welcome = z.object({
   kind: z.literal('welcome'),
+  term: step,
   runUrl: z.string().min(1).max(2048),
   record: z
     .string()
     .min(2)
     .max(1024 * 1024),
-  heartbeatMs: z.number().int().min(10).max(60_000),
 });
 
-const world = z.object({
-  kind: z.literal('world'),
-  generation: z.number().int().min(1),
-  members: z
-    .array(z.object({ rank: step, worker: name, incarnation: step, address }))
-    .min(1)
-    .max(4096),
-  step,
-  until: step,
-});
-
-const connect = z.object({ kind: z.literal('connect'), generation: z.number().int().min(1) });
-const requestStop = z.object({ kind: z.literal('requestStop'), reason: text });
-const abort = z.object({ kind: z.literal('abort'), reason: text });
-const save = z.object({
-  kind: z.literal('save'),
+const world = z.object({ kind: z.literal('world'), ...worldFields });
+const connect = z.object({ kind: z.literal('connect'), generation });
+const vote = z.object({ kind: z.literal('vote'), generation, reason: text });
+const abort = z.object({ kind: z.literal('abort'), generation, reason: text });
+const finish = z.object({
+  kind: z.literal('finish'),
+  generation,
   step,
   share: z.number().int().min(0),
   shares: z.number().int().min(1),
+});
+const checkpointed = z.object({ kind: z.literal('checkpointed'), step });
+const fault = z.object({
+  kind: z.literal('fault'),
+  fault: z.enum(['freeze', 'mute', 'flip']),
+  seconds: z.number().min(0).max(600),
+  peer: z.string().max(200),
 });
 const end = z.object({
   kind: z.literal('end'),
@@ -134,17 +186,37 @@ export const coordinatorMessageSchema = z.discriminatedUnion('kind', [
   welcome,
   world,
   connect,
-  requestStop,
+  vote,
   abort,
-  save,
+  finish,
+  checkpointed,
+  fault,
   end,
 ]);
 
 export type WorkerMessage = z.infer<typeof workerMessageSchema>;
 export type CoordinatorMessage = z.infer<typeof coordinatorMessageSchema>;
+export type WorkerStage = (typeof workerStages)[number];
 export type Hello = z.infer<typeof hello>;
+export type StatusMessage = z.infer<typeof status>;
+/** A worker's status without the tag. */
+export type WorkerStatus = Omit<StatusMessage, 'kind'>;
+export type Pace = z.infer<typeof pace>;
 export type StepReport = z.infer<typeof stepReport>;
 export type EvaluationReport = z.infer<typeof evaluation>;
 export type PartStored = z.infer<typeof partStored>;
 export type SnapshotReport = z.infer<typeof snapshot>;
+export type DigestReport = z.infer<typeof digest>;
 export type WorldMessage = z.infer<typeof world>;
+export type StateSource = WorldMessage['source'];
+export type FaultMessage = z.infer<typeof fault>;
+
+/** The world of a worker that is in none. */
+export const noWorld: Omit<WorldMessage, 'kind'> = {
+  generation: 0,
+  members: [],
+  step: 0,
+  until: 0,
+  source: 'own',
+  donor: '',
+};

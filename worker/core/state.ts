@@ -1,12 +1,16 @@
 // What a worker knows of its run and its world, and what can happen to it. Plain data; tensors
-// never come here, only steps and names.
+// never come here, only steps and names. The state is changed in place by transition.ts.
 
-import type {
-  CoordinatorMessage,
-  WorkerMessage,
-  WorldMessage,
+import {
+  noWorld,
+  type CoordinatorMessage,
+  type FaultMessage,
+  type Pace,
+  type StateSource,
+  type WorkerMessage,
+  type WorldMessage,
 } from '../../shared/control/messages.js';
-import type { Rank, Step } from '../../shared/words.js';
+import type { Generation, Rank, Step } from '../../shared/words.js';
 
 /** What does not change during a worker's life. */
 export interface WorkerConfig {
@@ -15,80 +19,182 @@ export interface WorkerConfig {
   /** "host:port" of its exchange server. */
   readonly address: string;
   readonly fingerprint: string;
+  readonly pid: number;
+  readonly host: string;
+  /** Longest time without any coordinator; after it the worker gives up. */
+  readonly patienceMs: number;
+  /** Longest time that leaving in order may take; after it the worker just goes. */
+  readonly drainMs: number;
+  /** Whether faults may be injected (lockstep chaos). */
+  readonly allowsFaults: boolean;
 }
 
+/** Where the worker is; all but `joining` and `ready` are about `world`. */
 export type Stage =
-  /** Waits for the world to be formed. */
-  | { readonly kind: 'joining' }
-  /** The compute thread loads state, data and graph. */
-  | { readonly kind: 'preparing' }
-  /** Has told the coordinator, and waits until all are prepared. */
-  | { readonly kind: 'prepared' }
+  /** Waits for the coordinator, or loads task, data and engine of the run. */
+  | 'joining'
+  /** Could be part of a world. */
+  | 'ready'
+  /** Takes the state that the world starts from. */
+  | 'entering'
+  /** Has it, and waits until all have. */
+  | 'entered'
   /** Connects to its peers. */
-  | { readonly kind: 'connecting' }
-  | { readonly kind: 'training' }
-  /** Gives up the step in progress because a peer was lost. */
-  | { readonly kind: 'aborting' }
-  | { readonly kind: 'halted' }
-  | { readonly kind: 'ended' };
+  | 'connecting'
+  | 'training'
+  /** Gives up what it is doing in this world. */
+  | 'aborting'
+  /** Trains no further in this world; its state is that of `step`. */
+  | 'halted'
+  /** Stores and judges the state after the last step. */
+  | 'finishing'
+  | 'finished'
+  | 'ended';
+
+/** A report that the coordinator must have until a checkpoint makes it needless. */
+export type Report = Extract<
+  WorkerMessage,
+  { kind: 'stepReport' | 'evaluation' | 'partStored' | 'snapshot' }
+>;
 
 export interface WorkerState {
   readonly config: WorkerConfig;
-  readonly stage: Stage;
-  readonly run: { readonly url: string; readonly record: string } | undefined;
-  readonly world: WorldMessage | undefined;
-  readonly rank: Rank;
-  readonly step: Step;
-  readonly activity: string;
+  stage: Stage;
+  /** Highest term of a coordinator heard of. */
+  term: number;
+  run: { readonly url: string; readonly record: string } | undefined;
+  /** The world it is in, or was in last; generation 0 before the first. */
+  world: Omit<WorldMessage, 'kind'>;
+  /** A later world, to be entered as soon as this one is left. */
+  next: Omit<WorldMessage, 'kind'> | undefined;
+  rank: Rank;
+  /** Steps committed in its state, if it has one. */
+  step: Step;
+  hasState: boolean;
+  activity: string;
+  isLeaving: boolean;
+  leavingSinceMs: number;
+  /** Peers of `world` that can't be reached, with the reason. */
+  readonly suspicions: Map<string, string>;
+  trouble: string;
+  pace: Pace;
+  /** Told since the newest checkpoint, to be told again to a coordinator that comes anew. */
+  reports: Report[];
+  sequence: number;
+  isConnected: boolean;
+  /** Since when there has been no session. */
+  aloneSinceMs: number;
 }
 
 export type WorkerEvent =
+  /** A session is open; whatever an earlier one still brings is dropped by the edge. */
   | { readonly kind: 'sessionOpened' }
-  | { readonly kind: 'message'; readonly message: CoordinatorMessage }
+  /** The edge dials again by itself, address after address. */
   | { readonly kind: 'sessionLost'; readonly reason: string }
-  /** The compute thread is ready for the world. */
-  | { readonly kind: 'prepared' }
+  | { readonly kind: 'message'; readonly message: CoordinatorMessage }
+  /** The compute thread has loaded the run. */
+  | { readonly kind: 'ready' }
+  /** It has the state of the world's first step. */
+  | { readonly kind: 'entered'; readonly generation: Generation }
+  /** It could not get it (the donor is gone, say); its own state is as it was. */
+  | { readonly kind: 'enterFailed'; readonly generation: Generation; readonly reason: string }
   /** All peers are connected. */
-  | { readonly kind: 'joined' }
-  | { readonly kind: 'peerLost'; readonly worker: string; readonly reason: string }
+  | { readonly kind: 'joined'; readonly generation: Generation }
+  | {
+      readonly kind: 'peerLost';
+      readonly generation: Generation;
+      readonly worker: string;
+      readonly reason: string;
+    }
   | { readonly kind: 'activity'; readonly step: Step; readonly activity: string }
+  /** The seconds of the step committed last. */
+  | { readonly kind: 'paced'; readonly pace: Pace }
   /** The compute thread has something to tell the coordinator. */
   | { readonly kind: 'tell'; readonly message: WorkerMessage }
-  | { readonly kind: 'halted'; readonly step: Step }
+  /** The compute thread trains no further: all voted, `until` is reached, or it was aborted. */
+  | {
+      readonly kind: 'halted';
+      readonly generation: Generation;
+      readonly step: Step;
+      readonly hasState: boolean;
+      /** Why it can't go on although it should; empty for no reason. */
+      readonly trouble: string;
+    }
+  /** What `finish` asked for is done. */
+  | { readonly kind: 'finished'; readonly generation: Generation; readonly step: Step }
   | { readonly kind: 'failed'; readonly reason: string; readonly exitCode: number }
-  /** SIGTERM or SIGINT. */
+  /** SIGTERM or SIGINT: leave in order. */
   | { readonly kind: 'stopAsked' }
   | { readonly kind: 'tick' };
 
 export type WorkerEffect =
+  /** Dropped by the edge when there is no session. */
   | { readonly kind: 'send'; readonly message: WorkerMessage }
+  /** Give up this session and dial on: its coordinator has been superseded. */
+  | { readonly kind: 'redial'; readonly reason: string }
+  /** Load task, data and engine of the run. Answer: ready. */
+  | { readonly kind: 'prepare'; readonly runUrl: string; readonly record: string }
+  /** Take the state for a world. Answer: entered or enterFailed. */
   | {
-      readonly kind: 'prepare';
-      readonly runUrl: string;
-      readonly record: string;
+      readonly kind: 'enter';
+      readonly generation: Generation;
       readonly rank: Rank;
       readonly worldSize: number;
       readonly step: Step;
-      readonly until: Step;
+      readonly source: StateSource;
+      readonly donor: string;
     }
-  /** Connect to the peers of the world. */
-  | { readonly kind: 'join'; readonly world: WorldMessage; readonly rank: Rank }
-  | { readonly kind: 'train' }
+  /** Connect to the peers of the world. Answer: joined, or peerLost. */
+  | { readonly kind: 'join'; readonly world: Omit<WorldMessage, 'kind'>; readonly rank: Rank }
+  /** Take steps until `until` is committed or the world has voted to halt. Answer: halted. */
+  | { readonly kind: 'train'; readonly generation: Generation; readonly until: Step }
   | { readonly kind: 'voteStop' }
-  /** Give up the step in progress. */
-  | { readonly kind: 'abort'; readonly reason: string }
-  | { readonly kind: 'save'; readonly step: Step; readonly share: number; readonly shares: number }
+  /** Give up whatever is under way in this world. Answer: halted, always. */
+  | { readonly kind: 'abort'; readonly generation: Generation; readonly reason: string }
+  /** Store this share of the state; rank 0 also judges it. Answer: finished. */
+  | {
+      readonly kind: 'finish';
+      readonly generation: Generation;
+      readonly step: Step;
+      readonly share: number;
+      readonly shares: number;
+    }
+  /** A checkpoint of this step is whole: snapshots up to it need not be stored any more. */
+  | { readonly kind: 'checkpointed'; readonly step: Step }
+  | { readonly kind: 'fault'; readonly fault: FaultMessage }
   | { readonly kind: 'end'; readonly exitCode: number; readonly reason: string };
 
+/** Nothing measured yet. */
+export const noPace: Pace = {
+  dataS: 0,
+  computeS: 0,
+  exchangeS: 0,
+  updateS: 0,
+  waitedFor: '',
+  waitedS: 0,
+};
+
 /** The state of a worker that has just started. */
-export function initialWorkerState(config: WorkerConfig): WorkerState {
+export function initialWorkerState(config: WorkerConfig, nowMs: number): WorkerState {
   return {
     config,
-    stage: { kind: 'joining' },
+    stage: 'joining',
+    term: 0,
     run: undefined,
-    world: undefined,
+    world: noWorld,
+    next: undefined,
     rank: 0,
     step: 0,
-    activity: 'joining',
+    hasState: false,
+    activity: 'join',
+    isLeaving: false,
+    leavingSinceMs: 0,
+    suspicions: new Map(),
+    trouble: '',
+    pace: noPace,
+    reports: [],
+    sequence: 0,
+    isConnected: false,
+    aloneSinceMs: nowMs,
   };
 }

@@ -1,15 +1,14 @@
 // What the two threads of a worker say to each other. The network thread holds the session, the
 // exchange and the worker's decisions; the compute thread (the main one) holds state and engine.
-// Vectors are never sent: they lie in shared memory that both threads see.
+// Vectors of the exchange are never sent: they lie in shared memory that both threads see.
 
-import type { WorkerMessage } from '../../shared/control/messages.js';
-import type { Step } from '../../shared/words.js';
-import type { WorkerEffect } from '../core/state.js';
+import type { Generation, Step } from '../../shared/words.js';
+import type { WorkerEffect, WorkerEvent } from '../core/state.js';
 
 /** Settings of the network thread. */
 export interface NetworkOptions {
-  /** "host:port" of the coordinator. */
-  readonly coordinator: string;
+  /** "host:port" of the coordinator and its standbys; they are dialled in turn. */
+  readonly coordinators: readonly string[];
   readonly worker: string;
   readonly incarnation: number;
   readonly fingerprint: string;
@@ -17,24 +16,101 @@ export interface NetworkOptions {
   readonly listen: string;
   /** Host that peers reach this worker by. */
   readonly advertise: string;
+  readonly patienceMs: number;
+  readonly drainMs: number;
+  readonly allowsFaults: boolean;
+}
+
+/** Vectors of a world, in shared memory: one for each subtree of this rank, and the results. */
+export interface WorldVectors {
+  readonly microShards: number;
+  readonly contributions: readonly Float32Array[];
+  readonly results: readonly [Float32Array, Float32Array];
+}
+
+/** What a state consists of, sent ahead of its bytes. */
+export interface StateHeader {
+  readonly step: Step;
+  /** Bytes that follow, in all. */
+  readonly bytes: number;
+  /** Digest of the whole state. */
+  readonly digest: string;
+  readonly updates: Readonly<Record<string, number>>;
+  /** Steps in a row, up to this one, whose gradients were not finite. */
+  readonly skippedInARow: number;
 }
 
 export type ToNetwork =
-  /** Ready to train: the vectors that the exchange reads and writes. */
-  | {
-      readonly kind: 'prepared';
-      readonly microShards: number;
-      readonly contributions: readonly Float32Array[];
-      readonly results: readonly [Float32Array, Float32Array];
-    }
+  | Extract<
+      WorkerEvent,
+      {
+        kind:
+          | 'ready'
+          | 'enterFailed'
+          | 'activity'
+          | 'tell'
+          | 'halted'
+          | 'finished'
+          | 'failed'
+          | 'stopAsked';
+      }
+    >
+  /** The state of the world's first step is here, and these are the vectors to exchange. */
+  | { readonly kind: 'entered'; readonly generation: Generation; readonly vectors: WorldVectors }
   | { readonly kind: 'reduce'; readonly step: Step; readonly floats: number }
-  | { readonly kind: 'activity'; readonly step: Step; readonly activity: string }
-  | { readonly kind: 'tell'; readonly message: WorkerMessage }
-  | { readonly kind: 'halted'; readonly step: Step }
-  | { readonly kind: 'failed'; readonly reason: string; readonly exitCode: number }
-  | { readonly kind: 'stopAsked' };
+  /** The seconds of the step committed last; the network thread adds whom it waited for. */
+  | {
+      readonly kind: 'paced';
+      readonly dataS: number;
+      readonly computeS: number;
+      readonly exchangeS: number;
+      readonly updateS: number;
+    }
+  /** Get the state at `step` from the worker at `donor`. Answers: stateHeader, stateChunk, ... */
+  | {
+      readonly kind: 'fetchState';
+      readonly generation: Generation;
+      readonly donor: string;
+      readonly step: Step;
+    }
+  /** Stop fetching. */
+  | { readonly kind: 'dropState' }
+  /** One chunk was taken: another may come. */
+  | { readonly kind: 'stateTaken' }
+  /** Answers to serveState. */
+  | { readonly kind: 'servedHeader'; readonly request: number; readonly header: StateHeader }
+  | { readonly kind: 'servedChunk'; readonly request: number; readonly bytes: Uint8Array }
+  | { readonly kind: 'serveRefused'; readonly request: number; readonly reason: string };
 
-/** Decisions of the core that the compute thread carries out, and the exchange's answer. */
+/** Decisions of the core that the compute thread carries out, and the network's answers. */
 export type ToCompute =
-  | Extract<WorkerEffect, { kind: 'prepare' | 'train' | 'voteStop' | 'abort' | 'save' | 'end' }>
-  | { readonly kind: 'reduced'; readonly step: Step };
+  | Extract<
+      WorkerEffect,
+      {
+        kind:
+          | 'prepare'
+          | 'enter'
+          | 'train'
+          | 'voteStop'
+          | 'abort'
+          | 'finish'
+          | 'checkpointed'
+          | 'end';
+      }
+    >
+  | { readonly kind: 'reduced'; readonly step: Step }
+  /** One bit of the parameters is to change (lockstep chaos). */
+  | { readonly kind: 'flip' }
+  /** Answers to fetchState; after the last chunk (see the header's bytes) nothing follows. */
+  | { readonly kind: 'stateHeader'; readonly header: StateHeader }
+  | { readonly kind: 'stateChunk'; readonly bytes: Uint8Array }
+  | { readonly kind: 'stateFailed'; readonly reason: string }
+  /** A peer asks for the state at `step`: answer with servedHeader or serveRefused. */
+  | { readonly kind: 'serveState'; readonly request: number; readonly step: Step }
+  /** Send the next chunk of a state that is being served, at most `maxBytes` long. */
+  | {
+      readonly kind: 'serveMore';
+      readonly request: number;
+      readonly offset: number;
+      readonly maxBytes: number;
+    };
