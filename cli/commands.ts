@@ -40,6 +40,16 @@ export const commands: readonly CommandEntry[] = [
     register: async (y) => y.command((await import('./commands/resume.js')).resumeCommand),
   },
   {
+    usage: 'status <run>',
+    summary: 'Say where a run is: its world, step, time left, checkpoint, and each worker',
+    register: async (y) => y.command((await import('./commands/status.js')).statusCommand),
+  },
+  {
+    usage: 'scale <run>',
+    summary: 'Change how many workers a run has while it trains; the bytes stay the same',
+    register: async (y) => y.command((await import('./commands/scale.js')).scaleCommand),
+  },
+  {
     usage: 'checkpoints <action>',
     summary: "List and verify a run's checkpoints",
     register: async (y) =>

@@ -1,0 +1,98 @@
+// How commands reach the coordinator of a run: its address is in the run's folder, left there by
+// whoever leads it. They say what to do when nobody answers.
+
+import { newestTerm, type Term } from '../coordinator/edge/terms.js';
+import {
+  AdminError,
+  createAdminClient,
+  type AdminClient,
+  type RunStatus,
+} from '../shared/control/admin.js';
+import { exitCodes } from '../shared/exit-codes.js';
+import { OperatorError } from '../shared/problems.js';
+import { recordKey } from '../shared/run/record.js';
+import { openStore } from '../shared/store/open-store.js';
+import { CommandFailed } from './failure.js';
+import { runId, runUrl } from './run-location.js';
+import { storeOptions } from './store-options.js';
+
+/** Whom to ask about which run. */
+export interface AdminArguments {
+  /** RUN as the operator gave it. */
+  readonly run: string;
+  /** "host:port" to ask instead of the address in the run's folder. */
+  readonly coordinator?: string | undefined;
+}
+
+/** Calls `use` with a client of the run's leading coordinator, and with the status it told. */
+export async function withAdmin<T>(
+  args: AdminArguments,
+  use: (client: AdminClient, status: RunStatus) => Promise<T>,
+): Promise<T> {
+  const url = runUrl(args.run);
+  let leader = args.coordinator === undefined ? await findLeader(url) : undefined;
+  for (let tries = 1; ; tries++) {
+    const address = args.coordinator ?? leader?.address ?? '';
+    const client = createAdminClient(address);
+    try {
+      const status = await client.getStatus();
+      requireRun(status, url, address);
+      return await use(client, status);
+    } catch (error) {
+      if (!(error instanceof AdminError)) throw error;
+      if (error.isRefusal) throw new OperatorError(error.message, []);
+      const next = args.coordinator === undefined ? await findLeader(url) : undefined;
+      // Another one leads by now: ask that one, once.
+      if (tries > 1 || next === undefined || next.term === leader?.term)
+        throw unanswered(url, address, leader);
+      leader = next;
+    } finally {
+      client.close();
+    }
+  }
+}
+
+async function findLeader(url: string): Promise<Term> {
+  const store = openStore(url, storeOptions());
+  try {
+    const term = await newestTerm(store);
+    if (term !== undefined) return term;
+    const isRun = (await store.head(recordKey)) !== undefined;
+    throw new OperatorError(isRun ? 'the run has no coordinator' : 'there is no such run', [
+      {
+        key: 'RUN',
+        given: url,
+        allowed: isRun ? 'a run that was started' : `a folder with a ${recordKey}`,
+        hint: isRun
+          ? `start it: lockstep resume ${url}`
+          : 'the id of a run below ./runs, or its file:// or s3:// folder',
+      },
+    ]);
+  } finally {
+    await store.close();
+  }
+}
+
+/** A port can have passed to the coordinator of another run. */
+function requireRun(status: RunStatus, url: string, address: string): void {
+  if (status.run === runId(url)) return;
+  throw new CommandFailed(
+    `the coordinator at ${address} leads another run, ${status.run}`,
+    exitCodes.failed,
+    `Go on with this one: lockstep resume ${url}`,
+  );
+}
+
+function unanswered(url: string, address: string, leader: Term | undefined): CommandFailed {
+  const who =
+    leader === undefined ? '' : ` (term ${leader.term}, pid ${leader.pid} on ${leader.host})`;
+  return new CommandFailed(
+    `no coordinator answers at ${address}${who}`,
+    exitCodes.failed,
+    [
+      'The run has ended, its coordinator is starting again, or this machine can not reach it.',
+      `See what it saved: lockstep checkpoints ls ${url}`,
+      `Go on with it: lockstep resume ${url}`,
+    ].join('\n'),
+  );
+}

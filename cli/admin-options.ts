@@ -1,0 +1,24 @@
+// The options of the commands that ask a run's coordinator.
+
+import type { Argv } from 'yargs';
+import type { AdminArguments } from './admin-client.js';
+
+/** Adds RUN, --coordinator and --json. */
+export function withAdminOptions<T>(y: Argv<T>): Argv<T & AdminArguments & { json: boolean }> {
+  return y
+    .positional('run', {
+      type: 'string',
+      demandOption: true,
+      describe: 'A file:// or s3:// folder, or the id of a local run',
+    })
+    .option('coordinator', {
+      type: 'string',
+      requiresArg: true,
+      describe: 'host:port of the coordinator, if not as it is written in the folder of the run',
+    })
+    .option('json', {
+      type: 'boolean',
+      default: false,
+      describe: 'Print one JSON object',
+    });
+}

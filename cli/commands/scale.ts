@@ -1,0 +1,40 @@
+// `lockstep scale`: says how many workers a running run is to have.
+
+import type { CommandModule } from 'yargs';
+import { OperatorError } from '../../shared/problems.js';
+import { withAdmin, type AdminArguments } from '../admin-client.js';
+import { withAdminOptions } from '../admin-options.js';
+import { printJson, printLine } from '../output.js';
+
+interface ScaleArguments extends AdminArguments {
+  readonly workers: number;
+  readonly json: boolean;
+}
+
+export const scaleCommand: CommandModule<object, ScaleArguments> = {
+  command: 'scale <run>',
+  describe: 'Change how many workers a run has while it trains; the bytes stay the same',
+  builder: (y) =>
+    withAdminOptions(y)
+      .option('workers', {
+        type: 'number',
+        demandOption: true,
+        requiresArg: true,
+        describe: 'Workers that it is to have, from 1 to batch.microShards of its spec',
+      })
+      .example('$0 scale tiny-20261124-190000 --workers 4', 'four workers from the next step on'),
+  handler: async (args) => {
+    const { workers } = args;
+    if (!Number.isInteger(workers) || workers < 1)
+      throw new OperatorError('the run can not be scaled', [
+        { key: '--workers', given: workers, allowed: "1 to the spec's batch.microShards" },
+      ]);
+    const { run, before } = await withAdmin(args, async (client, status) => ({
+      run: status.run,
+      ...(await client.scale(workers)),
+    }));
+    if (args.json) printJson({ run, before, workers });
+    else if (before === workers) printLine(`${run} has ${workers} workers already`);
+    else printLine(`${run}: ${before} workers, ${workers} from the next steps on`);
+  },
+};

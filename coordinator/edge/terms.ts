@@ -1,0 +1,132 @@
+// Who leads a run: the object store is the authority. Each coordinator takes the next term by
+// writing a file that nobody has written before; the highest term leads, whoever holds a lower one
+// steps down, and commands find the leader's address in it. Knows nothing of what leaders do.
+
+import { z } from 'zod';
+import { maxTerm } from '../../shared/control/generation.js';
+import {
+  ObjectNotFound,
+  PreconditionFailed,
+  type ObjectInfo,
+  type ObjectStore,
+} from '../../shared/store/store.js';
+
+const folder = 'coordinators/';
+const nameOfTerm = /^coordinators\/term-(\d{8,10})\.json$/;
+
+/** Files that stay: the operator can see who led lately. */
+const keptTerms = 16;
+
+const maxFileBytes = 64 * 1024;
+
+/** Coordinators that may take the next term before us, one after the other, until we give up. */
+const maxTries = 64;
+
+const leaderSchema = z.object({
+  /** "host:port" that workers and commands reach it by. */
+  address: z.string().min(1).max(300),
+  pid: z.int().min(0),
+  host: z.string().max(253),
+  startedAt: z.iso.datetime(),
+});
+
+/** A coordinator, as it says who it is. */
+export type Leader = z.infer<typeof leaderSchema>;
+
+/** The leader of a term. */
+export interface Term extends Leader {
+  readonly term: number;
+}
+
+/**
+ * Takes the next term of the run at `store` for this coordinator, and deletes the oldest files.
+ * The term is from 1 up, and greater than every term taken before.
+ */
+export async function claimTerm(store: ObjectStore, leader: Leader): Promise<number> {
+  const body = Buffer.from(`${JSON.stringify(leaderSchema.parse(leader))}\n`);
+  for (let tries = 1; tries <= maxTries; tries++) {
+    const term = (await newestTermNumber(store)) + 1;
+    if (term > maxTerm) throw new Error(`all terms up to ${maxTerm} are used up`);
+    if (!(await couldTake(store, term, body))) continue;
+    const terms = await listTerms(store);
+    // The number was free only because its file had been deleted: others are far ahead.
+    if (terms.some(({ term: other }) => other > term)) continue;
+    await deleteOldest(store, terms);
+    return term;
+  }
+  throw new Error(`${maxTries} other coordinators took the next term of ${store.url} at once`);
+}
+
+/** The newest term, which leads: its number, and where its coordinator is. */
+export async function newestTerm(store: ObjectStore): Promise<Term | undefined> {
+  const newest = (await listTerms(store)).at(-1);
+  if (newest === undefined) return undefined;
+  try {
+    return { term: newest.term, ...(await readLeader(store, newest.key)) };
+  } catch (error) {
+    // Listed, but deleted since: by a coordinator that leads now.
+    if (error instanceof ObjectNotFound) return newestTerm(store);
+    throw error;
+  }
+}
+
+/** The number of the newest term, 0 before the first: a leader with a lower one steps down. */
+export async function newestTermNumber(store: ObjectStore): Promise<number> {
+  return (await listTerms(store)).at(-1)?.term ?? 0;
+}
+
+interface ListedTerm {
+  readonly term: number;
+  readonly key: string;
+}
+
+/** By number, the newest last. */
+async function listTerms(store: ObjectStore): Promise<ListedTerm[]> {
+  const terms: ListedTerm[] = [];
+  for await (const info of store.list(folder)) {
+    const term = termOfFile(info);
+    if (term !== undefined) terms.push({ term, key: info.key });
+  }
+  return terms.sort((a, b) => a.term - b.term);
+}
+
+function termOfFile({ key }: ObjectInfo): number | undefined {
+  const digits = nameOfTerm.exec(key)?.[1];
+  const term = Number(digits ?? 0);
+  return term >= 1 && term <= maxTerm ? term : undefined;
+}
+
+function keyOfTerm(term: number): string {
+  return `${folder}term-${String(term).padStart(8, '0')}.json`;
+}
+
+async function couldTake(store: ObjectStore, term: number, body: Uint8Array): Promise<boolean> {
+  try {
+    await store.put(keyOfTerm(term), body, { ifAbsent: true, contentType: 'application/json' });
+    return true;
+  } catch (error) {
+    if (error instanceof PreconditionFailed) return false;
+    throw error;
+  }
+}
+
+/** A file that can't be deleted is deleted by a later coordinator. */
+async function deleteOldest(store: ObjectStore, terms: readonly ListedTerm[]): Promise<void> {
+  for (const { key } of terms.slice(0, -keptTerms)) await store.delete(key).catch(() => undefined);
+}
+
+async function readLeader(store: ObjectStore, key: string): Promise<Leader> {
+  const body = await store.get(key, { start: 0, end: maxFileBytes });
+  const refuse = (reason: string): Error =>
+    new Error(`${store.url}/${key} is not valid: ${reason}`);
+  let value: unknown;
+  try {
+    value = JSON.parse(body.toString('utf8'));
+  } catch {
+    throw refuse('it is not JSON');
+  }
+  const parsed = leaderSchema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0];
+  throw refuse(`${issue?.path.join('.')}: ${issue?.message}`);
+}

@@ -1,0 +1,168 @@
+// The operator's view of a run as checked values, and the client that asks the leading coordinator
+// for it. The wire form is the service Admin of proto/lockstep/v1/control.proto.
+
+import {
+  Client,
+  credentials,
+  loadPackageDefinition,
+  Metadata,
+  type ServiceClientConstructor,
+  type ServiceDefinition,
+  type ServiceError,
+} from '@grpc/grpc-js';
+import { loadSync } from '@grpc/proto-loader';
+import { z } from 'zod';
+import { packageFile } from '../paths.js';
+import { maxWorkers, type FaultMessage } from './messages.js';
+
+const count = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
+const seconds = z.number().min(0);
+const text = z.string().max(4096);
+
+const pace = z.object({
+  dataS: seconds,
+  computeS: seconds,
+  exchangeS: seconds,
+  updateS: seconds,
+  waitedFor: text,
+  waitedS: seconds,
+});
+
+const noPace = {
+  ...{ dataS: 0, computeS: 0, exchangeS: 0, updateS: 0 },
+  ...{ waitedFor: '', waitedS: 0 },
+};
+
+const worker = z.object({
+  worker: text,
+  /** -1: not in the world. */
+  rank: z.number().int().min(-1),
+  stage: text,
+  step: count,
+  activity: text,
+  isConnected: z.boolean(),
+  /** Seconds since it was heard last. */
+  silentS: seconds,
+  pid: count,
+  host: text,
+  address: text,
+  incarnation: count,
+  pace: pace.nullable().transform((given) => given ?? noPace),
+});
+
+const straggler = z.object({
+  worker: text,
+  phase: z.enum(['data', 'compute', 'exchange']),
+  /** Seconds a step beyond the others. */
+  excessS: seconds,
+});
+
+/** Where a run is; see the messages of the same names in control.proto. */
+export const runStatusSchema = z.object({
+  run: text,
+  url: text,
+  term: count,
+  stage: text,
+  reason: text,
+  generation: count,
+  step: count,
+  until: count,
+  lastStep: count,
+  /** Newest whole checkpoint; 0 before the first. */
+  checkpoint: count,
+  imagesPerS: z.number(),
+  etaS: z.number(),
+  workers: z.array(worker).max(maxWorkers),
+  straggler: straggler
+    .nullable()
+    .optional()
+    .transform((given) => given ?? undefined),
+  target: count,
+  coordinatorPid: count,
+});
+
+export type RunStatus = z.infer<typeof runStatusSchema>;
+export type RunWorker = RunStatus['workers'][number];
+
+const scaleReplySchema = z.object({ before: count, workers: count });
+
+/** How many workers the run was to have, and is to have now. */
+export type ScaleReply = z.infer<typeof scaleReplySchema>;
+
+/** Asks one coordinator; every call rejects with an AdminError. */
+export interface AdminClient {
+  getStatus(): Promise<RunStatus>;
+  scale(workers: number): Promise<ScaleReply>;
+  injectFault(worker: string, fault: FaultMessage): Promise<void>;
+  close(): void;
+}
+
+/** A call that came to nothing: nobody answered in time, or the coordinator refused. */
+export class AdminError extends Error {
+  constructor(
+    message: string,
+    readonly isRefusal: boolean,
+  ) {
+    super(message);
+    this.name = 'AdminError';
+  }
+}
+
+/** Longest wait for an answer. */
+const deadlineMs = 5_000;
+
+/** Definition of `lockstep.v1.Admin`, for both sides. */
+export function loadAdminService(): ServiceDefinition {
+  const definition = loadSync(packageFile('proto/lockstep/v1/control.proto'), {
+    longs: Number,
+    enums: String,
+    defaults: true,
+  });
+  const root = loadPackageDefinition(definition) as unknown as {
+    lockstep: { v1: { Admin: ServiceClientConstructor } };
+  };
+  return root.lockstep.v1.Admin.service;
+}
+
+/** A client of the coordinator at `address` ("host:port"); it connects with the first call. */
+export function createAdminClient(address: string, timeoutMs = deadlineMs): AdminClient {
+  const service = loadAdminService();
+  const client = new Client(address, credentials.createInsecure());
+  const call = <S extends z.ZodType>(method: string, request: object, reply: S) =>
+    new Promise<z.infer<S>>((resolve, reject) => {
+      const definition = service[method];
+      if (definition === undefined) throw new Error(`there is no method ${method}`);
+      const { path, requestSerialize, responseDeserialize } = definition;
+      const options = { deadline: Date.now() + timeoutMs };
+      const done = (error: ServiceError | null, value?: object): void => {
+        if (error !== null) return reject(adminError(error));
+        const parsed = reply.safeParse(value);
+        if (parsed.success) resolve(parsed.data);
+        else reject(new AdminError(`a bad answer to ${method}: ${parsed.error.message}`, true));
+      };
+      client.makeUnaryRequest(
+        path,
+        requestSerialize,
+        responseDeserialize as (bytes: Buffer) => object,
+        request,
+        new Metadata(),
+        options,
+        done,
+      );
+    });
+  return {
+    getStatus: () => call('GetStatus', {}, runStatusSchema),
+    scale: (workers) => call('Scale', { workers }, scaleReplySchema),
+    injectFault: async (worker, fault) => {
+      await call('InjectFault', { worker, fault }, z.object({}));
+    },
+    close: () => client.close(),
+  };
+}
+
+/** gRPC codes of a coordinator that is there and refuses (see coordinator/edge/admin.ts). */
+const refusals = new Set([3, 9, 12, 13]);
+
+function adminError({ code, details }: ServiceError): AdminError {
+  return new AdminError(details, refusals.has(code));
+}
