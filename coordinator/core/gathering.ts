@@ -1,80 +1,59 @@
-// Joining: workers are admitted until the world is full; then it is formed, once.
+// Without a world: workers are waited for. Who has a state decides where the next world starts;
+// if nobody has, the newest whole checkpoint does.
 
 import { exitCodes } from '../../shared/exit-codes.js';
-import { protocolVersion, type Hello } from '../../shared/control/messages.js';
-import type { World } from '../../shared/words.js';
-import type { CoordinatorEffect, CoordinatorState, WorkerView } from './state.js';
-import type { Decision } from './transition.js';
+import type { Step } from '../../shared/words.js';
+import { findCandidates, formWorld, newestStepOf } from './forming.js';
+import { end } from './stages.js';
+import type { CoordinatorEffect, CoordinatorState, Ending, Stage, WorkerView } from './state.js';
 
-/** Admits a worker or refuses it with the reason; forms the world when it is full. */
-export function admit(state: CoordinatorState, hello: Hello, nowMs: number): Decision {
-  const refusal = refuse(state, hello);
-  if (refusal !== undefined) {
-    // Too late is no mistake of the operator's: the same worker may be welcome in another world.
-    const isLate = state.stage.kind !== 'gathering';
-    const exitCode = isLate ? exitCodes.failed : exitCodes.configuration;
-    const message = { kind: 'end', exitCode, reason: refusal } as const;
-    return {
-      state,
-      effects: [
-        { kind: 'send', worker: hello.worker, message },
-        { kind: 'notice', text: `${hello.worker} was refused: ${refusal}` },
-      ],
-    };
+type Gathering = Stage & { readonly kind: 'gathering' };
+
+/** Forms a world when enough workers are there, or ends a run that nobody joins. */
+export function awaitWorkers(
+  state: CoordinatorState,
+  stage: Gathering,
+  nowMs: number,
+): CoordinatorEffect[] {
+  if (state.stopReason !== undefined) return stopUnformed(state, state.stopReason);
+  if (state.ending !== undefined) return end(state, state.ending);
+  const candidates = findCandidates(state, nowMs);
+  const wanted = Math.min(state.target, state.config.microShards);
+  const waitedMs = nowMs - stage.sinceMs;
+  if (candidates.length === 0) {
+    if (waitedMs <= state.config.timing.joinTimeoutMs) return [];
+    return end(state, nobodyCame(state));
   }
-  const { worker, incarnation, address, fingerprint } = hello;
-  const member = { worker, incarnation, address };
-  const step = state.config.startStep;
-  const view: WorkerView = {
-    member,
-    fingerprint,
-    heardMs: nowMs,
-    step,
-    isPrepared: false,
-    isHalted: false,
-  };
-  const workers = new Map(state.workers).set(worker, view);
-  const joined: CoordinatorEffect[] = [{ kind: 'welcome', worker }];
-  if (workers.size < state.config.worldSize)
-    return { state: { ...state, workers }, effects: joined };
-  return form({ ...state, workers }, joined);
+  if (candidates.length < wanted && waitedMs <= stage.patienceMs) return [];
+  const count = `${candidates.length} of ${wanted} workers`;
+  const step = startOf(state, candidates);
+  if (step !== undefined) return formWorld(state, candidates, step, `${count} joined`, nowMs);
+  if (stage.isSearching) return [];
+  stage.isSearching = true;
+  return [{ kind: 'findCheckpoint' }];
 }
 
-function refuse(state: CoordinatorState, hello: Hello): string | undefined {
-  if (hello.protocol !== protocolVersion)
-    return `it speaks protocol ${hello.protocol}, this run ${protocolVersion}: use one version`;
-  if (state.stage.kind !== 'gathering') return 'the world is formed already';
-  if (state.workers.has(hello.worker)) return `a worker named ${hello.worker} has joined already`;
-  const other = [...state.workers.values()][0];
-  if (other !== undefined && other.fingerprint !== hello.fingerprint)
-    return `it computes with ${hello.fingerprint}, the others with ${other.fingerprint}`;
-  return undefined;
+/** The newest state that is left: a worker's, or a checkpoint's that is newer still. */
+function startOf(state: CoordinatorState, candidates: readonly WorkerView[]): Step | undefined {
+  const kept = newestStepOf(candidates);
+  const isOutdated = kept !== undefined && kept < (state.savedStep ?? 0);
+  return kept === undefined || isOutdated ? state.coldStep : kept;
 }
 
-function form(state: CoordinatorState, before: readonly CoordinatorEffect[]): Decision {
-  const views = [...state.workers.values()].sort((a, b) =>
-    byName(a.member.worker, b.member.worker),
-  );
-  const members = views.map((view, rank) => ({ rank, ...view.member }));
-  const world: World = { generation: 1, members };
-  const { startStep, until } = state.config;
-  const message = { kind: 'world', ...world, members, step: startStep, until } as const;
-  const sends = members.map(({ worker }): CoordinatorEffect => ({ kind: 'send', worker, message }));
-  return {
-    state: { ...state, stage: { kind: 'running', world } },
-    effects: [...before, { kind: 'formed', world }, ...sends],
-  };
+function stopUnformed(state: CoordinatorState, reason: string): CoordinatorEffect[] {
+  const { savedStep } = state;
+  const where = savedStep === undefined ? 'before the first step' : `at step ${savedStep}`;
+  const told = savedStep === undefined ? `: ${reason}` : ', which is checkpointed';
+  return end(state, { exitCode: exitCodes.stopped, reason: `stopped ${where}${told}` });
 }
 
-/** Orders worker ids by their text, numbers in them by value: worker-2 before worker-10. */
-export function byName(a: string, b: string): number {
-  const parts = (name: string): string[] => name.split(/(\d+)/);
-  const [left, right] = [parts(a), parts(b)];
-  for (let i = 0; i < Math.min(left.length, right.length); i++) {
-    const [x, y] = [left[i] ?? '', right[i] ?? ''];
-    if (x === y) continue;
-    const numeric = i % 2 === 1 ? Number(x) - Number(y) : 0;
-    return numeric !== 0 ? numeric : x < y ? -1 : 1;
+function nobodyCame(state: CoordinatorState): Ending {
+  const { config, formed } = state;
+  const seconds = Math.round(config.timing.joinTimeoutMs / 1000);
+  if (formed === 0) {
+    const reason = `no worker joined within ${seconds} s`;
+    return { exitCode: exitCodes.failed, reason };
   }
-  return left.length - right.length;
+  const reason = `all workers were lost, and none came back within ${seconds} s`;
+  return { exitCode: exitCodes.workerLost, reason };
 }

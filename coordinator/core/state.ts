@@ -9,7 +9,7 @@ import type {
   WorkerMessage,
   WorkerStatus,
 } from '../../shared/control/messages.js';
-import type { Generation, Member, Step, World } from '../../shared/words.js';
+import type { Generation, Step, World } from '../../shared/words.js';
 
 /** Every time limit of the coordinator's decisions, in milliseconds. */
 export interface CoordinatorTiming {
@@ -77,6 +77,10 @@ export interface WorkerView {
   benchedUntilMs: number;
   /** Its state is not what it should be; cleared when it has taken another one. */
   isDiverged: boolean;
+  /** Why it can't go on, by its own word. */
+  failure: string | undefined;
+  /** There are more workers than wanted, and this one is to leave. */
+  isDismissed: boolean;
   /** The order given last, and when: an order is repeated until it is obeyed. */
   order: { readonly key: string; readonly sentMs: number } | undefined;
 }
@@ -105,7 +109,13 @@ export type Stage =
       isSearching: boolean;
     }
   /** The members enter, connect and train. */
-  | { readonly kind: 'running'; readonly world: FormedWorld; readonly sinceMs: number }
+  | {
+      readonly kind: 'running';
+      readonly world: FormedWorld;
+      readonly sinceMs: number;
+      /** Since when peers say that the link between two workers that are heard is cut. */
+      cutSinceMs: number | undefined;
+    }
   /** The members halt, by a vote (after a step) or an abort (at once). */
   | {
       readonly kind: 'halting';
@@ -113,6 +123,8 @@ export type Stage =
       readonly mode: 'vote' | 'abort';
       readonly reason: string;
       readonly sinceMs: number;
+      /** Members that are not waited for. */
+      readonly lost: readonly string[];
     }
   /** Those with the last state store it. */
   | {
@@ -230,10 +242,7 @@ export type CoordinatorEffect =
   /** Leave without touching the run: another coordinator leads it. */
   | { readonly kind: 'stepDown'; readonly reason: string };
 
-/** The members of a world as a message names them. */
-export type Members = readonly Member[];
-
-/** The state before anything has happened. `coldStep`: of the newest whole checkpoint, or 0. */
+/** The state before anything has happened; `savedStep` is the newest whole checkpoint's. */
 export function initialCoordinatorState(
   config: CoordinatorConfig,
   savedStep: Step | undefined,

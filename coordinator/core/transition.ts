@@ -1,217 +1,238 @@
 // The coordinator's decisions: who makes up the world, when a checkpoint is whole, when the run
-// ends and how. It is not on the step path: workers step without it, and it only listens.
+// ends and how. It is not on the step path: workers step without it. After each event that may
+// matter it looks at everything anew (`settle`), so nothing depends on a message coming just once.
 
 import { exitCodes } from '../../shared/exit-codes.js';
-import type { WorkerMessage } from '../../shared/control/messages.js';
-import { addPart, addSnapshot, completeCheckpoint } from './checkpoints.js';
-import { admit } from './gathering.js';
-import { finishSalvage, onDeadline, onHaltedWhileAborting, startAbort } from './salvage.js';
-import type { CoordinatorEffect, CoordinatorEvent, CoordinatorState } from './state.js';
+import type { StatusMessage, WorkerMessage } from '../../shared/control/messages.js';
+import { admit, adoptWorld } from './admission.js';
+import { addPart, addSnapshot, onManifestStored, setBack } from './checkpoints.js';
+import { compareDigest } from './divergence.js';
+import { awaitFinish } from './finishing.js';
+import { byName } from './forming.js';
+import { awaitWorkers } from './gathering.js';
+import { awaitHalt } from './halting.js';
+import { giveOrders } from './orders.js';
+import { watchWorld } from './running.js';
+import { end, isFree } from './stages.js';
+import type {
+  CoordinatorEffect,
+  CoordinatorEvent,
+  CoordinatorState,
+  Ending,
+  WorkerView,
+} from './state.js';
 
-/** A decision: the next state, and what the edge has to do, in this order. */
-export interface Decision {
-  readonly state: CoordinatorState;
-  readonly effects: readonly CoordinatorEffect[];
-}
+/** Failures told by workers, without a step between them, that end the run. */
+const maxFailures = 3;
 
-/** What the coordinator does about an event. Pure: same arguments, same decision. */
+/** Moves from stage to stage that one event can lead to. */
+const maxMoves = 8;
+
+/** What the coordinator does about an event. Changes `state`; same arguments, same decision. */
 export function transition(
   state: CoordinatorState,
   event: CoordinatorEvent,
   nowMs: number,
-): Decision {
-  if (state.stage.kind === 'ended') return unchanged(state);
-  switch (event.kind) {
-    case 'message':
-      return onMessage(heard(state, event.worker, nowMs), event.worker, event.message, nowMs);
-    case 'closed':
-      return onClosed(state, event.worker, event.reason, nowMs);
-    case 'manifestStored':
-      return onManifestStored(state, event.step);
-    case 'manifestFailed':
-      return onManifestFailed(state, event.step, event.reason);
-    case 'stopAsked':
-      return onStopAsked(state, event.reason);
-    case 'tick':
-      return onTick(state, nowMs);
+): CoordinatorEffect[] {
+  if (state.stage.kind === 'ended') return [];
+  const told = onEvent(state, event, nowMs);
+  return told === undefined ? [] : [...told, ...settle(state, nowMs)];
+}
+
+/** Follows the stages as far as they lead now, then gives the orders that are due. */
+function settle(state: CoordinatorState, nowMs: number): CoordinatorEffect[] {
+  const effects: CoordinatorEffect[] = [];
+  for (let moves = 0; moves < maxMoves; moves++) {
+    const before = state.stage;
+    effects.push(...advance(state, nowMs));
+    if (state.stage === before) break;
+  }
+  return [...effects, ...giveOrders(state, nowMs)];
+}
+
+function advance(state: CoordinatorState, nowMs: number): CoordinatorEffect[] {
+  const { stage } = state;
+  switch (stage.kind) {
+    case 'gathering':
+      return awaitWorkers(state, stage, nowMs);
+    case 'running':
+      return watchWorld(state, stage, nowMs);
+    case 'halting':
+      return awaitHalt(state, stage, nowMs);
+    case 'finishing':
+      return awaitFinish(state, stage, nowMs);
+    case 'ended':
+      return [];
   }
 }
 
-function unchanged(state: CoordinatorState): Decision {
-  return { state, effects: [] };
-}
-
-function heard(state: CoordinatorState, worker: string, nowMs: number): CoordinatorState {
-  return updateWorker(state, worker, { heardMs: nowMs });
-}
-
-function updateWorker(
+/** Takes an event in; undefined when nothing can follow from it. */
+function onEvent(
   state: CoordinatorState,
-  worker: string,
-  change: { heardMs?: number; step?: number; isPrepared?: boolean; isHalted?: boolean },
-): CoordinatorState {
-  const view = state.workers.get(worker);
-  if (view === undefined) return state;
-  const step = Math.max(view.step, change.step ?? 0);
-  const workers = new Map(state.workers).set(worker, { ...view, ...change, step });
-  return { ...state, workers };
+  event: CoordinatorEvent,
+  nowMs: number,
+): CoordinatorEffect[] | undefined {
+  switch (event.kind) {
+    case 'message':
+      return onMessage(state, event, nowMs);
+    case 'closed': {
+      const view = state.workers.get(event.worker);
+      if (view?.session !== event.session) return undefined;
+      view.session = undefined;
+      return [];
+    }
+    case 'checkpointFound':
+      setBack(state, event.step, event.isStored);
+      state.coldStep = event.step;
+      return [];
+    case 'manifestStored':
+      return onManifestStored(state, event.step);
+    case 'manifestFailed': {
+      const reason = `the checkpoint of step ${event.step} could not be committed: ${event.reason}`;
+      return end(state, { exitCode: exitCodes.failed, reason });
+    }
+    case 'stopAsked':
+      if (state.stopReason !== undefined) return undefined;
+      state.stopReason = event.reason;
+      return [{ kind: 'notice', text: `stopping: ${event.reason}` }];
+    case 'scaleAsked':
+      return onScaleAsked(state, event.workers);
+    case 'superseded':
+      return stepDown(state, event.term);
+    case 'tick':
+      onTick(state, nowMs);
+      return [];
+  }
+}
+
+function stepDown(state: CoordinatorState, term: number): CoordinatorEffect[] {
+  const reason = `a coordinator of term ${term} leads the run; this one had ${state.config.term}`;
+  state.stage = { kind: 'ended', ending: { exitCode: exitCodes.superseded, reason } };
+  return [{ kind: 'stepDown', reason }];
 }
 
 function onMessage(
   state: CoordinatorState,
-  worker: string,
-  message: WorkerMessage,
+  { session, worker, message }: CoordinatorEvent & { readonly kind: 'message' },
   nowMs: number,
-): Decision {
-  // Who was refused, or taken out, has no say.
-  if (message.kind !== 'hello' && !state.workers.has(worker)) return unchanged(state);
+): CoordinatorEffect[] | undefined {
+  if (message.kind === 'hello') {
+    if (message.term > state.config.term) return stepDown(state, message.term);
+    const effects = admit(state, session, message, nowMs);
+    if (state.workers.get(worker)?.session === session) adoptWorld(state, message, nowMs);
+    noteReadiness(state.workers.get(worker), nowMs);
+    return effects;
+  }
+  const view = state.workers.get(worker);
+  // Who was refused or replaced has no say.
+  if (view?.session !== session) return undefined;
+  view.heardMs = nowMs;
+  return onReport(state, view, message, nowMs);
+}
+
+function onReport(
+  state: CoordinatorState,
+  view: WorkerView,
+  message: Exclude<WorkerMessage, { kind: 'hello' }>,
+  nowMs: number,
+): CoordinatorEffect[] | undefined {
   switch (message.kind) {
-    case 'hello':
-      return admit(state, message, nowMs);
-    case 'prepared':
-      return onPrepared(updateWorker(state, worker, { isPrepared: true }));
-    case 'progress':
+    case 'status':
+      return onStatus(view, message, nowMs);
     case 'stepReport':
-      return unchanged(updateWorker(state, worker, { step: message.step }));
+      if (message.step > state.newestStep) state.failures = 0;
+      state.newestStep = Math.max(state.newestStep, message.step);
+      return undefined;
     case 'evaluation':
-      return unchanged(state);
+      return undefined;
     case 'partStored':
-      return completeCheckpoint(addPart(state, message), message.step);
+      return addPart(state, message);
     case 'snapshot':
-      return completeCheckpoint(addSnapshot(state, message), message.step);
-    case 'halted':
-      return onHalted(updateWorker(state, worker, { step: message.step, isHalted: true }), nowMs);
-    case 'suspicion':
-      return onSuspicion(state, worker, message.worker, message.reason, nowMs);
+      return addSnapshot(state, message);
+    case 'digest':
+      return compareDigest(state, view.worker, message, nowMs);
     case 'failure':
-      return onFailure(state, worker, message.reason, message.exitCode, nowMs);
+      return onFailure(state, view, message.reason, message.exitCode);
   }
 }
 
-/** Workers connect together, so that nobody waits for a peer that still reads a checkpoint. */
-function onPrepared(state: CoordinatorState): Decision {
-  const { stage } = state;
-  const isReady = [...state.workers.values()].every((view) => view.isPrepared);
-  if (stage.kind !== 'running' || !isReady) return unchanged(state);
-  const message = { kind: 'connect', generation: stage.world.generation } as const;
-  const effects = stage.world.members.map(({ worker }): CoordinatorEffect => ({
-    kind: 'send',
-    worker,
-    message,
-  }));
-  return { state, effects };
-}
-
-function onHalted(state: CoordinatorState, nowMs: number): Decision {
-  if (state.stage.kind === 'aborting') return onHaltedWhileAborting(state, nowMs);
-  return endIfDone(state);
-}
-
-/** A run ends well when every worker halted and their last step is in the store. */
-function endIfDone(state: CoordinatorState): Decision {
-  if (state.stage.kind === 'salvaging') return finishSalvage(state);
-  const views = [...state.workers.values()];
-  if (state.stage.kind !== 'running' || !views.every((view) => view.isHalted))
-    return unchanged(state);
-  const step = Math.max(...views.map((view) => view.step));
-  if (state.savedStep !== step) return unchanged(state);
-  const ending =
-    step >= state.config.lastStep
-      ? { exitCode: exitCodes.ok, reason: `finished at step ${step}` }
-      : { exitCode: exitCodes.stopped, reason: `stopped at step ${step}, which is checkpointed` };
-  return {
-    state: { ...state, stage: { kind: 'ended', ending } },
-    effects: [{ kind: 'end', ending }],
-  };
-}
-
-function onSuspicion(
-  state: CoordinatorState,
-  witness: string,
-  suspect: string,
-  reason: string,
+/** A routine heartbeat changes nothing that a decision looks at. */
+function onStatus(
+  view: WorkerView,
+  message: StatusMessage,
   nowMs: number,
-): Decision {
-  // Workers that give up a step take their connections down: only a running world is believed.
-  if (state.stage.kind !== 'running' || !state.workers.has(suspect)) return unchanged(state);
-  const text = `${suspect} can't be reached by ${witness}: ${reason}`;
-  return startAbort(state, suspect, text, nowMs);
+): CoordinatorEffect[] | undefined {
+  const before = view.status;
+  if (message.sequence <= before.sequence) return undefined;
+  view.status = message;
+  if (message.stage === 'entered') view.isDiverged = false;
+  noteReadiness(view, nowMs);
+  const isRoutine =
+    message.stage === before.stage &&
+    message.generation === before.generation &&
+    message.isLeaving === before.isLeaving &&
+    message.trouble === before.trouble &&
+    message.suspicions.length === before.suspicions.length;
+  return isRoutine ? undefined : [];
 }
 
+function noteReadiness(view: WorkerView | undefined, nowMs: number): void {
+  if (view !== undefined)
+    view.readySinceMs = isFree(view) ? (view.readySinceMs ?? nowMs) : undefined;
+}
+
+/** A failing worker is lost like any other; but what fails again and again ends the run. */
 function onFailure(
   state: CoordinatorState,
-  worker: string,
+  view: WorkerView,
   reason: string,
   exitCode: number,
-  nowMs: number,
-): Decision {
-  const code = exitCode === exitCodes.configuration ? exitCodes.configuration : exitCodes.failed;
-  return startAbort(state, worker, `${worker} failed: ${reason}`, nowMs, code);
+): CoordinatorEffect[] {
+  const text = `${view.worker} failed: ${reason}`;
+  state.failures += 1;
+  if (exitCode === exitCodes.configuration) state.ending ??= { exitCode, reason: text };
+  else if (state.failures >= maxFailures) state.ending ??= repeated(text);
+  // Its process is about to end; one that comes after it has a greater incarnation.
+  view.failure = `it failed: ${reason}`;
+  view.session = undefined;
+  return [{ kind: 'notice', text }];
 }
 
-function onClosed(
-  state: CoordinatorState,
-  worker: string,
-  reason: string,
-  nowMs: number,
-): Decision {
-  if (!state.workers.has(worker)) return unchanged(state);
-  if (state.stage.kind === 'gathering') {
-    const workers = new Map(state.workers);
-    workers.delete(worker);
-    return {
-      state: { ...state, workers },
-      effects: [{ kind: 'notice', text: `${worker} left before the world was formed: ${reason}` }],
-    };
+function repeated(text: string): Ending {
+  const reason = `${text} (failure ${maxFailures} without a step between them)`;
+  return { exitCode: exitCodes.failed, reason };
+}
+
+/** The last ones by name are let go when there are more workers than wanted. */
+function onScaleAsked(state: CoordinatorState, workers: number): CoordinatorEffect[] {
+  state.target = workers;
+  const present = [...state.workers.values()]
+    .filter(({ session }) => session !== undefined)
+    .sort((a, b) => byName(a.worker, b.worker));
+  for (const [i, view] of present.entries()) view.isDismissed = i >= workers;
+  return [{ kind: 'target', workers }];
+}
+
+/** Longest time without a tick that is not held against the workers. */
+const longestPauseMs = 1_000;
+
+/** How long a worker is remembered that has left. */
+const memoryMs = 120_000;
+
+function onTick(state: CoordinatorState, nowMs: number): void {
+  const pauseMs = nowMs - state.tickedMs;
+  state.tickedMs = nowMs;
+  for (const view of state.workers.values()) {
+    // A coordinator that stood still has not heard silence.
+    if (pauseMs > longestPauseMs) view.heardMs = Math.min(nowMs, view.heardMs + pauseMs);
+    if (view.session === undefined && nowMs - view.heardMs > memoryMs) forget(state, view);
   }
-  return startAbort(state, worker, `${worker} was lost: ${reason}`, nowMs);
 }
 
-function onManifestStored(state: CoordinatorState, step: number): Decision {
-  const pending = new Map(state.pending);
-  pending.delete(step);
-  const savedStep = Math.max(step, state.savedStep ?? 0);
-  return endIfDone({ ...state, pending, savedStep });
-}
-
-function onManifestFailed(state: CoordinatorState, step: number, reason: string): Decision {
-  const ending = {
-    exitCode: exitCodes.failed,
-    reason: `the checkpoint of step ${step} could not be committed: ${reason}`,
-  };
-  return {
-    state: { ...state, stage: { kind: 'ended', ending } },
-    effects: [{ kind: 'end', ending }],
-  };
-}
-
-function onStopAsked(state: CoordinatorState, reason: string): Decision {
-  if (state.stopping) return unchanged(state);
-  const next = { ...state, stopping: true };
-  if (state.stage.kind === 'running') {
-    const effects = [...state.workers.keys()].sort().map((worker): CoordinatorEffect => {
-      return { kind: 'send', worker, message: { kind: 'requestStop', reason } };
-    });
-    return { state: next, effects: [{ kind: 'notice', text: `stopping: ${reason}` }, ...effects] };
-  }
-  if (state.stage.kind !== 'gathering') return unchanged(next);
-  const ending = {
-    exitCode: exitCodes.stopped,
-    reason: `stopped before the first step: ${reason}`,
-  };
-  return {
-    state: { ...next, stage: { kind: 'ended', ending } },
-    effects: [{ kind: 'end', ending }],
-  };
-}
-
-function onTick(state: CoordinatorState, nowMs: number): Decision {
-  const silent = [...state.workers]
-    .sort(([a], [b]) => (a < b ? -1 : 1))
-    .find(([, view]) => nowMs - view.heardMs > state.config.heartbeatTimeoutMs);
-  if (silent !== undefined && state.stage.kind !== 'gathering') {
-    const seconds = ((nowMs - silent[1].heardMs) / 1000).toFixed(1);
-    return startAbort(state, silent[0], `${silent[0]} was lost: silent for ${seconds} s`, nowMs);
-  }
-  return onDeadline(state, nowMs);
+function forget(state: CoordinatorState, { worker, incarnation }: WorkerView): void {
+  const { stage } = state;
+  const isMember =
+    'world' in stage &&
+    stage.world.members.some((m) => m.worker === worker && m.incarnation === incarnation);
+  if (!isMember) state.workers.delete(worker);
 }

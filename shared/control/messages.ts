@@ -60,7 +60,8 @@ const worldFields = {
   generation,
   members: z
     .array(z.object({ rank: step, worker: workerId, incarnation: step, address }))
-    .max(maxWorkers),
+    .max(maxWorkers)
+    .readonly(),
   step,
   until: step,
   /** Where the worker that is told takes the state at `step` from. */

@@ -1,162 +1,264 @@
-// A worker's decisions: when to prepare, connect, train, give up, store and leave.
+// A worker's decisions: when to load, enter a world, connect, train, give up, store and leave.
+// It never decides who is dead: it says whom it can't reach, and does what the coordinator with
+// the highest term asks. Without a coordinator it goes on in its world.
 
 import { exitCodes } from '../../shared/exit-codes.js';
+import type { CoordinatorMessage, WorldMessage } from '../../shared/control/messages.js';
+import type { Generation, Step } from '../../shared/words.js';
 import {
-  protocolVersion,
-  type CoordinatorMessage,
-  type WorkerMessage,
-  type WorldMessage,
-} from '../../shared/control/messages.js';
-import type { WorkerEffect, WorkerEvent, WorkerState } from './state.js';
+  forgetFuture,
+  forgetReports,
+  greet,
+  keepReport,
+  statusOf,
+  toldAgain,
+} from './reporting.js';
+import type { Stage, WorkerEffect, WorkerEvent, WorkerState } from './state.js';
 
-/** A decision: the next state, and what the edges have to do, in this order. */
-export interface Decision {
-  readonly state: WorkerState;
-  readonly effects: readonly WorkerEffect[];
+/** What the worker does about an event. Changes `state`; same arguments, same decision. */
+export function transition(state: WorkerState, event: WorkerEvent, nowMs: number): WorkerEffect[] {
+  if (state.stage === 'ended') return [];
+  const { stage, world } = state;
+  const effects = decide(state, event, nowMs);
+  // A coordinator that waits for this worker hears of a new stage at once, not with a heartbeat.
+  const isNews = state.stage !== stage || state.world !== world;
+  if (isNews && state.stage !== ('ended' as Stage)) effects.unshift(...tellStatus(state));
+  return effects;
 }
 
-/** What the worker does about an event. Pure: same arguments, same decision. */
-export function transition(state: WorkerState, event: WorkerEvent): Decision {
-  if (state.stage.kind === 'ended') return decide(state);
+function decide(state: WorkerState, event: WorkerEvent, nowMs: number): WorkerEffect[] {
   switch (event.kind) {
     case 'sessionOpened':
-      return decide(state, send({ kind: 'hello', protocol: protocolVersion, ...state.config }));
+      state.isConnected = true;
+      return [{ kind: 'send', message: greet(state) }, ...toldAgain(state)];
+    case 'sessionLost':
+      if (state.isConnected) state.aloneSinceMs = nowMs;
+      state.isConnected = false;
+      return [];
     case 'message':
       return onMessage(state, event.message);
-    case 'sessionLost':
-      return end(state, exitCodes.failed, `the coordinator was lost: ${event.reason}`);
-    case 'prepared':
-      return onPrepared(state);
+    case 'ready':
+      return onReady(state);
+    case 'entered':
+      return onEntered(state, event.generation);
+    case 'enterFailed':
+      if (!isIn(state, event.generation, 'entering')) return [];
+      return halt(state, state.step, '');
     case 'joined':
-      if (state.stage.kind !== 'connecting') return decide(state);
-      return decide({ ...state, stage: { kind: 'training' } }, { kind: 'train' });
+      return onJoined(state, event.generation);
     case 'peerLost':
-      return onPeerLost(state, event.worker, event.reason);
+      return onPeerLost(state, event.generation, event.worker, event.reason);
     case 'activity':
-      return decide({ ...state, step: event.step, activity: event.activity });
+      if (state.stage === 'training') state.step = Math.max(state.step, event.step);
+      state.activity = event.activity;
+      return [];
+    case 'paced':
+      state.pace = event.pace;
+      return [];
     case 'tell':
-      return decide(state, send(event.message));
+      keepReport(state, event.message);
+      return [{ kind: 'send', message: event.message }];
     case 'halted':
-      return onHalted(state, event.step);
+      return onHalted(state, event);
+    case 'finished':
+      if (isIn(state, event.generation, 'finishing')) state.stage = 'finished';
+      return [];
     case 'failed':
       return onFailed(state, event.reason, event.exitCode);
     case 'stopAsked':
-      return onStopAsked(state);
+      return onStopAsked(state, nowMs);
     case 'tick':
-      return onTick(state);
+      return onTick(state, nowMs);
   }
 }
 
-function decide(state: WorkerState, ...effects: WorkerEffect[]): Decision {
-  return { state, effects };
+function tellStatus(state: WorkerState): WorkerEffect[] {
+  if (!state.isConnected) return [];
+  return [{ kind: 'send', message: { kind: 'status', ...statusOf(state) } }];
 }
 
-function send(message: WorkerMessage): WorkerEffect {
-  return { kind: 'send', message };
+function end(state: WorkerState, exitCode: number, reason: string): WorkerEffect[] {
+  state.stage = 'ended';
+  return [{ kind: 'end', exitCode, reason }];
 }
 
-function end(state: WorkerState, exitCode: number, reason: string): Decision {
-  return decide({ ...state, stage: { kind: 'ended' } }, { kind: 'end', exitCode, reason });
+function isIn(state: WorkerState, generation: Generation, ...stages: readonly Stage[]): boolean {
+  return state.world.generation === generation && stages.includes(state.stage);
 }
 
-function onMessage(state: WorkerState, message: CoordinatorMessage): Decision {
+function onMessage(state: WorkerState, message: CoordinatorMessage): WorkerEffect[] {
   switch (message.kind) {
     case 'welcome':
-      return decide({ ...state, run: { url: message.runUrl, record: message.record } });
+      return onWelcome(state, message.term, message.runUrl, message.record);
     case 'world':
       return onWorld(state, message);
     case 'connect':
-      return onConnect(state, message.generation);
-    case 'requestStop':
-      return decide(state, { kind: 'voteStop' });
+      if (!isIn(state, message.generation, 'entered')) return [];
+      state.stage = 'connecting';
+      state.activity = 'connect';
+      return [{ kind: 'join', world: state.world, rank: state.rank }];
+    case 'vote':
+      return isIn(state, message.generation, 'training') ? [{ kind: 'voteStop' }] : [];
     case 'abort':
-      return onAbort(state, message.reason);
-    case 'save':
-      return decide(state, message);
+      return onAbort(state, message.generation, message.reason);
+    case 'finish':
+      return onFinish(state, message);
+    case 'checkpointed':
+      forgetReports(state, message.step);
+      return [message];
+    case 'fault':
+      return state.config.allowsFaults ? [{ kind: 'fault', fault: message }] : [];
     case 'end':
       return end(state, message.exitCode, message.reason);
   }
 }
 
-function onWorld(state: WorkerState, world: WorldMessage): Decision {
-  const me = world.members.find(
-    ({ worker, incarnation }) =>
-      worker === state.config.worker && incarnation === state.config.incarnation,
-  );
-  if (me === undefined || state.run === undefined)
-    return end(state, exitCodes.failed, 'the world was formed without this worker');
-  const { url: runUrl, record } = state.run;
-  const { step, until } = world;
-  const worldSize = world.members.length;
-  return decide(
-    { ...state, stage: { kind: 'preparing' }, world, rank: me.rank, step, activity: 'prepare' },
-    { kind: 'prepare', runUrl, record, rank: me.rank, worldSize, step, until },
-  );
+/** An earlier coordinator that does not know of its successor yet is left alone. */
+function onWelcome(state: WorkerState, term: number, url: string, record: string): WorkerEffect[] {
+  if (term < state.term)
+    return [{ kind: 'redial', reason: `its term ${term} is over; ${state.term} leads the run` }];
+  state.term = term;
+  if (state.run === undefined) {
+    state.run = { url, record };
+    state.activity = 'prepare';
+    return [{ kind: 'prepare', runUrl: url, record }];
+  }
+  if (state.run.url === url && state.run.record === record) return [];
+  return end(state, exitCodes.configuration, `the coordinator now leads another run, ${url}`);
 }
 
-function onPrepared(state: WorkerState): Decision {
-  if (state.stage.kind !== 'preparing' || state.world === undefined) return decide(state);
-  const { generation } = state.world;
-  return decide(
-    { ...state, stage: { kind: 'prepared' }, activity: 'wait' },
-    send({ kind: 'prepared', generation }),
-  );
-}
-
-function onConnect(state: WorkerState, generation: number): Decision {
-  const { world, rank } = state;
-  if (state.stage.kind !== 'prepared' || world?.generation !== generation) return decide(state);
-  return decide(
-    { ...state, stage: { kind: 'connecting' }, activity: 'connect' },
-    { kind: 'join', world, rank },
-  );
-}
-
-/** One report of a lost peer is enough; the coordinator decides what follows. */
-function onPeerLost(state: WorkerState, worker: string, reason: string): Decision {
-  if (state.stage.kind !== 'training' && state.stage.kind !== 'connecting') return decide(state);
-  return decide(state, send({ kind: 'suspicion', worker, reason }));
-}
-
-function onAbort(state: WorkerState, reason: string): Decision {
-  switch (state.stage.kind) {
+function onWorld(state: WorkerState, message: WorldMessage): WorkerEffect[] {
+  const { kind: _, ...world } = message;
+  const newest = Math.max(state.world.generation, state.next?.generation ?? 0);
+  if (world.generation <= newest || rankIn(state, world) === undefined) return [];
+  state.next = world;
+  switch (state.stage) {
+    case 'ready':
     case 'halted':
-      return decide(state, send({ kind: 'halted', step: state.step }));
+    case 'finished':
+      return enterNext(state);
+    case 'entering':
+    case 'entered':
+    case 'connecting':
     case 'training':
-      return decide({ ...state, stage: { kind: 'aborting' } }, { kind: 'abort', reason });
+      // The others went on without this worker, which did not hear of it.
+      return onAbort(state, state.world.generation, 'a later world was formed');
     default:
-      // Nothing was trained yet: the state is still that of the world's first step.
-      return decide(
-        { ...state, stage: { kind: 'aborting' } },
-        { kind: 'abort', reason },
-        send({ kind: 'halted', step: state.world?.step ?? state.step }),
-      );
+      return [];
   }
 }
 
-function onHalted(state: WorkerState, step: number): Decision {
-  const halted = { ...state, stage: { kind: 'halted' }, step, activity: 'halted' } as const;
-  return decide(halted, send({ kind: 'halted', step }));
+function rankIn(state: WorkerState, world: Omit<WorldMessage, 'kind'>): number | undefined {
+  const { worker, incarnation } = state.config;
+  return world.members.find((m) => m.worker === worker && m.incarnation === incarnation)?.rank;
 }
 
-/** The coordinator is told and ends the run; the reason goes to this worker's log as well. */
-function onFailed(state: WorkerState, reason: string, exitCode: number): Decision {
-  return decide(
-    { ...state, stage: { kind: 'ended' } },
-    send({ kind: 'failure', reason: reason.slice(0, 4000), exitCode }),
-    { kind: 'end', exitCode, reason },
-  );
+function enterNext(state: WorkerState): WorkerEffect[] {
+  const world = state.next;
+  if (world === undefined) return [];
+  const rank = rankIn(state, world) ?? 0;
+  state.next = undefined;
+  state.world = world;
+  state.rank = rank;
+  state.stage = 'entering';
+  state.activity = 'enter';
+  state.suspicions.clear();
+  const { generation, step, source, donor } = world;
+  const worldSize = world.members.length;
+  return [{ kind: 'enter', generation, rank, worldSize, step, source, donor }];
 }
 
-function onStopAsked(state: WorkerState): Decision {
-  if (state.stage.kind === 'joining')
-    return end(state, exitCodes.stopped, 'stopped before training');
-  return decide(state, { kind: 'voteStop' });
+function onReady(state: WorkerState): WorkerEffect[] {
+  if (state.stage !== 'joining') return [];
+  state.stage = 'ready';
+  state.activity = 'wait';
+  return enterNext(state);
 }
 
-function onTick(state: WorkerState): Decision {
-  if (state.stage.kind === 'joining') return decide(state);
-  const { step, activity } = state;
-  const generation = state.world?.generation ?? 0;
-  return decide(state, send({ kind: 'progress', generation, step, activity }));
+function onEntered(state: WorkerState, generation: Generation): WorkerEffect[] {
+  if (!isIn(state, generation, 'entering')) return [];
+  state.stage = 'entered';
+  state.activity = 'wait';
+  state.step = state.world.step;
+  state.hasState = true;
+  forgetFuture(state);
+  return [];
+}
+
+function onJoined(state: WorkerState, generation: Generation): WorkerEffect[] {
+  if (!isIn(state, generation, 'connecting')) return [];
+  state.stage = 'training';
+  return [{ kind: 'train', generation, until: state.world.until }];
+}
+
+/** The coordinator decides what follows; it hears of it again with every heartbeat. */
+function onPeerLost(
+  state: WorkerState,
+  generation: Generation,
+  worker: string,
+  reason: string,
+): WorkerEffect[] {
+  if (!isIn(state, generation, 'training', 'connecting')) return [];
+  state.suspicions.set(worker, reason.slice(0, 500));
+  return tellStatus(state);
+}
+
+function onAbort(state: WorkerState, generation: Generation, reason: string): WorkerEffect[] {
+  if (!isIn(state, generation, 'entering', 'entered', 'connecting', 'training')) return [];
+  state.stage = 'aborting';
+  return [{ kind: 'abort', generation, reason }];
+}
+
+function onHalted(
+  state: WorkerState,
+  event: WorkerEvent & { readonly kind: 'halted' },
+): WorkerEffect[] {
+  if (!isIn(state, event.generation, 'training', 'aborting')) return [];
+  state.hasState = event.hasState;
+  return halt(state, event.step, event.trouble);
+}
+
+function halt(state: WorkerState, step: Step, trouble: string): WorkerEffect[] {
+  state.stage = 'halted';
+  state.step = step;
+  state.trouble = trouble;
+  state.activity = 'wait';
+  return enterNext(state);
+}
+
+function onFinish(
+  state: WorkerState,
+  message: CoordinatorMessage & { readonly kind: 'finish' },
+): WorkerEffect[] {
+  const { generation, step } = message;
+  if (!isIn(state, generation, 'halted', 'finished') || state.step !== step) return [];
+  state.stage = 'finishing';
+  state.activity = 'finish';
+  return [message];
+}
+
+/** The coordinator is told, and this process ends; whoever runs it may start it again. */
+function onFailed(state: WorkerState, reason: string, exitCode: number): WorkerEffect[] {
+  const message = { kind: 'failure', reason: reason.slice(0, 4000), exitCode } as const;
+  return [{ kind: 'send', message }, ...end(state, exitCode, reason)];
+}
+
+function onStopAsked(state: WorkerState, nowMs: number): WorkerEffect[] {
+  if (state.isLeaving) return [];
+  state.isLeaving = true;
+  state.leavingSinceMs = nowMs;
+  // Nobody counts on a worker that is in no world.
+  if (state.stage === 'joining' || state.stage === 'ready')
+    return end(state, exitCodes.drained, 'left before it was part of a world');
+  return tellStatus(state);
+}
+
+function onTick(state: WorkerState, nowMs: number): WorkerEffect[] {
+  const { patienceMs, drainMs } = state.config;
+  if (state.isLeaving && nowMs - state.leavingSinceMs > drainMs)
+    return end(state, exitCodes.drained, `left at once: nobody let it go in ${drainMs / 1000} s`);
+  if (state.isConnected) return tellStatus(state);
+  if (nowMs - state.aloneSinceMs <= patienceMs) return [];
+  const seconds = Math.round(patienceMs / 1000);
+  return end(state, exitCodes.failed, `no coordinator could be reached for ${seconds} s`);
 }

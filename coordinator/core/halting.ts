@@ -1,0 +1,89 @@
+// Between two worlds: the members halt, and then it is decided what follows: the next world, the
+// end of the run, or waiting for workers.
+
+import { exitCodes } from '../../shared/exit-codes.js';
+import type { Step } from '../../shared/words.js';
+import { findCandidates, formWorld, newestStepOf } from './forming.js';
+import { startFinishing } from './finishing.js';
+import { findLosses, isReachable, viewOf } from './liveness.js';
+import { gather, isFree } from './stages.js';
+import type { CoordinatorEffect, CoordinatorState, Ending, Stage, WorkerView } from './state.js';
+
+type Halting = Stage & { readonly kind: 'halting' };
+
+/** Goes on as soon as every member that can be waited for has halted. */
+export function awaitHalt(
+  state: CoordinatorState,
+  stage: Halting,
+  nowMs: number,
+): CoordinatorEffect[] {
+  const { world } = stage;
+  // By a vote the others wait for everybody's part in the step: a loss turns it into an abort.
+  const losses = stage.mode === 'vote' ? findLosses(state, world, stage.sinceMs, nowMs) : [];
+  if (losses.length > 0) {
+    const lost = losses.map(({ worker }) => worker);
+    state.stage = { ...stage, mode: 'abort', reason: `${lost.join(', ')} was lost`, lost };
+    return losses.map(({ worker, reason, silentMs }): CoordinatorEffect => {
+      return { kind: 'lost', worker, reason, generation: world.generation, silentMs };
+    });
+  }
+  const isAwaited = world.members.some((member) => {
+    const view = stage.lost.includes(member.worker) ? undefined : viewOf(state, member);
+    return (
+      view !== undefined && !hasHalted(view, world.generation) && isPatient(state, view, nowMs)
+    );
+  });
+  return isAwaited ? [] : goOn(state, stage, nowMs);
+}
+
+function hasHalted({ status }: WorkerView, generation: number): boolean {
+  const isStill = ![
+    'entering',
+    'entered',
+    'connecting',
+    'training',
+    'aborting',
+    'finishing',
+  ].includes(status.stage);
+  return status.generation > generation || isStill;
+}
+
+/** A worker that can't be heard is waited for a little: it may have opened another session. */
+function isPatient(state: CoordinatorState, view: WorkerView, nowMs: number): boolean {
+  if (isReachable(state, view, nowMs)) return true;
+  const { goneTimeoutMs, heartbeatTimeoutMs } = state.config.timing;
+  const limitMs = view.session === undefined ? heartbeatTimeoutMs : goneTimeoutMs;
+  return nowMs - view.heardMs <= limitMs;
+}
+
+function goOn(state: CoordinatorState, stage: Halting, nowMs: number): CoordinatorEffect[] {
+  const candidates = findCandidates(state, nowMs);
+  const present = [...state.workers.values()].filter((view) => isReachable(state, view, nowMs));
+  const step = newestStepOf(present.filter(isFree));
+  const ending = endingOf(state, present, step);
+  if (ending !== undefined) return startFinishing(state, stage.world, step, ending, nowMs);
+  const kept = newestStepOf(candidates);
+  if (kept !== undefined) return formWorld(state, candidates, kept, stage.reason, nowMs);
+  // What only those have who leave is stored before they go.
+  const isToBeStored = step !== undefined && step !== state.savedStep;
+  if (isToBeStored) return startFinishing(state, stage.world, step, undefined, nowMs);
+  return gather(state, nowMs);
+}
+
+/** Why the run is over at `step`, if it is. */
+function endingOf(
+  state: CoordinatorState,
+  present: readonly WorkerView[],
+  step: Step | undefined,
+): Ending | undefined {
+  if (state.ending !== undefined) return state.ending;
+  const troubled = present.find(({ status }) => status.trouble !== '');
+  if (troubled !== undefined)
+    return { exitCode: exitCodes.failed, reason: troubled.status.trouble };
+  if (step === undefined) return undefined;
+  const { until, lastStep } = state.config;
+  if (step >= lastStep) return { exitCode: exitCodes.ok, reason: `finished at step ${step}` };
+  if (step < until && state.stopReason === undefined) return undefined;
+  const reason = `stopped at step ${step}, which is checkpointed`;
+  return { exitCode: exitCodes.stopped, reason };
+}

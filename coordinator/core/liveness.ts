@@ -1,0 +1,153 @@
+// Who can be reached, and who is dead. A death in a training world needs two witnesses: the
+// coordinator, which hears nothing, and a peer that can't reach the worker either. A worker that
+// only the coordinator can't hear goes on; one that only a peer can't reach has a cut link.
+
+import type { Member } from '../../shared/words.js';
+import type { CoordinatorState, FormedWorld, WorkerView } from './state.js';
+
+/** Why a member is taken out of its world, and since when nothing was heard of it. */
+export interface Loss {
+  readonly worker: string;
+  readonly reason: string;
+  readonly silentMs: number;
+}
+
+/** The view of a member: of this very process, not of one that came after it under its name. */
+export function viewOf(state: CoordinatorState, member: Member): WorkerView | undefined {
+  const view = state.workers.get(member.worker);
+  return view?.incarnation === member.incarnation ? view : undefined;
+}
+
+/** Whether the worker has a session that speaks. */
+export function isReachable(state: CoordinatorState, view: WorkerView, nowMs: number): boolean {
+  const { heartbeatTimeoutMs } = state.config.timing;
+  return view.session !== undefined && nowMs - view.heardMs <= heartbeatTimeoutMs;
+}
+
+/** Whether the worker's last status says that it trains in this world. */
+export function isTraining(view: WorkerView, world: FormedWorld): boolean {
+  return view.status.generation === world.generation && view.status.stage === 'training';
+}
+
+/** The members of a running world that are dead; `sinceMs`: since when the world stands. */
+export function findLosses(
+  state: CoordinatorState,
+  world: FormedWorld,
+  sinceMs: number,
+  nowMs: number,
+): Loss[] {
+  const accused = accusations(state, world, nowMs);
+  return world.members.flatMap((member): Loss[] => {
+    const { worker } = member;
+    const current = state.workers.get(worker);
+    if (current !== undefined && current.incarnation > member.incarnation)
+      return [{ worker, reason: 'its process was started again', silentMs: 0 }];
+    const view = viewOf(state, member);
+    if (view?.failure !== undefined) return [{ worker, reason: view.failure, silentMs: 0 }];
+    if (view !== undefined && isReachable(state, view, nowMs)) return [];
+    // A coordinator that took over has never heard a member that has not come back yet.
+    const silentMs = nowMs - Math.max(view?.heardMs ?? 0, view === undefined ? sinceMs : 0);
+    const reason = reasonOfLoss(state, world, view, silentMs, accused.get(worker), nowMs);
+    return reason === undefined ? [] : [{ worker, reason, silentMs }];
+  });
+}
+
+function reasonOfLoss(
+  state: CoordinatorState,
+  world: FormedWorld,
+  view: WorkerView | undefined,
+  silentMs: number,
+  accusation: string | undefined,
+  nowMs: number,
+): string | undefined {
+  const hasEnded = view !== undefined && view.session === undefined;
+  const silence = `it was silent for ${(silentMs / 1000).toFixed(1)} s`;
+  const own = hasEnded ? 'its session ended' : silence;
+  if (accusation !== undefined) return `${own}, and ${accusation}`;
+  const { goneTimeoutMs, heartbeatTimeoutMs } = state.config.timing;
+  if (silentMs <= (hasEnded ? heartbeatTimeoutMs : goneTimeoutMs)) return undefined;
+  // Without streams between them no peer can be a witness.
+  const trains = view === undefined || isTraining(view, world);
+  if (!trains) return `${own}, before it trained`;
+  const isAlone = world.members.length === 1;
+  const isReplaceable = [...state.workers.values()].some(
+    (other) => other !== view && canStart(state, other, nowMs),
+  );
+  return isAlone && isReplaceable ? `${own}, and another worker is there` : undefined;
+}
+
+function canStart(state: CoordinatorState, view: WorkerView, nowMs: number): boolean {
+  return isReachable(state, view, nowMs) && view.status.stage === 'ready';
+}
+
+/** What reachable members say of others: the first accusation of each. */
+function accusations(
+  state: CoordinatorState,
+  world: FormedWorld,
+  nowMs: number,
+): Map<string, string> {
+  const accused = new Map<string, string>();
+  for (const member of world.members) {
+    const view = viewOf(state, member);
+    if (view === undefined || !isReachable(state, view, nowMs)) continue;
+    if (view.status.generation !== world.generation) continue;
+    for (const { worker, reason } of view.status.suspicions)
+      if (!accused.has(worker)) accused.set(worker, `${member.worker} can't reach it: ${reason}`);
+  }
+  return accused;
+}
+
+/** A link between two workers that are both heard. */
+export interface CutLink {
+  readonly witness: string;
+  readonly suspect: string;
+  readonly reason: string;
+}
+
+/** The links of a running world that peers say are cut although both ends are heard. */
+export function findCutLinks(
+  state: CoordinatorState,
+  world: FormedWorld,
+  nowMs: number,
+): CutLink[] {
+  return world.members.flatMap((member): CutLink[] => {
+    const view = viewOf(state, member);
+    if (view === undefined || !isReachable(state, view, nowMs)) return [];
+    if (view.status.generation !== world.generation) return [];
+    return view.status.suspicions.flatMap(({ worker, reason }): CutLink[] => {
+      const suspect = state.workers.get(worker);
+      const isHeard = suspect !== undefined && isReachable(state, suspect, nowMs);
+      return isHeard ? [{ witness: member.worker, suspect: worker, reason }] : [];
+    });
+  });
+}
+
+/** A link that is cut again within so many times `benchMs` is not dialled for a third time. */
+const memory = 4;
+
+/**
+ * Notes cut links. The new world dials them anew; but if some were cut before, the worker with
+ * most of those (of equals the last by name) stays out of worlds for `benchMs`: gives its id.
+ */
+export function noteCutLinks(
+  state: CoordinatorState,
+  links: readonly CutLink[],
+  nowMs: number,
+): string | undefined {
+  const { benchMs } = state.config.timing;
+  const counts = new Map<string, number>();
+  for (const { witness, suspect } of links) {
+    const key = [witness, suspect].sort().join(' ');
+    const beforeMs = state.cutLinks.get(key);
+    state.cutLinks.set(key, nowMs);
+    if (beforeMs === undefined || nowMs - beforeMs > memory * benchMs) continue;
+    for (const worker of [witness, suspect]) counts.set(worker, (counts.get(worker) ?? 0) + 1);
+  }
+  for (const [key, ms] of state.cutLinks)
+    if (nowMs - ms > memory * benchMs) state.cutLinks.delete(key);
+  const [worst] = [...counts].sort(([a, n], [b, m]) => m - n || (a < b ? 1 : -1));
+  const view = worst === undefined ? undefined : state.workers.get(worst[0]);
+  if (view === undefined) return undefined;
+  view.benchedUntilMs = nowMs + benchMs;
+  return view.worker;
+}

@@ -1,0 +1,123 @@
+// What each worker should do now, told until its status shows that it was obeyed. An order that
+// is lost is given again; one that comes twice is ignored by the worker.
+
+import { exitCodes } from '../../shared/exit-codes.js';
+import type { CoordinatorMessage } from '../../shared/control/messages.js';
+import type { Step } from '../../shared/words.js';
+import { worldMessage } from './forming.js';
+import { isFree, isLeaving } from './stages.js';
+import type { CoordinatorEffect, CoordinatorState, FormedWorld, WorkerView } from './state.js';
+
+/** The orders that are due, in the order of the workers' names. */
+export function giveOrders(state: CoordinatorState, nowMs: number): CoordinatorEffect[] {
+  const give = orderOf(state);
+  return [...state.workers.values()].flatMap((view): CoordinatorEffect[] => {
+    if (view.session === undefined) return [];
+    const order = give(view);
+    if (order === undefined) {
+      view.order = undefined;
+      return [];
+    }
+    const isGiven = view.order?.key === order.key;
+    if (isGiven && order.isObeyed === true) return [];
+    const { resendMs } = state.config.timing;
+    if (isGiven && nowMs - (view.order?.sentMs ?? 0) < resendMs) return [];
+    view.order = { key: order.key, sentMs: nowMs };
+    return [{ kind: 'send', worker: view.worker, message: order.message() }];
+  });
+}
+
+/** An order; its message is made only when it is sent. */
+interface Order {
+  readonly key: string;
+  /** It is being carried out, and must not be given again. */
+  readonly isObeyed?: boolean;
+  message(): CoordinatorMessage;
+}
+
+function orderOf(state: CoordinatorState): (view: WorkerView) => Order | undefined {
+  const { stage } = state;
+  switch (stage.kind) {
+    case 'running':
+      return ordersOfWorld(state, stage.world);
+    case 'halting': {
+      const { world, mode, reason } = stage;
+      const isMember = membership(world);
+      return (view) =>
+        isMember(view) && view.status.generation === world.generation
+          ? haltOrder(view, mode, reason)
+          : recall(view, world.generation);
+    }
+    case 'finishing': {
+      const { world, step, savers } = stage;
+      return (view) =>
+        savers.includes(view.worker)
+          ? finishOrder(view, step, savers)
+          : recall(view, world.generation);
+    }
+    case 'gathering':
+      return (view) => farewell(view) ?? recall(view, 0);
+    case 'ended':
+      return () => undefined;
+  }
+}
+
+function membership(world: FormedWorld): (view: WorkerView) => boolean {
+  const members = new Map(world.members.map((m) => [m.worker, m.incarnation] as const));
+  return (view) => members.get(view.worker) === view.incarnation;
+}
+
+function ordersOfWorld(
+  state: CoordinatorState,
+  world: FormedWorld,
+): (view: WorkerView) => Order | undefined {
+  const { generation } = world;
+  const isMember = membership(world);
+  const canConnect = world.members.every(({ worker, incarnation }) => {
+    const view = state.workers.get(worker);
+    if (view?.incarnation !== incarnation || view.status.generation !== generation) return false;
+    return ['entered', 'connecting', 'training'].includes(view.status.stage);
+  });
+  return (view) => {
+    if (!isMember(view)) return farewell(view) ?? recall(view, generation);
+    if (view.status.generation < generation)
+      return { key: `world ${generation}`, message: () => worldMessage(state, world, view) };
+    if (view.status.stage !== 'entered' || !canConnect) return undefined;
+    return { key: `connect ${generation}`, message: () => ({ kind: 'connect', generation }) };
+  };
+}
+
+/** A saver that has finished another share, because one was lost, is asked again. */
+function finishOrder(view: WorkerView, step: Step, savers: readonly string[]): Order {
+  const { generation, stage } = view.status;
+  const [share, shares] = [savers.indexOf(view.worker), savers.length];
+  const message = { kind: 'finish', generation, step, share, shares } as const;
+  return {
+    key: `finish ${generation} ${step} ${share}/${shares}`,
+    isObeyed: stage === 'finishing' || stage === 'finished',
+    message: () => message,
+  };
+}
+
+/** A worker that asked to leave, or is one too many, goes when no world counts on it. */
+function farewell(view: WorkerView): Order | undefined {
+  if (!isLeaving(view) || !isFree(view)) return undefined;
+  const message = { kind: 'end', exitCode: exitCodes.drained, reason: 'left in order' } as const;
+  return { key: 'end', message: () => message };
+}
+
+function haltOrder(view: WorkerView, mode: 'vote' | 'abort', reason: string): Order | undefined {
+  const { generation, stage } = view.status;
+  const isBusy = ['entering', 'entered', 'connecting', 'training'].includes(stage);
+  if (!isBusy) return undefined;
+  const kind = mode === 'vote' && stage === 'training' ? 'vote' : 'abort';
+  const text = reason.slice(0, 1000);
+  return { key: `${kind} ${generation}`, message: () => ({ kind, generation, reason: text }) };
+}
+
+/** A worker in a world that is no more is told to give it up, so that it can be in the next. */
+function recall(view: WorkerView, present: number): Order | undefined {
+  const { generation } = view.status;
+  if (generation === 0 || generation === present) return undefined;
+  return haltOrder(view, 'abort', 'its world is no more');
+}

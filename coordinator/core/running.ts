@@ -1,0 +1,92 @@
+// A world that is there: what makes it halt. Losses and cut links halt it at once (abort); what
+// can wait for the end of the step, newcomers and leavers, halts it by a vote.
+
+import type { CoordinatorEffect, CoordinatorState, FormedWorld, Stage } from './state.js';
+import { isEligible } from './forming.js';
+import { findCutLinks, findLosses, isTraining, noteCutLinks, viewOf } from './liveness.js';
+import { halt, isFree, isLeaving } from './stages.js';
+
+type Running = Stage & { readonly kind: 'running' };
+
+/** Halts the world if something asks for it; gives what has to be told. */
+export function watchWorld(
+  state: CoordinatorState,
+  stage: Running,
+  nowMs: number,
+): CoordinatorEffect[] {
+  const { world } = stage;
+  const losses = findLosses(state, world, stage.sinceMs, nowMs);
+  if (losses.length > 0) {
+    const effects = losses.map(({ worker, reason, silentMs }): CoordinatorEffect => {
+      return { kind: 'lost', worker, reason, generation: world.generation, silentMs };
+    });
+    const lost = losses.map(({ worker }) => worker);
+    halt(state, world, 'abort', losses.map(describe).join('; '), nowMs, lost);
+    return effects;
+  }
+  return watchLinks(state, stage, nowMs) ?? watchWishes(state, stage, nowMs);
+}
+
+function describe({ worker, reason }: { worker: string; reason: string }): string {
+  return `${worker} was lost: ${reason}`;
+}
+
+function watchLinks(
+  state: CoordinatorState,
+  stage: Running,
+  nowMs: number,
+): CoordinatorEffect[] | undefined {
+  const links = findCutLinks(state, stage.world, nowMs);
+  if (links.length === 0) {
+    stage.cutSinceMs = undefined;
+    return undefined;
+  }
+  stage.cutSinceMs ??= nowMs;
+  if (nowMs - stage.cutSinceMs < state.config.timing.linkTimeoutMs) return undefined;
+  const [{ witness, suspect, reason }] = links as [(typeof links)[number]];
+  const text = `${witness} can't reach ${suspect}, which is heard: ${reason}`;
+  const benched = noteCutLinks(state, links, nowMs);
+  const left = benched === undefined ? 'dialling anew' : `${benched} stays out for a while`;
+  halt(state, stage.world, 'abort', `${text}; ${left}`, nowMs);
+  return [{ kind: 'notice', text: `${text}; ${left}` }];
+}
+
+/** Why the world should end after a step, or at once where nobody takes steps yet. */
+function watchWishes(
+  state: CoordinatorState,
+  { world }: Running,
+  nowMs: number,
+): CoordinatorEffect[] {
+  const views = world.members.map((member) => viewOf(state, member));
+  const trainAll = views.every((view) => view !== undefined && isTraining(view, world));
+  const halted = views.find((view) => view?.status.generation === world.generation && isFree(view));
+  const leaving = views.filter((view) => view !== undefined && isLeaving(view));
+  const mode = trainAll ? 'vote' : 'abort';
+  if (state.ending !== undefined) halt(state, world, 'abort', state.ending.reason, nowMs);
+  else if (halted !== undefined)
+    // It has seen the vote or the last step; so will the others, unless it could not enter.
+    halt(state, world, halted.status.step > world.step ? 'vote' : mode, 'a worker halted', nowMs);
+  else if (state.stopReason !== undefined) halt(state, world, mode, state.stopReason, nowMs);
+  else if (leaving.length > 0)
+    halt(state, world, mode, `${leaving.map((view) => view?.worker).join(', ')} leaves`, nowMs);
+  else if (trainAll) admitNewcomers(state, world, nowMs);
+  return [];
+}
+
+/** Several that come together cost the others one pause. */
+function admitNewcomers(state: CoordinatorState, world: FormedWorld, nowMs: number): void {
+  if (world.members.length >= state.config.microShards) return;
+  const isMember = new Set(world.members.map(({ worker }) => worker));
+  const newcomers = [...state.workers.values()].filter(
+    (view) => !isMember.has(view.worker) && isEligible(state, view, nowMs),
+  );
+  if (newcomers.length === 0) return;
+  const waitedMs = nowMs - Math.min(...newcomers.map((view) => view.readySinceMs ?? nowMs));
+  const areMoreComing = [...state.workers.values()].some(
+    (view) => view.session !== undefined && view.status.stage === 'joining',
+  );
+  const { batchMs } = state.config.timing;
+  if (waitedMs < (areMoreComing ? 10 * batchMs : batchMs)) return;
+  const names = newcomers.map(({ worker }) => worker).join(', ');
+  halt(state, world, 'vote', `${names} joins`, nowMs);
+}
