@@ -1,90 +1,113 @@
 // The coordinator's loop: events in, decisions by the core, effects performed in order.
 
-import { specDigest } from '../shared/spec/digest.js';
-import { commitManifest } from '../shared/checkpoint/commit.js';
-import { pruneCheckpoints } from '../shared/checkpoint/list.js';
-import type { CheckpointManifest } from '../shared/checkpoint/manifest.js';
+import type { CoordinatorMessage } from '../shared/control/messages.js';
+import { exitCodes, type ExitCode } from '../shared/exit-codes.js';
 import type { ObjectStore } from '../shared/store/store.js';
-import type { ExitCode } from '../shared/exit-codes.js';
 import {
   initialCoordinatorState,
   type CoordinatorConfig,
   type CoordinatorEffect,
   type CoordinatorEvent,
+  type CoordinatorState,
 } from './core/state.js';
 import { transition } from './core/transition.js';
+import { commitCheckpoint } from './edge/commit-checkpoint.js';
 import type { Reporter } from './edge/reporter.js';
-import type { RunPlan } from './edge/run-plan.js';
-import { createSessions } from './edge/sessions.js';
+import { findCheckpoint, type RunPlan } from './edge/run-plan.js';
+import type { Sessions } from './edge/sessions.js';
 
 /** How often the core is asked whether something is overdue. */
-const tickMs = 250;
+const tickMs = 100;
 
 /** Time that workers have to read the end and leave. */
 const leaveMs = 2_000;
 
-/** Interval in which workers say where they are. */
-export const heartbeatMs = 500;
-
 export interface CoordinatorOptions {
-  readonly listen: string;
+  readonly sessions: Sessions;
   readonly runUrl: string;
   readonly plan: RunPlan;
   readonly config: CoordinatorConfig;
   readonly store: ObjectStore;
   readonly reporter: Reporter;
-  readonly onListening: (address: string) => void;
   /** Aborted when the operator asks to stop. */
   readonly stop: AbortSignal;
 }
 
-/** Runs a coordinator until its run ends; resolves with the exit code. */
-export async function runCoordinator(options: CoordinatorOptions): Promise<ExitCode> {
-  const { plan, reporter, config } = options;
-  let state = initialCoordinatorState(config, plan.savedStep, performance.now());
+/** What other edges ask of a running coordinator. */
+export interface Leading {
+  readonly state: CoordinatorState;
+  dispatch(event: CoordinatorEvent): void;
+  send(worker: string, message: CoordinatorMessage): void;
+}
+
+/**
+ * Leads a run until it ends or another coordinator takes over; resolves with the exit code.
+ * `onLeading` is given the means to ask and to tell it.
+ */
+export async function leadRun(
+  options: CoordinatorOptions,
+  onLeading: (leading: Leading) => void,
+): Promise<ExitCode> {
+  const { plan, reporter, config, sessions } = options;
+  const state = initialCoordinatorState(config, plan.savedStep, performance.now());
   let finish: (code: ExitCode) => void = () => undefined;
   const finished = new Promise<ExitCode>((resolve) => (finish = resolve));
   // One after the other, so that checkpoints are told and pruned in the order of their steps.
-  let manifests: Promise<void> = Promise.resolve();
+  let storing: Promise<void> = Promise.resolve();
+  let worldSize = config.worldSize;
 
   const dispatch = (event: CoordinatorEvent): void => {
     if (event.kind === 'message') reporter.message(event.message);
-    const decision = transition(state, event, performance.now());
-    state = decision.state;
-    for (const effect of decision.effects) perform(effect);
+    for (const effect of transition(state, event, performance.now())) perform(effect);
+    if ('world' in state.stage) worldSize = state.stage.world.members.length;
+  };
+  const send = (worker: string, message: CoordinatorMessage): void => {
+    const session = state.workers.get(worker)?.session;
+    if (session !== undefined) sessions.send(session, message);
   };
   const perform = (effect: CoordinatorEffect): void => {
     switch (effect.kind) {
       case 'send':
-        return sessions.send(effect.worker, effect.message);
+        return send(effect.worker, effect.message);
       case 'welcome': {
         const record = JSON.stringify(plan.record);
-        const message = { kind: 'welcome', runUrl: options.runUrl, record, heartbeatMs } as const;
-        return sessions.send(effect.worker, message);
+        const { term } = config;
+        return send(effect.worker, { kind: 'welcome', term, runUrl: options.runUrl, record });
       }
+      case 'dismiss':
+        return sessions.dismiss(effect.session, effect.exitCode, effect.reason);
       case 'formed':
-        return reporter.formed(effect.world);
+        return reporter.formed(effect.world, effect.reason);
+      case 'lost':
+        return reporter.lost(effect);
       case 'notice':
         return reporter.notice(effect.text);
+      case 'target':
+        return reporter.target(effect.workers);
+      case 'findCheckpoint':
+        return void storing.then(() => search(options)).then(dispatch);
       case 'storeManifest':
-        manifests = manifests.then(() => storeManifest(options, effect)).then(dispatch);
+        storing = storing.then(() => store(options, effect)).then(dispatch);
         return;
-      case 'end': {
+      case 'end':
         sessions.broadcast({ kind: 'end', ...effect.ending });
         return void reporter
-          .ended(effect.ending, config.worldSize)
+          .ended(effect.ending, worldSize)
           .then(() => finish(effect.ending.exitCode));
-      }
+      case 'stepDown':
+        reporter.superseded(effect.reason);
+        return finish(exitCodes.superseded);
     }
   };
 
   reporter.started();
   for (const notice of plan.notices) reporter.notice(notice);
-  const sessions = await createSessions(options.listen, {
-    onMessage: (worker, message) => dispatch({ kind: 'message', worker, message }),
-    onClosed: (worker, reason) => dispatch({ kind: 'closed', worker, reason }),
+  sessions.open({
+    onMessage: (session, worker, message) =>
+      dispatch({ kind: 'message', session, worker, message }),
+    onClosed: (session, worker, reason) => dispatch({ kind: 'closed', session, worker, reason }),
   });
-  options.onListening(sessions.address);
+  onLeading({ state, dispatch, send });
   const onStop = (): void => dispatch({ kind: 'stopAsked', reason: String(options.stop.reason) });
   options.stop.addEventListener('abort', onStop);
   // Asked while the run was planned: no event comes any more.
@@ -92,44 +115,28 @@ export async function runCoordinator(options: CoordinatorOptions): Promise<ExitC
   const timer = setInterval(() => dispatch({ kind: 'tick' }), tickMs);
   const code = await finished;
   clearInterval(timer);
+  options.stop.removeEventListener('abort', onStop);
   await sessions.close(leaveMs);
   return code;
 }
 
+/** Looks for the state that a world without any starts from. */
+async function search({ store, plan }: CoordinatorOptions): Promise<CoordinatorEvent> {
+  const { step } = await findCheckpoint(store, plan.record);
+  return { kind: 'checkpointFound', step: step ?? 0, isStored: step !== undefined };
+}
+
 /** Writes a manifest and tells of it; what came of it is an event for the core. */
-async function storeManifest(
+async function store(
   options: CoordinatorOptions,
   effect: CoordinatorEffect & { kind: 'storeManifest' },
 ): Promise<CoordinatorEvent> {
-  const { step, parametersSha256 } = effect.snapshot;
+  const { step } = effect.snapshot;
   try {
-    await commitManifest(options.store, describeCheckpoint(options, effect));
-    await options.reporter.committed(step, parametersSha256);
-    await pruneCheckpoints(options.store, options.plan.record.spec.checkpoint.keep, step);
+    await commitCheckpoint(options, effect);
     return { kind: 'manifestStored', step };
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     return { kind: 'manifestFailed', step, reason };
   }
-}
-
-function describeCheckpoint(
-  { plan }: CoordinatorOptions,
-  { snapshot, parts, worldSize, fingerprint }: CoordinatorEffect & { kind: 'storeManifest' },
-): CheckpointManifest {
-  const { spec, run } = plan.record;
-  return {
-    format: 'lockstep-checkpoint/1',
-    run,
-    step: snapshot.step,
-    spec,
-    specSha256: specDigest(spec),
-    datasetIndexSha256: spec.dataset.indexSha256 ?? '',
-    fingerprint,
-    worldSize,
-    updates: snapshot.updates,
-    parametersSha256: snapshot.parametersSha256,
-    parts: parts.map(({ name, file, bytes, sha256 }) => ({ name, file, bytes, sha256 })),
-    createdAt: new Date().toISOString(),
-  };
 }

@@ -6,13 +6,15 @@ import type { EventBus, EventKind, RunEvent } from '../../shared/events/bus.js';
 import { exitCodes, type ExitCode } from '../../shared/exit-codes.js';
 import { lastStep, type RunSpec } from '../../shared/spec/schema.js';
 import type { ObjectStore } from '../../shared/store/store.js';
-import type { World } from '../../shared/words.js';
-import type { Ending } from '../core/state.js';
+import type { CoordinatorEffect, Ending, FormedWorld } from '../core/state.js';
 import { createMetricSegments } from './metric-segments.js';
 import { createPace } from './pace.js';
 
 /** One line of `--json` output: `kind` and what belongs to it. */
 export type ReportLine = Readonly<Record<string, unknown>> & { readonly kind: string };
+
+/** What the core says of a lost worker. */
+export type LostWorker = Extract<CoordinatorEffect, { readonly kind: 'lost' }>;
 
 export interface ReporterOptions {
   readonly run: string;
@@ -30,7 +32,13 @@ export interface ReporterOptions {
 
 export interface Reporter {
   started(): void;
-  formed(world: World): void;
+  formed(world: FormedWorld, reason: string): void;
+  /** A worker was taken out of the world. */
+  lost(loss: LostWorker): void;
+  /** The run is to have so many worker processes. */
+  target(workers: number): void;
+  /** Another coordinator leads the run. */
+  superseded(reason: string): void;
   /** A worker's message: steps and evaluations are told, the others are not. */
   message(message: WorkerMessage): void;
   /** A checkpoint's manifest was written; also stores the metrics up to it. */
@@ -50,8 +58,16 @@ export function createReporter(options: ReporterOptions): Reporter {
   const publish = (kind: EventKind, name: string, id: string, data: RunEvent['data']): void =>
     bus.publish({ kind, name, id, data });
 
+  let toldStep = startStep;
+  const judged = new Set<number>();
+
+  // Each step is told once, by whoever tells it first: workers say again what may have been lost.
   const stepped = (report: StepReport): void => {
+    if (report.step <= toldStep) return;
+    toldStep = report.step;
     pace.stepped(report.step, report.phase);
+    if (report.isSkipped)
+      onLine({ kind: 'notice', text: `step ${report.step} was skipped: gradients not finite` });
     const data = describeStep(report);
     segments.add({ kind: 'step', ...data });
     publish('step', 'committed', `step-${pad(report.step)}-committed`, data);
@@ -59,6 +75,8 @@ export function createReporter(options: ReporterOptions): Reporter {
     onLine({ kind: 'step', ...data, last_step: last, until, ...rate });
   };
   const evaluated = (report: EvaluationReport): void => {
+    if (judged.has(report.step)) return;
+    judged.add(report.step);
     const data = describeEvaluation(report);
     segments.add({ kind: 'evaluation', ...data });
     const reference = { ...data, url: `${url}/${report.sampleKey}` };
@@ -72,10 +90,18 @@ export function createReporter(options: ReporterOptions): Reporter {
       publish('run', 'started', `run-started-${pad(startStep)}-${now()}`, data);
       onLine({ kind: 'run', ...data });
     },
-    formed: ({ generation, members }) => {
-      publish('world', 'formed', `world-${generation}-${now()}`, { generation, members });
-      onLine({ kind: 'world', generation, members });
+    formed: ({ generation, members, step }, reason) => {
+      const data = { generation, members, step, reason };
+      publish('world', 'formed', `world-${generation}`, data);
+      onLine({ kind: 'world', ...data });
     },
+    lost: ({ worker, reason, generation, silentMs }) => {
+      const data = { worker, reason, generation, silent_ms: Math.round(silentMs) };
+      publish('world', 'lost', `world-${generation}-lost-${worker}`, data);
+      onLine({ kind: 'lost', ...data });
+    },
+    target: (workers) => onLine({ kind: 'target', workers }),
+    superseded: (reason) => onLine({ kind: 'superseded', reason }),
     message: (message) => {
       if (message.kind === 'stepReport') stepped(message);
       if (message.kind === 'evaluation') evaluated(message);
@@ -108,10 +134,10 @@ function kindOfEnd(exitCode: ExitCode): 'finished' | 'stopped' | 'failed' {
 }
 
 function describeStep(report: StepReport) {
-  const { step, phase, dataS, computeS, exchangeS, updateS } = report;
+  const { step, phase, dataS, computeS, exchangeS, updateS, isSkipped } = report;
   const metrics = Object.fromEntries(report.metrics.map(({ name, value }) => [name, value]));
   const seconds = { data: dataS, compute: computeS, exchange: exchangeS, update: updateS };
-  return { step, phase, metrics, seconds };
+  return { step, phase, metrics, seconds, ...(isSkipped ? { skipped: true } : {}) };
 }
 
 function describeEvaluation(report: EvaluationReport) {

@@ -1,5 +1,5 @@
-// The workers' sessions: gRPC streams in, checked messages out. It knows who is connected and
-// nothing of what their messages mean.
+// The workers' sessions: gRPC streams in, checked messages out. It knows which stream belongs to
+// whom and nothing of what the messages mean.
 
 import {
   Server,
@@ -16,6 +16,7 @@ import {
   type WireMessage,
 } from '../../shared/control/codec.js';
 import {
+  maxWorkers,
   workerMessageSchema,
   type CoordinatorMessage,
   type WorkerMessage,
@@ -24,43 +25,66 @@ import { OperatorError } from '../../shared/problems.js';
 
 type Stream = ServerDuplexStream<WireMessage, WireMessage>;
 
-/** Connections that are served at once; more are refused. */
-const maxSessions = 4096;
+/** Sessions that are served at once: each worker may have an old one that has not ended yet. */
+const maxSessions = 2 * maxWorkers;
 
 export interface SessionHandlers {
   /** A checked message; the first of a session is its hello. */
-  onMessage(worker: string, message: WorkerMessage): void;
-  onClosed(worker: string, reason: string): void;
+  onMessage(session: number, worker: string, message: WorkerMessage): void;
+  onClosed(session: number, worker: string, reason: string): void;
 }
 
 export interface Sessions {
   /** "host:port" that was bound. */
   readonly address: string;
-  /** Does nothing when the worker is gone. */
-  send(worker: string, message: CoordinatorMessage): void;
+  /** Starts to serve; who came before is turned away, and dials again. */
+  open(handlers: SessionHandlers): void;
+  /** Does nothing when the session is gone. */
+  send(session: number, message: CoordinatorMessage): void;
+  /** Ends a session with a reason that the worker ends by. */
+  dismiss(session: number, exitCode: number, reason: string): void;
   /** Tells everyone who is connected, in the world or not. */
   broadcast(message: CoordinatorMessage): void;
   /** Ends all streams, waits for the workers to leave (bounded), closes the server. */
   close(graceMs: number): Promise<void>;
 }
 
-/** Serves the control plane at `listen` ("host:port", port 0 for any). */
-export async function createSessions(listen: string, handlers: SessionHandlers): Promise<Sessions> {
-  const streams = new Map<string, Stream>();
+/** Binds `listen` ("host:port", port 0 for any) for the control plane and `addServices`' services. */
+export async function createSessions(
+  listen: string,
+  addServices: (server: Server) => void = () => undefined,
+): Promise<Sessions> {
+  const open = new Map<number, Stream>();
   const server = new Server(controlChannelOptions);
-  const session = (stream: Stream): void => serve(stream, streams, handlers);
+  let handlers: SessionHandlers | undefined;
+  let count = 0;
+  const session = (stream: Stream): void => {
+    if (handlers === undefined || open.size >= maxSessions) {
+      stream.end();
+      return;
+    }
+    count += 1;
+    serve(stream, count, open, handlers);
+  };
   server.addService(loadControlService().service, { session: session as UntypedHandleCall });
+  addServices(server);
   const port = await bind(server, listen);
   return {
     address: `${listen.slice(0, listen.lastIndexOf(':'))}:${port}`,
-    send: (worker, message) => {
-      streams.get(worker)?.write(toWire(message));
+    open: (given) => (handlers = given),
+    send: (number, message) => {
+      open.get(number)?.write(toWire(message));
+    },
+    dismiss: (number, exitCode, reason) => {
+      const stream = open.get(number);
+      stream?.write(toWire({ kind: 'end', exitCode, reason }));
+      stream?.end();
     },
     broadcast: (message) => {
-      for (const stream of streams.values()) stream.write(toWire(message));
+      for (const stream of open.values()) stream.write(toWire(message));
     },
     close: async (graceMs) => {
-      for (const stream of streams.values()) stream.end();
+      for (const stream of open.values()) stream.end();
       await shutDown(server, graceMs);
     },
   };
@@ -98,27 +122,29 @@ function shutDown(server: Server, graceMs: number): Promise<void> {
   });
 }
 
-function serve(stream: Stream, streams: Map<string, Stream>, handlers: SessionHandlers): void {
+function serve(
+  stream: Stream,
+  session: number,
+  open: Map<number, Stream>,
+  handlers: SessionHandlers,
+): void {
   let worker: string | undefined;
   const refuse = (reason: string): void => {
     stream.write(toWire({ kind: 'end', exitCode: exitCodes.configuration, reason }));
     stream.end();
   };
   const closed = (reason: string): void => {
-    if (worker === undefined || streams.get(worker) !== stream) return;
-    streams.delete(worker);
-    handlers.onClosed(worker, reason);
+    if (worker === undefined || !open.delete(session)) return;
+    handlers.onClosed(session, worker, reason);
   };
-  const welcome = (message: WorkerMessage): string | undefined => {
-    if (message.kind !== 'hello') refuse('the first message of a session must be hello');
-    else if (streams.size >= maxSessions) refuse(`there are ${maxSessions} sessions already`);
-    else if (streams.has(message.worker))
-      refuse(`a worker named ${message.worker} has joined already: give each its own --id`);
-    else {
-      streams.set(message.worker, stream);
-      return message.worker;
+  const onMessage = (message: WorkerMessage): void => {
+    if ((message.kind === 'hello') !== (worker === undefined))
+      return refuse('the first message of a session, and no other, must be hello');
+    if (message.kind === 'hello') {
+      worker = message.worker;
+      open.set(session, stream);
     }
-    return undefined;
+    if (worker !== undefined) handlers.onMessage(session, worker, message);
   };
   stream.on('data', (wire: WireMessage) => {
     let message: WorkerMessage;
@@ -127,8 +153,7 @@ function serve(stream: Stream, streams: Map<string, Stream>, handlers: SessionHa
     } catch (error) {
       return refuse(error instanceof Error ? error.message : String(error));
     }
-    worker ??= welcome(message);
-    if (worker !== undefined) handlers.onMessage(worker, message);
+    onMessage(message);
   });
   stream.on('end', () => {
     closed('its process ended');

@@ -1,0 +1,200 @@
+// The lease in a NATS key-value bucket whose entries expire: taken by creating the entry, kept by
+// updating it. While NATS is away nobody can take the lease, so its holder keeps it until it sees
+// somebody else's entry.
+
+import { randomUUID } from 'node:crypto';
+import { setTimeout as pause } from 'node:timers/promises';
+import { connect, NatsError, type KV, type NatsConnection } from 'nats';
+import { reasonOfFailure } from '../../shared/events/nats-connection.js';
+import { parseNatsUrl, type NatsLocation } from '../../shared/events/nats-url.js';
+import type { Lease } from './lease.js';
+
+export interface NatsLeaseOptions {
+  /** nats://[user:password@]host:port */
+  readonly url: string;
+  /** See `leaseKey`. */
+  readonly key: string;
+  /** Who we are, for the others' messages: "pid 12 on host". */
+  readonly holder: string;
+  /** One line when another holds the lease, or NATS goes away or is back. */
+  readonly onNotice: (text: string) => void;
+}
+
+const bucket = 'lockstep-leases';
+
+/** An entry that was not renewed for so long is gone. */
+const ttlMs = 6_000;
+const renewMs = 2_000;
+/** How often those that wait try to take it. */
+const pollMs = 1_000;
+/** Longest wait for an answer of NATS. */
+const timeoutMs = 2_000;
+const wrongSequence = 10071;
+
+/** Creates the lease of one coordinator; nothing is connected yet. */
+export function createNatsLease(options: NatsLeaseOptions): Lease {
+  return new NatsLease(options, parseNatsUrl(options.url));
+}
+
+interface Entry {
+  readonly isOurs: boolean;
+  readonly holder: string;
+  readonly revision: number;
+}
+
+class NatsLease implements Lease {
+  readonly #options: NatsLeaseOptions;
+  readonly #location: NatsLocation;
+  readonly #id = randomUUID();
+  readonly #body: Uint8Array;
+  readonly #stopped = new AbortController();
+  #connection: NatsConnection | undefined;
+  #bucket: KV | undefined;
+  /** Of our entry; undefined when we don't hold the lease. */
+  #revision: number | undefined;
+  #keeping: Promise<void> | undefined;
+  #listeners: ((holder: string) => void)[] = [];
+  #isAway = false;
+  #toldHolder = '';
+
+  constructor(options: NatsLeaseOptions, location: NatsLocation) {
+    this.#options = options;
+    this.#location = location;
+    this.#body = Buffer.from(JSON.stringify({ id: this.#id, holder: options.holder }));
+  }
+
+  onLost(listener: (holder: string) => void): void {
+    this.#listeners.push(listener);
+  }
+
+  async acquire(signal: AbortSignal): Promise<void> {
+    const either = AbortSignal.any([signal, this.#stopped.signal]);
+    for (;;) {
+      either.throwIfAborted();
+      const entry = await this.#attempt((kv) => this.#take(kv));
+      if (entry?.isOurs === true) {
+        this.#revision = entry.revision;
+        this.#keeping = this.#keep();
+        return;
+      }
+      if (entry !== undefined) this.#tellHolder(entry.holder);
+      await pause(pollMs, undefined, { signal: either }).catch(() => undefined);
+    }
+  }
+
+  async release(): Promise<void> {
+    this.#stopped.abort(new Error('the lease was released'));
+    await this.#keeping;
+    const revision = this.#revision;
+    this.#revision = undefined;
+    // Without a connection there is nobody to tell: the entry expires.
+    if (revision !== undefined && this.#bucket !== undefined)
+      await this.#bucket
+        .delete(this.#options.key, { previousSeq: revision })
+        .catch(() => undefined);
+    await this.#disconnect();
+  }
+
+  /** Renews the entry until the lease is given up or lost. */
+  async #keep(): Promise<void> {
+    const { signal } = this.#stopped;
+    while (!signal.aborted && this.#revision !== undefined) {
+      await pause(renewMs, undefined, { signal }).catch(() => undefined);
+      if (signal.aborted) return;
+      const revision = this.#revision;
+      const entry = await this.#attempt((kv) => this.#renew(kv, revision));
+      if (entry === undefined) continue;
+      this.#revision = entry.isOurs ? entry.revision : undefined;
+      if (!entry.isOurs) for (const listener of this.#listeners) listener(entry.holder);
+    }
+  }
+
+  async #renew(kv: KV, revision: number): Promise<Entry | undefined> {
+    try {
+      return this.#ours(await kv.update(this.#options.key, this.#body, revision));
+    } catch (error) {
+      if (!isConflict(error)) throw error;
+      // Expired while NATS was away, or taken by another, or an update whose answer was lost.
+      return this.#take(kv);
+    }
+  }
+
+  /** Creates the entry; when there is one, says whose. Undefined when it went just now. */
+  async #take(kv: KV): Promise<Entry | undefined> {
+    try {
+      return this.#ours(await kv.create(this.#options.key, this.#body));
+    } catch (error) {
+      if (!isConflict(error)) throw error;
+    }
+    const found = await kv.get(this.#options.key);
+    if (found === null || found.operation !== 'PUT') return undefined;
+    const { id, holder } = readBody(found.string());
+    return { isOurs: id === this.#id, holder, revision: found.revision };
+  }
+
+  #ours(revision: number): Entry {
+    return { isOurs: true, holder: this.#options.holder, revision };
+  }
+
+  /** Calls `use` with the bucket; undefined when NATS is away, after which we connect anew. */
+  async #attempt<T>(use: (kv: KV) => Promise<T>): Promise<T | undefined> {
+    try {
+      const result = await use(await this.#open());
+      if (this.#isAway) this.#options.onNotice('NATS is back');
+      this.#isAway = false;
+      return result;
+    } catch (error) {
+      const reason = reasonOfFailure(error);
+      if (!this.#isAway) this.#options.onNotice(`NATS is away, and the run's lease: ${reason}`);
+      this.#isAway = true;
+      await this.#disconnect();
+      return undefined;
+    }
+  }
+
+  async #open(): Promise<KV> {
+    if (this.#bucket !== undefined) return this.#bucket;
+    const { servers, isTls, user, password, token } = this.#location;
+    this.#connection = await connect({
+      servers: [...servers],
+      name: 'lockstep-lease',
+      reconnect: false,
+      timeout: timeoutMs,
+      pingInterval: renewMs,
+      maxPingOut: 2,
+      ...(isTls ? { tls: {} } : {}),
+      ...(user === undefined ? {} : { user, pass: password ?? '' }),
+      ...(token === undefined ? {} : { token }),
+    });
+    const stream = this.#connection.jetstream({ timeout: timeoutMs });
+    this.#bucket = await stream.views.kv(bucket, { ttl: ttlMs, history: 1, timeout: timeoutMs });
+    return this.#bucket;
+  }
+
+  async #disconnect(): Promise<void> {
+    const connection = this.#connection;
+    this.#connection = undefined;
+    this.#bucket = undefined;
+    await connection?.close().catch(() => undefined);
+  }
+
+  #tellHolder(holder: string): void {
+    if (holder === this.#toldHolder) return;
+    this.#toldHolder = holder;
+    this.#options.onNotice(`the run is led by ${holder}: standing by`);
+  }
+}
+
+function isConflict(error: unknown): boolean {
+  return error instanceof NatsError && error.api_error?.err_code === wrongSequence;
+}
+
+/** Anything may have been written there: what is not ours is another's. */
+function readBody(text: string): { readonly id: string; readonly holder: string } {
+  try {
+    const { id, holder } = JSON.parse(text.slice(0, 4096)) as Record<string, unknown>;
+    return { id: String(id), holder: String(holder).slice(0, 300) };
+  } catch {
+    return { id: '', holder: 'an unknown coordinator' };
+  }
+}
