@@ -2,10 +2,8 @@
 // of another generation, and strangers that send nonsense. Real gRPC, real processes.
 
 import assert from 'node:assert/strict';
-import { fork, type ChildProcess } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { fileURLToPath } from 'node:url';
 import { test } from 'node:test';
 import * as grpc from '@grpc/grpc-js';
 
@@ -13,7 +11,8 @@ import { chunkFloats } from '../../shared/plan/chunks.js';
 import { PeerLostError } from '../../worker/exchange/exchange.js';
 import { headerBytes, writeHeader, type FrameHeader } from '../../worker/exchange/frame.js';
 import { pullMethod, serializeHello, serializePull } from '../../worker/exchange/wire.js';
-import type { ChildReport, ChildTask } from './exchange-child.js';
+import type { ChildTask } from './exchange-child.js';
+import { withChildren, type Child } from './exchange-children.js';
 import {
   contribute,
   createVectors,
@@ -25,43 +24,6 @@ import {
 
 const raw = (bytes: Buffer): Buffer => bytes;
 const impatient = { aliveMs: 100, silenceMs: 600 };
-
-interface Child {
-  readonly process: ChildProcess;
-  readonly address: string;
-  /** The next report of a kind. */
-  next(kind: ChildReport['kind']): Promise<ChildReport>;
-}
-
-async function startChild(): Promise<Child> {
-  const script = fileURLToPath(new URL('./exchange-child.js', import.meta.url));
-  const child = fork(script);
-  const reports: ChildReport[] = [];
-  child.on('message', (report: ChildReport) => {
-    reports.push(report);
-    child.emit('report');
-  });
-  const next = async (kind: ChildReport['kind']): Promise<ChildReport> => {
-    const deadline = AbortSignal.timeout(20_000);
-    for (;;) {
-      const index = reports.findIndex((report) => report.kind === kind);
-      if (index >= 0) return reports.splice(index, 1)[0]!;
-      await once(child, 'report', { signal: deadline });
-    }
-  };
-  const hello = await next('address');
-  assert.ok(hello.kind === 'address');
-  return { process: child, address: hello.address, next };
-}
-
-async function withChildren(count: number, body: (c: Child[]) => Promise<void>): Promise<void> {
-  const children = await Promise.all(Array.from({ length: count }, startChild));
-  try {
-    await body(children);
-  } finally {
-    for (const child of children) child.process.kill('SIGKILL');
-  }
-}
 
 test('three processes agree to the bit, and end by themselves after close', async () => {
   await withChildren(3, async (children) => {
@@ -109,6 +71,7 @@ async function pendingWithChild(
       assert.ok(error instanceof PeerLostError);
       assert.deepEqual(worker!.lost, [error.lost]);
       assert.equal(error.lost.rank, 1);
+      assert.equal(error.lost.generation, 1);
       assert.equal(error.lost.worker, 'w1');
       check(error.lost.reason, performance.now() - started);
       await assert.rejects(worker!.exchange.allReduce(1, 1_000), PeerLostError);

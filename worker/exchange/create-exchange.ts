@@ -5,8 +5,9 @@ import * as grpc from '@grpc/grpc-js';
 
 import type { Step } from '../../shared/words.js';
 import { admit } from './admission.js';
-import type { Exchange, ExchangeWorld, PeerLost } from './exchange.js';
+import type { Exchange, ExchangeWorld, PeerLost, Reduced } from './exchange.js';
 import { markInOneGo } from './garbage.js';
+import { LinkMutes } from './link-mutes.js';
 import { defaultExchangeLimits, type ExchangeLimits } from './limits.js';
 import { exchangeService } from './service.js';
 import { ServingStream, type ServerCall } from './serving-stream.js';
@@ -41,6 +42,7 @@ class GrpcExchange implements Exchange {
   readonly #log: NonNullable<ExchangeOptions['log']>;
   readonly #listeners: ((lost: PeerLost) => void)[] = [];
   readonly #visitors = new Set<Visitor>();
+  readonly #mutes = new LinkMutes((worker) => this.#unmute(worker));
   #session: WorldSession | undefined;
   #isClosed = false;
 
@@ -58,23 +60,31 @@ class GrpcExchange implements Exchange {
   async join(world: ExchangeWorld): Promise<void> {
     if (this.#isClosed) throw new Error('the exchange is closed');
     this.#session?.close(`left for generation ${world.world.generation}`);
+    this.#session = undefined;
     const session = new WorldSession(world, this.#limits, (lost) => {
       for (const listener of this.#listeners) listener(lost);
     });
     this.#session = session;
     const joined = session.join();
+    for (const worker of this.#mutes.workers()) session.mute(worker);
     for (const visitor of [...this.#visitors]) this.#admit(visitor);
     return joined;
   }
 
-  async allReduce(step: Step, floats: number): Promise<void> {
+  async allReduce(step: Step, floats: number): Promise<Reduced> {
     if (this.#session === undefined) throw new Error(`step ${step} before any world`);
     return this.#session.allReduce(step, floats);
+  }
+
+  mute(worker: string, ms: number): void {
+    this.#mutes.set(worker, ms);
+    this.#session?.mute(worker);
   }
 
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
+    this.#mutes.close();
     await this.#session?.drain();
     this.#session?.close(closedReason);
     for (const visitor of [...this.#visitors]) {
@@ -106,7 +116,7 @@ class GrpcExchange implements Exchange {
   }
 
   #admit(visitor: Visitor): void {
-    if (visitor.hello === undefined) return;
+    if (visitor.hello === undefined || this.#mutes.has(visitor.hello.fromWorker)) return;
     const admission = admit(visitor.hello, this.#session?.world);
     if (admission.kind === 'hold') return;
     if (admission.kind === 'refuse') {
@@ -114,6 +124,15 @@ class GrpcExchange implements Exchange {
     }
     this.#forget(visitor);
     this.#session?.attach(admission.rank, visitor.stream);
+  }
+
+  /** Streams that the peer opened meanwhile were never heard of; it is to open new ones. */
+  #unmute(worker: string): void {
+    this.#session?.unmute(worker);
+    for (const visitor of [...this.#visitors]) {
+      if (visitor.hello?.fromWorker !== worker) continue;
+      this.#refuse(visitor, grpc.status.UNAVAILABLE, 'the link was cut');
+    }
   }
 
   #refuse(visitor: Visitor, code: grpc.status, reason: string): void {

@@ -4,9 +4,13 @@
 export interface ExchangeLimits {
   /** From `join` until a peer has accepted the handshake; after it the peer counts as lost. */
   readonly dialMs: number;
-  /** Without any frame of a peer, although something is asked of it: the peer counts as lost. */
+  /**
+   * Without any frame of a peer that has welcomed us, in a step or between two: it counts as lost.
+   * A frame counts when it is complete, so a link that takes longer than this for 1 MiB looks like
+   * silence: the limit is 0.7 MiB/s for each peer that sends at the same time.
+   */
   readonly silenceMs: number;
-  /** A worker that owes a peer frames it can't send yet says that it is alive this often. */
+  /** A worker that had nothing else to write to a peer says that it is alive this often. */
   readonly aliveMs: number;
   /** How long `close` lets peers go on pulling the last step's results. */
   readonly lingerMs: number;
@@ -20,22 +24,26 @@ export interface ExchangeLimits {
   readonly framesInFlight: number;
   /** Receive window of a connection, bytes. */
   readonly windowBytes: number;
-  /** gRPC keepalive: ping after this long, and how long the answer may take. */
+  /**
+   * gRPC keepalive: ping after this long, and how long the answer may take. The last resort for
+   * connections that no one listens on, such as a stranger's. A peer is found by its silence: the
+   * answer to a ping queues behind megabytes of frames, so a short timeout would cut busy links.
+   */
   readonly keepaliveMs: number;
   readonly keepaliveTimeoutMs: number;
 }
 
 /** What production runs with. */
 export const defaultExchangeLimits: ExchangeLimits = {
-  dialMs: 6_000,
-  silenceMs: 5_000,
-  aliveMs: 1_000,
+  dialMs: 4_000,
+  silenceMs: 1_500,
+  aliveMs: 250,
   lingerMs: 2_000,
   helloMs: 10_000,
   heldStreams: 1_024,
   heldBytes: 32 * 1024 * 1024,
   framesInFlight: 2,
   windowBytes: 8 * 1024 * 1024,
-  keepaliveMs: 2_000,
+  keepaliveMs: 1_000,
   keepaliveTimeoutMs: 4_000,
 };

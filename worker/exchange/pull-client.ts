@@ -31,6 +31,7 @@ export class PullClient {
   #dialTimer: NodeJS.Timeout;
   #redialTimer: NodeJS.Timeout | undefined;
   #lastError = 'no answer';
+  #isMuted = false;
 
   constructor(member: Member, hello: Hello, limits: ExchangeLimits, events: PullClientEvents) {
     this.#member = member;
@@ -45,7 +46,23 @@ export class PullClient {
 
   /** Sends a request; only after the welcome. */
   ask(pull: Pull): void {
-    this.#call?.write(serializePull(pull));
+    if (!this.#isMuted) this.#call?.write(serializePull(pull));
+  }
+
+  /** From now on nothing passes, and an end of the stream goes unseen. */
+  mute(): void {
+    this.#isMuted = true;
+    clearTimeout(this.#redialTimer);
+  }
+
+  /** The link is back: dials again, or reports the stream as lost, for it has holes. */
+  unmute(): void {
+    if (!this.#isMuted || this.#state === 'closed') return;
+    this.#isMuted = false;
+    if (this.#state === 'welcome') return this.#lose('lost its link to us');
+    const call = this.#call;
+    this.#dial();
+    call?.cancel();
   }
 
   /** Ends the stream and the connection, without a report. */
@@ -58,19 +75,24 @@ export class PullClient {
   }
 
   #dial(): void {
+    if (this.#isMuted) return;
     const metadata = new grpc.Metadata({ waitForReady: true });
     const raw = (bytes: Buffer): Buffer => bytes;
     const call = this.#client.makeBidiStreamRequest(pullMethod.path, raw, raw, metadata);
     this.#call = call;
-    call.on('data', (bytes: Buffer) => this.#onMessage(bytes));
+    call.on('data', (bytes: Buffer) => {
+      if (call === this.#call) this.#onMessage(bytes);
+    });
     // Every end has a status, which says more than the error that may come before it.
     call.on('error', () => undefined);
-    call.on('status', ({ code, details }) => this.#onEnd(code, details));
+    call.on('status', ({ code, details }) => {
+      if (call === this.#call) this.#onEnd(code, details);
+    });
     call.write(serializeHello(this.#hello));
   }
 
   #onMessage(bytes: Buffer): void {
-    if (this.#state === 'closed') return;
+    if (this.#state === 'closed' || this.#isMuted) return;
     const frame = decodeFrame(bytes);
     if ('refused' in frame) return this.#lose(`sent ${frame.refused}`);
     const isWelcome = frame.header.kind === 'welcome';
@@ -87,7 +109,7 @@ export class PullClient {
   }
 
   #onEnd(code: grpc.status, details: string): void {
-    if (this.#state === 'closed') return;
+    if (this.#state === 'closed' || this.#isMuted) return;
     this.#lastError = details;
     if (this.#state === 'welcome') return this.#lose(`ended its stream: ${details}`);
     // Not welcomed yet: nothing there, or something that is going away. Try again for a while.

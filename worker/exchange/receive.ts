@@ -43,6 +43,8 @@ export interface Receiver {
   onFrame(from: Rank, header: FrameHeader): ReceiveEffect[];
   /** Frames asked of `rank` that have not come. */
   awaited(rank: Rank): number;
+  /** The only peer that owes us sums asked for; undefined when several do, or none. */
+  awaitedAlone(): Rank | undefined;
   /** Whether the step under way still needs anything of `rank`, asked already or not. */
   needs(rank: Rank): boolean;
 }
@@ -53,6 +55,8 @@ interface State {
   readonly progress: Progress;
   readonly peers: readonly Rank[];
   readonly awaited: number[];
+  /** Of those, the sums: results come late for everybody when one worker's sums do. */
+  readonly awaitedSums: number[];
   readonly open: Map<number, Uint8Array>;
   owned: Range;
   /** Owned chunks are asked for up to here. */
@@ -66,6 +70,7 @@ export function createReceiver(world: CoreWorld, progress: Progress): Receiver {
     progress,
     peers: othersFrom(world.rank, world.worldSize),
     awaited: new Array<number>(world.worldSize).fill(0),
+    awaitedSums: new Array<number>(world.worldSize).fill(0),
     open: new Map(),
     owned: { start: 0, end: 0 },
     asked: 0,
@@ -74,6 +79,7 @@ export function createReceiver(world: CoreWorld, progress: Progress): Receiver {
     begin: () => begin(state),
     onFrame: (from, header) => onFrame(state, from, header),
     awaited: (rank) => state.awaited[rank]!,
+    awaitedAlone: () => onlyPositive(state.awaitedSums),
     needs: (rank) =>
       !progress.isComplete && (state.awaited[rank]! > 0 || state.asked < state.owned.end),
   };
@@ -82,6 +88,12 @@ export function createReceiver(world: CoreWorld, progress: Progress): Receiver {
 /** The other ranks, starting behind our own, so that not all ask rank 0 first. */
 function othersFrom(rank: Rank, worldSize: number): Rank[] {
   return Array.from({ length: worldSize - 1 }, (_, i) => (rank + 1 + i) % worldSize);
+}
+
+/** The index of the only value above 0. */
+function onlyPositive(values: readonly number[]): number | undefined {
+  const first = values.findIndex((value) => value > 0);
+  return first >= 0 && !values.some((value, i) => i > first && value > 0) ? first : undefined;
 }
 
 function begin(state: State): ReceiveEffect[] {
@@ -114,7 +126,7 @@ function pullOf({ world, progress }: State, phase: Phase, range: Range): Pull {
 
 /** Asks every peer for as many chunks as the window has room for, in few large requests. */
 function askMore(state: State): ReceiveEffect[] {
-  const { world, open, peers, awaited } = state;
+  const { world, open, peers, awaited, awaitedSums } = state;
   const rest = state.owned.end - state.asked;
   const count = Math.min(world.windowChunks - open.size, rest);
   if (count === 0 || (count < rest && count < world.windowChunks / 4)) return [];
@@ -122,7 +134,9 @@ function askMore(state: State): ReceiveEffect[] {
   for (let chunk = range.start; chunk < range.end; chunk++) open.set(chunk, ownNodes(world));
   state.asked = range.end;
   return peers.map((to) => {
-    awaited[to]! += count * world.plan.heldBy[to]!.length;
+    const sums = count * world.plan.heldBy[to]!.length;
+    awaited[to]! += sums;
+    awaitedSums[to]! += sums;
     return { kind: 'ask', to, pull: pullOf(state, 'reduce', range) };
   });
 }
@@ -138,6 +152,7 @@ function onFrame(state: State, from: Rank, header: FrameHeader): ReceiveEffect[]
   const reason = frameRefusal({ world, progress, open }, from, header);
   if (reason !== undefined) return [{ kind: 'refuse', from, reason }];
   state.awaited[from]! -= 1;
+  if (header.kind === 'reduce') state.awaitedSums[from]! -= 1;
   const effects = header.kind === 'reduce' ? onSum(state, header) : onResult(state, header);
   if (progress.isComplete) effects.push({ kind: 'done', step: header.step });
   return effects;

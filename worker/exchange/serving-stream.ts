@@ -28,6 +28,7 @@ export class ServingStream {
   #inFlight = 0;
   #hasHello = false;
   #isOver = false;
+  #isMuted = false;
   /** Frames written since the last call of `takeWritten`. */
   #written = 0;
 
@@ -47,12 +48,18 @@ export class ServingStream {
     this.#events = events;
   }
 
+  /** From now on nothing passes in either direction. */
+  mute(): void {
+    this.#isMuted = true;
+  }
+
   get hasRoom(): boolean {
-    return !this.#isOver && this.#inFlight < this.#framesInFlight;
+    return !this.#isOver && !this.#isMuted && this.#inFlight < this.#framesInFlight;
   }
 
   /** Hands one frame to gRPC; its values are read when the frame before it is on the wire. */
   write(frame: FrameToSend): void {
+    if (this.#isMuted) return;
     this.#inFlight += 1;
     this.#written += 1;
     this.#call.write(frame, () => {
@@ -93,7 +100,7 @@ export class ServingStream {
   }
 
   #onRequest(request: WireRequest): void {
-    if (this.#isOver) return;
+    if (this.#isOver || this.#isMuted) return;
     if (request.kind === 'refused') {
       return this.refuse(grpc.status.INVALID_ARGUMENT, request.reason);
     }

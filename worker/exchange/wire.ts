@@ -28,14 +28,15 @@ export type WireRequest =
 
 const phaseNumbers = { reduce: 1, gather: 2 } as const;
 
-/** The one method of the service, as the .proto says; its response codec is not used. */
-export const pullMethod = loadPullMethod();
+/** The pull of the service, as the .proto says; its response codec is not used. */
+export const pullMethod = loadExchangeMethod('Pull');
 
-function loadPullMethod(): grpc.MethodDefinition<object, object> {
+/** A method of the service Exchange, as the .proto says. */
+export function loadExchangeMethod(name: 'Pull' | 'State'): grpc.MethodDefinition<object, object> {
   const file = packageFile('proto/lockstep/v1/exchange.proto');
   const definition = loadSync(file, { longs: Number, defaults: true, oneofs: true });
   const service = definition['lockstep.v1.Exchange'] as grpc.ServiceDefinition;
-  return service['Pull'] as grpc.MethodDefinition<object, object>;
+  return service[name] as grpc.MethodDefinition<object, object>;
 }
 
 /** Parses and checks a request; throws on bytes that are no protobuf. */

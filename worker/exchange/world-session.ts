@@ -3,12 +3,13 @@
 
 import * as grpc from '@grpc/grpc-js';
 
-import type { Rank, Step } from '../../shared/words.js';
+import type { Member, Rank, Step } from '../../shared/words.js';
 import { helloBetween } from './admission.js';
 import { createChunkValues, type ChunkValues } from './chunk-values.js';
-import { PeerLostError, type ExchangeWorld, type PeerLost } from './exchange.js';
+import { PeerLostError, type ExchangeWorld, type PeerLost, type Reduced } from './exchange.js';
 import { createFoldPlan } from './fold-plan.js';
 import type { FrameHeader } from './frame.js';
+import { Lateness } from './lateness.js';
 import type { ExchangeLimits } from './limits.js';
 import { createProgress, type Progress } from './progress.js';
 import { PullClient } from './pull-client.js';
@@ -16,11 +17,12 @@ import type { CoreWorld, Pull } from './pulls.js';
 import { createReceiver, type ReceiveEffect, type Receiver } from './receive.js';
 import { createSender, type Sender } from './send.js';
 import type { ServingStream } from './serving-stream.js';
+import { Silence } from './silence.js';
 import { coreWorldOf } from './world-geometry.js';
 
 interface Pending {
   readonly kind: 'join' | 'step';
-  resolve(): void;
+  resolve(reduced: Reduced): void;
   reject(error: Error): void;
 }
 
@@ -39,7 +41,8 @@ export class WorldSession {
   readonly #lost = new Map<Rank, PeerLost>();
   /** Losses that the step under way can do without, reported when it is over. */
   readonly #unreported: PeerLost[] = [];
-  readonly #silentTicks = new Map<Rank, number>();
+  readonly #silence: Silence<Rank>;
+  readonly #lateness = new Lateness();
   readonly #ticker: NodeJS.Timeout;
   #pending: Pending | undefined;
   #onDrained: (() => void) | undefined;
@@ -54,20 +57,22 @@ export class WorldSession {
     this.#receiver = createReceiver(this.#core, this.#progress);
     this.#sender = createSender(this.#core, this.#progress);
     this.#values = createChunkValues(world, plan);
+    this.#silence = new Silence(limits.aliveMs, limits.silenceMs);
     this.#ticker = setInterval(() => this.#tick(), limits.aliveMs);
   }
 
   /** Dials every peer; resolves when all have welcomed us, rejects when one is lost. */
-  join(): Promise<void> {
+  async join(): Promise<void> {
     const { world, rank } = this.world;
     const peers = world.members.filter((member) => member.rank !== rank);
     let missing = peers.length;
-    if (missing === 0) return Promise.resolve();
+    if (missing === 0) return;
     const joined = this.#wait('join');
     for (const member of peers) {
       const hello = helloBetween(this.world, rank, member.rank)!;
       const client = new PullClient(member, hello, this.#limits, {
         onWelcome: () => {
+          this.#silence.heard(member.rank);
           missing -= 1;
           if (missing === 0) this.#settle();
         },
@@ -76,13 +81,14 @@ export class WorldSession {
       });
       this.#clients.set(member.rank, client);
     }
-    return joined;
+    await joined;
   }
 
   /** Begins a step; resolves when its result is complete here. */
-  allReduce(step: Step, floats: number): Promise<void> {
+  async allReduce(step: Step, floats: number): Promise<Reduced> {
+    if (this.#isClosed) throw new Error(`step ${step} of a world that is left`);
     const [lost] = this.#lost.values();
-    if (lost !== undefined) return Promise.reject(new PeerLostError(lost));
+    if (lost !== undefined) throw new PeerLostError(lost);
     if (this.#pending !== undefined) throw new Error(`step ${step} begun during another call`);
     if (!(floats >= 1 && floats <= this.#core.capacity)) {
       throw new Error(`${floats} floats of a vector of ${this.#core.capacity}`);
@@ -91,7 +97,6 @@ export class WorldSession {
     this.#values.begin({ step, floats });
     const done = this.#wait('step');
     for (const { rank, reason } of this.#sender.begin()) this.#refusePull(rank, reason);
-    for (const rank of this.#clients.keys()) this.#silentTicks.set(rank, -1);
     this.#perform(this.#receiver.begin(), undefined);
     return done;
   }
@@ -115,6 +120,22 @@ export class WorldSession {
     stream.writeNote('welcome', this.#core.generation);
   }
 
+  /** From now on nothing passes between us and a worker, in either direction. */
+  mute(worker: string): void {
+    for (const { rank } of this.#membersNamed(worker)) {
+      this.#clients.get(rank)?.mute();
+      this.#streams.get(rank)?.mute();
+    }
+  }
+
+  /** Breaks what was muted: dials again, or counts the worker as lost. */
+  unmute(worker: string): void {
+    for (const { rank } of this.#membersNamed(worker)) {
+      this.#streams.get(rank)?.refuse(grpc.status.UNAVAILABLE, 'the link was cut');
+      this.#clients.get(rank)?.unmute();
+    }
+  }
+
   /** Waits, at most `lingerMs`, until every peer has our part of the last complete step. */
   async drain(): Promise<void> {
     if (this.#lost.size > 0 || this.#pending !== undefined) return;
@@ -136,14 +157,19 @@ export class WorldSession {
     this.#onDrained?.();
   }
 
-  #wait(kind: Pending['kind']): Promise<void> {
+  #membersNamed(worker: string): Member[] {
+    return this.world.world.members.filter((member) => member.worker === worker);
+  }
+
+  #wait(kind: Pending['kind']): Promise<Reduced> {
     return new Promise((resolve, reject) => (this.#pending = { kind, resolve, reject }));
   }
 
   #settle(error?: Error): void {
     const pending = this.#pending;
     this.#pending = undefined;
-    if (error === undefined) pending?.resolve();
+    const reduced = this.#lateness.take(performance.now());
+    if (error === undefined) pending?.resolve(reduced);
     else pending?.reject(error);
     // After the caller has seen its step done: the last step needs no peers any more.
     if (this.#unreported.length > 0) setImmediate(() => this.#flushLosses());
@@ -155,7 +181,7 @@ export class WorldSession {
   }
 
   #onFrame(rank: Rank, header: FrameHeader, values: Float32Array): void {
-    this.#silentTicks.set(rank, 0);
+    this.#silence.heard(rank);
     if (header.kind === 'alive') return;
     this.#perform(this.#receiver.onFrame(rank, header), values);
   }
@@ -168,6 +194,7 @@ export class WorldSession {
     }
     if (effects.some(({ kind }) => kind === 'finish' || kind === 'ask')) this.#pumpAll();
     if (effects.at(-1)?.kind === 'done') this.#settle();
+    else this.#lateness.note(this.#receiver.awaitedAlone(), performance.now());
   }
 
   #onPull(rank: Rank, pull: Pull): void {
@@ -196,9 +223,11 @@ export class WorldSession {
 
   #lose(rank: Rank, reason: string): void {
     if (this.#isClosed || this.#onDrained !== undefined || this.#lost.has(rank)) return;
-    const lost = { rank, worker: this.world.world.members[rank]!.worker, reason };
+    const { generation } = this.#core;
+    const lost = { generation, rank, worker: this.world.world.members[rank]!.worker, reason };
     this.#lost.set(rank, lost);
     this.#clients.get(rank)?.close();
+    this.#silence.forget(rank);
     this.#unreported.push(lost);
     if (this.#pending?.kind === 'step' && !this.#receiver.needs(rank)) return;
     const first = this.#unreported[0]!;
@@ -206,18 +235,14 @@ export class WorldSession {
     this.#settle(new PeerLostError(first));
   }
 
-  /** Counts ticks, not time: a thread that was blocked has not heard silence. */
+  /** Says that we are alive where nothing else was said, and looks who has been silent. */
   #tick(): void {
-    const limit = this.#limits.silenceMs / this.#limits.aliveMs;
-    for (const rank of this.#clients.keys()) {
-      const silent = this.#receiver.awaited(rank) > 0 ? (this.#silentTicks.get(rank) ?? 0) + 1 : 0;
-      this.#silentTicks.set(rank, silent);
-      if (silent < limit || this.#pending === undefined) continue;
-      this.#lose(rank, `sent nothing for ${this.#limits.silenceMs / 1000} s`);
-    }
-    for (const [rank, stream] of this.#streams) {
+    for (const stream of this.#streams.values()) {
       const isQuiet = stream.takeWritten() === 0 && !stream.isSending;
-      if (isQuiet && this.#sender.owes(rank)) stream.writeNote('alive', this.#core.generation);
+      if (isQuiet) stream.writeNote('alive', this.#core.generation);
+    }
+    for (const rank of this.#silence.tick(performance.now())) {
+      this.#lose(rank, `sent nothing for ${this.#limits.silenceMs / 1000} s`);
     }
   }
 

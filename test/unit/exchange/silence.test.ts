@@ -1,0 +1,51 @@
+// Silence in ticks: who counts, when it is too long, and what a late tick means.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { Silence } from '../../../worker/exchange/silence.js';
+
+/** Ticks 100 ms apart, from `startMs`; the names found in each. */
+function tickTimes(silence: Silence<string>, startMs: number, count: number): string[][] {
+  return Array.from({ length: count }, (_, i) => silence.tick(startMs + 100 * i));
+}
+
+test('who was heard of once and then no more is found at the limit', () => {
+  const silence = new Silence<string>(100, 400);
+  silence.heard('a');
+  assert.deepEqual(tickTimes(silence, 0, 5), [[], [], [], ['a'], ['a']]);
+});
+
+test('who was never heard of, or is forgotten, does not count', () => {
+  const silence = new Silence<string>(100, 200);
+  assert.deepEqual(tickTimes(silence, 0, 3), [[], [], []]);
+  silence.heard('a');
+  silence.forget('a');
+  assert.deepEqual(tickTimes(silence, 300, 3), [[], [], []]);
+});
+
+test('a sign of life starts the count again, for this one only', () => {
+  const silence = new Silence<string>(100, 300);
+  silence.heard('a');
+  silence.heard('b');
+  assert.deepEqual(tickTimes(silence, 0, 2), [[], []]);
+  silence.heard('b');
+  assert.deepEqual(tickTimes(silence, 200, 3), [['a'], ['a'], ['a', 'b']]);
+});
+
+test('a tick more than two ticks late starts all counts again', () => {
+  const silence = new Silence<string>(100, 300);
+  silence.heard('a');
+  assert.deepEqual(tickTimes(silence, 0, 2), [[], []]);
+  assert.deepEqual(silence.tick(1_000), []);
+  assert.deepEqual(tickTimes(silence, 1_100, 3), [[], [], ['a']]);
+});
+
+test('a tick that is a little late counts as one', () => {
+  const silence = new Silence<string>(100, 300);
+  silence.heard('a');
+  assert.deepEqual(
+    [0, 290, 580].map((now) => silence.tick(now)),
+    [[], [], ['a']],
+  );
+});
