@@ -10,7 +10,8 @@ import { createCompute } from './training/compute.js';
 import { prepare } from './training/prepare.js';
 
 export interface WorkerMainOptions {
-  readonly coordinator: string;
+  /** "host:port" of the coordinator and its standbys. */
+  readonly coordinators: readonly string[];
   readonly worker: string;
   readonly listen: string;
   readonly advertise: string;
@@ -19,6 +20,12 @@ export interface WorkerMainOptions {
   readonly cacheMib: number;
   /** Threads of the compute engine at most. */
   readonly maxThreads: number;
+  /** Longest time without any coordinator. */
+  readonly patienceMs: number;
+  /** Longest time that leaving in order may take. */
+  readonly drainMs: number;
+  /** Obey faults that are injected (lockstep chaos). */
+  readonly allowsFaults: boolean;
   readonly stop: AbortSignal;
   readonly warn: (text: string) => void;
 }
@@ -30,14 +37,19 @@ export interface WorkerResult {
 
 /** Runs a worker until its coordinator ends the run, or it can't go on. */
 export async function workerMain(options: WorkerMainOptions): Promise<WorkerResult> {
-  const { coordinator, worker, listen, advertise, stop } = options;
+  const { coordinators, worker, listen, advertise, stop } = options;
+  const { patienceMs, drainMs, allowsFaults } = options;
   const { fingerprint } = createOnnxEngine({ threads: 1 });
   const incarnation = Date.now();
-  const workerData = { coordinator, worker, incarnation, fingerprint, listen, advertise };
+  const workerData: NetworkOptions = {
+    ...{ coordinators, worker, incarnation, fingerprint, listen, advertise },
+    ...{ patienceMs, drainMs, allowsFaults },
+  };
   const network = new Worker(new URL('./network/network-thread.js', import.meta.url), {
-    workerData: workerData satisfies NetworkOptions,
+    workerData,
   });
-  const send = (message: ToNetwork): void => network.postMessage(message);
+  const send = (message: ToNetwork, transfer: readonly ArrayBuffer[] = []): void =>
+    network.postMessage(message, transfer);
   const compute = createCompute({
     send,
     prepare: (request) => prepare(request, { ...options, send }),

@@ -88,14 +88,7 @@ export type ToCompute =
       WorkerEffect,
       {
         kind:
-          | 'prepare'
-          | 'enter'
-          | 'train'
-          | 'voteStop'
-          | 'abort'
-          | 'finish'
-          | 'checkpointed'
-          | 'end';
+          'prepare' | 'enter' | 'train' | 'voteStop' | 'abort' | 'finish' | 'checkpointed' | 'end';
       }
     >
   | { readonly kind: 'reduced'; readonly step: Step }
