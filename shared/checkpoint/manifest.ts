@@ -32,6 +32,8 @@ export const manifestSchema = z
     worldSize: z.int().min(1),
     /** Optimizer updates applied to each network. */
     updates: z.record(z.string().max(80), count),
+    /** Steps in a row, up to this one, whose gradients were not finite; left out for none. */
+    skippedInARow: count.optional(),
     /** Over all parameters of all networks (digest.ts). */
     parametersSha256: sha256,
     parts: z.array(partRecordSchema).min(1).max(256),
@@ -83,5 +85,7 @@ export function isSameCheckpoint(a: CheckpointManifest, b: CheckpointManifest): 
 
 function identityOf(manifest: CheckpointManifest): string {
   const parts = [...manifest.parts].sort((a, b) => (a.name < b.name ? -1 : 1));
-  return canonicalJson({ ...manifest, parts, createdAt: undefined, worldSize: undefined });
+  const skippedInARow = manifest.skippedInARow ?? 0;
+  const others = { createdAt: undefined, worldSize: undefined };
+  return canonicalJson({ ...manifest, parts, skippedInARow, ...others });
 }

@@ -54,7 +54,11 @@ export async function readState(
     if (updates === undefined) throw broken(`it does not tell the updates of ${network.name}`);
     states[network.name] = stateOf(vectors, updates);
   }
-  return { step: manifest.step, networks: states };
+  return {
+    step: manifest.step,
+    networks: states,
+    skippedInARow: manifest.skippedInARow ?? 0,
+  };
 }
 
 async function readPart(store: ObjectStore, step: Step, record: PartRecord): Promise<Buffer> {

@@ -1,0 +1,124 @@
+// A fast digest of a state, by which workers find out that they hold the same bytes. It guards
+// against broken memory and bugs, not against an adversary: where bytes are published, SHA-256 is
+// taken (digest.ts).
+
+import type { NetworkSpec } from '../flat/layout.js';
+import type { Step } from '../words.js';
+import { vectorsInOrder } from './state-bytes.js';
+import type { TrainingState } from './state.js';
+
+// The rounds are those of xxHash32 (Y. Collet): a round is a bijection of the lane for a given
+// word and of the word for a given lane, and so is the end of each lane. Hence a change to one
+// word always changes the digest; other changes go unnoticed once in 2^64.
+const prime1 = 0x9e3779b1 | 0;
+const prime2 = 0x85ebca77 | 0;
+const prime3 = 0xc2b2ae3d | 0;
+
+/** Floats that the rolling digest takes in after each step, at most. */
+export const windowFloats = 2 ** 20;
+
+type Lanes = [number, number, number, number];
+
+/** Digest of the whole state, its step and counts included: 16 hexadecimal digits. */
+export function stateDigest(
+  networks: readonly Pick<NetworkSpec, 'name'>[],
+  state: TrainingState,
+): string {
+  const updates = networks.map(({ name }) => state.networks[name].updates);
+  const lanes = seedLanes([state.step, state.skippedInARow, ...updates]);
+  for (const vector of vectorsInOrder(networks, state)) absorb(lanes, wordsOf(vector));
+  return finish(lanes).map(hex).join('');
+}
+
+/** A digest that is carried from step to step, a piece of the state each. */
+export interface RollingDigest {
+  /** Takes in the piece that is due after `step`; the value so far. */
+  advance(step: Step): string;
+}
+
+/**
+ * Creates a rolling digest of these vectors (`vectorsInOrder`). The piece moves on with the step,
+ * so that everything is looked at within `ceil(floats / windowFloats)` steps. What differed once
+ * shows in all later values.
+ */
+export function createRollingDigest(
+  vectors: readonly Float32Array[],
+  window = windowFloats,
+): RollingDigest {
+  const floats = vectors.reduce((sum, { length }) => sum + length, 0);
+  const windows = Math.max(1, Math.ceil(floats / window));
+  let previous: readonly number[] = [];
+  return {
+    advance: (step) => {
+      const start = (step % windows) * window;
+      const lanes = seedLanes(previous);
+      for (const piece of piecesIn(vectors, start, start + window)) absorb(lanes, wordsOf(piece));
+      previous = finish(lanes);
+      return previous.map(hex).join('');
+    },
+  };
+}
+
+/** What lies in [start, end) floats of the vectors, one behind the other. */
+function piecesIn(vectors: readonly Float32Array[], start: number, end: number): Float32Array[] {
+  let at = 0;
+  return vectors.map((vector) => {
+    const [from, to] = [start - at, end - at];
+    at += vector.length;
+    return vector.subarray(Math.max(0, from), Math.max(0, Math.min(to, vector.length)));
+  });
+}
+
+function wordsOf({ buffer, byteOffset, length }: Float32Array): Uint32Array {
+  return new Uint32Array(buffer, byteOffset, length);
+}
+
+/** Lanes that depend on whole numbers of up to 53 bits. */
+function seedLanes(numbers: readonly number[]): Lanes {
+  const lanes: Lanes = [prime1, prime2, prime3, 1];
+  const words = numbers.flatMap((value) => [value % 2 ** 32, Math.floor(value / 2 ** 32)]);
+  absorb(lanes, Uint32Array.from(words));
+  return lanes;
+}
+
+function round(lane: number, word: number): number {
+  const sum = (lane + Math.imul(word, prime2)) | 0;
+  return Math.imul((sum << 13) | (sum >>> 19), prime1);
+}
+
+/** Takes words in, four at a time, one for each lane: the lanes are computed side by side. */
+function absorb(lanes: Lanes, words: Uint32Array): void {
+  let [a, b, c, d] = lanes;
+  const whole = words.length - (words.length % 4);
+  for (let i = 0; i < whole; i += 4) {
+    a = round(a, words[i]);
+    b = round(b, words[i + 1]);
+    c = round(c, words[i + 2]);
+    d = round(d, words[i + 3]);
+  }
+  if (whole < words.length) a = round(a, words[whole]);
+  if (whole + 1 < words.length) b = round(b, words[whole + 1]);
+  if (whole + 2 < words.length) c = round(c, words[whole + 2]);
+  [lanes[0], lanes[1], lanes[2], lanes[3]] = [a, b, c, d];
+}
+
+/** Joins the lanes; each half depends on all four, and no change to one lane is lost. */
+function finish([a, b, c, d]: Lanes): [number, number] {
+  let high = mix(round(mix(a), b));
+  let low = mix(round(mix(c), d));
+  low ^= mix((high + prime3) | 0);
+  high ^= mix((low + prime1) | 0);
+  return [high >>> 0, low >>> 0];
+}
+
+/** The last mixing of xxHash32, a bijection. */
+function mix(value: number): number {
+  let h = value;
+  h = Math.imul(h ^ (h >>> 15), prime2);
+  h = Math.imul(h ^ (h >>> 13), prime3);
+  return h ^ (h >>> 16);
+}
+
+function hex(value: number): string {
+  return value.toString(16).padStart(8, '0');
+}
