@@ -54,7 +54,8 @@ function stateAt(step: number): TrainingState {
     statistics: vector(statistics),
     updates: step,
   });
-  return { step, networks: { generator: network(448, 0), discriminator: network(200, 5) } };
+  const states = { generator: network(448, 0), discriminator: network(200, 5) };
+  return { step, networks: states, skippedInARow: 0 };
 }
 
 /** Writes a checkpoint as `world` workers do; the manifest is given back, and written or not. */

@@ -1,20 +1,19 @@
-// The compute thread's side of a worker: does what the network thread's decisions ask for
-// (prepare, train, give up, store) and tells what came of it.
+// The compute thread's side of a worker: does what the network thread's decisions ask for (load
+// the run, live through its worlds, serve the state to peers) and tells what came of it.
 
-import { exitCodes } from '../../shared/exit-codes.js';
-import { isDue } from '../../shared/plan/schedule.js';
-import { OperatorError } from '../../shared/problems.js';
-import type { Rank } from '../../shared/words.js';
-import type { ToCompute, ToNetwork } from '../network/ports.js';
-import { createReductions, Aborted } from './reductions.js';
-import type { Prepared } from './prepare.js';
-import type { Prepare } from './prepare-request.js';
-import { train, type CommittedStep, type TrainerPorts } from './trainer.js';
+import type { Generation } from '../../shared/words.js';
+import type { ToCompute } from '../network/ports.js';
+import { failureOf } from './failure.js';
+import { flipBit } from './own-state.js';
+import type { PreparedRun } from './prepare.js';
+import type { Prepare, SendToNetwork } from './prepare-request.js';
+import { createStateServer, type ServeMessage, type StateServer } from './state-server.js';
+import { createStateTaking, type Enter, type StateTaking } from './take-state.js';
+import { createWorld, type World } from './world.js';
 
 export interface ComputeOptions {
-  /** Tells the network thread. */
-  readonly send: (message: ToNetwork) => void;
-  readonly prepare: (request: Prepare) => Promise<Prepared>;
+  readonly send: SendToNetwork;
+  readonly prepare: (request: Prepare) => Promise<PreparedRun>;
 }
 
 export interface Compute {
@@ -23,115 +22,93 @@ export interface Compute {
   close(): Promise<void>;
 }
 
+/** What is there once the run is loaded. */
+interface Loaded {
+  readonly run: PreparedRun;
+  readonly server: StateServer;
+  readonly taking: StateTaking;
+}
+
 /** Creates the compute side of one worker. */
 export function createCompute({ send, prepare }: ComputeOptions): Compute {
-  const reductions = createReductions(send);
-  let request: Prepare | undefined;
-  let prepared: Promise<Prepared> | undefined;
-  let votesToStop = false;
+  let preparing: Promise<PreparedRun> | undefined;
+  let loaded: Loaded | undefined;
+  let world: World | undefined;
+  const fail = (error: unknown): void => send(failureOf(error));
 
-  const guarded = (work: () => Promise<void>): void => {
-    work().catch((error: unknown) => {
-      if (!(error instanceof Aborted)) send({ kind: 'failed', ...describe(error) });
-    });
+  const load = async (request: Prepare): Promise<void> => {
+    if (preparing !== undefined) throw new Error('a run is prepared once');
+    preparing = prepare(request);
+    loaded = createLoaded(await preparing, send);
+    send({ kind: 'ready' });
   };
-  const start = async (asked: Prepare): Promise<void> => {
-    request = asked;
-    prepared = prepare(asked);
-    const { spec, contributions, results } = await prepared;
-    send({ kind: 'prepared', microShards: spec.batch.microShards, contributions, results });
+  const enter = (order: Enter): void => {
+    if (loaded === undefined) throw new Error('a world before the run is loaded');
+    const previous = world?.leave() ?? Promise.resolve();
+    world = createWorld({ ...loaded, order, previous, send, fail });
+    world.enter();
   };
-  const run = async (): Promise<void> => {
-    if (prepared === undefined || request === undefined) throw new Error('train before prepare');
-    const ready = await prepared;
-    const { rank, worldSize, until } = request;
-    const ports: TrainerPorts = {
-      allReduce: async (step, floats) => {
-        await reductions.reduce(step, floats);
-        return ready.results[step % 2];
-      },
-      onActivity: (step, activity) => send({ kind: 'activity', step, activity }),
-      onCommitted: async (committed) => {
-        if (rank === 0) send({ kind: 'tell', message: stepReport(committed) });
-        if (!committed.isLast) await keepUp(ready, rank, worldSize);
-      },
-      votesToStop: () => votesToStop,
-    };
-    await train({ ...ready, rank, worldSize, until, ports }).catch((error: unknown) => {
-      if (error instanceof Aborted) send({ kind: 'halted', step: ready.state.step });
-      throw error;
-    });
-    await finish(ready, rank, worldSize);
-    send({ kind: 'halted', step: ready.state.step });
+  const requireWorld = (generation: Generation): World => {
+    if (world?.generation === generation) return world;
+    throw new Error(`world ${generation} was not entered`);
   };
-
+  const serve = (message: ServeMessage): void => {
+    if (loaded !== undefined) return loaded.server.onMessage(message);
+    send({ kind: 'serveRefused', request: message.request, reason: 'it has no state' });
+  };
+  const dispatch = (message: ToCompute): void => {
+    switch (message.kind) {
+      case 'prepare':
+        return void load(message).catch(fail);
+      case 'enter':
+        return enter(message);
+      case 'train':
+        return requireWorld(message.generation).train(message.until);
+      case 'finish':
+        return requireWorld(message.generation).finish(message);
+      case 'abort':
+        return requireWorld(message.generation).abort(message.reason);
+      case 'voteStop':
+        return world?.voteStop();
+      case 'reduced':
+        return world?.reduced(message.step);
+      case 'stateHeader':
+      case 'stateChunk':
+      case 'stateFailed':
+        return loaded?.taking.onMessage(message);
+      case 'serveState':
+      case 'serveMore':
+        return serve(message);
+      case 'flip':
+        return loaded === undefined ? undefined : flipBit(loaded.run.own);
+      // A snapshot is dropped once it is stored; that others are stored too changes nothing.
+      case 'checkpointed':
+      case 'end':
+        return;
+    }
+  };
   return {
     onMessage: (message) => {
-      switch (message.kind) {
-        case 'prepare':
-          return guarded(() => start(message));
-        case 'train':
-          return guarded(run);
-        case 'reduced':
-          return reductions.reduced(message.step);
-        case 'voteStop':
-          votesToStop = true;
-          return;
-        case 'abort':
-          return reductions.abort(message.reason);
-        case 'save':
-          return guarded(async () => {
-            const { saver } = (await prepared) ?? fail('save before prepare');
-            await saver.save(message.share, message.shares);
-          });
-        case 'end':
-          return;
+      try {
+        dispatch(message);
+      } catch (error) {
+        fail(error);
       }
     },
     close: async () => {
-      const ready = await prepared?.catch(() => undefined);
-      await ready?.close();
+      await world?.leave();
+      const run = await preparing?.catch(() => undefined);
+      await run?.close();
     },
   };
 }
 
-/** After a step: what the spec's schedule asks for, and a moment for others. */
-async function keepUp(ready: Prepared, rank: Rank, worldSize: number): Promise<void> {
-  const { spec, state, saver, evaluation } = ready;
-  if (isDue(spec.checkpoint.everySteps, state.step)) await saver.save(rank, worldSize);
-  if (isDue(spec.evaluation.everySteps, state.step)) evaluation?.evaluate(false);
-  // Lets the network thread's messages in: a vote to stop, an abort.
-  await new Promise((resolve) => setImmediate(resolve));
-}
-
-/** The last state is stored and judged, whatever the schedule says. */
-async function finish(ready: Prepared, rank: Rank, worldSize: number): Promise<void> {
-  const { saver, evaluation } = ready;
-  evaluation?.evaluate(true);
-  await saver.save(rank, worldSize);
-  await saver.drain();
-  await evaluation?.drain();
-}
-
-function fail(reason: string): never {
-  throw new Error(reason);
-}
-
-function describe(error: unknown): { reason: string; exitCode: number } {
-  const reason = error instanceof Error ? error.message : String(error);
-  const isMistake = error instanceof OperatorError;
-  return { reason, exitCode: isMistake ? exitCodes.configuration : exitCodes.failed };
-}
-
-function stepReport({ step, phase, metrics, seconds }: CommittedStep) {
-  return {
-    kind: 'stepReport',
-    step,
-    phase,
-    metrics: Object.entries(metrics).map(([name, value]) => ({ name, value })),
-    dataS: seconds.data,
-    computeS: seconds.compute + seconds.compile,
-    exchangeS: seconds.exchange,
-    updateS: seconds.update,
-  } as const;
+function createLoaded(run: PreparedRun, send: SendToNetwork): Loaded {
+  const server = createStateServer(run.own, send);
+  const aroundChange = (change: () => void): void => {
+    server.pause();
+    change();
+    server.resume();
+  };
+  return { run, server, taking: createStateTaking(run, aroundChange, send) };
 }

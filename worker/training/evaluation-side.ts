@@ -5,7 +5,7 @@ import type { TrainingState } from '../../shared/checkpoint/state.js';
 import type { RunSpec } from '../../shared/spec/schema.js';
 import { createEvaluator } from '../evaluation/evaluator.js';
 import type { EvaluationOutcome } from '../evaluation/messages.js';
-import type { Prepare, PrepareOptions } from './prepare-request.js';
+import type { PrepareOptions } from './prepare-request.js';
 
 export interface EvaluationSide {
   /** Judges the generator as it is now; `isLast` is never skipped. */
@@ -18,25 +18,25 @@ export interface EvaluationSide {
 export interface EvaluationSideOptions {
   readonly spec: RunSpec;
   readonly state: TrainingState;
-  readonly request: Prepare;
+  readonly runUrl: string;
   readonly options: PrepareOptions;
   readonly generator: string;
   /** Compute threads. */
   readonly threads: number;
 }
 
-/** Creates the evaluation side; undefined when the dataset holds out no faces. */
+/** Creates the evaluation side, whose thread reads the held-out faces at once. */
 export function createEvaluationSide({
   spec,
   state,
-  request,
+  runUrl,
   options,
   generator,
   threads,
 }: EvaluationSideOptions): EvaluationSide {
   const evaluator = createEvaluator({
     spec,
-    runUrl: request.runUrl,
+    runUrl,
     storeOptions: { s3: options.storeOptions.s3 },
     threads,
   });

@@ -14,6 +14,8 @@ export interface SaverSetup {
 /** This worker's share of a checkpoint, copied out of the state. */
 export interface Snapshot {
   readonly step: Step;
+  /** Digest of the whole state. */
+  readonly stateDigest: string;
   /** The files to store. */
   readonly parts: readonly EncodedPart[];
   /** The first share also tells the coordinator what the whole checkpoint consists of. */
@@ -30,5 +32,7 @@ export interface WholeCheckpoint {
 
 export type FromSaver =
   | { readonly kind: 'tell'; readonly message: WorkerMessage }
+  /** Something for the operator to read; the run goes on. */
+  | { readonly kind: 'notice'; readonly text: string }
   | { readonly kind: 'stored' }
   | { readonly kind: 'failed'; readonly reason: string };

@@ -3,57 +3,72 @@
 
 import { Worker } from 'node:worker_threads';
 import { encodePart, partsOf, partsOfShare } from '../../shared/checkpoint/parts.js';
+import { stateDigest } from '../../shared/checkpoint/state-digest.js';
 import type { TrainingState } from '../../shared/checkpoint/state.js';
+import type { StoreOptions } from '../../shared/store/open-store.js';
 import type { Task } from '../../task/task.js';
-import type { CloneableStoreOptions } from '../data/loader-messages.js';
-import type { ToNetwork } from '../network/ports.js';
-import type { FromSaver, SaverSetup, Snapshot } from './saver-messages.js';
+import { failureOf } from './failure.js';
+import type { SendToNetwork } from './prepare-request.js';
+import type { FromSaver, SaverSetup, Snapshot, WholeCheckpoint } from './saver-messages.js';
 
 export interface Saver {
+  /** Whether nothing is being stored. */
+  readonly isIdle: boolean;
+  /** Resolves when everything is stored; rejects when something can't be. */
+  idle(): Promise<void>;
   /**
-   * Encodes this worker's share of the state's parts and starts to store them. Waits for an
-   * earlier snapshot to be stored first: at most one is kept in memory.
+   * Encodes this share of the state's parts and starts to store them; a part that can't be stored
+   * fails the worker. Only when idle: at most one snapshot is kept in memory.
    */
-  save(share: number, shares: number): Promise<void>;
-  /** Resolves when everything is stored; rejects with the reason when something can't be. */
-  drain(): Promise<void>;
+  save(share: number, shares: number): void;
   close(): Promise<void>;
 }
 
 export interface SaverOptions {
-  readonly task: Task;
+  readonly task: Pick<Task, 'networks'>;
   readonly state: TrainingState;
   readonly runUrl: string;
-  readonly storeOptions: CloneableStoreOptions;
-  readonly send: (message: ToNetwork) => void;
+  readonly storeOptions: StoreOptions;
+  readonly send: SendToNetwork;
+  readonly warn: (text: string) => void;
 }
 
 /** Creates the saver of a state. */
 export function createSaver(options: SaverOptions): Saver {
   const { task, state, runUrl, storeOptions, send } = options;
-  const setup: SaverSetup = { runUrl, storeOptions };
+  const { s3, retryPolicy } = storeOptions;
+  const setup: SaverSetup = { runUrl, storeOptions: { s3, retryPolicy } };
   let thread: Worker | undefined;
   let storing: Promise<void> = Promise.resolve();
+  let isIdle = true;
+  let isClosed = false;
 
   // A thread for each snapshot: with it goes the snapshot's memory, hundreds of MiB that a thread
   // that only waits would have no reason to collect.
   const store = async (snapshot: Snapshot): Promise<void> => {
     thread = new Worker(new URL('./saver-thread.js', import.meta.url), { workerData: setup });
     try {
-      await storeIn(thread, snapshot, send);
+      await storeIn(thread, snapshot, options);
+      isIdle = true;
     } finally {
       await thread.terminate();
     }
   };
   return {
-    save: async (share, shares) => {
-      await storing;
-      storing = store(takeSnapshot(task, state, share, shares));
-      // A failure is told by the next save or drain.
-      storing.catch(() => undefined);
+    get isIdle() {
+      return isIdle;
     },
-    drain: () => storing,
+    idle: () => storing,
+    save: (share, shares) => {
+      if (!isIdle) throw new Error('a snapshot is still being stored');
+      isIdle = false;
+      storing = store(takeSnapshot(task, state, share, shares));
+      storing.catch((error: unknown) => {
+        if (!isClosed) send(failureOf(error));
+      });
+    },
     close: async () => {
+      isClosed = true;
       await thread?.terminate();
     },
   };
@@ -63,7 +78,7 @@ export function createSaver(options: SaverOptions): Saver {
 function storeIn(
   thread: Worker,
   snapshot: Snapshot,
-  send: (message: ToNetwork) => void,
+  { send, warn }: Pick<SaverOptions, 'send' | 'warn'>,
 ): Promise<void> {
   const buffers = [
     ...snapshot.parts.map(({ body }) => body.buffer as ArrayBuffer),
@@ -75,6 +90,7 @@ function storeIn(
       reject(new Error(`step ${snapshot.step} can't be stored: ${reason}`));
     thread.on('message', (message: FromSaver) => {
       if (message.kind === 'tell') send(message);
+      else if (message.kind === 'notice') warn(message.text);
       else if (message.kind === 'stored') resolve();
       else fail(message.reason);
     });
@@ -84,19 +100,34 @@ function storeIn(
 }
 
 /** Encodes the share's parts, which copies them out of the state. */
-function takeSnapshot(task: Task, state: TrainingState, share: number, shares: number): Snapshot {
-  const plans = partsOf(task.networks);
+function takeSnapshot(
+  { networks }: Pick<Task, 'networks'>,
+  state: TrainingState,
+  share: number,
+  shares: number,
+): Snapshot {
+  const plans = partsOf(networks);
   const parts = partsOfShare(plans, share, shares).map((plan) => {
-    const network = task.networks.find(({ name }) => name === plan.network);
+    const network = networks.find(({ name }) => name === plan.network);
     if (network === undefined) throw new Error(`no network ${plan.network}`);
     return encodePart(plan, network, state.networks[plan.network]);
   });
-  if (share > 0) return { step: state.step, parts, whole: undefined };
-  const states = task.networks.map(({ name }) => [name, state.networks[name]] as const);
-  const whole = {
-    parts: plans.map(({ name }) => name),
+  const { step } = state;
+  const digest = stateDigest(networks, state);
+  const names = plans.map(({ name }) => name);
+  const whole = share > 0 ? undefined : takeWhole({ networks }, state, names);
+  return { step, stateDigest: digest, parts, whole };
+}
+
+function takeWhole(
+  { networks }: Pick<Task, 'networks'>,
+  state: TrainingState,
+  parts: readonly string[],
+): WholeCheckpoint {
+  const states = networks.map(({ name }) => [name, state.networks[name]] as const);
+  return {
+    parts,
     parameters: states.map(([, { parameters }]) => parameters.slice()),
     updates: Object.fromEntries(states.map(([name, { updates }]) => [name, updates])),
   };
-  return { step: state.step, parts, whole };
 }

@@ -8,9 +8,10 @@ import type { RunSpec } from '../../shared/spec/schema.js';
 import type { Rank, Step } from '../../shared/words.js';
 import type { Task } from '../../task/task.js';
 import type { Loader } from '../data/loader.js';
+import type { Cancellation } from './cancellation.js';
 import type { Phase, Phases } from './phase.js';
 import { createSubtreeSums } from './subtrees.js';
-import { commitStep } from './update.js';
+import { commitStep, troubleOf } from './update.js';
 
 /** What this worker is doing; told with its heartbeats. */
 export type Activity = 'compile' | 'data' | 'compute' | 'exchange' | 'update';
@@ -22,12 +23,12 @@ export interface CommittedStep {
   readonly phase: string;
   readonly metrics: Readonly<Record<string, number>>;
   readonly seconds: Readonly<Record<Activity, number>>;
-  /** No step follows: the target is reached, or the world voted to stop. */
-  readonly isLast: boolean;
+  /** Nothing was applied: gradients were not finite. */
+  readonly isSkipped: boolean;
 }
 
-/** The trainer's surroundings: effects it asks for. */
-export interface TrainerPorts {
+/** The trainer's surroundings: effects it asks for. All reject when the world is given up. */
+export interface TrainerPorts extends Pick<Cancellation, 'orAborted' | 'letMessagesIn'> {
   /** Averages the contributions over all micro-shards of the world; the reduced vector. */
   allReduce(step: Step, floats: number): Promise<Float32Array>;
   /** Called when the trainer turns to something else. */
@@ -58,15 +59,19 @@ export function shareOfRank(spec: RunSpec, rank: Rank, worldSize: number): TreeN
   return subtreesInside(shareOf(rank, worldSize, microShards), microShards);
 }
 
-/** Trains until `until` is committed or the world has voted to stop. */
+/**
+ * Trains until `until` is committed, the world has voted to stop, or too many steps in a row were
+ * skipped; on all workers of a world after the same step. Rejects when the world is given up,
+ * between two micro-shards or while it waits for something.
+ */
 export async function train(options: TrainerOptions): Promise<void> {
   const { spec, state, phases, loader, rank, worldSize, contributions, ports, until } = options;
   const subtrees = shareOfRank(spec, rank, worldSize);
   const sums = createSubtreeSums(contributions[0]?.length ?? 0);
   loader.start(state.step, leavesOf(shareOf(rank, worldSize, spec.batch.microShards)));
 
-  let isLast = state.step >= until;
-  while (!isLast) {
+  let isVotedOut = false;
+  while (state.step < until && !isVotedOut && troubleOf(state) === '') {
     const clock = createActivityClock(state.step, ports);
     clock.turnTo('compile');
     const phase = await phases.at(state.step);
@@ -74,7 +79,8 @@ export async function train(options: TrainerOptions): Promise<void> {
 
     const computeLeaf = async (leaf: number): Promise<Float32Array> => {
       clock.turnTo('data');
-      const batch = await loader.take(state.step, leaf);
+      const batch = await ports.orAborted(loader.take(state.step, leaf));
+      await ports.letMessagesIn();
       clock.turnTo('compute');
       const vector = await phase.compute(batch);
       vector[floats - 1] = ports.votesToStop() ? 1 : 0;
@@ -87,13 +93,10 @@ export async function train(options: TrainerOptions): Promise<void> {
     const mean = await ports.allReduce(state.step, floats);
 
     clock.turnTo('update');
-    commitStep(options.task, spec, phase, state, mean);
-    isLast = state.step >= until || mean[floats - 1] > 0;
-    await ports.onCommitted({
-      ...describe(phase, state.step, mean),
-      seconds: clock.seconds(),
-      isLast,
-    });
+    const isSkipped = commitStep(options.task, spec, phase, state, mean) === 'skipped';
+    isVotedOut = mean[floats - 1] > 0;
+    const committed = describe(phase, state.step, mean);
+    await ports.onCommitted({ ...committed, isSkipped, seconds: clock.seconds() });
   }
 }
 
