@@ -117,8 +117,12 @@ export default tseslint.config(
   { files: ['worker/**/*.ts'], rules: noImports(noCoordinator) },
   { files: ['worker/core/**/*.ts'], rules: noImports(noCoordinator, noEdge, noNode) },
   {
-    files: ['dataset/**/*.ts', 'inference/**/*.ts', 'bench/**/*.ts'],
+    files: ['dataset/**/*.ts', 'inference/**/*.ts'],
     rules: noImports(folders(['coordinator', 'cli', 'test'], 'Only tests import cli/ and test/.')),
+  },
+  {
+    files: ['bench/**/*.ts'],
+    rules: noImports(folders(['cli', 'test'], 'A bench measures both programs.')),
   },
   { files: ['cli/**/*.ts'], rules: noImports(folders(['test'], 'Only tests import test/.')) },
   { files: ['shared/environment.ts'], rules: noSyntax(...house) },
