@@ -69,11 +69,8 @@ export async function leadRun(
     switch (effect.kind) {
       case 'send':
         return send(effect.worker, effect.message);
-      case 'welcome': {
-        const record = JSON.stringify(plan.record);
-        const { term } = config;
-        return send(effect.worker, { kind: 'welcome', term, runUrl: options.runUrl, record });
-      }
+      case 'welcome':
+        return send(effect.worker, welcomeOf(options));
       case 'dismiss':
         return sessions.dismiss(effect.session, effect.exitCode, effect.reason);
       case 'formed':
@@ -118,6 +115,10 @@ export async function leadRun(
   options.stop.removeEventListener('abort', onStop);
   await sessions.close(leaveMs);
   return code;
+}
+
+function welcomeOf({ plan, config, runUrl }: CoordinatorOptions): CoordinatorMessage {
+  return { kind: 'welcome', term: config.term, runUrl, record: JSON.stringify(plan.record) };
 }
 
 /** Looks for the state that a world without any starts from. */

@@ -4,6 +4,7 @@
 import { exitCodes, type ExitCode } from '../../shared/exit-codes.js';
 import { protocolVersion, type Hello } from '../../shared/control/messages.js';
 import { termOf } from '../../shared/control/generation.js';
+import { isReachable } from './liveness.js';
 import type { CoordinatorEffect, CoordinatorState, WorkerView } from './state.js';
 
 /** Admits the worker of a hello, or refuses it with the reason. */
@@ -13,7 +14,7 @@ export function admit(
   hello: Hello,
   nowMs: number,
 ): CoordinatorEffect[] {
-  const refusal = refuse(state, hello);
+  const refusal = refuse(state, hello, nowMs);
   if (refusal !== undefined) {
     const { exitCode, reason } = refusal;
     return [
@@ -74,13 +75,17 @@ function viewOfHello(session: number, hello: Hello, nowMs: number): WorkerView {
 function refuse(
   state: CoordinatorState,
   hello: Hello,
+  nowMs: number,
 ): { exitCode: ExitCode; reason: string } | undefined {
   const mistake = (reason: string) => ({ exitCode: exitCodes.configuration, reason });
   if (hello.protocol !== protocolVersion)
     return mistake(`it speaks protocol ${hello.protocol}, this run ${protocolVersion}`);
   const known = state.workers.get(hello.worker);
-  if (known !== undefined && known.incarnation > hello.incarnation)
-    return mistake(`a later process has joined as ${hello.worker}: give each its own --id`);
+  // A process that has just started takes the place of its forerunner; one that comes back after
+  // it was replaced does not. Incarnations are of different clocks: they tell apart, no more.
+  const isOther = known !== undefined && known.incarnation !== hello.incarnation;
+  if (isOther && hello.status.generation > 0 && isReachable(state, known, nowMs))
+    return mistake(`another process has joined as ${hello.worker}: give each its own --id`);
   const other = [...state.workers.values()].find(({ worker }) => worker !== hello.worker);
   if (other !== undefined && other.fingerprint !== hello.fingerprint)
     return mistake(`it computes with ${hello.fingerprint}, the others with ${other.fingerprint}`);

@@ -40,7 +40,7 @@ export function findLosses(
   return world.members.flatMap((member): Loss[] => {
     const { worker } = member;
     const current = state.workers.get(worker);
-    if (current !== undefined && current.incarnation > member.incarnation)
+    if (current !== undefined && current.incarnation !== member.incarnation)
       return [{ worker, reason: 'its process was started again', silentMs: 0 }];
     const view = viewOf(state, member);
     if (view?.failure !== undefined) return [{ worker, reason: view.failure, silentMs: 0 }];

@@ -58,13 +58,11 @@ export function createReporter(options: ReporterOptions): Reporter {
   const publish = (kind: EventKind, name: string, id: string, data: RunEvent['data']): void =>
     bus.publish({ kind, name, id, data });
 
-  let toldStep = startStep;
-  const judged = new Set<number>();
+  const isNewStep = createFirstTeller(startStep);
+  const isNewEvaluation = createFirstTeller(0);
 
-  // Each step is told once, by whoever tells it first: workers say again what may have been lost.
   const stepped = (report: StepReport): void => {
-    if (report.step <= toldStep) return;
-    toldStep = report.step;
+    if (!isNewStep(report.step)) return;
     pace.stepped(report.step, report.phase);
     if (report.isSkipped)
       onLine({ kind: 'notice', text: `step ${report.step} was skipped: gradients not finite` });
@@ -75,8 +73,6 @@ export function createReporter(options: ReporterOptions): Reporter {
     onLine({ kind: 'step', ...data, last_step: last, until, ...rate });
   };
   const evaluated = (report: EvaluationReport): void => {
-    if (judged.has(report.step)) return;
-    judged.add(report.step);
     const data = describeEvaluation(report);
     segments.add({ kind: 'evaluation', ...data });
     const reference = { ...data, url: `${url}/${report.sampleKey}` };
@@ -104,7 +100,7 @@ export function createReporter(options: ReporterOptions): Reporter {
     superseded: (reason) => onLine({ kind: 'superseded', reason }),
     message: (message) => {
       if (message.kind === 'stepReport') stepped(message);
-      if (message.kind === 'evaluation') evaluated(message);
+      if (message.kind === 'evaluation' && isNewEvaluation(message.step)) evaluated(message);
     },
     committed: async (step, sum) => {
       [committedStep, sha256] = [step, sum];
@@ -125,6 +121,16 @@ export function createReporter(options: ReporterOptions): Reporter {
       publish('run', kind, `run-${kind}-${pad(committedStep)}-${now()}`, result);
       onLine({ kind, ...result });
     },
+  };
+}
+
+/** Steps are told once, by whoever tells them first: workers say again what may have been lost. */
+function createFirstTeller(toldStep: number): (step: number) => boolean {
+  let newest = toldStep;
+  return (step) => {
+    if (step <= newest) return false;
+    newest = step;
+    return true;
   };
 }
 

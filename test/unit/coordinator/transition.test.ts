@@ -1,274 +1,388 @@
-// Stories of the coordinator's core: what it decides when workers join, finish and die.
+// Stories of the coordinator's core: what it decides when workers join, die, come late, differ,
+// leave and finish, and when it is a coordinator that was started anew.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { byName } from '../../../coordinator/core/gathering.js';
-import {
-  initialCoordinatorState,
-  type CoordinatorConfig,
-  type CoordinatorEffect,
-  type CoordinatorEvent,
-  type CoordinatorState,
-} from '../../../coordinator/core/state.js';
-import { transition } from '../../../coordinator/core/transition.js';
+import { byName } from '../../../coordinator/core/forming.js';
+import { generationOf } from '../../../shared/control/generation.js';
 import type { WorkerMessage } from '../../../shared/control/messages.js';
+import {
+  createStory,
+  enterTogether,
+  trainTogether,
+  worldOf,
+  type Story,
+} from '../../support/coordinator-story.js';
 
-const config: CoordinatorConfig = {
-  worldSize: 2,
-  startStep: 0,
-  until: 10,
-  lastStep: 10,
-  heartbeatTimeoutMs: 5_000,
-  joinTimeoutMs: 60_000,
-  salvageTimeoutMs: 30_000,
-};
-
-/** A coordinator's core with a clock, and a transcript of what it asked for. */
-function createStory(change: Partial<CoordinatorConfig> = {}, savedStep?: number) {
-  let nowMs = 0;
-  let state: CoordinatorState = initialCoordinatorState({ ...config, ...change }, savedStep, nowMs);
-  const happen = (event: CoordinatorEvent): string[] => {
-    const decision = transition(state, event, nowMs);
-    state = decision.state;
-    return decision.effects.map(describe);
-  };
-  return {
-    happen,
-    says: (worker: string, message: WorkerMessage) => happen({ kind: 'message', worker, message }),
-    wait: (ms: number) => {
-      nowMs += ms;
-      return happen({ kind: 'tick' });
-    },
-  };
-}
-
-function describe(effect: CoordinatorEffect): string {
-  switch (effect.kind) {
-    case 'send':
-      return `${effect.message.kind} -> ${effect.worker}`;
-    case 'welcome':
-      return `welcome -> ${effect.worker}`;
-    case 'formed':
-      return `formed ${effect.world.members.map((member) => member.worker).join(' ')}`;
-    case 'storeManifest':
-      return `manifest ${effect.snapshot.step}: ${effect.parts.map((part) => part.name).join(' ')}`;
-    case 'notice':
-      return `notice: ${effect.text}`;
-    case 'end':
-      return `end ${effect.ending.exitCode}: ${effect.ending.reason}`;
-  }
-}
-
-const hello = (worker: string, fingerprint = 'onnx/1/cpu'): WorkerMessage => ({
-  kind: 'hello',
-  protocol: 1,
-  worker,
-  incarnation: 1,
-  address: '127.0.0.1:1',
-  fingerprint,
-});
 const sha256 = 'a'.repeat(64);
-const part = (step: number, name: string): WorkerMessage => ({
-  kind: 'partStored',
-  step,
-  name,
-  file: `${name}.safetensors`,
-  bytes: 8,
-  sha256,
+const digest = '0'.repeat(16);
+const part = (step: number, name: string, stateDigest = digest): WorkerMessage => ({
+  ...{ kind: 'partStored', step, name, file: `${name}.safetensors` },
+  ...{ bytes: 8, sha256, stateDigest },
 });
-const snapshot = (step: number, parts = ['g', 'd']): WorkerMessage => ({
-  kind: 'snapshot',
-  step,
-  parts,
-  parametersSha256: sha256,
-  updates: {},
+const snapshot = (step: number): WorkerMessage => ({
+  ...{ kind: 'snapshot', step, parts: ['g', 'd'] },
+  ...{ parametersSha256: sha256, updates: {} },
 });
-const halted = (step: number): WorkerMessage => ({ kind: 'halted', step });
+const suspects = (worker: string) => ({ suspicions: [{ worker, reason: 'ended its stream' }] });
+const without = (told: readonly string[], ...words: string[]): string[] =>
+  told.filter((line) => !words.some((word) => line.includes(word)));
 
-function formed(change: Partial<CoordinatorConfig> = {}, savedStep?: number) {
-  const story = createStory(change, savedStep);
-  story.says('w-1', hello('w-1'));
-  story.says('w-0', hello('w-0'));
-  return story;
+/** Stores a checkpoint of `step` with parts of two workers. */
+function store(story: Story, step: number, from: readonly [string, string]): string[] {
+  story.says(from[0], part(step, 'g'));
+  story.says(from[1], part(step, 'd'));
+  return story.says(from[0], snapshot(step));
 }
 
-test('the world is formed once all workers joined, ranks in the order of names', () => {
+test('the world is formed once all workers are ready, ranks in the order of names', () => {
   const story = createStory();
-  assert.deepEqual(story.says('w-10', hello('w-10')), ['welcome -> w-10']);
-  assert.deepEqual(story.says('w-2', hello('w-2')), [
-    'welcome -> w-2',
-    'formed w-2 w-10',
-    'world -> w-2',
-    'world -> w-10',
+  assert.deepEqual(story.hello('w-10'), ['welcome -> w-10']);
+  story.hello('w-2');
+  assert.deepEqual(story.is('w-10', 'ready'), []);
+  assert.deepEqual(story.is('w-2', 'ready'), ['findCheckpoint']);
+  assert.deepEqual(story.happen({ kind: 'checkpointFound', step: 4, isStored: true }), [
+    'formed w-2 w-10 at step 4',
+    'world at 4 from checkpoint -> w-10',
+    'world at 4 from checkpoint -> w-2',
   ]);
 });
 
-test('workers connect once all of them are prepared', () => {
-  const story = formed();
-  const prepared = { kind: 'prepared', generation: 1 } as const;
-  assert.deepEqual(story.says('w-1', prepared), []);
-  assert.deepEqual(story.says('w-0', prepared), ['connect -> w-0', 'connect -> w-1']);
+test('workers connect once all of them have the state', () => {
+  const story = createStory();
+  for (const worker of ['w-0', 'w-1']) story.hello(worker);
+  for (const worker of ['w-0', 'w-1']) story.is(worker, 'ready');
+  story.happen({ kind: 'checkpointFound', step: 0, isStored: false });
+  const generation = generationOf(1, 1);
+  story.is('w-0', 'entering', { generation });
+  story.is('w-1', 'entering', { generation });
+  assert.deepEqual(story.is('w-0', 'entered', { hasState: true }), []);
+  const told = story.is('w-1', 'entered', { hasState: true });
+  assert.deepEqual(told, ['connect -> w-0', 'connect -> w-1']);
 });
 
-test('a late worker, another protocol and another engine are refused with the reason', () => {
-  const story = formed();
-  assert.match(story.says('w-9', hello('w-9'))[1] ?? '', /formed already/);
-  const other = createStory();
-  other.says('w-0', hello('w-0'));
-  assert.match(
-    other.says('w-1', hello('w-1', 'onnx/2/cpu'))[1] ?? '',
-    /onnx\/2\/cpu.*onnx\/1\/cpu/,
+test('an order is given again until the status shows that it was obeyed', () => {
+  const story = createStory({ worldSize: 1 });
+  story.hello('w-0');
+  story.is('w-0', 'ready');
+  story.happen({ kind: 'checkpointFound', step: 0, isStored: false });
+  assert.deepEqual(story.wait(1_000), ['world at 0 from checkpoint -> w-0']);
+  story.is('w-0', 'entering', { generation: generationOf(1, 1) });
+  assert.deepEqual(story.wait(5_000), []);
+});
+
+test('a killed worker is out at once, by two witnesses, and the others go on', () => {
+  const story = createStory({ worldSize: 3 });
+  const all = ['w-0', 'w-1', 'w-2'];
+  trainTogether(story, all);
+  assert.deepEqual(story.closes('w-1'), []);
+  const told = story.is('w-0', 'training', { step: 5, ...suspects('w-1') });
+  assert.match(told[0] ?? '', /^lost w-1: its session ended, and w-0 can't reach it/);
+  assert.deepEqual(told.slice(1), ['abort -> w-0', 'abort -> w-2']);
+  // One had committed the step under way, the other had not: it takes the state from the first.
+  assert.deepEqual(story.is('w-0', 'halted', { step: 6 }), []);
+  assert.deepEqual(story.is('w-2', 'halted', { step: 5 }), [
+    'formed w-0 w-2 at step 6',
+    'world at 6 from own -> w-0',
+    'world at 6 from peer -> w-2',
+  ]);
+});
+
+test('a coordinator that hears nothing of a worker kills nobody without a peer', () => {
+  const story = createStory();
+  trainTogether(story, ['w-0', 'w-1']);
+  story.closes('w-1');
+  assert.deepEqual(story.wait(60_000, ['w-0']), []);
+});
+
+test('a frozen worker is out within two seconds of silence, and comes back as one who is behind', () => {
+  const story = createStory({ worldSize: 3 });
+  const generation = trainTogether(story, ['w-0', 'w-1', 'w-2']);
+  story.is('w-0', 'training', suspects('w-2'));
+  const told = story.wait(2_000, ['w-0', 'w-1']);
+  assert.match(told[0] ?? '', /^lost w-2: it was silent for 1\.\d s, and w-0/);
+  story.is('w-0', 'halted', { step: 3 });
+  assert.equal(story.is('w-1', 'halted', { step: 3 })[0], 'formed w-0 w-1 at step 3');
+  enterTogether(story, ['w-0', 'w-1'], generation + 1, 3);
+  // It thaws: its old world is no more.
+  story.is('w-2', 'training', { step: 2 });
+  assert.ok(story.wait(1_000).includes('abort -> w-2'));
+  story.is('w-2', 'halted', { step: 2 });
+  assert.deepEqual(without(story.wait(500), 'status'), ['vote -> w-0', 'vote -> w-1']);
+  story.is('w-0', 'halted', { step: 4 });
+  assert.deepEqual(story.is('w-1', 'halted', { step: 4 }), [
+    'formed w-0 w-1 w-2 at step 4',
+    'world at 4 from own -> w-0',
+    'world at 4 from own -> w-1',
+    'world at 4 from peer -> w-2',
+  ]);
+});
+
+test('a cut link between two that are heard is dialled anew, then one stays out', () => {
+  const story = createStory();
+  let generation = trainTogether(story, ['w-0', 'w-1']);
+  story.is('w-0', 'training', suspects('w-1'));
+  assert.deepEqual(story.wait(2_000), []);
+  const told = story.wait(1_000);
+  assert.match(told[0] ?? '', /w-0 can't reach w-1, which is heard.*dialling anew/);
+  story.is('w-0', 'halted', { suspicions: [] });
+  assert.equal(story.is('w-1', 'halted')[0], 'formed w-0 w-1 at step 0');
+  generation += 1;
+  enterTogether(story, ['w-0', 'w-1'], generation, 0);
+  story.is('w-0', 'training', suspects('w-1'));
+  assert.match(story.wait(3_000)[0] ?? '', /w-1 stays out for a while/);
+  story.is('w-0', 'halted', { suspicions: [] });
+  assert.equal(story.is('w-1', 'halted')[0], 'formed w-0 at step 0');
+});
+
+test('a worker that comes late joins after a step, with the state of a peer', () => {
+  const story = createStory();
+  trainTogether(story, ['w-0', 'w-1']);
+  story.hello('w-2');
+  assert.deepEqual(story.is('w-2', 'ready'), []);
+  assert.deepEqual(story.wait(500), ['vote -> w-0', 'vote -> w-1']);
+  story.is('w-0', 'halted', { step: 7 });
+  assert.deepEqual(story.is('w-1', 'halted', { step: 7 }).slice(0, 1), [
+    'formed w-0 w-1 w-2 at step 7',
+  ]);
+});
+
+test('more workers than micro-shards wait as spares', () => {
+  const story = createStory({ microShards: 2 });
+  trainTogether(story, ['w-0', 'w-1']);
+  story.hello('w-2');
+  story.is('w-2', 'ready');
+  assert.deepEqual(story.wait(5_000), []);
+});
+
+test('a process that is started again takes the place of its forerunner', () => {
+  const story = createStory();
+  trainTogether(story, ['w-0', 'w-1']);
+  const told = story.hello('w-1', { incarnation: 2 });
+  assert.match(told[0] ?? '', /^dismiss \d+ with 78: another process has joined as w-1/);
+  assert.match(told[2] ?? '', /^lost w-1: its process was started again/);
+  story.is('w-0', 'halted', { step: 2 });
+  // The old one comes back, and is refused.
+  const status = { ...statusIn(generationOf(1, 1)), step: 1 };
+  const late = story.hello('w-1', { incarnation: 1, status });
+  assert.match(late[0] ?? '', /^dismiss \d+ with 78: another process/);
+});
+
+function statusIn(generation: number) {
+  return {
+    ...{ sequence: 1, generation, stage: 'training' as const, step: 0, hasState: true },
+    ...{ activity: '', isLeaving: false, suspicions: [], trouble: '' },
+    pace: { dataS: 0, computeS: 0, exchangeS: 0, updateS: 0, waitedFor: '', waitedS: 0 },
+  };
+}
+
+test('a worker that is asked to leave goes after the step, with its own exit code', () => {
+  const story = createStory();
+  trainTogether(story, ['w-0', 'w-1']);
+  assert.deepEqual(story.is('w-1', 'training', { isLeaving: true }), [
+    'vote -> w-0',
+    'vote -> w-1',
+  ]);
+  story.is('w-1', 'halted', { step: 3 });
+  assert.deepEqual(story.is('w-0', 'halted', { step: 3 }), [
+    'formed w-0 at step 3',
+    'world at 3 from own -> w-0',
+    'end 5 -> w-1',
+  ]);
+});
+
+test('what only leavers have is stored before they go', () => {
+  const story = createStory({ worldSize: 1 });
+  trainTogether(story, ['w-0']);
+  story.is('w-0', 'training', { isLeaving: true });
+  assert.deepEqual(story.is('w-0', 'halted', { step: 3 }), ['finish share 0/1 -> w-0']);
+  story.is('w-0', 'finishing');
+  story.says('w-0', part(3, 'g'));
+  story.says('w-0', part(3, 'd'));
+  assert.deepEqual(story.says('w-0', snapshot(3)), ['manifest 3: g d']);
+  story.is('w-0', 'finished');
+  const told = story.happen({ kind: 'manifestStored', step: 3 });
+  assert.deepEqual(without(told, 'notice'), ['checkpointed -> w-0', 'end 5 -> w-0']);
+});
+
+test('scaling down drains the last by name, scaling up asks for more', () => {
+  const story = createStory({ worldSize: 3 });
+  trainTogether(story, ['w-0', 'w-1', 'w-2']);
+  assert.deepEqual(story.happen({ kind: 'scaleAsked', workers: 2 }), [
+    'target 2',
+    'vote -> w-0',
+    'vote -> w-1',
+    'vote -> w-2',
+  ]);
+  for (const worker of ['w-0', 'w-1']) story.is(worker, 'halted', { step: 2 });
+  const told = story.is('w-2', 'halted', { step: 2 });
+  assert.equal(told[0], 'formed w-0 w-1 at step 2');
+  assert.ok(told.includes('end 5 -> w-2'));
+  assert.deepEqual(story.happen({ kind: 'scaleAsked', workers: 5 }), ['target 5']);
+});
+
+test('the last state is stored by all, by fewer when one is lost, and then the run ends', () => {
+  const story = createStory();
+  trainTogether(story, ['w-0', 'w-1']);
+  story.is('w-0', 'halted', { step: 10 });
+  assert.deepEqual(story.is('w-1', 'halted', { step: 10 }), [
+    'finish share 0/2 -> w-0',
+    'finish share 1/2 -> w-1',
+  ]);
+  story.is('w-0', 'finishing');
+  story.says('w-0', part(10, 'g'));
+  story.is('w-0', 'finished');
+  assert.deepEqual(story.closes('w-1'), ['finish share 0/1 -> w-0']);
+  story.is('w-0', 'finishing');
+  assert.deepEqual(store(story, 10, ['w-0', 'w-0']), ['manifest 10: g d']);
+  story.is('w-0', 'finished');
+  const told = story.happen({ kind: 'manifestStored', step: 10 });
+  assert.deepEqual(told.at(-1), 'end 0: finished at step 10');
+});
+
+test('a stop is a vote; the run ends with a checkpoint and can go on', () => {
+  const story = createStory();
+  trainTogether(story, ['w-0', 'w-1']);
+  const told = story.happen({ kind: 'stopAsked', reason: 'SIGINT' });
+  assert.deepEqual(told, ['notice: stopping: SIGINT', 'vote -> w-0', 'vote -> w-1']);
+  for (const worker of ['w-0', 'w-1']) story.is(worker, 'halted', { step: 4 });
+  for (const worker of ['w-0', 'w-1']) story.is(worker, 'finishing');
+  assert.deepEqual(store(story, 4, ['w-0', 'w-1']), ['manifest 4: g d']);
+  story.happen({ kind: 'manifestStored', step: 4 });
+  story.is('w-0', 'finished');
+  const end = story.is('w-1', 'finished');
+  assert.deepEqual(end, ['end 3: stopped at step 4, which is checkpointed']);
+});
+
+test('a coordinator that takes over adopts the world, and nobody pauses', () => {
+  const story = createStory({ term: 2 }, 4);
+  const generation = generationOf(1, 3);
+  const world = worldOf(generation, ['w-0', 'w-1', 'w-2'], 2);
+  const status = { ...statusIn(generation), step: 5 };
+  for (const worker of ['w-0', 'w-1'])
+    assert.deepEqual(story.hello(worker, { term: 1, world, status }), [
+      `welcome -> ${worker}`,
+      `checkpointed -> ${worker}`,
+    ]);
+  // The third can't be heard; nobody complains of it.
+  assert.deepEqual(story.wait(60_000), []);
+  const told = story.is('w-0', 'training', suspects('w-2'));
+  assert.match(told[0] ?? '', /^lost w-2: it was silent for 60\.\d s, and w-0 can't reach it/);
+  for (const worker of ['w-0', 'w-1']) story.is(worker, 'halted', { step: 9 });
+  assert.equal(story.state.stage.kind, 'running');
+  assert.equal('world' in story.state.stage && story.state.stage.world.generation, 2 * 2 ** 20 + 1);
+});
+
+test('a coordinator steps down when a worker knows of a later one', () => {
+  const story = createStory();
+  assert.deepEqual(story.hello('w-0', { term: 7 }), ['stepDown']);
+  assert.deepEqual(story.hello('w-1'), []);
+});
+
+test('a worker whose digest differs is named and takes the state anew', () => {
+  const story = createStory({ worldSize: 3 });
+  const generation = trainTogether(story, ['w-0', 'w-1', 'w-2']);
+  const tell = (worker: string, value: string): string[] =>
+    story.says(worker, { kind: 'digest', generation, step: 8, value: value.repeat(16) });
+  tell('w-0', 'a');
+  tell('w-1', 'b');
+  const told = tell('w-2', 'a');
+  assert.match(told[0] ?? '', /after step 8: w-1 differs from the others/);
+  for (const worker of ['w-0', 'w-1']) story.is(worker, 'halted', { step: 9 });
+  const formed = story.is('w-2', 'halted', { step: 9 });
+  assert.ok(formed.includes('world at 9 from peer -> w-1'));
+  assert.ok(formed.includes('world at 9 from own -> w-2'));
+});
+
+test('of two that differ nobody is right: both go back to the checkpoint', () => {
+  const story = createStory();
+  const generation = trainTogether(story, ['w-0', 'w-1'], 4);
+  const tell = (worker: string, value: string): string[] =>
+    story.says(worker, { kind: 'digest', generation, step: 8, value: value.repeat(16) });
+  tell('w-0', 'a');
+  assert.match(tell('w-1', 'b')[0] ?? '', /all go back to the newest checkpoint/);
+  story.is('w-0', 'halted', { step: 9 });
+  const told = story.is('w-1', 'halted', { step: 9 });
+  assert.ok(told.includes('findCheckpoint'), told.join());
+  assert.deepEqual(story.happen({ kind: 'checkpointFound', step: 4, isStored: true }), [
+    'formed w-0 w-1 at step 4',
+    'world at 4 from checkpoint -> w-0',
+    'world at 4 from checkpoint -> w-1',
+  ]);
+});
+
+test('a checkpoint whose parts are of different states is not committed', () => {
+  const story = createStory();
+  trainTogether(story, ['w-0', 'w-1']);
+  story.says('w-0', part(4, 'g'));
+  story.says('w-1', part(4, 'd', '1'.repeat(16)));
+  assert.match(story.says('w-0', snapshot(4))[0] ?? '', /^notice: the checkpoint of step 4/);
+});
+
+test('steps that can not be taken end the run with the reason', () => {
+  const story = createStory();
+  trainTogether(story, ['w-0', 'w-1']);
+  story.is('w-0', 'halted', { step: 5, trouble: 'not finite' });
+  story.is('w-1', 'halted', { step: 5, trouble: 'not finite' });
+  for (const worker of ['w-0', 'w-1']) story.is(worker, 'finishing');
+  store(story, 5, ['w-0', 'w-1']);
+  for (const worker of ['w-0', 'w-1']) story.is(worker, 'finished');
+  const told = story.happen({ kind: 'manifestStored', step: 5 });
+  assert.equal(told.at(-1), 'end 1: not finite; the run can be resumed from step 5');
+});
+
+test('what fails three times without a step between ends the run', () => {
+  const story = createStory();
+  const failure = { kind: 'failure', reason: 'a broken picture', exitCode: 1 } as const;
+  trainTogether(story, ['w-0', 'w-1']);
+  story.says('w-1', failure);
+  story.hello('w-1', { incarnation: 2 });
+  story.says('w-1', failure);
+  story.hello('w-1', { incarnation: 3 });
+  story.says('w-1', failure);
+  const told = story.is('w-0', 'halted', { step: 0 });
+  assert.deepEqual(told, ['finish share 0/1 -> w-0']);
+  assert.match(story.state.ending?.reason ?? '', /w-1 failed: a broken picture \(failure 3/);
+});
+
+test('a mistake of the operator ends the run with its exit code', () => {
+  const story = createStory();
+  const failure = { kind: 'failure', reason: 'no such dataset', exitCode: 78 } as const;
+  story.hello('w-0');
+  const told = story.says('w-0', failure);
+  assert.equal(told.at(-1), 'end 78: w-0 failed: no such dataset; nothing was checkpointed');
+});
+
+test('when all are lost the run waits for workers, and ends when none comes', () => {
+  const story = createStory({ worldSize: 2 }, 4);
+  trainTogether(story, ['w-0', 'w-1'], 4);
+  story.hello('w-0', { incarnation: 2 });
+  story.hello('w-1', { incarnation: 2 });
+  story.is('w-0', 'ready');
+  assert.ok(story.is('w-1', 'ready').includes('findCheckpoint'));
+  assert.equal(
+    story.happen({ kind: 'checkpointFound', step: 4, isStored: true })[0],
+    'formed w-0 w-1 at step 4',
   );
 });
 
-test('a run ends well when all halted at the last step and its manifest is stored', () => {
-  const story = formed();
-  story.says('w-0', part(10, 'g'));
-  story.says('w-1', part(10, 'd'));
-  assert.deepEqual(story.says('w-0', snapshot(10)), ['manifest 10: g d']);
-  story.says('w-0', halted(10));
-  assert.deepEqual(story.says('w-1', halted(10)), []);
-  assert.deepEqual(story.happen({ kind: 'manifestStored', step: 10 }), [
-    'end 0: finished at step 10',
-  ]);
-});
-
-test('halting before the last step is a stop, not a success', () => {
-  const story = formed({ until: 4 });
-  story.happen({ kind: 'manifestStored', step: 4 });
-  story.says('w-0', halted(4));
-  assert.deepEqual(story.says('w-1', halted(4)), [
-    'end 3: stopped at step 4, which is checkpointed',
-  ]);
-});
-
-test('a stop is asked of every worker once', () => {
-  const story = formed();
-  const stop = { kind: 'stopAsked', reason: 'SIGINT' } as const;
-  assert.deepEqual(story.happen(stop), [
-    'notice: stopping: SIGINT',
-    'requestStop -> w-0',
-    'requestStop -> w-1',
-  ]);
-  assert.deepEqual(story.happen(stop), []);
-});
-
-test('a lost worker ends the run by its name; the most advanced survivors store their step', () => {
-  const story = formed({ worldSize: 3 });
-  story.says('w-2', hello('w-2'));
-  assert.deepEqual(story.happen({ kind: 'closed', worker: 'w-1', reason: 'its process ended' }), [
-    'notice: w-1 was lost: its process ended',
-    'abort -> w-0',
-    'abort -> w-2',
-  ]);
-  assert.deepEqual(story.says('w-0', halted(6)), []);
-  assert.deepEqual(story.says('w-2', halted(7)), ['save -> w-2']);
-  story.says('w-2', part(7, 'g'));
-  assert.deepEqual(story.says('w-2', snapshot(7, ['g'])), ['manifest 7: g']);
-  assert.deepEqual(story.happen({ kind: 'manifestStored', step: 7 }), [
-    'end 4: w-1 was lost: its process ended; the run can be resumed from step 7',
-  ]);
-});
-
-test('survivors that take their connections down are not suspected', () => {
-  const story = formed({ worldSize: 3 });
-  story.says('w-2', hello('w-2'));
-  story.happen({ kind: 'closed', worker: 'w-1', reason: 'gone' });
-  const suspicion = { kind: 'suspicion', worker: 'w-2', reason: 'stream ended' } as const;
-  assert.deepEqual(story.says('w-0', suspicion), []);
-  story.says('w-0', halted(6));
-  assert.deepEqual(story.says('w-2', halted(6)), ['save -> w-0', 'save -> w-2']);
-});
-
-test('a worker that was refused has no say', () => {
-  const story = formed();
-  story.says('w-9', hello('w-9'));
-  const suspicion = { kind: 'suspicion', worker: 'w-1', reason: 'no route' } as const;
-  assert.deepEqual(story.says('w-9', suspicion), []);
-  assert.deepEqual(story.says('w-9', { kind: 'failure', reason: 'x', exitCode: 1 }), []);
-});
-
-test('a peer that can not be reached ends the run by its name', () => {
-  const story = formed();
-  const said = story.says('w-0', { kind: 'suspicion', worker: 'w-1', reason: 'no route' });
-  assert.deepEqual(said, ["notice: w-1 can't be reached by w-0: no route", 'abort -> w-0']);
-});
-
-test('a silent worker is lost after the heartbeat timeout, not before', () => {
-  const story = formed();
-  const progress = { kind: 'progress', generation: 1, step: 0, activity: 'compute' } as const;
-  assert.deepEqual(story.wait(4_000), []);
-  story.says('w-0', progress);
-  assert.match(story.wait(1_500)[0] ?? '', /w-1 was lost: silent for 5.5 s/);
-});
-
-test('a survivor that does not halt in time does not hold the run up', () => {
-  const story = formed({ worldSize: 3 });
-  story.says('w-2', hello('w-2'));
-  story.happen({ kind: 'closed', worker: 'w-1', reason: 'gone' });
-  story.says('w-0', halted(5));
-  const alive = { kind: 'progress', generation: 1, step: 5, activity: 'compute' } as const;
-  for (let second = 0; second < 29; second++) {
-    assert.deepEqual(story.wait(1_000), []);
-    for (const worker of ['w-0', 'w-2']) story.says(worker, alive);
-  }
-  assert.deepEqual(story.wait(2_000), ['save -> w-0']);
-});
-
-test('a survivor that falls silent does not hold the run up until the deadline', () => {
-  const story = formed({ worldSize: 3 });
-  story.says('w-2', hello('w-2'));
-  story.happen({ kind: 'closed', worker: 'w-1', reason: 'gone' });
-  story.wait(4_000);
-  story.says('w-0', halted(5));
-  assert.deepEqual(story.wait(1_500), ['save -> w-0']);
-});
-
-test('a saver that is lost as well leaves the saving to those that are left', () => {
-  const story = formed({ worldSize: 3 });
-  story.says('w-2', hello('w-2'));
-  story.happen({ kind: 'closed', worker: 'w-1', reason: 'gone' });
-  story.says('w-0', halted(6));
-  assert.deepEqual(story.says('w-2', halted(7)), ['save -> w-2']);
-  const lost = { kind: 'closed', worker: 'w-2', reason: 'gone too' } as const;
-  assert.deepEqual(story.happen(lost), ['save -> w-0']);
-  story.says('w-0', part(6, 'g'));
-  story.says('w-0', snapshot(6, ['g']));
-  assert.deepEqual(story.happen({ kind: 'manifestStored', step: 6 }), [
-    'end 4: w-1 was lost: gone; the run can be resumed from step 6',
-  ]);
-});
-
-test('a run that loses all of its workers ends at its newest checkpoint', () => {
-  const story = formed({}, 4);
-  story.happen({ kind: 'closed', worker: 'w-1', reason: 'gone' });
-  assert.deepEqual(story.happen({ kind: 'closed', worker: 'w-0', reason: 'gone too' }), [
-    'end 4: w-1 was lost: gone; the run can be resumed from step 4',
-  ]);
-});
-
-test('nothing is stored twice: a survivor’s step that is checkpointed already ends the run', () => {
-  const story = formed({}, 0);
-  story.happen({ kind: 'closed', worker: 'w-1', reason: 'gone' });
-  assert.deepEqual(story.says('w-0', halted(0)), [
-    'end 4: w-1 was lost: gone; the run can be resumed from step 0',
-  ]);
-});
-
-test('workers that never come end the wait with the count', () => {
+test('a run that nobody joins ends after a while', () => {
   const story = createStory();
-  story.says('w-0', hello('w-0'));
-  assert.deepEqual(story.wait(61_000), ['end 1: only 1 of 2 workers joined within 60 s']);
+  assert.match(story.wait(121_000).at(-1) ?? '', /^end 1: no worker joined within 120 s/);
 });
 
-test('an operator’s mistake found by a worker keeps its exit code', () => {
-  const story = formed();
-  story.says('w-0', { kind: 'failure', reason: 'bad data', exitCode: 78 });
-  assert.deepEqual(story.says('w-1', halted(0)), ['save -> w-1']);
-  assert.match(story.wait(31_000)[0] ?? '', /^end 78: w-0 failed: bad data/);
+test('a coordinator that stood still does not hold it against the workers', () => {
+  const story = createStory();
+  trainTogether(story, ['w-0', 'w-1']);
+  story.is('w-0', 'training', suspects('w-1'));
+  const told = story.wait(250, []);
+  assert.deepEqual(told, []);
+  const state = story.state;
+  state.tickedMs -= 60_000;
+  for (const view of state.workers.values()) view.heardMs -= 60_000;
+  assert.deepEqual(story.happen({ kind: 'tick' }), []);
 });
 
-test('names are ordered with their numbers by value', () => {
-  const sorted = ['w-10', 'w-9', 'w-1', 'a', 'w-1b'].sort(byName);
-  assert.deepEqual(sorted, ['a', 'w-1', 'w-1b', 'w-9', 'w-10']);
+test('names are ordered by the numbers in them', () => {
+  assert.deepEqual(['w-10', 'w-2', 'a-1'].sort(byName), ['a-1', 'w-2', 'w-10']);
 });

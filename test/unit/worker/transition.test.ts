@@ -1,152 +1,225 @@
-// Stories of a worker's core: joining, training, giving up, leaving.
+// Stories of the worker's core: how it goes from one world to the next, what it tells, and what
+// it does without a coordinator.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { CoordinatorMessage } from '../../../shared/control/messages.js';
+import { generationOf } from '../../../shared/control/generation.js';
+import type { CoordinatorMessage, WorkerMessage } from '../../../shared/control/messages.js';
 import {
   initialWorkerState,
+  type WorkerConfig,
   type WorkerEffect,
   type WorkerEvent,
-  type WorkerState,
 } from '../../../worker/core/state.js';
 import { transition } from '../../../worker/core/transition.js';
+import { worldOf } from '../../support/coordinator-story.js';
 
-const member = { worker: 'w-0', incarnation: 7, address: '127.0.0.1:1' };
-const world: CoordinatorMessage = {
-  kind: 'world',
-  generation: 1,
-  members: [
-    { rank: 0, worker: 'w-9', incarnation: 1, address: '127.0.0.1:2' },
-    { rank: 1, ...member },
-  ],
-  step: 4,
-  until: 9,
-};
-const welcome: CoordinatorMessage = {
-  kind: 'welcome',
-  runUrl: 'file://runs/a',
-  record: '{}',
-  heartbeatMs: 500,
+const config: WorkerConfig = {
+  worker: 'w-1',
+  incarnation: 1,
+  address: '127.0.0.1:1',
+  fingerprint: 'onnx/1/cpu',
+  pid: 1,
+  host: 'here',
+  patienceMs: 60_000,
+  drainMs: 20_000,
+  allowsFaults: false,
 };
 
-function createStory() {
-  let state: WorkerState = initialWorkerState({ ...member, fingerprint: 'onnx/1/cpu' });
-  const happen = (event: WorkerEvent): string[] => {
-    const decision = transition(state, event);
-    state = decision.state;
-    return decision.effects.map(describe);
+/** A worker's core with a clock, and what it asks for in words. */
+function createStory(change: Partial<WorkerConfig> = {}) {
+  let nowMs = 0;
+  const state = initialWorkerState({ ...config, ...change }, nowMs);
+  const happen = (event: WorkerEvent): string[] => transition(state, event, nowMs).map(describe);
+  const hears = (message: CoordinatorMessage): string[] => happen({ kind: 'message', message });
+  const wait = (ms: number): string[] => {
+    nowMs += ms;
+    return happen({ kind: 'tick' });
   };
-  return { happen, hears: (message: CoordinatorMessage) => happen({ kind: 'message', message }) };
+  return { state, happen, hears, wait };
 }
 
 function describe(effect: WorkerEffect): string {
-  switch (effect.kind) {
-    case 'send': {
-      const { kind, ...fields } = effect.message;
-      return `say ${kind} ${JSON.stringify(fields)}`;
-    }
-    case 'prepare':
-      return `prepare rank ${effect.rank} of ${effect.worldSize} from ${effect.step}`;
-    case 'save':
-      return `save ${effect.step} share ${effect.share}/${effect.shares}`;
-    case 'end':
-      return `end ${effect.exitCode}: ${effect.reason}`;
-    default:
-      return effect.kind;
-  }
+  if (effect.kind === 'send') return `say ${describeMessage(effect.message)}`;
+  if (effect.kind === 'enter') return `enter ${effect.step} from ${effect.source}`;
+  if (effect.kind === 'end') return `end ${effect.exitCode}: ${effect.reason}`;
+  if (effect.kind === 'finish') return `finish ${effect.share}/${effect.shares}`;
+  return effect.kind;
 }
 
-function training() {
-  const story = createStory();
+function describeMessage(message: WorkerMessage): string {
+  if (message.kind === 'status') return message.stage;
+  return message.kind === 'partStored' ? `part ${message.name}` : message.kind;
+}
+
+const welcome = (term = 1): CoordinatorMessage => ({
+  ...{ kind: 'welcome', term, runUrl: 'file:///runs/a', record: '{}' },
+});
+const first = generationOf(1, 1);
+const second = generationOf(1, 2);
+const world = (generation: number, step = 0): CoordinatorMessage => ({
+  ...{ kind: 'world', ...worldOf(generation, ['w-0', 'w-1'], step) },
+  source: step === 0 ? 'checkpoint' : 'peer',
+});
+const halted = (generation: number, step: number): WorkerEvent => ({
+  ...{ kind: 'halted', generation, step, hasState: true, trouble: '' },
+});
+
+/** A worker that trains in its first world. */
+function training(change: Partial<WorkerConfig> = {}) {
+  const story = createStory(change);
   story.happen({ kind: 'sessionOpened' });
-  story.hears(welcome);
-  story.hears(world);
-  story.happen({ kind: 'prepared' });
-  story.hears({ kind: 'connect', generation: 1 });
-  story.happen({ kind: 'joined' });
+  story.hears(welcome());
+  story.happen({ kind: 'ready' });
+  story.hears(world(first));
+  story.happen({ kind: 'entered', generation: first });
+  story.hears({ kind: 'connect', generation: first });
+  story.happen({ kind: 'joined', generation: first });
   return story;
 }
 
-test('a worker greets, prepares for its rank, connects and trains, in this order', () => {
+test('a worker loads the run, enters the world, connects and trains, and tells each stage', () => {
   const story = createStory();
-  assert.match(story.happen({ kind: 'sessionOpened' })[0] ?? '', /^say hello .*"w-0"/);
-  assert.deepEqual(story.hears(welcome), []);
-  assert.deepEqual(story.hears(world), ['prepare rank 1 of 2 from 4']);
-  assert.deepEqual(story.happen({ kind: 'prepared' }), ['say prepared {"generation":1}']);
-  assert.deepEqual(story.hears({ kind: 'connect', generation: 2 }), []);
-  assert.deepEqual(story.hears({ kind: 'connect', generation: 1 }), ['join']);
-  assert.deepEqual(story.happen({ kind: 'joined' }), ['train']);
+  assert.deepEqual(story.happen({ kind: 'sessionOpened' }), ['say hello']);
+  assert.deepEqual(story.hears(welcome()), ['prepare']);
+  assert.deepEqual(story.happen({ kind: 'ready' }), ['say ready']);
+  assert.deepEqual(story.hears(world(first)), ['say entering', 'enter 0 from checkpoint']);
+  assert.deepEqual(story.happen({ kind: 'entered', generation: first }), ['say entered']);
+  assert.deepEqual(story.hears({ kind: 'connect', generation: first }), ['say connecting', 'join']);
+  assert.deepEqual(story.happen({ kind: 'joined', generation: first }), ['say training', 'train']);
 });
 
-test('a world of an earlier life of the same worker is not its own', () => {
+test('what comes twice, or of an earlier world, changes nothing', () => {
+  const story = training();
+  assert.deepEqual(story.hears(world(first)), []);
+  assert.deepEqual(story.hears({ kind: 'connect', generation: first }), []);
+  assert.deepEqual(story.hears(welcome()), []);
+  story.hears({ kind: 'abort', generation: first, reason: 'w-0 was lost' });
+  story.happen(halted(first, 3));
+  assert.deepEqual(story.hears(world(second, 4)), ['say entering', 'enter 4 from peer']);
+  assert.deepEqual(story.hears(world(first)), []);
+  assert.deepEqual(story.hears({ kind: 'abort', generation: first, reason: 'late' }), []);
+  assert.deepEqual(story.happen(halted(first, 9)), []);
+  assert.deepEqual(story.happen({ kind: 'joined', generation: first }), []);
+  assert.deepEqual(story.hears({ kind: 'vote', generation: first, reason: 'late' }), []);
+});
+
+test('a worker that missed the end of its world gives it up for the next', () => {
+  const story = training();
+  assert.deepEqual(story.hears(world(second, 7)), ['say aborting', 'abort']);
+  assert.deepEqual(story.happen(halted(first, 6)), ['say entering', 'enter 7 from peer']);
+  assert.equal(story.state.step, 6);
+  story.happen({ kind: 'entered', generation: second });
+  assert.equal(story.state.step, 7);
+});
+
+test('a worker that could not enter keeps its own state and says so', () => {
+  const story = training();
+  story.hears({ kind: 'abort', generation: first, reason: 'w-0 was lost' });
+  story.happen(halted(first, 3));
+  story.hears(world(second, 4));
+  const failed = { kind: 'enterFailed', generation: second, reason: 'the donor is gone' } as const;
+  assert.deepEqual(story.happen(failed), ['say halted']);
+  assert.equal(story.state.step, 3);
+  assert.equal(story.state.hasState, true);
+});
+
+test('a peer that can not be reached is told with every heartbeat, until the next world', () => {
+  const story = training();
+  const lost = { kind: 'peerLost', generation: first, worker: 'w-0', reason: 'silent' } as const;
+  assert.deepEqual(story.happen({ ...lost, generation: second }), []);
+  assert.deepEqual(story.happen(lost), ['say training']);
+  assert.equal(story.state.suspicions.get('w-0'), 'silent');
+  assert.deepEqual(story.wait(250), ['say training']);
+  story.hears({ kind: 'abort', generation: first, reason: 'w-0 was lost' });
+  story.happen(halted(first, 3));
+  story.hears(world(second, 3));
+  assert.equal(story.state.suspicions.size, 0);
+});
+
+test('without a coordinator the worker trains on, and tells the next one what it must know', () => {
+  const story = training();
+  const part: WorkerMessage = {
+    ...{ kind: 'partStored', step: 4, name: 'generator', file: 'a', bytes: 1 },
+    ...{ sha256: 'a'.repeat(64), stateDigest: '0'.repeat(16) },
+  };
+  story.happen({ kind: 'activity', step: 4, activity: 'compute' });
+  story.happen({ kind: 'tell', message: part });
+  assert.deepEqual(story.happen({ kind: 'sessionLost', reason: 'cut' }), []);
+  assert.deepEqual(story.wait(30_000), []);
+  assert.deepEqual(story.happen({ kind: 'sessionOpened' }), ['say hello', 'say part generator']);
+  assert.deepEqual(story.hears(welcome(2)), []);
+  story.hears({ kind: 'checkpointed', step: 4 });
+  story.happen({ kind: 'sessionLost', reason: 'cut' });
+  assert.deepEqual(story.happen({ kind: 'sessionOpened' }), ['say hello']);
+});
+
+test('a coordinator of an earlier term is left alone', () => {
+  const story = training();
+  story.hears(welcome(3));
+  assert.deepEqual(story.hears(welcome(2)), ['redial']);
+});
+
+test('a worker gives up when there is no coordinator for too long', () => {
+  const story = training();
+  story.happen({ kind: 'sessionLost', reason: 'cut' });
+  assert.deepEqual(story.wait(59_000), []);
+  const end = 'end 1: no coordinator could be reached for 60 s';
+  assert.deepEqual(story.wait(2_000), [end]);
+});
+
+test('a worker that is asked to leave says so, and goes on until it is let go', () => {
+  const story = training();
+  assert.deepEqual(story.happen({ kind: 'stopAsked' }), ['say training']);
+  assert.equal(story.state.isLeaving, true);
+  assert.deepEqual(story.hears({ kind: 'vote', generation: first, reason: 'w-1 leaves' }), [
+    'voteStop',
+  ]);
+  story.happen(halted(first, 5));
+  assert.deepEqual(story.hears({ kind: 'end', exitCode: 5, reason: 'left in order' }), [
+    'end 5: left in order',
+  ]);
+});
+
+test('a worker that nobody lets go leaves all the same', () => {
+  const story = training();
+  story.happen({ kind: 'stopAsked' });
+  story.wait(10_000);
+  assert.deepEqual(story.wait(10_001), ['end 5: left at once: nobody let it go in 20 s']);
+});
+
+test('a worker in no world leaves at once', () => {
   const story = createStory();
-  story.happen({ kind: 'sessionOpened' });
-  story.hears(welcome);
-  const members = [{ rank: 0, ...member, incarnation: 6 }];
-  assert.deepEqual(story.hears({ ...world, members } as CoordinatorMessage), [
-    'end 1: the world was formed without this worker',
+  assert.deepEqual(story.happen({ kind: 'stopAsked' }), [
+    'end 5: left before it was part of a world',
   ]);
 });
 
-test('a lost peer is reported and decides nothing', () => {
+test('the last state is stored once for each share that is asked for', () => {
   const story = training();
-  assert.deepEqual(story.happen({ kind: 'peerLost', worker: 'w-9', reason: 'reset' }), [
-    'say suspicion {"worker":"w-9","reason":"reset"}',
-  ]);
+  story.happen(halted(first, 10));
+  const finish = (share: number, shares: number): CoordinatorMessage => ({
+    ...{ kind: 'finish', generation: first, step: 10, share, shares },
+  });
+  assert.deepEqual(story.hears(finish(1, 2)), ['say finishing', 'finish 1/2']);
+  assert.deepEqual(story.hears(finish(1, 2)), []);
+  const done = { kind: 'finished', generation: first, step: 10 } as const;
+  assert.deepEqual(story.happen(done), ['say finished']);
+  assert.deepEqual(story.hears(finish(0, 1)), ['say finishing', 'finish 0/1']);
+  assert.deepEqual(story.hears({ ...finish(0, 1), step: 9 } as CoordinatorMessage), []);
 });
 
-test('an abort gives up the step in progress; the step that is committed is told', () => {
+test('a failure is told, and ends the process', () => {
   const story = training();
-  assert.deepEqual(story.hears({ kind: 'abort', reason: 'w-9 was lost' }), ['abort']);
-  assert.deepEqual(story.happen({ kind: 'peerLost', worker: 'w-9', reason: 'reset' }), []);
-  assert.deepEqual(story.happen({ kind: 'halted', step: 6 }), ['say halted {"step":6}']);
-  assert.deepEqual(story.hears({ kind: 'save', step: 6, share: 0, shares: 1 }), [
-    'save 6 share 0/1',
-  ]);
-});
-
-test('an abort before training halts at the world’s step', () => {
-  const story = createStory();
-  story.happen({ kind: 'sessionOpened' });
-  story.hears(welcome);
-  story.hears(world);
-  assert.deepEqual(story.hears({ kind: 'abort', reason: 'gone' }), [
-    'abort',
-    'say halted {"step":4}',
-  ]);
-  assert.deepEqual(story.happen({ kind: 'prepared' }), []);
-});
-
-test('the end comes with its exit code, and nothing after it', () => {
-  const story = training();
-  assert.deepEqual(story.hears({ kind: 'end', exitCode: 0, reason: 'finished' }), [
-    'end 0: finished',
-  ]);
-  assert.deepEqual(story.happen({ kind: 'sessionLost', reason: 'closed' }), []);
-});
-
-test('a worker without its coordinator ends and says why', () => {
-  assert.deepEqual(training().happen({ kind: 'sessionLost', reason: 'reset' }), [
-    'end 1: the coordinator was lost: reset',
-  ]);
-});
-
-test('a failure is told before the worker ends', () => {
-  assert.deepEqual(training().happen({ kind: 'failed', reason: 'no memory', exitCode: 1 }), [
-    'say failure {"reason":"no memory","exitCode":1}',
+  assert.deepEqual(story.happen({ kind: 'failed', reason: 'no memory', exitCode: 1 }), [
+    'say failure',
     'end 1: no memory',
   ]);
+  assert.deepEqual(story.happen({ kind: 'tick' }), []);
 });
 
-test('a signal while training is a vote to stop after the step', () => {
-  assert.deepEqual(training().happen({ kind: 'stopAsked' }), ['voteStop']);
-  assert.deepEqual(createStory().happen({ kind: 'stopAsked' }), ['end 3: stopped before training']);
-});
-
-test('heartbeats say where the worker is', () => {
-  const story = training();
-  story.happen({ kind: 'activity', step: 5, activity: 'exchange' });
-  assert.deepEqual(story.happen({ kind: 'tick' }), [
-    'say progress {"generation":1,"step":5,"activity":"exchange"}',
-  ]);
+test('faults are obeyed only by who allows them', () => {
+  const fault: CoordinatorMessage = { kind: 'fault', fault: 'flip', seconds: 0, peer: '' };
+  assert.deepEqual(training().hears(fault), []);
+  assert.deepEqual(training({ allowsFaults: true }).hears(fault), ['fault']);
 });

@@ -1,0 +1,177 @@
+// A coordinator's core with a clock, told what happens in few words; it answers with what it asked
+// for, in words as well, so that a protocol story reads from top to bottom.
+
+import {
+  defaultTiming,
+  initialCoordinatorState,
+  type CoordinatorConfig,
+  type CoordinatorEffect,
+  type CoordinatorEvent,
+} from '../../coordinator/core/state.js';
+import { transition } from '../../coordinator/core/transition.js';
+import { generationOf } from '../../shared/control/generation.js';
+import {
+  noWorld,
+  type Hello,
+  type WorkerMessage,
+  type WorkerStage,
+  type WorkerStatus,
+  type WorldMessage,
+} from '../../shared/control/messages.js';
+import { noPace } from '../../worker/core/state.js';
+
+/** What production has, for a run of ten steps and two workers. */
+export const storyConfig: CoordinatorConfig = {
+  term: 1,
+  worldSize: 2,
+  microShards: 8,
+  until: 10,
+  lastStep: 10,
+  timing: defaultTiming,
+};
+
+type Said = Partial<WorkerStatus>;
+
+/** Creates a story; `savedStep` is the newest checkpoint's. */
+export function createStory(change: Partial<CoordinatorConfig> = {}, savedStep?: number) {
+  let nowMs = 0;
+  let sessions = 0;
+  const config = { ...storyConfig, ...change };
+  const state = initialCoordinatorState(config, savedStep, nowMs);
+  const statuses = new Map<string, WorkerStatus & { session: number; incarnation: number }>();
+  const happen = (event: CoordinatorEvent): string[] =>
+    transition(state, event, nowMs).map(describe);
+  const says = (worker: string, message: WorkerMessage): string[] => {
+    const session = statuses.get(worker)?.session ?? 0;
+    return happen({ kind: 'message', session, worker, message });
+  };
+  const is = (worker: string, stage: WorkerStage, said: Said = {}): string[] => {
+    const before = statuses.get(worker);
+    if (before === undefined) throw new Error(`${worker} has not said hello`);
+    const { session, incarnation, ...status } = before;
+    const next = { ...status, ...said, stage, sequence: status.sequence + 1 };
+    statuses.set(worker, { ...next, session, incarnation });
+    return says(worker, { kind: 'status', ...next });
+  };
+  const hello = (worker: string, change: Partial<Hello> = {}): string[] => {
+    sessions += 1;
+    const sequence = (statuses.get(worker)?.sequence ?? 0) + 1;
+    const status = { ...newStatus, ...change.status, sequence };
+    const message: Hello = { ...newHello, worker, ...change, status };
+    statuses.set(worker, { ...status, session: sessions, incarnation: message.incarnation });
+    return says(worker, message);
+  };
+  const wait = (ms: number, alive: readonly string[] = [...statuses.keys()]): string[] => {
+    const told: string[] = [];
+    for (let passed = 0; passed < ms; passed += 250) {
+      nowMs += Math.min(250, ms - passed);
+      for (const worker of alive) told.push(...is(worker, statuses.get(worker)?.stage ?? 'ready'));
+      told.push(...happen({ kind: 'tick' }));
+    }
+    return told;
+  };
+  const closes = (worker: string): string[] => {
+    const session = statuses.get(worker)?.session ?? 0;
+    return happen({ kind: 'closed', session, worker, reason: 'cut' });
+  };
+  return { state, happen, says, is, hello, wait, closes, now: () => nowMs };
+}
+
+export type Story = ReturnType<typeof createStory>;
+
+const newStatus: WorkerStatus = {
+  sequence: 1,
+  generation: 0,
+  stage: 'joining',
+  step: 0,
+  hasState: false,
+  activity: '',
+  isLeaving: false,
+  suspicions: [],
+  trouble: '',
+  pace: noPace,
+};
+
+const newHello: Hello = {
+  kind: 'hello',
+  protocol: 2,
+  worker: '',
+  incarnation: 1,
+  address: '127.0.0.1:1',
+  fingerprint: 'onnx/1/cpu',
+  pid: 1,
+  host: 'here',
+  term: 0,
+  status: newStatus,
+  world: noWorld,
+};
+
+/** The world a worker is in, as it tells a coordinator that has just started. */
+export function worldOf(
+  generation: number,
+  workers: readonly string[],
+  step = 0,
+): Omit<WorldMessage, 'kind'> {
+  const members = workers.map((worker, rank) => {
+    return { rank, worker, incarnation: 1, address: '127.0.0.1:1' };
+  });
+  return { generation, members, step, until: 10, source: 'own', donor: '' };
+}
+
+/** Brings a world of these workers to its training, from step 0 or the checkpoint's. */
+export function trainTogether(story: Story, workers: readonly string[], step = 0): number {
+  for (const worker of workers) story.hello(worker);
+  for (const worker of workers) story.is(worker, 'ready');
+  story.happen({ kind: 'checkpointFound', step, isStored: step > 0 });
+  const generation = generationOf(story.state.config.term, story.state.formed);
+  enterTogether(story, workers, generation, step);
+  return generation;
+}
+
+/** Lets the members of a formed world enter, connect and train. */
+export function enterTogether(
+  story: Story,
+  workers: readonly string[],
+  generation: number,
+  step: number,
+): string[] {
+  for (const worker of workers) story.is(worker, 'entering', { generation });
+  const told = workers.flatMap((worker) => story.is(worker, 'entered', { step, hasState: true }));
+  for (const worker of workers) story.is(worker, 'training');
+  return told;
+}
+
+function describe(effect: CoordinatorEffect): string {
+  switch (effect.kind) {
+    case 'send':
+      return `${describeMessage(effect.message)} -> ${effect.worker}`;
+    case 'welcome':
+      return `welcome -> ${effect.worker}`;
+    case 'dismiss':
+      return `dismiss ${effect.session} with ${effect.exitCode}: ${effect.reason}`;
+    case 'formed': {
+      const names = effect.world.members.map((member) => member.worker).join(' ');
+      return `formed ${names} at step ${effect.world.step}`;
+    }
+    case 'lost':
+      return `lost ${effect.worker}: ${effect.reason}`;
+    case 'storeManifest':
+      return `manifest ${effect.snapshot.step}: ${effect.parts.map((part) => part.name).join(' ')}`;
+    case 'notice':
+      return `notice: ${effect.text}`;
+    case 'target':
+      return `target ${effect.workers}`;
+    case 'end':
+      return `end ${effect.ending.exitCode}: ${effect.ending.reason}`;
+    case 'findCheckpoint':
+    case 'stepDown':
+      return effect.kind;
+  }
+}
+
+function describeMessage(message: (CoordinatorEffect & { kind: 'send' })['message']): string {
+  if (message.kind === 'world') return `world at ${message.step} from ${message.source}`;
+  if (message.kind === 'finish') return `finish share ${message.share}/${message.shares}`;
+  if (message.kind === 'end') return `end ${message.exitCode}`;
+  return message.kind;
+}
