@@ -9,6 +9,7 @@ import {
 import type { z } from 'zod';
 import { packageFile } from '../paths.js';
 import type { CoordinatorMessage, WorkerMessage } from './messages.js';
+import { rememberMembers } from './world-encoding.js';
 
 /** A message as proto-loader gives it: the name of the one set field, and the field itself. */
 export interface WireMessage {
@@ -43,7 +44,10 @@ export function loadControlService(): ServiceClientConstructor {
   const root = loadPackageDefinition(definition) as unknown as {
     lockstep: { v1: { Control: ServiceClientConstructor } };
   };
-  return root.lockstep.v1.Control;
+  const { Control } = root.lockstep.v1;
+  const session = Control.service.Session;
+  if (session !== undefined) session.responseSerialize = rememberMembers(session.responseSerialize);
+  return Control;
 }
 
 /** Channel options of the control plane, for both sides: dead links are noticed in seconds. */
