@@ -68,12 +68,18 @@ test('a receiver that takes nothing makes the donor wait, without a loss of byte
   });
 });
 
-test('a receiver that drops midway, or begins anew, leaves nothing at the donor', async () => {
+function openSockets(): number {
+  return process.getActiveResourcesInfo().filter((kind) => kind === 'TCPSocketWrap').length;
+}
+
+test('a receiver that drops midway leaves nothing behind, here and at the donor', async () => {
   await withDonor(160 * mebibyte, {}, async (donor) => {
+    const before = openSockets();
     const receiver = new TestReceiver();
     receiver.isLazy = true;
     receiver.fetch(donor.address);
     await until(() => receiver.chunks > 0, 'the first chunk');
+    assert.equal(openSockets(), before + 2);
     receiver.client.drop();
     await until(() => donor.facts.length === 1, 'the donor sees it');
     assert.deepEqual(donor.facts, ['state served: the receiver is gone']);
@@ -83,6 +89,7 @@ test('a receiver that drops midway, or begins anew, leaves nothing at the donor'
     again.fetch(donor.address);
     await again.over();
     assert.ok(again.isWhole);
+    await until(() => openSockets() === before, 'all connections are closed');
     assert.equal(receiver.chunks, chunks, 'nothing comes after a drop');
     assert.equal(receiver.failed, undefined);
   });
