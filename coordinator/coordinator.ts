@@ -1,19 +1,23 @@
 // The coordinator's loop: events in, decisions by the core, effects performed in order.
 
-import type { CoordinatorMessage } from '../shared/control/messages.js';
+import type { CoordinatorMessage, WorkerMessage } from '../shared/control/messages.js';
 import { exitCodes, type ExitCode } from '../shared/exit-codes.js';
+import type { CheckpointManifest } from '../shared/checkpoint/manifest.js';
+import { specDigest } from '../shared/spec/digest.js';
 import type { ObjectStore } from '../shared/store/store.js';
 import {
   initialCoordinatorState,
   type CoordinatorConfig,
   type CoordinatorEffect,
   type CoordinatorEvent,
-  type CoordinatorState,
 } from './core/state.js';
+import { createPaceAverages, observePace } from './core/straggler.js';
 import { transition } from './core/transition.js';
-import { commitCheckpoint } from './edge/commit-checkpoint.js';
+import { commitCheckpoint } from './edge/checkpoint-commit.js';
+import { findCheckpoint } from './edge/checkpoint-search.js';
+import type { Leading } from './edge/leading.js';
 import type { Reporter } from './edge/reporter.js';
-import { findCheckpoint, type RunPlan } from './edge/run-plan.js';
+import type { RunPlan } from './edge/run-plan.js';
 import type { Sessions } from './edge/sessions.js';
 
 /** How often the core is asked whether something is overdue. */
@@ -33,13 +37,6 @@ export interface CoordinatorOptions {
   readonly stop: AbortSignal;
 }
 
-/** What other edges ask of a running coordinator. */
-export interface Leading {
-  readonly state: CoordinatorState;
-  dispatch(event: CoordinatorEvent): void;
-  send(worker: string, message: CoordinatorMessage): void;
-}
-
 /**
  * Leads a run until it ends or another coordinator takes over; resolves with the exit code.
  * `onLeading` is given the means to ask and to tell it.
@@ -56,8 +53,13 @@ export async function leadRun(
   let storing: Promise<void> = Promise.resolve();
   let worldSize = config.worldSize;
 
+  const paces = createPaceAverages();
+  const observe = (worker: string, message: WorkerMessage): void => {
+    if (message.kind === 'status') observePace(paces, worker, message);
+    reporter.message(message, paces);
+  };
   const dispatch = (event: CoordinatorEvent): void => {
-    if (event.kind === 'message') reporter.message(event.message);
+    if (event.kind === 'message') observe(event.worker, event.message);
     for (const effect of transition(state, event, performance.now())) perform(effect);
     if ('world' in state.stage) worldSize = state.stage.world.members.length;
   };
@@ -82,39 +84,43 @@ export async function leadRun(
       case 'target':
         return reporter.target(effect.workers);
       case 'findCheckpoint':
-        return void storing.then(() => search(options)).then(dispatch);
+        storing = storing.then(() => search(options)).then(dispatch);
+        return;
       case 'storeManifest':
-        storing = storing.then(() => store(options, effect)).then(dispatch);
+        storing = storing.then(() => commit(options, effect)).then(dispatch);
         return;
       case 'end':
         sessions.broadcast({ kind: 'end', ...effect.ending });
-        return void reporter
-          .ended(effect.ending, worldSize)
-          .then(() => finish(effect.ending.exitCode));
+        void reporter.ended(effect.ending, worldSize).then(() => finish(effect.ending.exitCode));
+        return;
       case 'stepDown':
         reporter.superseded(effect.reason);
         return finish(exitCodes.superseded);
     }
   };
 
-  reporter.started();
-  for (const notice of plan.notices) reporter.notice(notice);
+  reporter.started(plan.notices);
   sessions.open({
     onMessage: (session, worker, message) =>
       dispatch({ kind: 'message', session, worker, message }),
     onClosed: (session, worker, reason) => dispatch({ kind: 'closed', session, worker, reason }),
   });
-  onLeading({ state, dispatch, send });
-  const onStop = (): void => dispatch({ kind: 'stopAsked', reason: String(options.stop.reason) });
-  options.stop.addEventListener('abort', onStop);
-  // Asked while the run was planned: no event comes any more.
-  if (options.stop.aborted) onStop();
+  onLeading({ state, paces, dispatch, send });
+  const forgetStop = whenAborted(options.stop, (reason) => dispatch({ kind: 'stopAsked', reason }));
   const timer = setInterval(() => dispatch({ kind: 'tick' }), tickMs);
   const code = await finished;
   clearInterval(timer);
-  options.stop.removeEventListener('abort', onStop);
+  forgetStop();
   await sessions.close(leaveMs);
   return code;
+}
+
+/** Calls `listener` when asked to stop, also if that was before; the function given back ends it. */
+function whenAborted(stop: AbortSignal, listener: (reason: string) => void): () => void {
+  const onAbort = (): void => listener(String(stop.reason));
+  stop.addEventListener('abort', onAbort);
+  if (stop.aborted) onAbort();
+  return () => stop.removeEventListener('abort', onAbort);
 }
 
 function welcomeOf({ plan, config, runUrl }: CoordinatorOptions): CoordinatorMessage {
@@ -122,22 +128,31 @@ function welcomeOf({ plan, config, runUrl }: CoordinatorOptions): CoordinatorMes
 }
 
 /** Looks for the state that a world without any starts from. */
-async function search({ store, plan }: CoordinatorOptions): Promise<CoordinatorEvent> {
-  const { step } = await findCheckpoint(store, plan.record);
-  return { kind: 'checkpointFound', step: step ?? 0, isStored: step !== undefined };
+async function search({ store, plan, reporter }: CoordinatorOptions): Promise<CoordinatorEvent> {
+  const { step, isStored, notices } = await findCheckpoint(store, plan.record);
+  for (const notice of notices) reporter.notice(notice);
+  return { kind: 'checkpointFound', step, isStored };
 }
 
 /** Writes a manifest and tells of it; what came of it is an event for the core. */
-async function store(
-  options: CoordinatorOptions,
-  effect: CoordinatorEffect & { kind: 'storeManifest' },
+function commit(
+  { store, plan, reporter }: CoordinatorOptions,
+  { snapshot, parts, worldSize, fingerprint }: CoordinatorEffect & { kind: 'storeManifest' },
 ): Promise<CoordinatorEvent> {
-  const { step } = effect.snapshot;
-  try {
-    await commitCheckpoint(options, effect);
-    return { kind: 'manifestStored', step };
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    return { kind: 'manifestFailed', step, reason };
-  }
+  const { spec, run } = plan.record;
+  const { step, parametersSha256, updates, skippedInARow } = snapshot;
+  const manifest: CheckpointManifest = {
+    format: 'lockstep-checkpoint/1',
+    ...{ run, step, spec, specSha256: specDigest(spec), fingerprint, worldSize, updates },
+    ...(skippedInARow === 0 ? {} : { skippedInARow }),
+    datasetIndexSha256: spec.dataset.indexSha256 ?? '',
+    parametersSha256,
+    parts: parts.map(({ name, file, bytes, sha256 }) => ({ name, file, bytes, sha256 })),
+    createdAt: new Date().toISOString(),
+  };
+  return commitCheckpoint({
+    ...{ store, manifest, keep: spec.checkpoint.keep },
+    onCommitted: reporter.committed,
+    onNotice: reporter.notice,
+  });
 }

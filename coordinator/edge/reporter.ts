@@ -7,6 +7,7 @@ import { exitCodes, type ExitCode } from '../../shared/exit-codes.js';
 import { lastStep, type RunSpec } from '../../shared/spec/schema.js';
 import type { ObjectStore } from '../../shared/store/store.js';
 import type { CoordinatorEffect, Ending, FormedWorld } from '../core/state.js';
+import { averagePaces, findStraggler, type PaceAverages } from '../core/straggler.js';
 import { createMetricSegments } from './metric-segments.js';
 import { createPace } from './pace.js';
 
@@ -31,7 +32,8 @@ export interface ReporterOptions {
 }
 
 export interface Reporter {
-  started(): void;
+  /** The first line, and what was found on the way to it. */
+  started(notices: readonly string[]): void;
   formed(world: FormedWorld, reason: string): void;
   /** A worker was taken out of the world. */
   lost(loss: LostWorker): void;
@@ -40,9 +42,11 @@ export interface Reporter {
   /** Another coordinator leads the run. */
   superseded(reason: string): void;
   /** A worker's message: steps and evaluations are told, the others are not. */
-  message(message: WorkerMessage): void;
+  message(message: WorkerMessage, paces: PaceAverages): void;
+  /** How fast the run goes, and when it will be there. */
+  rate(): { readonly imagesPerS: number; readonly etaS: number };
   /** A checkpoint's manifest was written; also stores the metrics up to it. */
-  committed(step: number, sha256: string): Promise<void>;
+  committed(step: number, sha256: string): void;
   notice(text: string): void;
   /** The last line. */
   ended(ending: Ending, worldSize: number): Promise<void>;
@@ -55,18 +59,15 @@ export function createReporter(options: ReporterOptions): Reporter {
   const pace = createPace(spec.batch.microShards * spec.batch.size, now);
   const segments = createMetricSegments(options.store);
   let [committedStep, sha256] = [startStep, options.startSha256];
-  const publish = (kind: EventKind, name: string, id: string, data: RunEvent['data']): void =>
-    bus.publish({ kind, name, id, data });
+  const publish = publisher(bus);
 
   const isNewStep = createFirstTeller(startStep);
   const isNewEvaluation = createFirstTeller(0);
 
-  const stepped = (report: StepReport): void => {
-    if (!isNewStep(report.step)) return;
+  const stepped = (report: StepReport, paces: PaceAverages): void => {
     pace.stepped(report.step, report.phase);
-    if (report.isSkipped)
-      onLine({ kind: 'notice', text: `step ${report.step} was skipped: gradients not finite` });
-    const data = describeStep(report);
+    const data = describeStep(report, paces);
+    for (const text of noticesOf(report)) onLine({ kind: 'notice', text });
     segments.add({ kind: 'step', ...data });
     publish('step', 'committed', `step-${pad(report.step)}-committed`, data);
     const rate = { images_per_s: pace.imagesPerSecond(), eta_s: pace.etaSeconds(until) };
@@ -81,10 +82,11 @@ export function createReporter(options: ReporterOptions): Reporter {
   };
 
   return {
-    started: () => {
+    started: (notices) => {
       const data = { run, url, step: startStep, last_step: last, until };
       publish('run', 'started', `run-started-${pad(startStep)}-${now()}`, data);
       onLine({ kind: 'run', ...data });
+      for (const text of notices) onLine({ kind: 'notice', text });
     },
     formed: ({ generation, members, step }, reason) => {
       const data = { generation, members, step, reason };
@@ -98,16 +100,17 @@ export function createReporter(options: ReporterOptions): Reporter {
     },
     target: (workers) => onLine({ kind: 'target', workers }),
     superseded: (reason) => onLine({ kind: 'superseded', reason }),
-    message: (message) => {
-      if (message.kind === 'stepReport') stepped(message);
+    message: (message, paces) => {
+      if (message.kind === 'stepReport' && isNewStep(message.step)) stepped(message, paces);
       if (message.kind === 'evaluation' && isNewEvaluation(message.step)) evaluated(message);
     },
-    committed: async (step, sum) => {
+    rate: () => ({ imagesPerS: pace.imagesPerSecond(), etaS: pace.etaSeconds(until) }),
+    committed: (step, sum) => {
       [committedStep, sha256] = [step, sum];
       const data = { step, sha256, url: `${url}/checkpoints/step-${pad(step)}` };
       publish('checkpoint', 'committed', `checkpoint-${pad(step)}-committed`, data);
       onLine({ kind: 'checkpoint', ...data });
-      await segments.write(`step-${pad(step)}`);
+      void segments.write(`step-${pad(step)}`);
     },
     notice: (text) => onLine({ kind: 'notice', text }),
     ended: async ({ exitCode, reason }, world) => {
@@ -122,6 +125,15 @@ export function createReporter(options: ReporterOptions): Reporter {
       onLine({ kind, ...result });
     },
   };
+}
+
+function publisher(bus: EventBus) {
+  return (kind: EventKind, name: string, id: string, data: RunEvent['data']): void =>
+    bus.publish({ kind, name, id, data });
+}
+
+function noticesOf({ step, isSkipped }: StepReport): string[] {
+  return isSkipped ? [`step ${step} was skipped: its gradients were not finite`] : [];
 }
 
 /** Steps are told once, by whoever tells them first: workers say again what may have been lost. */
@@ -139,11 +151,17 @@ function kindOfEnd(exitCode: ExitCode): 'finished' | 'stopped' | 'failed' {
   return exitCode === exitCodes.stopped ? 'stopped' : 'failed';
 }
 
-function describeStep(report: StepReport) {
+function describeStep(report: StepReport, paces: PaceAverages) {
   const { step, phase, dataS, computeS, exchangeS, updateS, isSkipped } = report;
   const metrics = Object.fromEntries(report.metrics.map(({ name, value }) => [name, value]));
   const seconds = { data: dataS, compute: computeS, exchange: exchangeS, update: updateS };
-  return { step, phase, metrics, seconds, ...(isSkipped ? { skipped: true } : {}) };
+  const slowest = findStraggler(averagePaces(paces));
+  const straggler = slowest && { ...slowest, excessS: Math.round(1e4 * slowest.excessS) / 1e4 };
+  return {
+    ...{ step, phase, metrics, seconds },
+    ...(isSkipped ? { skipped: true } : {}),
+    ...(straggler === undefined ? {} : { straggler }),
+  };
 }
 
 function describeEvaluation(report: EvaluationReport) {

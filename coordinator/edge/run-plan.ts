@@ -1,19 +1,27 @@
 // Before the first step: reads the run and its dataset from the object store and makes sure that
-// they fit together, so that a mistake is told before anything is lost.
+// they fit together, so that a mistake is told before anything is written or lost.
 
 import { fitProblems } from '../../dataset/fit.js';
 import { readDatasetIndex } from '../../dataset/read-index.js';
 import { splitSamples } from '../../dataset/split.js';
-import { discardAbove, newestWholeCheckpoint } from '../../shared/checkpoint/list.js';
+import { newestWholeCheckpoint } from '../../shared/checkpoint/list.js';
 import { OperatorError, type Problem } from '../../shared/problems.js';
-import { createRunRecord, readRunRecord, type RunRecord } from '../../shared/run/record.js';
+import {
+  createRunRecord,
+  readRunRecord,
+  refuseExistingRun,
+  type RunRecord,
+} from '../../shared/run/record.js';
 import { lastStep, type RunSpec } from '../../shared/spec/schema.js';
 import { openStore, type StoreOptions } from '../../shared/store/open-store.js';
 import type { ObjectStore } from '../../shared/store/store.js';
+import { noticeOf } from './checkpoint-search.js';
 
 export interface RunPlan {
   readonly record: RunRecord;
-  /** Step to start from: the newest whole checkpoint's, or 0. */
+  /** The record is not written yet: `recordRun` does that. */
+  readonly isNew: boolean;
+  /** Step of the newest whole checkpoint, or 0: where the run goes on if no worker has more. */
   readonly startStep: number;
   /** The step a whole checkpoint exists for already. */
   readonly savedStep: number | undefined;
@@ -36,44 +44,59 @@ export interface RunRequest {
   readonly nowMs: number;
 }
 
-/** Plans a run; an OperatorError lists what does not fit. */
+/** Plans a run and writes nothing; an OperatorError lists what does not fit. */
 export async function planRun(request: RunRequest): Promise<RunPlan> {
-  const existing = request.spec === undefined ? await readRunRecord(request.store) : undefined;
+  const isNew = request.spec !== undefined;
+  // Soon said; what decides is the put of the record.
+  if (isNew) await refuseExistingRun(request.store);
+  const existing = isNew ? undefined : await readRunRecord(request.store);
   const spec = existing?.spec ?? request.spec;
   if (spec === undefined) throw new Error('a run has a spec');
-  const store = openStore(spec.dataset.url, request.storeOptions);
-  const { index, sha256 } = await readDatasetIndex(store, spec.dataset.indexSha256);
-  await store.close();
+  const { index, sha256 } = await readIndex(request, spec);
   const { train, test } = splitSamples(index, spec.dataset.testFraction);
   const found = existing === undefined ? undefined : await newestWholeCheckpoint(request.store);
-  const startStep = found?.manifest?.step ?? 0;
+  const savedStep = found?.manifest?.step;
   const problems = [
-    ...findProblems(request, spec, train.length, startStep),
+    ...findProblems(request, spec, train.length, savedStep ?? 0),
     ...fitProblems(train, spec.dataset),
   ];
   if (problems.length > 0) throw new OperatorError('the run can not start', problems);
-  const pinned = { ...spec, dataset: { ...spec.dataset, indexSha256: sha256 } };
-  const record = existing ?? {
-    format: 'lockstep-run/1' as const,
+  const record: RunRecord = existing ?? {
+    format: 'lockstep-run/1',
     run: request.run,
-    spec: pinned,
+    spec: { ...spec, dataset: { ...spec.dataset, indexSha256: sha256 } },
     createdAt: new Date(request.nowMs).toISOString(),
   };
-  if (existing === undefined) await createRunRecord(request.store, record);
-  // Torn checkpoints are in the way of the steps that will be written anew.
-  else await discardAbove(request.store, startStep);
-  const passedOver = found?.passedOver ?? [];
   return {
     record,
-    startStep,
-    savedStep: found?.manifest?.step,
+    isNew,
+    startStep: savedStep ?? 0,
+    savedStep,
     savedSha256: found?.manifest?.parametersSha256 ?? '',
     trainSamples: train.length,
     testSamples: test.length,
-    notices: passedOver.map(
-      ({ step, reason }) => `checkpoint of step ${step} passed over: ${reason}`,
-    ),
+    notices: (found?.passedOver ?? []).map(noticeOf),
   };
+}
+
+/**
+ * Writes the record of a run that is new, with which the folder is a run; an OperatorError when it
+ * has become one since.
+ */
+export async function recordRun(store: ObjectStore, plan: RunPlan): Promise<void> {
+  if (plan.isNew) await createRunRecord(store, plan.record);
+}
+
+async function readIndex(
+  { storeOptions }: RunRequest,
+  { dataset }: RunSpec,
+): ReturnType<typeof readDatasetIndex> {
+  const store = openStore(dataset.url, storeOptions);
+  try {
+    return await readDatasetIndex(store, dataset.indexSha256);
+  } finally {
+    await store.close();
+  }
 }
 
 function findProblems(

@@ -126,6 +126,8 @@ const snapshot = z.object({
   parts: z.array(name).min(1).max(256),
   parametersSha256: sha256,
   updates: z.record(name, step),
+  /** Steps in a row, up to this one, whose gradients were not finite. */
+  skippedInARow: step,
 });
 
 const digest = z.object({ kind: z.literal('digest'), generation, step, value: digestValue });

@@ -1,0 +1,60 @@
+// Where a world starts when no worker has any state: the newest checkpoint whose every byte is as
+// it was written. Asked only then: workers that live may be storing parts of a newer one.
+
+import {
+  deleteCheckpoint,
+  listCheckpoints,
+  newestWholeCheckpoint,
+  type PassedOver,
+} from '../../shared/checkpoint/list.js';
+import type { RunRecord } from '../../shared/run/record.js';
+import { specDigest } from '../../shared/spec/digest.js';
+import type { ObjectStore } from '../../shared/store/store.js';
+import type { Step } from '../../shared/words.js';
+
+/** What was found. */
+export interface FoundCheckpoint {
+  /** The step to start from: the checkpoint's, or 0. */
+  readonly step: Step;
+  /** Whether there is a checkpoint of that step. */
+  readonly isStored: boolean;
+  /** Sum of the parameters in it; empty without one. */
+  readonly sha256: string;
+  /** What was passed over, for the operator. */
+  readonly notices: readonly string[];
+}
+
+/**
+ * Finds the newest whole checkpoint of the run and deletes what is torn above it, which would be
+ * in the way of the steps that are taken again. Throws when the store can't be reached, or when
+ * the checkpoint is another run's.
+ */
+export async function findCheckpoint(
+  store: ObjectStore,
+  record: RunRecord,
+): Promise<FoundCheckpoint> {
+  const { manifest, passedOver } = await newestWholeCheckpoint(store);
+  if (manifest !== undefined && manifest.specSha256 !== specDigest(record.spec))
+    throw new Error(
+      `the checkpoint of step ${manifest.step} in ${store.url} is of another spec than the run`,
+    );
+  await discard(store, passedOver);
+  return {
+    step: manifest?.step ?? 0,
+    isStored: manifest !== undefined,
+    sha256: manifest?.parametersSha256 ?? '',
+    notices: passedOver.map(noticeOf),
+  };
+}
+
+/** Only what was seen to be torn: another coordinator may have begun a newer one since. */
+async function discard(store: ObjectStore, passedOver: readonly PassedOver[]): Promise<void> {
+  const torn = new Set(passedOver.map(({ step }) => step));
+  for (const entry of await listCheckpoints(store))
+    if (torn.has(entry.step)) await deleteCheckpoint(store, entry);
+}
+
+/** A line for the operator. */
+export function noticeOf({ step, reason }: PassedOver): string {
+  return `checkpoint of step ${step} passed over: ${reason}`;
+}
