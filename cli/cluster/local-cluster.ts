@@ -1,25 +1,42 @@
-// A cluster on one machine: one coordinator and N workers, each a process of its own, started the
-// way a person would start them on several machines.
+// A cluster on one machine: a coordinator (and a standby, if wanted) and N workers, each a process
+// of its own, started the way a person would start them on several machines, and started again
+// when they die, until the run ends.
 
-import { spawn, type ChildProcess } from 'node:child_process';
 import { availableParallelism } from 'node:os';
-import { createInterface } from 'node:readline';
 import { exitCodes } from '../../shared/exit-codes.js';
-import { packageFile } from '../../shared/paths.js';
-import { how, isResult, noteLine, runResult, type Departure, type RunFacts } from './run-result.js';
+import { createChildren, type Child, type Children } from './child-processes.js';
+import { createCoordinators, type Coordinators, type SeatStart } from './coordinators.js';
+import { freeAddresses } from './fixed-port.js';
+import { how, type Departure } from './restart-policy.js';
+import { isResult, noteLine, runResult, type EarlyEnd, type RunFacts } from './run-result.js';
+import type { RunLine } from './run-view.js';
+import { createWorkerCrew, type WorkerCrew } from './worker-crew.js';
 
 /** How long workers may take to leave after the coordinator has told the result. */
 const leaveMs = 2_000;
 
-/** How long the coordinator may take to end after its last worker: it may be frozen. */
+/** How long the coordinator may take to end a run that has lost its workers for good. */
+const graceMs = 5_000;
+
+/** How long it may take when it was asked to: it may be frozen. */
 const outliveMs = 20_000;
 
+/** Seconds that workers wait for a coordinator that is away. */
+const patienceS = 60;
+
 export interface LocalClusterOptions {
-  /** Arguments of `lockstep coordinator`, without --json, --listen and --workers. */
+  readonly runUrl: string;
+  /** Options that name the spec of a new run; undefined goes on with the run that is there. */
+  readonly specArgs: readonly string[] | undefined;
+  /** Further arguments of `lockstep coordinator`. */
   readonly coordinatorArgs: readonly string[];
   readonly workers: number;
-  /** Each line of the coordinator, parsed; the last one tells the result. */
-  readonly onLine: (line: Readonly<Record<string, unknown>>) => void;
+  /** How many processes may be started again in all. */
+  readonly restarts: number;
+  readonly hasStandby: boolean;
+  readonly allowsFaults: boolean;
+  /** Each line of the coordinators, parsed; the last one tells the result. */
+  readonly onLine: (line: RunLine) => void;
   /** What a process says on stderr. */
   readonly onComplaint: (text: string) => void;
   readonly stop: AbortSignal;
@@ -27,84 +44,125 @@ export interface LocalClusterOptions {
 
 /** Runs a local cluster to the end of its run; resolves with its exit code. */
 export async function runLocalCluster(options: LocalClusterOptions): Promise<number> {
-  const { workers, onLine, stop } = options;
-  const args = ['--json', '--listen', '127.0.0.1:0', '--workers', String(workers)];
-  const coordinator = start(['coordinator', ...options.coordinatorArgs, ...args], options);
-  // Workers share the cores; the bytes do not depend on threads.
-  const threads = String(Math.max(1, Math.floor(availableParallelism() / workers)));
-  const children: ChildProcess[] = [];
-  let isFormed = false;
-  let facts: RunFacts = {};
-  let leaving: Promise<void> | undefined;
-  let outliving: NodeJS.Timeout | undefined;
-  let early: { exitCode: number; reason: string } | undefined;
-  const startWorkers = (address: string): void => {
-    for (let i = 0; i < workers; i++) {
-      const args = ['--coordinator', address, '--id', `worker-${i}`, '--threads', threads];
-      const worker = start(['worker', ...args], options);
-      children.push(worker);
-      onLine({ kind: 'worker', worker: `worker-${i}`, pid: worker.pid });
-      worker.once('close', (code, signal) => {
-        if (children.every(hasEnded))
-          outliving = setTimeout(() => coordinator.kill('SIGKILL'), outliveMs);
-        // Before the world is formed nobody else would notice for a minute.
-        if (isFormed || code === exitCodes.ok) return;
-        const reason = `worker-${i} ${how({ code, signal })} before the world was formed`;
-        early ??= { exitCode: code ?? exitCodes.failed, reason };
-        coordinator.kill('SIGTERM');
-      });
-    }
-  };
-  if (coordinator.stdout !== null)
-    createInterface({ input: coordinator.stdout }).on('line', (text) => {
-      const line = JSON.parse(text) as Record<string, unknown>;
-      if (line['kind'] === 'listening') startWorkers(String(line['address']));
-      if (line['kind'] === 'world') isFormed = true;
-      facts = noteLine(facts, line);
-      if (isResult(line)) leaving = leave(children);
-      else onLine(line);
+  const addresses = await freeAddresses(options.hasStandby ? 2 : 1);
+  return new LocalCluster(options, addresses).run();
+}
+
+class LocalCluster {
+  readonly #options: LocalClusterOptions;
+  readonly #addresses: readonly string[];
+  readonly #children: Children;
+  readonly #crew: WorkerCrew;
+  readonly #coordinators: Coordinators;
+  #facts: RunFacts = {};
+  #target: number;
+  #hasStarted = false;
+  /** The reason why we asked for the end ourselves. */
+  #early: EarlyEnd | undefined;
+  #leaving: Promise<void> | undefined;
+  #timers: NodeJS.Timeout[] = [];
+
+  constructor(options: LocalClusterOptions, addresses: readonly string[]) {
+    this.#options = options;
+    this.#addresses = addresses;
+    this.#target = options.workers;
+    this.#children = createChildren(options.onComplaint);
+    const restarts = { left: options.restarts };
+    this.#crew = createWorkerCrew({
+      restarts,
+      start: (worker) => this.#startWorker(worker),
+      onNotice: (text) => options.onLine({ kind: 'notice', text }),
+      onGone: (...gone) => this.#workerGone(...gone),
     });
-  const onStop = (): void => void coordinator.kill('SIGTERM');
-  stop.addEventListener('abort', onStop);
-  const departure = await closed(coordinator);
-  stop.removeEventListener('abort', onStop);
-  await (leaving ?? leave(children));
-  clearTimeout(outliving);
-  const { exitCode, line } = runResult(facts, departure, workers, stop.aborted, early);
-  if (line !== undefined) onLine(line);
-  return exitCode;
+    this.#coordinators = createCoordinators({
+      ...{ addresses, workers: this.#target, restarts },
+      start: (seat, onText) => this.#startCoordinator(seat, onText),
+      onLine: (line) => this.#take(line),
+    });
+  }
+
+  async run(): Promise<number> {
+    const { stop, onLine } = this.#options;
+    this.#coordinators.start();
+    const onStop = (): void => this.#coordinators.askToStop();
+    stop.addEventListener('abort', onStop);
+    if (stop.aborted) onStop();
+    const departure = await this.#coordinators.over;
+    stop.removeEventListener('abort', onStop);
+    this.#timers.forEach(clearTimeout);
+    await (this.#leaving ?? this.#crew.leave(leaveMs));
+    this.#coordinators.killAll();
+    const ended = runResult(this.#facts, departure, this.#target, stop.aborted, this.#early);
+    if (ended.line !== undefined) onLine(ended.line);
+    return ended.exitCode;
+  }
+
+  #take(line: RunLine): void {
+    this.#facts = noteLine(this.#facts, line);
+    if (line['kind'] === 'listening' && !this.#hasStarted) {
+      this.#hasStarted = true;
+      this.#crew.setTarget(this.#target);
+    }
+    if (line['kind'] === 'target') this.#retarget(Number(line['workers']));
+    if (!isResult(line)) return this.#options.onLine(line);
+    this.#leaving ??= this.#crew.leave(leaveMs);
+    this.#killAfter(outliveMs);
+  }
+
+  #retarget(workers: number): void {
+    this.#target = workers;
+    this.#coordinators.setWorkers(workers);
+    if (this.#hasStarted) this.#crew.setTarget(workers);
+  }
+
+  /** The coordinator ends such a run by itself, unless it was not told, or is frozen. */
+  #workerGone(worker: string, departure: Departure, isGivenUp: boolean): void {
+    const isHopeless = departure.code === exitCodes.configuration || this.#crew.size === 0;
+    if (!isHopeless || this.#timers.length > 0) return;
+    const ask = (): void => {
+      this.#early = earlyEnd(worker, departure, isGivenUp);
+      this.#coordinators.askToStop();
+    };
+    this.#timers.push(setTimeout(ask, graceMs));
+    this.#killAfter(graceMs + outliveMs);
+  }
+
+  #killAfter(ms: number): void {
+    this.#timers.push(setTimeout(() => this.#coordinators.killAll(), ms));
+  }
+
+  #startWorker(worker: string): Child {
+    const { workers, allowsFaults, onLine } = this.#options;
+    // Workers share the cores; the bytes do not depend on threads.
+    const threads = Math.max(1, Math.floor(availableParallelism() / workers));
+    const child = this.#children.start([
+      ...['worker', '--coordinator', this.#addresses.join(','), '--id', worker],
+      ...['--threads', String(threads), '--patience', String(patienceS)],
+      ...(allowsFaults ? ['--allow-faults'] : []),
+    ]);
+    onLine({ kind: 'worker', worker, pid: child.pid });
+    return child;
+  }
+
+  #startCoordinator(seat: SeatStart, onText: (text: string) => void): Child {
+    const { runUrl, specArgs, coordinatorArgs, hasStandby } = this.#options;
+    const { isFirst, address, workers } = seat;
+    return this.#children.start(
+      [
+        ...['coordinator', ...((isFirst ? specArgs : undefined) ?? ['--resume'])],
+        ...['--run', runUrl, ...coordinatorArgs, ...(hasStandby ? ['--standby'] : [])],
+        ...['--json', '--listen', address, '--workers', String(workers)],
+      ],
+      onText,
+    );
+  }
 }
 
-function start(args: readonly string[], options: LocalClusterOptions): ChildProcess {
-  const child = spawn(process.execPath, [packageFile('bin/lockstep.js'), ...args], {
-    stdio: ['ignore', args[0] === 'coordinator' ? 'pipe' : 'ignore', 'pipe'],
-    // A Ctrl-C reaches the cluster once, through its coordinator.
-    detached: true,
-  });
-  if (child.stderr !== null)
-    createInterface({ input: child.stderr }).on('line', (text) => options.onComplaint(text));
-  const kill = (): void => void child.kill('SIGKILL');
-  process.once('exit', kill);
-  child.once('close', () => process.removeListener('exit', kill));
-  return child;
-}
-
-function closed(child: ChildProcess): Promise<Departure> {
-  return new Promise((resolve, reject) => {
-    child.once('error', reject);
-    child.once('close', (code, signal) => resolve({ code, signal }));
-  });
-}
-
-function hasEnded({ exitCode, signalCode }: ChildProcess): boolean {
-  return exitCode !== null || signalCode !== null;
-}
-
-async function leave(children: readonly ChildProcess[]): Promise<void> {
-  const running = children.filter((child) => !hasEnded(child));
-  const timer = setTimeout(() => {
-    for (const child of running) child.kill('SIGKILL');
-  }, leaveMs);
-  await Promise.all(running.map(closed));
-  clearTimeout(timer);
+/** Why the run ends if its coordinator has to be asked to; undefined when workers just left. */
+function earlyEnd(worker: string, left: Departure, isGivenUp: boolean): EarlyEnd | undefined {
+  if (left.code === exitCodes.configuration)
+    return { exitCode: left.code, reason: `${worker} ${how(left)}` };
+  if (!isGivenUp) return undefined;
+  const reason = `${worker} ${how(left)}, and no worker is started again any more`;
+  return { exitCode: exitCodes.workerLost, reason };
 }

@@ -2,13 +2,8 @@
 // that a script reads a last line even if there is no coordinator any more to print it.
 
 import { exitCodes } from '../../shared/exit-codes.js';
+import { how, type Departure } from './restart-policy.js';
 import type { RunLine } from './run-view.js';
-
-/** How a process left, as node tells it. */
-export interface Departure {
-  readonly code: number | null;
-  readonly signal: string | null;
-}
 
 export interface RunResult {
   readonly exitCode: number;
@@ -33,35 +28,51 @@ export function noteLine(facts: RunFacts, line: RunLine): RunFacts {
 }
 
 /** Whether it is the last line of a coordinator. */
-export function isResult({ kind }: RunLine): boolean {
+export function isResult(line: RunLine): boolean {
+  const { kind } = line;
+  if (isSuperseded(line)) return false;
   return kind === 'finished' || kind === 'stopped' || kind === 'failed';
 }
 
+/** Whether it is the last line of a coordinator that left the run to another one. */
+export function isSuperseded(line: RunLine): boolean {
+  return line['kind'] === 'failed' && line['exit_code'] === exitCodes.superseded;
+}
+
+/** Why we had a run ended ourselves. */
+export interface EarlyEnd {
+  readonly exitCode: number;
+  readonly reason: string;
+}
+
 /**
- * The result of a run on `world` workers. `early` says which worker left before the world was
- * formed, upon which the coordinator was told to stop; `isStopAsked` that the operator did.
+ * The result of a run on `world` workers. `early` says which worker was lost for good, upon which
+ * the coordinator was told to stop; `isStopAsked` that the operator asked for it.
  */
 export function runResult(
   facts: RunFacts,
   coordinator: Departure,
   world: number,
   isStopAsked: boolean,
-  early?: { readonly exitCode: number; readonly reason: string },
+  early?: EarlyEnd,
 ): RunResult {
   const { result } = facts;
   const isOurStop = early !== undefined && !isStopAsked && coordinator.code === exitCodes.stopped;
   if (isOurStop) return failure(facts, world, early.exitCode, early.reason);
-  if (result !== undefined) return { exitCode: coordinator.code ?? exitCodes.failed, line: result };
+  if (result !== undefined) {
+    // Its own word counts also if it had to be ended after that.
+    const told = Number(result['exit_code'] ?? exitCodes.failed);
+    return { exitCode: coordinator.code ?? told, line: result };
+  }
   // Stopped before it could listen to signals: there is nothing yet to go on with.
   if (isStopAsked && facts.run === undefined && coordinator.signal !== null)
     return { exitCode: exitCodes.stopped, line: undefined };
   const exitCode = coordinator.code === null ? exitCodes.failed : coordinator.code;
-  return failure(facts, world, exitCode || exitCodes.failed, `the coordinator ${how(coordinator)}`);
-}
-
-/** How a process left, in words. */
-export function how({ code, signal }: Departure): string {
-  return signal === null ? `ended with exit code ${code}` : `was ended by ${signal}`;
+  const reason =
+    exitCode === exitCodes.superseded
+      ? 'another coordinator has taken the run over'
+      : `the coordinator ${how(coordinator)}`;
+  return failure(facts, world, exitCode || exitCodes.failed, reason);
 }
 
 function failure(facts: RunFacts, world: number, exitCode: number, reason: string): RunResult {

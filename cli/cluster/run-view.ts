@@ -23,7 +23,9 @@ export function createRunView(isPlain: boolean): RunView {
   };
   const show = (line: RunLine): void => {
     const { kind } = line;
-    if (kind === 'run') {
+    if (kind === 'run' && progress !== undefined)
+      print(`a coordinator leads the run from step ${text(line['step'])}`);
+    else if (kind === 'run') {
       printNote(
         `run ${text(line['run'])} in ${text(line['url'])}, from step ${text(line['step'])}`,
       );

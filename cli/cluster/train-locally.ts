@@ -1,6 +1,7 @@
 // What `lockstep train` and `lockstep resume` share: a local cluster, seen by a person or a script.
 
 import { readEnvironment } from '../../shared/environment.js';
+import { OperatorError, type Problem } from '../../shared/problems.js';
 import { printJson, printNote } from '../output.js';
 import { runLocalCluster } from './local-cluster.js';
 import { createRunView } from './run-view.js';
@@ -11,14 +12,19 @@ export interface LocalTrainingArguments {
   workers: number;
   stopAfter?: number | undefined;
   nats?: string | undefined;
+  restarts: number;
+  standby: boolean;
+  allowFaults: boolean;
   json: boolean;
 }
 
-/** Runs the cluster and sets the process's exit code. */
+/** Runs the cluster and sets the process's exit code; `specArgs` are those of a new run. */
 export async function trainLocally(
   args: LocalTrainingArguments,
-  coordinatorArgs: readonly string[],
+  runUrl: string,
+  specArgs?: readonly string[],
 ): Promise<void> {
+  requireSense(args);
   const view = args.json ? undefined : createRunView(readEnvironment().isPlain);
   const stop = stopOnSignals(() => printNote('stopping after this step; once more ends at once'));
   const optional = [
@@ -26,11 +32,24 @@ export async function trainLocally(
     ...(args.nats === undefined ? [] : ['--nats', args.nats]),
   ];
   process.exitCode = await runLocalCluster({
-    coordinatorArgs: [...coordinatorArgs, ...optional],
-    workers: args.workers,
+    ...{ runUrl, specArgs, coordinatorArgs: optional, workers: args.workers },
+    ...{ restarts: args.restarts, hasStandby: args.standby, allowsFaults: args.allowFaults },
     onLine: (line) => (view === undefined ? printJson(line) : view.show(line)),
     onComplaint: printNote,
     stop,
   });
   view?.close();
+}
+
+function requireSense({ restarts, standby, nats }: LocalTrainingArguments): void {
+  const problems: Problem[] = [];
+  if (!Number.isInteger(restarts) || restarts < 0)
+    problems.push({ key: '--restarts', given: restarts, allowed: 'a whole number, 0 for never' });
+  if (standby && (nats ?? readEnvironment().natsUrl) === undefined)
+    problems.push({
+      key: '--nats',
+      given: undefined,
+      allowed: 'a nats:// url, where --standby keeps the lease of the run',
+    });
+  if (problems.length > 0) throw new OperatorError('the run can not start', problems);
 }

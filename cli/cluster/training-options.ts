@@ -3,7 +3,7 @@
 import type { Argv } from 'yargs';
 import type { LocalTrainingArguments } from './train-locally.js';
 
-/** Adds --workers, --stop-after, --nats and --json. */
+/** Adds --workers, --stop-after, --nats, --standby, --restarts and --json. */
 export function withTrainingOptions<T>(y: Argv<T>): Argv<T & LocalTrainingArguments> {
   return y
     .option('workers', {
@@ -22,9 +22,26 @@ export function withTrainingOptions<T>(y: Argv<T>): Argv<T & LocalTrainingArgume
       requiresArg: true,
       describe: 'nats:// url to publish events to ($LOCKSTEP_NATS_URL)',
     })
+    .option('standby', {
+      type: 'boolean',
+      default: false,
+      describe: 'A second coordinator, which takes over when the first is lost (needs --nats)',
+    })
+    .option('restarts', {
+      type: 'number',
+      default: 100,
+      requiresArg: true,
+      describe: 'How many processes that die are started again, in all; 0: none',
+    })
+    .option('allow-faults', {
+      type: 'boolean',
+      default: false,
+      hidden: true,
+      describe: 'Workers misbehave when lockstep chaos asks them to',
+    })
     .option('json', {
       type: 'boolean',
       default: false,
       describe: 'One JSON object a line; the last has run, step, sha256, world, images_per_s',
-    }) as Argv<T & LocalTrainingArguments>;
+    }) as Argv<object> as Argv<T & LocalTrainingArguments>;
 }

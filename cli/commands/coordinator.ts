@@ -4,6 +4,8 @@
 import type { Argv, CommandModule } from 'yargs';
 import { coordinatorMain } from '../../coordinator/main.js';
 import { readEnvironment } from '../../shared/environment.js';
+import { OperatorError } from '../../shared/problems.js';
+import { exitWithParent } from '../cluster/parent-watch.js';
 import { withSpecOptions, resolveSpec, type SpecArguments } from '../spec-options.js';
 import { printJson, printNote } from '../output.js';
 import { runId, runUrl } from '../run-location.js';
@@ -19,6 +21,8 @@ interface CoordinatorArguments extends SpecArguments {
   stopAfter?: number | undefined;
   nats?: string | undefined;
   joinTimeout: number;
+  standby: boolean;
+  exitWithParent: boolean;
   json: boolean;
 }
 
@@ -46,13 +50,31 @@ export const coordinatorCommand: CommandModule<object, CoordinatorArguments> = {
         default: 120,
         describe: 'seconds to wait for all workers',
       })
+      .option('standby', {
+        type: 'boolean',
+        default: false,
+        describe: 'lead only while holding the lease of the run in NATS; else wait for it',
+      })
+      .option('exit-with-parent', {
+        type: 'boolean',
+        default: false,
+        hidden: true,
+        describe: 'end when stdin is closed',
+      })
       .option('json', { type: 'boolean', default: false, describe: 'one JSON object a line' })
       .example(
         '$0 coordinator -f run.yaml --run s3://bucket/runs/faces --workers 4 --listen 0.0.0.0:7400',
         'serve a new run to four workers',
+      )
+      .example(
+        '$0 coordinator --resume --standby --run s3://bucket/runs/faces --workers 4 --nats nats://n',
+        'take over when the coordinator that leads the run is lost',
       ) as Argv<object> as Argv<CoordinatorArguments>,
   handler: async (args) => {
     const environment = readEnvironment();
+    const natsUrl = args.nats ?? environment.natsUrl;
+    requireLease(args.standby, natsUrl);
+    if (args.exitWithParent) exitWithParent();
     const view = args.json ? undefined : createRunView(environment.isPlain);
     const url = runUrl(args.run);
     process.exitCode = await coordinatorMain({
@@ -62,7 +84,8 @@ export const coordinatorCommand: CommandModule<object, CoordinatorArguments> = {
       spec: args.resume ? undefined : resolveSpec(args),
       worldSize: args.workers,
       stopAfter: args.stopAfter,
-      natsUrl: args.nats ?? environment.natsUrl,
+      natsUrl,
+      standby: args.standby,
       storeOptions: storeOptions(),
       joinTimeoutMs: args.joinTimeout * 1000,
       stop: stopOnSignals(() => printNote('stopping after this step; once more ends at once')),
@@ -71,3 +94,14 @@ export const coordinatorCommand: CommandModule<object, CoordinatorArguments> = {
     view?.close();
   },
 };
+
+function requireLease(isStandby: boolean, natsUrl: string | undefined): void {
+  if (!isStandby || natsUrl !== undefined) return;
+  throw new OperatorError('the coordinator can not start', [
+    {
+      key: '--nats',
+      given: undefined,
+      allowed: 'a nats:// url, where --standby keeps the lease of the run',
+    },
+  ]);
+}

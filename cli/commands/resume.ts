@@ -21,6 +21,6 @@ export const resumeCommand: CommandModule<object, ResumeArguments> = {
       }),
     ).example('$0 resume s3://bucket/runs/faces --workers 4', 'resume on four workers'),
   handler: async (args) => {
-    await trainLocally(args, ['--resume', '--run', runUrl(args.run)]);
+    await trainLocally(args, runUrl(args.run));
   },
 };

@@ -25,6 +25,10 @@ export const trainCommand: CommandModule<object, TrainArguments> = {
       .example(
         '$0 train --preset demo --set phases.0.steps=100 --workers 3 --json',
         'override a key of a preset; lines for scripts',
+      )
+      .example(
+        '$0 train -f run.yaml --workers 2 --nats nats://localhost:4222 --standby',
+        'a second coordinator stands by',
       ),
   handler: async (args) => {
     const spec = resolveSpec(args);
@@ -39,7 +43,7 @@ export const trainCommand: CommandModule<object, TrainArguments> = {
     const source = args.file === undefined ? ['--preset', args.preset ?? ''] : ['-f', args.file];
     const overrides = (args.set ?? []).flatMap((override) => ['--set', override]);
     const run = runUrl(args.run ?? `${spec.name}-${timestamp()}`);
-    await trainLocally(args, [...source, ...overrides, '--run', run]);
+    await trainLocally(args, run, [...source, ...overrides]);
   },
 };
 

@@ -2,8 +2,9 @@
 
 import { availableParallelism } from 'node:os';
 import type { ArgumentsCamelCase, Argv, CommandModule } from 'yargs';
-import { OperatorError } from '../../shared/problems.js';
+import { OperatorError, type Problem } from '../../shared/problems.js';
 import { workerMain } from '../../worker/main.js';
+import { exitWithParent } from '../cluster/parent-watch.js';
 import { printNote } from '../output.js';
 import { storeOptions } from '../store-options.js';
 import { stopOnSignals } from '../cluster/stop-signal.js';
@@ -15,6 +16,10 @@ interface WorkerArguments {
   advertise?: string | undefined;
   cacheMib: number;
   threads: number;
+  patience: number;
+  drainTimeout: number;
+  allowFaults: boolean;
+  exitWithParent: boolean;
 }
 
 export const workerCommand: CommandModule<object, WorkerArguments> = {
@@ -25,7 +30,7 @@ export const workerCommand: CommandModule<object, WorkerArguments> = {
       .option('coordinator', {
         type: 'string',
         demandOption: true,
-        describe: 'host:port of the coordinator',
+        describe: 'host:port of the coordinator; with commas, also of those that stand by',
       })
       .option('id', {
         type: 'string',
@@ -52,6 +57,28 @@ export const workerCommand: CommandModule<object, WorkerArguments> = {
         defaultDescription: 'the cores of this machine',
         describe: 'compute threads at most, if the spec asks for more',
       })
+      .option('patience', {
+        type: 'number',
+        default: 600,
+        describe: 'seconds without any coordinator after which it gives up; until then it trains',
+      })
+      .option('drain-timeout', {
+        type: 'number',
+        default: 20,
+        describe: 'seconds that leaving in order may take, after SIGTERM',
+      })
+      .option('allow-faults', {
+        type: 'boolean',
+        default: false,
+        hidden: true,
+        describe: 'misbehave when lockstep chaos asks for it',
+      })
+      .option('exit-with-parent', {
+        type: 'boolean',
+        default: false,
+        hidden: true,
+        describe: 'end when stdin is closed',
+      })
       .example(
         '$0 worker --coordinator HOST:7400 --id w-1 --listen 0.0.0.0:7401 --advertise HOST-1',
         'join the run of a coordinator on another machine',
@@ -60,29 +87,52 @@ export const workerCommand: CommandModule<object, WorkerArguments> = {
 };
 
 async function runWorker(args: ArgumentsCamelCase<WorkerArguments>): Promise<void> {
-  const host = args.listen.slice(0, args.listen.lastIndexOf(':'));
-  const advertise = args.advertise ?? host;
-  const anywhere = ['0.0.0.0', '[::]', ''];
-  if (anywhere.includes(advertise))
-    throw new OperatorError('the worker can not start', [
-      {
-        key: '--advertise',
-        given: args.advertise,
-        allowed: 'a host name or address that the other workers can reach',
-        hint: `--listen ${args.listen} does not name one`,
-      },
-    ]);
+  requireOptions(args);
+  if (args.exitWithParent) exitWithParent();
+  const advertise = args.advertise ?? hostOf(args.listen);
   const { exitCode, reason } = await workerMain({
-    coordinator: args.coordinator,
+    coordinators: args.coordinator.split(','),
     worker: args.id,
     listen: args.listen,
     advertise,
     cacheMib: args.cacheMib,
     maxThreads: args.threads,
+    patienceMs: args.patience * 1000,
+    drainMs: args.drainTimeout * 1000,
+    allowsFaults: args.allowFaults,
     storeOptions: storeOptions(),
     warn: (text) => printNote(`${args.id}: ${text}`),
     stop: stopOnSignals(() => printNote('stopping after this step; once more ends at once')),
   });
   if (exitCode !== 0) printNote(`${args.id}: ${reason}`);
   process.exitCode = exitCode;
+}
+
+/** Refuses what could only fail later. */
+function requireOptions(args: WorkerArguments): void {
+  const problems: Problem[] = [];
+  const anywhere = ['0.0.0.0', '[::]', ''];
+  if (anywhere.includes(args.advertise ?? hostOf(args.listen)))
+    problems.push({
+      key: '--advertise',
+      given: args.advertise,
+      allowed: 'a host name or address that the other workers can reach',
+      hint: `--listen ${args.listen} does not name one`,
+    });
+  if (!args.coordinator.split(',').every((one) => /^[^\s,]+:\d{1,5}$/.test(one)))
+    problems.push({
+      key: '--coordinator',
+      given: args.coordinator,
+      allowed: 'host:port, or several with commas between them',
+    });
+  for (const [key, given] of [
+    ['--patience', args.patience],
+    ['--drain-timeout', args.drainTimeout],
+  ] as const)
+    if (!(given > 0)) problems.push({ key, given, allowed: 'seconds, more than 0' });
+  if (problems.length > 0) throw new OperatorError('the worker can not start', problems);
+}
+
+function hostOf(address: string): string {
+  return address.slice(0, address.lastIndexOf(':'));
 }

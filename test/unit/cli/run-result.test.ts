@@ -56,3 +56,21 @@ test('before the run is opened there is no line; the exit code tells', () => {
   const interrupted = runResult({}, { code: null, signal: 'SIGTERM' }, 2, true);
   assert.deepEqual(interrupted, { exitCode: 3, line: undefined });
 });
+
+test('a coordinator that had to be ended after its result leaves that result', () => {
+  const told = { ...stopped, exit_code: 3 };
+  const result = runResult(factsOf(run, told), { code: null, signal: 'SIGKILL' }, 2, true);
+  assert.deepEqual(result, { exitCode: 3, line: told });
+});
+
+test('a coordinator that was superseded has no result of its own', () => {
+  const superseded = { kind: 'failed', step: 4, exit_code: 6, reason: 'term 9 leads' };
+  const { exitCode, line } = runResult(
+    factsOf(run, superseded),
+    { code: 6, signal: null },
+    2,
+    false,
+  );
+  assert.equal(exitCode, 6);
+  assert.equal(line?.['reason'], 'another coordinator has taken the run over');
+});

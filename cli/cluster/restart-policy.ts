@@ -1,0 +1,83 @@
+// What the supervisor of a local cluster does when a process has left: start it again, and when,
+// or let it go. Pure: how it left and what is known of it are arguments.
+
+import { exitCodes } from '../../shared/exit-codes.js';
+
+/** How a process left, as node tells it. */
+export interface Departure {
+  readonly code: number | null;
+  readonly signal: string | null;
+}
+
+/** The life of a process that has left. */
+export interface Life {
+  readonly ageMs: number;
+  /** Deaths just before this one, each soon after its start. */
+  readonly quickDeaths: number;
+  /** How many more processes of this cluster may be started again. */
+  readonly restartsLeft: number;
+}
+
+/** What is known when a coordinator has left. */
+export interface CoordinatorLife extends Life {
+  /** It led the run; else it stood by, or had not come that far. */
+  readonly isLeading: boolean;
+  /** The run was opened, by this coordinator or an earlier one. */
+  readonly isOpened: boolean;
+  /** A coordinator has told the result. */
+  readonly hasResult: boolean;
+  readonly isStopAsked: boolean;
+  /** Two coordinators share the run. */
+  readonly isPaired: boolean;
+}
+
+export type Verdict =
+  | { readonly kind: 'restart'; readonly delayMs: number; readonly quickDeaths: number }
+  /** It is not needed any more. */
+  | { readonly kind: 'left' }
+  /** It would be, but too many were started again. */
+  | { readonly kind: 'givenUp' }
+  /** Coordinators only: with it, the run has ended here. */
+  | { readonly kind: 'over' };
+
+/** A death so soon after the start is likely to come again: the next start waits longer. */
+const quickMs = 10_000;
+const firstDelayMs = 500;
+const longestDelayMs = 10_000;
+
+/** With these a process says that starting it again is useless or not wanted. */
+const finalCodes: ReadonlySet<number> = new Set([
+  exitCodes.ok,
+  exitCodes.stopped,
+  exitCodes.workerLost,
+  exitCodes.drained,
+  exitCodes.configuration,
+]);
+
+/** The verdict on a worker that has left. */
+export function afterWorker({ code }: Departure, life: Life): Verdict {
+  if (code !== null && finalCodes.has(code)) return { kind: 'left' };
+  return restart(life);
+}
+
+/** The verdict on a coordinator that has left. */
+export function afterCoordinator({ code, signal }: Departure, life: CoordinatorLife): Verdict {
+  if (life.hasResult || !life.isOpened) return { kind: 'over' };
+  // It had not come to listening to signals yet.
+  if (life.isStopAsked && signal === 'SIGTERM') return { kind: 'over' };
+  if (code === exitCodes.superseded && !life.isPaired) return { kind: 'over' };
+  if (code !== null && finalCodes.has(code)) return { kind: life.isLeading ? 'over' : 'left' };
+  return restart(life);
+}
+
+function restart({ ageMs, quickDeaths, restartsLeft }: Life): Verdict {
+  if (restartsLeft <= 0) return { kind: 'givenUp' };
+  const quick = ageMs < quickMs ? quickDeaths + 1 : 1;
+  const delayMs = Math.min(longestDelayMs, firstDelayMs * 2 ** (quick - 1));
+  return { kind: 'restart', delayMs, quickDeaths: quick };
+}
+
+/** How a process left, in words. */
+export function how({ code, signal }: Departure): string {
+  return signal === null ? `ended with exit code ${code}` : `was ended by ${signal}`;
+}
