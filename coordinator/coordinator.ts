@@ -3,7 +3,7 @@
 import type { CoordinatorMessage, WorkerMessage } from '../shared/control/messages.js';
 import { exitCodes, type ExitCode } from '../shared/exit-codes.js';
 import type { CheckpointManifest } from '../shared/checkpoint/manifest.js';
-import { specDigest } from '../shared/spec/digest.js';
+import { canonicalJson, specDigest } from '../shared/spec/digest.js';
 import type { ObjectStore } from '../shared/store/store.js';
 import {
   initialCoordinatorState,
@@ -99,7 +99,7 @@ export async function leadRun(
     }
   };
 
-  reporter.started(plan.notices);
+  reporter.started();
   sessions.open({
     onMessage: (session, worker, message) =>
       dispatch({ kind: 'message', session, worker, message }),
@@ -123,8 +123,9 @@ function whenAborted(stop: AbortSignal, listener: (reason: string) => void): () 
   return () => stop.removeEventListener('abort', onAbort);
 }
 
+/** The record's text is the same from every coordinator, or workers would see another run. */
 function welcomeOf({ plan, config, runUrl }: CoordinatorOptions): CoordinatorMessage {
-  return { kind: 'welcome', term: config.term, runUrl, record: JSON.stringify(plan.record) };
+  return { kind: 'welcome', term: config.term, runUrl, record: canonicalJson(plan.record) };
 }
 
 /** Looks for the state that a world without any starts from. */

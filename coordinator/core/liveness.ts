@@ -63,8 +63,10 @@ function reasonOfLoss(
   const hasEnded = view !== undefined && view.session === undefined;
   const silence = `it was silent for ${(silentMs / 1000).toFixed(1)} s`;
   const own = hasEnded ? 'its session ended' : silence;
-  if (accusation !== undefined) return `${own}, and ${accusation}`;
   const { goneTimeoutMs, heartbeatTimeoutMs } = state.config.timing;
+  // After a take-over a worker needs a moment to find its new coordinator.
+  const isKnown = view !== undefined || silentMs > heartbeatTimeoutMs;
+  if (accusation !== undefined && isKnown) return `${own}, and ${accusation}`;
   if (silentMs <= (hasEnded ? heartbeatTimeoutMs : goneTimeoutMs)) return undefined;
   // Without streams between them no peer can be a witness.
   const trains = view === undefined || isTraining(view, world);

@@ -4,8 +4,12 @@
 /** Weight of the newest step in the moving average that the ETA is taken from. */
 const newestWeight = 0.05;
 
+/** Steps that follow each other in less than this share of their own time come in a burst. */
+const leastShare = 0.2;
+
 export interface Pace {
-  stepped(step: number, phase: string): void;
+  /** A step was told that took `seconds`. */
+  stepped(step: number, phase: string, seconds: number): void;
   /** Images a second over this session's steps, the first of each phase left out; 0 before. */
   imagesPerSecond(): number;
   /** Seconds until `step` at the recent pace; 0 when unknown. */
@@ -18,9 +22,11 @@ export function createPace(imagesPerStep: number, now: () => number): Pace {
   let averageMs: number | undefined;
   const counted = { steps: 0, ms: 0 };
   return {
-    stepped: (step, phase) => {
+    stepped: (step, phase, seconds) => {
       const ms = now();
-      if (newest?.phase === phase && step > newest.step) {
+      // Steps that come in a burst were taken earlier, and are told again or late.
+      const isBurst = newest !== undefined && ms - newest.ms < leastShare * 1000 * seconds;
+      if (newest?.phase === phase && step > newest.step && !isBurst) {
         counted.steps += step - newest.step;
         counted.ms += ms - newest.ms;
         const stepMs = (ms - newest.ms) / (step - newest.step);

@@ -32,8 +32,8 @@ export interface ReporterOptions {
 }
 
 export interface Reporter {
-  /** The first line, and what was found on the way to it. */
-  started(notices: readonly string[]): void;
+  /** The first line. */
+  started(): void;
   formed(world: FormedWorld, reason: string): void;
   /** A worker was taken out of the world. */
   lost(loss: LostWorker): void;
@@ -65,7 +65,7 @@ export function createReporter(options: ReporterOptions): Reporter {
   const isNewEvaluation = createFirstTeller(0);
 
   const stepped = (report: StepReport, paces: PaceAverages): void => {
-    pace.stepped(report.step, report.phase);
+    pace.stepped(report.step, report.phase, secondsOf(report));
     const data = describeStep(report, paces);
     for (const text of noticesOf(report)) onLine({ kind: 'notice', text });
     segments.add({ kind: 'step', ...data });
@@ -82,11 +82,10 @@ export function createReporter(options: ReporterOptions): Reporter {
   };
 
   return {
-    started: (notices) => {
+    started: () => {
       const data = { run, url, step: startStep, last_step: last, until };
       publish('run', 'started', `run-started-${pad(startStep)}-${now()}`, data);
       onLine({ kind: 'run', ...data });
-      for (const text of notices) onLine({ kind: 'notice', text });
     },
     formed: ({ generation, members, step }, reason) => {
       const data = { generation, members, step, reason };
@@ -130,6 +129,10 @@ export function createReporter(options: ReporterOptions): Reporter {
 function publisher(bus: EventBus) {
   return (kind: EventKind, name: string, id: string, data: RunEvent['data']): void =>
     bus.publish({ kind, name, id, data });
+}
+
+function secondsOf({ dataS, computeS, exchangeS, updateS }: StepReport): number {
+  return dataS + computeS + exchangeS + updateS;
 }
 
 function noticesOf({ step, isSkipped }: StepReport): string[] {

@@ -22,7 +22,7 @@ const part = (step: number, name: string, stateDigest = digest): WorkerMessage =
 });
 const snapshot = (step: number): WorkerMessage => ({
   ...{ kind: 'snapshot', step, parts: ['g', 'd'] },
-  ...{ parametersSha256: sha256, updates: {} },
+  ...{ parametersSha256: sha256, updates: {}, skippedInARow: 0 },
 });
 const suspects = (worker: string) => ({ suspicions: [{ worker, reason: 'ended its stream' }] });
 const without = (told: readonly string[], ...words: string[]): string[] =>
