@@ -3,7 +3,7 @@
 
 import type { Child } from './child-processes.js';
 import { afterCoordinator, how, type Departure } from './restart-policy.js';
-import { isResult, isSuperseded } from './run-result.js';
+import { isResult } from './run-result.js';
 import type { RunLine } from './run-view.js';
 
 /** What a coordinator is started with. */
@@ -117,9 +117,8 @@ class LocalCoordinators implements Coordinators {
   }
 
   #read(seat: Seat, text: string): void {
-    const told = parseLine(text);
-    if (told === undefined || this.#hasResult) return;
-    const line = isSuperseded(told) ? { kind: 'notice', text: told['reason'] } : told;
+    const line = parseLine(text);
+    if (line === undefined || this.#hasResult) return;
     if (line['kind'] === 'run') this.#leads(seat);
     this.#hasResult = isResult(line);
     // Whoever stands by must not take an ended run over.

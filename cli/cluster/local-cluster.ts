@@ -99,12 +99,13 @@ class LocalCluster {
 
   #take(line: RunLine): void {
     this.#facts = noteLine(this.#facts, line);
+    if (!isResult(line)) this.#options.onLine(line);
     if (line['kind'] === 'listening' && !this.#hasStarted) {
       this.#hasStarted = true;
       this.#crew.setTarget(this.#target);
     }
     if (line['kind'] === 'target') this.#retarget(Number(line['workers']));
-    if (!isResult(line)) return this.#options.onLine(line);
+    if (!isResult(line)) return;
     this.#leaving ??= this.#crew.leave(leaveMs);
     this.#killAfter(outliveMs);
   }

@@ -28,15 +28,8 @@ export function noteLine(facts: RunFacts, line: RunLine): RunFacts {
 }
 
 /** Whether it is the last line of a coordinator. */
-export function isResult(line: RunLine): boolean {
-  const { kind } = line;
-  if (isSuperseded(line)) return false;
+export function isResult({ kind }: RunLine): boolean {
   return kind === 'finished' || kind === 'stopped' || kind === 'failed';
-}
-
-/** Whether it is the last line of a coordinator that left the run to another one. */
-export function isSuperseded(line: RunLine): boolean {
-  return line['kind'] === 'failed' && line['exit_code'] === exitCodes.superseded;
 }
 
 /** Why we had a run ended ourselves. */

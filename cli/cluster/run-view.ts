@@ -39,6 +39,9 @@ export function createRunView(isPlain: boolean): RunView {
     else if (kind === 'evaluation') print(describeEvaluation(line));
     else if (kind === 'checkpoint') print(`step ${text(line['step'])}: checkpointed`);
     else if (kind === 'notice') print(text(line['text']));
+    else if (kind === 'world') print(describeWorld(line));
+    else if (kind === 'lost') print(`${text(line['worker'])} is lost: ${text(line['reason'])}`);
+    else if (kind === 'superseded') print(`a coordinator steps down: ${text(line['reason'])}`);
     else if (kind === 'finished' || kind === 'stopped' || kind === 'failed') {
       close();
       for (const row of describeResult(line)) printLine(row);
@@ -51,6 +54,12 @@ function describeStep(line: RunLine): string {
   const metrics = line['metrics'] as Readonly<Record<string, number>>;
   const shown = Object.entries(metrics).map(([name, value]) => `${name} ${value.toPrecision(3)}`);
   return `${text(line['phase'])}, ${text(line['images_per_s'])} images/s, ${shown.join(', ')}`;
+}
+
+function describeWorld(line: RunLine): string {
+  const members = line['members'] as readonly { readonly worker: string }[];
+  const names = members.map(({ worker }) => worker).join(', ');
+  return `step ${text(line['step'])}: ${names} train (${text(line['reason'])})`;
 }
 
 function describeEvaluation(line: RunLine): string {

@@ -90,7 +90,7 @@ test('the standby starts with the run, takes over, and the old leader stands by 
   const second = nth(processes, 1);
   assert.deepEqual([second.isFirst, second.address], [false, 'h:2']);
   second.tell(run);
-  first.tell({ kind: 'failed', exit_code: 6, reason: 'superseded' });
+  first.tell({ kind: 'superseded', reason: 'term 2 leads' });
   await first.leave({ code: 6, signal: null });
   await until(() => processes.length === 3, 'the old leader is started again');
   assert.equal(nth(processes, 2).address, 'h:1');

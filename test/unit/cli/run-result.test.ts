@@ -63,14 +63,10 @@ test('a coordinator that had to be ended after its result leaves that result', (
   assert.deepEqual(result, { exitCode: 3, line: told });
 });
 
-test('a coordinator that was superseded has no result of its own', () => {
-  const superseded = { kind: 'failed', step: 4, exit_code: 6, reason: 'term 9 leads' };
-  const { exitCode, line } = runResult(
-    factsOf(run, superseded),
-    { code: 6, signal: null },
-    2,
-    false,
-  );
+test('a run that a stranger has taken over is none of ours any more', () => {
+  const superseded = { kind: 'superseded', reason: 'term 9 leads' };
+  const left = { code: 6, signal: null };
+  const { exitCode, line } = runResult(factsOf(run, superseded), left, 2, false);
   assert.equal(exitCode, 6);
   assert.equal(line?.['reason'], 'another coordinator has taken the run over');
 });
