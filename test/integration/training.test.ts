@@ -24,6 +24,7 @@ before(async () => {
   spec = tinyRun(url);
   await writeFile(join(folder, 'six.yaml'), printSpec(spec));
   await writeFile(join(folder, 'eight.yaml'), printSpec(tinyRun(url, 5)));
+  await writeFile(join(folder, 'fifty.yaml'), printSpec(tinyRun(url, 50)));
 });
 
 after(() => rm(folder, { recursive: true }));
@@ -77,47 +78,59 @@ test('SIGINT stops after a step with a checkpoint, and the run goes on from ther
   assert.equal((await train(resume, exitCodes.stopped))['step'], step + 1);
 });
 
-test('a worker that is killed ends the run within 10 s, by its name, resumable', async () => {
-  const long = ['--set', 'phases.1.steps=100000', '--set', 'checkpoint.everySteps=100000'];
-  const args = ['train', '-f', 'six.yaml', ...long, '--workers', '3', '--run', 'bereaved'];
-  const running = startLockstep([...args, '--json'], folder);
-  await running.line('step', (line) => Number(line['step']) >= 5);
+test('a worker that is killed is taken out, started again and joins: the bytes are the same', async () => {
+  const whole = await train(['train', '-f', 'fifty.yaml', '--workers', '1', '--run', 'unhurt']);
+  const args = ['train', '-f', 'fifty.yaml', '--workers', '2', '--run', 'bereaved', '--json'];
+  const running = startLockstep(args, folder);
   const { pid } = await running.line('worker', (line) => line['worker'] === 'worker-1');
+  await running.line('step', (line) => Number(line['step']) >= 5);
   process.kill(Number(pid), 'SIGKILL');
-  const killedMs = performance.now();
+  const lost = await running.line('lost');
+  assert.equal(lost['worker'], 'worker-1');
+  await running.line('world', ({ members }) => (members as unknown[]).length === 1);
   const { code, lines } = await running.result;
-  const seconds = (performance.now() - killedMs) / 1000;
-  assert.equal(code, exitCodes.workerLost);
-  assert.ok(seconds < 10, `ended after ${seconds.toFixed(1)} s`);
-  const last = lines.at(-1);
-  assert.equal(last?.['kind'], 'failed');
-  assert.match(String(last?.['reason']), /worker-1 .*resumed from step \d+/);
-  assert.ok(Number(last?.['step']) >= 5);
-  const next = Number(last?.['step']) + 1;
-  const resumed = await train(
-    ['resume', 'bereaved', '--workers', '2', '--stop-after', `${next}`],
-    exitCodes.stopped,
-  );
-  assert.equal(resumed['step'], next);
+  assert.equal(code, exitCodes.ok);
+  assert.equal(lines.at(-1)?.['sha256'], whole['sha256']);
 });
 
-test('a worker that is frozen ends the run by its name, and nothing is left behind', async () => {
+test('without restarts a run that lost its only worker ends, and can be resumed', async () => {
+  const long = ['--set', 'phases.1.steps=100000', '--set', 'checkpoint.everySteps=5'];
+  const args = ['train', '-f', 'six.yaml', ...long, '--workers', '1', '--run', 'orphaned'];
+  const running = startLockstep([...args, '--restarts', '0', '--json'], folder);
+  const { pid } = await running.line('worker');
+  await running.line('checkpoint');
+  process.kill(Number(pid), 'SIGKILL');
+  const { code, lines } = await running.result;
+  assert.equal(code, exitCodes.workerLost);
+  const step = Number(lines.at(-1)?.['step']);
+  assert.ok(step >= 5);
+  const resume = ['resume', 'orphaned', '--workers', '2', '--stop-after', `${step + 1}`];
+  assert.equal((await train(resume, exitCodes.stopped))['step'], step + 1);
+});
+
+test('a worker that is frozen is taken out within two seconds, and comes back when it thaws', async () => {
   const long = ['--set', 'phases.1.steps=100000', '--set', 'checkpoint.everySteps=100000'];
-  const args = ['train', '-f', 'six.yaml', ...long, '--workers', '2', '--run', 'frozen'];
-  const running = startLockstep([...args, '--json'], folder);
-  await running.line('step', (line) => Number(line['step']) >= 5);
+  const args = ['train', '-f', 'six.yaml', ...long, '--workers', '2', '--run', 'frozen', '--json'];
+  const running = startLockstep(args, folder);
   const { pid } = await running.line('worker', (line) => line['worker'] === 'worker-1');
+  await running.line('step', (line) => Number(line['step']) >= 5);
   process.kill(Number(pid), 'SIGSTOP');
   const frozenMs = performance.now();
-  const { code, lines } = await running.result;
+  const lost = await running.line('lost');
   const seconds = (performance.now() - frozenMs) / 1000;
-  assert.ok(seconds < 15, `ended after ${seconds.toFixed(1)} s`);
-  assert.equal(code, exitCodes.workerLost);
-  assert.match(String(lines.at(-1)?.['reason']), /worker-1 .*resumed from step \d+/);
-  assert.throws(() => process.kill(Number(pid), 0), /ESRCH/);
+  assert.equal(lost['worker'], 'worker-1');
+  assert.ok(seconds < 2, `found after ${seconds.toFixed(1)} s`);
+  process.kill(Number(pid), 'SIGCONT');
+  await running.line(
+    'world',
+    ({ generation, members }) =>
+      Number(generation) > Number(lost['generation']) && (members as unknown[]).length === 2,
+  );
+  running.process.kill('SIGINT');
+  assert.equal((await running.result).code, exitCodes.stopped);
 });
 
-test('a worker that its peers can not reach ends the run within 10 s, by its name', async () => {
+test('a worker that its peers can not reach is left out, and the run goes on', async () => {
   const served = ['coordinator', '-f', 'six.yaml', '--run', 'apart', '--workers', '2'];
   const coordinator = startLockstep([...served, '--listen', '127.0.0.1:0', '--json'], folder);
   const { address } = await coordinator.line('listening');
@@ -127,15 +140,32 @@ test('a worker that its peers can not reach ends the run within 10 s, by its nam
     // Nothing listens on this other loopback address.
     runLockstep([...join, '--id', 'remote', '--advertise', '127.0.0.2'], folder),
   ];
-  await coordinator.line('world');
-  const formedMs = performance.now();
   const { code, lines } = await coordinator.result;
-  const seconds = (performance.now() - formedMs) / 1000;
-  assert.equal(code, exitCodes.workerLost);
-  assert.ok(seconds < 10, `ended after ${seconds.toFixed(1)} s`);
-  assert.match(String(lines.at(-1)?.['reason']), /^remote can't be reached by near: .*step 0$/);
-  for (const { code: left, stderr } of await Promise.all(workers))
-    assert.equal(left, exitCodes.workerLost, stderr);
+  assert.equal(code, exitCodes.ok);
+  const notices = lines.filter(({ kind }) => kind === 'notice').map(({ text }) => String(text));
+  assert.ok(
+    notices.some((text) => /near can't reach remote.*remote stays out/.test(text)),
+    notices.join('\n'),
+  );
+  const worlds = lines.filter(({ kind }) => kind === 'world');
+  assert.equal((worlds.at(-1)?.['members'] as unknown[]).length, 1);
+  for (const { code: left, stderr } of await Promise.all(workers)) assert.equal(left, 0, stderr);
+});
+
+test('a coordinator that is killed and started again does not disturb the training', async () => {
+  const whole = await train(['train', '-f', 'fifty.yaml', '--workers', '2', '--run', 'led']);
+  const args = ['train', '-f', 'fifty.yaml', '--workers', '2', '--run', 'misled', '--json'];
+  const running = startLockstep(args, folder);
+  const { pid } = await running.line('coordinator');
+  await running.line('step', (line) => Number(line['step']) >= 5);
+  process.kill(Number(pid), 'SIGKILL');
+  const { code, lines } = await running.result;
+  assert.equal(code, exitCodes.ok);
+  assert.equal(lines.at(-1)?.['sha256'], whole['sha256']);
+  // The workers stayed in their world, and each step is told once.
+  assert.equal(lines.filter(({ kind }) => kind === 'world').length, 1);
+  const steps = lines.filter(({ kind }) => kind === 'step').map(({ step }) => Number(step));
+  assert.deepEqual(new Set(steps).size, 53);
 });
 
 test('more workers than micro-shards are refused before anything is written', async () => {
