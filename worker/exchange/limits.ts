@@ -10,7 +10,10 @@ export interface ExchangeLimits {
    * silence: the limit is 0.7 MiB/s for each peer that sends at the same time.
    */
   readonly silenceMs: number;
-  /** A worker that had nothing else to write to a peer says that it is alive this often. */
+  /**
+   * A worker that had nothing else to write to a peer says that it is alive this often. What is
+   * silent is found one or two of these after `silenceMs`: together less than two seconds.
+   */
   readonly aliveMs: number;
   /** How long `close` lets peers go on pulling the last step's results. */
   readonly lingerMs: number;

@@ -24,7 +24,7 @@ export class Silence<Key> {
   }
 
   /**
-   * Counts a tick and returns those that have been silent for the limit. Ticks and not time, for
+   * Counts a tick and returns those that have been silent for longer than the limit. Ticks and not time, for
    * a thread that was blocked has not heard silence; and after a tick that came more than two
    * ticks late all counts start again, since whatever held us up may have held up the others.
    */
@@ -34,7 +34,7 @@ export class Silence<Key> {
     const silent: Key[] = [];
     for (const [key, ticks] of this.#ticks) {
       this.#ticks.set(key, isLate ? 0 : ticks + 1);
-      if (!isLate && ticks + 1 >= this.#limit) silent.push(key);
+      if (!isLate && ticks + 1 > this.#limit) silent.push(key);
     }
     return silent;
   }

@@ -239,7 +239,10 @@ export class WorldSession {
   #tick(): void {
     for (const stream of this.#streams.values()) {
       const isQuiet = stream.takeWritten() === 0 && !stream.isSending;
-      if (isQuiet) stream.writeNote('alive', this.#core.generation);
+      if (!isQuiet) continue;
+      stream.writeNote('alive', this.#core.generation);
+      // A sign of life is no reason to leave out the next one.
+      stream.takeWritten();
     }
     for (const rank of this.#silence.tick(performance.now())) {
       this.#lose(rank, `sent nothing for ${this.#limits.silenceMs / 1000} s`);

@@ -13,7 +13,7 @@ function tickTimes(silence: Silence<string>, startMs: number, count: number): st
 test('who was heard of once and then no more is found at the limit', () => {
   const silence = new Silence<string>(100, 400);
   silence.heard('a');
-  assert.deepEqual(tickTimes(silence, 0, 5), [[], [], [], ['a'], ['a']]);
+  assert.deepEqual(tickTimes(silence, 0, 6), [[], [], [], [], ['a'], ['a']]);
 });
 
 test('who was never heard of, or is forgotten, does not count', () => {
@@ -30,7 +30,7 @@ test('a sign of life starts the count again, for this one only', () => {
   silence.heard('b');
   assert.deepEqual(tickTimes(silence, 0, 2), [[], []]);
   silence.heard('b');
-  assert.deepEqual(tickTimes(silence, 200, 3), [['a'], ['a'], ['a', 'b']]);
+  assert.deepEqual(tickTimes(silence, 200, 4), [[], ['a'], ['a'], ['a', 'b']]);
 });
 
 test('a tick more than two ticks late starts all counts again', () => {
@@ -38,14 +38,14 @@ test('a tick more than two ticks late starts all counts again', () => {
   silence.heard('a');
   assert.deepEqual(tickTimes(silence, 0, 2), [[], []]);
   assert.deepEqual(silence.tick(1_000), []);
-  assert.deepEqual(tickTimes(silence, 1_100, 3), [[], [], ['a']]);
+  assert.deepEqual(tickTimes(silence, 1_100, 4), [[], [], [], ['a']]);
 });
 
 test('a tick that is a little late counts as one', () => {
   const silence = new Silence<string>(100, 300);
   silence.heard('a');
   assert.deepEqual(
-    [0, 290, 580].map((now) => silence.tick(now)),
-    [[], [], ['a']],
+    [0, 290, 580, 870].map((now) => silence.tick(now)),
+    [[], [], [], ['a']],
   );
 });
