@@ -1,0 +1,172 @@
+// A prepared run without engine, data or store, for driving a worker's compute side by hand: one
+// small network whose gradients depend on parameters, step and micro-shard, and effects that a
+// test can hold back.
+
+import { createState, type TrainingState } from '../../shared/checkpoint/state.js';
+import type { NetworkSpec } from '../../shared/flat/layout.js';
+import type { RunSpec } from '../../shared/spec/schema.js';
+import type { Step } from '../../shared/words.js';
+import type { StepDefinition, Task } from '../../task/task.js';
+import type { ToCompute, ToNetwork } from '../../worker/network/ports.js';
+import { createCompute, type Compute } from '../../worker/training/compute.js';
+import { createOwnState, type OwnState } from '../../worker/training/own-state.js';
+import type { PreparedRun } from '../../worker/training/prepare.js';
+import { stepVector } from '../../worker/training/step-vector.js';
+import { createVectorPool } from '../../worker/training/vector-pool.js';
+import { tinyRun } from './tiny-run.js';
+import { until } from './until.js';
+
+export const fakeNetworks: readonly NetworkSpec[] = [
+  {
+    name: 'generator',
+    parameters: [{ name: 'w', shape: [5] }],
+    statistics: [{ name: 'mean', shape: [2] }],
+  },
+];
+
+/** Effects that a test may replace. */
+export interface FakeEffects {
+  /** Called before the loader gives a micro-shard. */
+  beforeBatch?: (step: Step, leaf: number) => Promise<void>;
+  /** Called while a micro-shard is computed. */
+  whileComputing?: (step: Step, leaf: number) => void;
+  /** A gradient's value, given what it would be. */
+  gradient?: (value: number, step: Step) => number;
+  openState?: (step: Step) => Promise<TrainingState>;
+  /** Resolves when the store has taken what was saved before. */
+  stored?: () => Promise<void>;
+  /** Whether reductions are answered at once; alone in the world, by the sums themselves. */
+  answersReduce?: boolean;
+}
+
+export interface FakeWorker extends Compute {
+  readonly own: OwnState;
+  readonly spec: RunSpec;
+  /** All that was told, in order. */
+  readonly told: ToNetwork[];
+  /** Shares that were saved: "step:share/shares". */
+  readonly saved: string[];
+  of<K extends ToNetwork['kind']>(kind: K): (ToNetwork & { kind: K })[];
+  /** Waits for the `count`-th message of a kind. */
+  hear<K extends ToNetwork['kind']>(kind: K, count?: number): Promise<ToNetwork & { kind: K }>;
+  /** Enters a world of one worker, from the seed unless told otherwise. */
+  enter(generation: number, order?: Partial<ToCompute & { kind: 'enter' }>): void;
+}
+
+/** Starts the compute side of a worker over a fake run, and has it loaded. */
+export async function fakeWorker(effects: FakeEffects = {}): Promise<FakeWorker> {
+  const told: ToNetwork[] = [];
+  const saved: string[] = [];
+  const own = createOwnState(fakeNetworks);
+  const run = fakeRun(own, saved, effects);
+  let vectors: { contributions: readonly Float32Array[]; results: readonly Float32Array[] };
+  const send = (message: ToNetwork): void => {
+    told.push(message);
+    if (message.kind === 'entered') ({ vectors } = message);
+    if (message.kind !== 'reduce' || effects.answersReduce === false) return;
+    const { step, floats } = message;
+    const share = Math.fround(1 / run.spec.batch.microShards);
+    const mean = vectors.contributions[0].subarray(0, floats).map((sum) => sum * share);
+    vectors.results[step % 2].set(mean);
+    compute.onMessage({ kind: 'reduced', step });
+  };
+  const compute = createCompute({ send, prepare: () => Promise.resolve(run) });
+  const of = <K extends ToNetwork['kind']>(kind: K): (ToNetwork & { kind: K })[] =>
+    told.filter((message): message is ToNetwork & { kind: K } => message.kind === kind);
+  const hear = async <K extends ToNetwork['kind']>(
+    kind: K,
+    count = 1,
+  ): Promise<ToNetwork & { kind: K }> => {
+    await until(() => of(kind).length >= count, `message ${count} of ${kind}`, 5_000);
+    return of(kind)[count - 1];
+  };
+  const enter: FakeWorker['enter'] = (generation, order = {}) =>
+    compute.onMessage({
+      kind: 'enter',
+      generation,
+      rank: 0,
+      worldSize: 1,
+      step: 0,
+      source: 'checkpoint',
+      donor: '',
+      ...order,
+    });
+  compute.onMessage({ kind: 'prepare', runUrl: 'file://run', record: '{}' });
+  await hear('ready');
+  return { ...compute, own, spec: run.spec, told, saved, of, hear, enter };
+}
+
+/** The state that every fake run starts from. */
+export function fakeSeed(): TrainingState {
+  const state = createState(fakeNetworks);
+  state.networks['generator'].parameters.set([0.5, -1.25, 3, 0.1, -7]);
+  return state;
+}
+
+function fakeRun(own: OwnState, saved: string[], effects: FakeEffects): PreparedRun {
+  const { state } = own;
+  const tiny = tinyRun('file://nowhere');
+  // One phase, and a checkpoint after every fourth step.
+  const spec: RunSpec = { ...tiny, phases: [{ ...tiny.phases[0], steps: 1000 }] };
+  const definition: StepDefinition = {
+    reads: ['generator'],
+    trains: ['generator'],
+    statistics: fakeNetworks[0].statistics,
+    metrics: ['loss'],
+    run: () => {
+      throw new Error('nothing is traced here');
+    },
+  };
+  const task = { networks: fakeNetworks, step: () => definition } as unknown as Task;
+  const vector = stepVector(task, definition);
+  const out = new Float32Array(vector.layout.size);
+  const gradient = effects.gradient ?? ((value) => value);
+  let isIdle = true;
+  let storing: Promise<void> = Promise.resolve();
+  const phase = {
+    spec: spec.phases[0],
+    definition,
+    vector,
+    compute: ({ hr }: { hr: Float32Array }) => {
+      const [step, leaf] = hr;
+      effects.whileComputing?.(step, leaf);
+      const { parameters } = state.networks['generator'];
+      parameters.forEach((w, i) => (out[i] = gradient(w * 0.3 + step * 0.07 - leaf * i, step)));
+      out.set([leaf, step + 0.5, leaf * 2], parameters.length);
+      return Promise.resolve(out);
+    },
+    close: () => Promise.resolve(),
+  };
+  return {
+    spec,
+    task,
+    own,
+    phases: { at: () => Promise.resolve(phase), close: () => Promise.resolve() },
+    loader: {
+      start: () => undefined,
+      take: async (step, leaf) => {
+        await effects.beforeBatch?.(step, leaf);
+        return { hr: Float32Array.of(step, leaf), lr: new Float32Array(0) };
+      },
+      close: () => Promise.resolve(),
+    },
+    vectors: createVectorPool(vector.layout.size),
+    saver: {
+      get isIdle() {
+        return isIdle;
+      },
+      idle: () => storing,
+      save: (share, shares) => {
+        saved.push(`${state.step}:${share}/${shares}`);
+        isIdle = false;
+        storing = (effects.stored?.() ?? Promise.resolve()).then(() => {
+          isIdle = true;
+        });
+      },
+      close: () => Promise.resolve(),
+    },
+    evaluation: () => undefined,
+    openState: effects.openState ?? (() => Promise.resolve(fakeSeed())),
+    close: () => Promise.resolve(),
+  };
+}

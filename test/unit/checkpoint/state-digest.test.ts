@@ -1,0 +1,171 @@
+// The order of a state's bytes, and the digest over them.
+
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import {
+  bytesOf,
+  readBytes,
+  vectorsInOrder,
+  writeBytes,
+} from '../../../shared/checkpoint/state-bytes.js';
+import { createRollingDigest, stateDigest } from '../../../shared/checkpoint/state-digest.js';
+import { copyState, createState, type TrainingState } from '../../../shared/checkpoint/state.js';
+import { createRandomStream } from '../../../shared/random.js';
+
+const networks = [
+  {
+    name: 'generator',
+    parameters: [
+      { name: 'g/kernel', shape: [3, 7] },
+      { name: 'g/bias', shape: [2] },
+    ],
+    statistics: [],
+  },
+  {
+    name: 'discriminator',
+    parameters: [{ name: 'd/kernel', shape: [5] }],
+    statistics: [{ name: 'd/mean', shape: [3] }],
+  },
+];
+
+function stateAt(step: number): TrainingState {
+  const random = createRandomStream(step);
+  const state = createState(networks);
+  for (const vector of vectorsInOrder(networks, state))
+    vector.forEach((_, i) => (vector[i] = random.normal()));
+  Object.values(state.networks).forEach((network, i) => (network.updates = step + i));
+  return Object.assign(state, { step });
+}
+
+describe('the bytes of a state', () => {
+  it('are parameters, both moments and statistics of each network in the order given', () => {
+    const state = stateAt(3);
+    const { generator: g, discriminator: d } = state.networks;
+    const expected = [
+      ...[g.parameters, g.firstMoment, g.secondMoment, g.statistics],
+      ...[d.parameters, d.firstMoment, d.secondMoment, d.statistics],
+    ].flatMap((vector) => [...vector]);
+    const vectors = vectorsInOrder(networks, state);
+    const bytes = readBytes(vectors, 0, 1e6);
+    assert.equal(bytes.length, bytesOf(vectors));
+    assert.deepEqual([...new Float32Array(bytes.buffer)], expected);
+  });
+
+  it('come back in pieces of any size', () => {
+    const from = stateAt(5);
+    const bytes = bytesOf(vectorsInOrder(networks, from));
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: bytes + 9 }), (size) => {
+        const into = createState(networks);
+        const [source, target] = [from, into].map((state) => vectorsInOrder(networks, state));
+        for (let at = 0; at < bytes; at += size)
+          writeBytes(target, at, readBytes(source, at, size));
+        assert.deepEqual(target, source);
+      }),
+    );
+  });
+
+  it('are not written beyond the end', () => {
+    const state = stateAt(1);
+    const vectors = vectorsInOrder(networks, state);
+    const before = stateDigest(networks, state);
+    assert.throws(() => writeBytes(vectors, bytesOf(vectors) - 3, new Uint8Array(4)), /more bytes/);
+    assert.equal(stateDigest(networks, state), before);
+  });
+});
+
+describe('the digest of a state', () => {
+  const whole = (state: TrainingState): string => stateDigest(networks, state);
+
+  it('is 16 hexadecimal digits, the same for the same state', () => {
+    const copy = createState(networks);
+    copyState(stateAt(4), copy);
+    assert.match(whole(copy), /^[0-9a-f]{16}$/);
+    assert.equal(whole(copy), whole(stateAt(4)));
+  });
+
+  it('changes with every single bit', () => {
+    const state = stateAt(4);
+    const seen = new Set([whole(state)]);
+    let bits = 0;
+    for (const vector of vectorsInOrder(networks, state)) {
+      const words = new Uint32Array(vector.buffer);
+      for (let i = 0; i < words.length; i++)
+        for (let bit = 0; bit < 32; bit++, bits++) {
+          words[i] ^= 2 ** bit;
+          seen.add(whole(state));
+          words[i] ^= 2 ** bit;
+        }
+    }
+    assert.equal(bits, 32 * (3 * 28 + 3));
+    assert.equal(seen.size, bits + 1);
+  });
+
+  it('changes with every two sign bits, and with every two values that change places', () => {
+    const state = stateAt(4);
+    const before = whole(state);
+    const all = vectorsInOrder(networks, state).flatMap((vector) =>
+      [...vector.keys()].map((i) => ({ words: new Uint32Array(vector.buffer), i })),
+    );
+    for (const a of all)
+      for (const b of all) {
+        if (a === b) continue;
+        a.words[a.i] ^= 2 ** 31;
+        b.words[b.i] ^= 2 ** 31;
+        assert.notEqual(whole(state), before);
+        a.words[a.i] ^= 2 ** 31;
+        b.words[b.i] ^= 2 ** 31;
+        const swap = (): void => {
+          [a.words[a.i], b.words[b.i]] = [b.words[b.i], a.words[a.i]];
+        };
+        swap();
+        assert.notEqual(whole(state), before);
+        swap();
+      }
+    assert.equal(whole(state), before);
+  });
+
+  it('changes with the step, the updates and the steps skipped', () => {
+    const state = stateAt(4);
+    const seen = new Set([whole(state)]);
+    seen.add(whole({ ...state, step: 2 ** 40 }));
+    seen.add(whole({ ...state, skippedInARow: 1 }));
+    state.networks['discriminator'].updates += 1;
+    seen.add(whole(state));
+    assert.equal(seen.size, 4);
+  });
+});
+
+describe('the rolling digest', () => {
+  const steps = 20;
+  const values = (vectors: readonly Float32Array[], window: number): string[] => {
+    const digest = createRollingDigest(vectors, window);
+    return Array.from({ length: steps }, (_, step) => digest.advance(step));
+  };
+
+  it('finds every changed bit once its window has come by, and never forgets it', () => {
+    const state = stateAt(2);
+    const vectors = vectorsInOrder(networks, state);
+    const window = 10;
+    const expected = values(vectors, window);
+    let place = 0;
+    for (const vector of vectors)
+      for (let i = 0; i < vector.length; i++, place++) {
+        const words = new Uint32Array(vector.buffer);
+        words[i] ^= 1;
+        const found = values(vectors, window);
+        words[i] ^= 1;
+        const first = found.findIndex((value, step) => value !== expected[step]);
+        assert.equal(first, Math.floor(place / window), `float ${place}`);
+        for (let step = first; step < steps; step++) assert.notEqual(found[step], expected[step]);
+      }
+  });
+
+  it('looks at all of a small state after each step', () => {
+    const vectors = vectorsInOrder(networks, stateAt(2));
+    const [one] = values(vectors, 2 ** 20);
+    vectors.at(-1)![2] += 1;
+    assert.notEqual(values(vectors, 2 ** 20)[0], one);
+  });
+});

@@ -1,0 +1,275 @@
+// The compute side of a worker through worlds that come and go: what it tells of them, and that
+// its state is the same whatever was given up on the way.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { vectorsInOrder } from '../../../shared/checkpoint/state-bytes.js';
+import { fakeNetworks, fakeSeed, fakeWorker, type FakeWorker } from '../../support/fake-run.js';
+
+const never = (): Promise<void> => new Promise(() => undefined);
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+const bits = ({ own }: FakeWorker): string[] =>
+  vectorsInOrder(fakeNetworks, own.state).map((v) => Buffer.from(v.slice().buffer).toString('hex'));
+
+/** Trains in one world without any trouble. */
+async function undisturbed(steps: number): Promise<FakeWorker> {
+  const worker = await fakeWorker();
+  worker.enter(1);
+  await worker.hear('entered');
+  worker.onMessage({ kind: 'train', generation: 1, until: steps });
+  await worker.hear('halted');
+  return worker;
+}
+
+test('a world is entered, trained in and halted once', async () => {
+  const worker = await undisturbed(3);
+  assert.deepEqual(worker.of('halted'), [
+    { kind: 'halted', generation: 1, step: 3, hasState: true, trouble: '' },
+  ]);
+  assert.equal(worker.of('paced').length, 3);
+  const reports = worker.of('tell').map(({ message }) => message.kind === 'stepReport' && message);
+  // The last one is told again when it halts.
+  assert.deepEqual(
+    reports.map((report) => report && report.step),
+    [1, 2, 3, 3],
+  );
+  assert.equal(reports.at(-1), reports.at(-2));
+});
+
+test('an abort between two micro-shards leaves the rest uncomputed and the state as it was', async () => {
+  const computed: string[] = [];
+  const worker = await fakeWorker({
+    whileComputing: (step, leaf) => {
+      computed.push(`${step}:${leaf}`);
+      if (computed.length === 7)
+        setImmediate(() => worker.onMessage({ kind: 'abort', generation: 1, reason: 'test' }));
+    },
+  });
+  worker.enter(1);
+  await worker.hear('entered');
+  worker.onMessage({ kind: 'train', generation: 1, until: 3 });
+  const halted = await worker.hear('halted');
+  assert.equal(halted.step, 1);
+  // Five micro-shards a step: given up in the middle of the second.
+  assert.ok(computed.length >= 7 && computed.length < 10, computed.join());
+
+  worker.enter(2, { source: 'own', step: 1 });
+  await worker.hear('entered', 2);
+  worker.onMessage({ kind: 'train', generation: 2, until: 3 });
+  await worker.hear('halted', 2);
+  assert.deepEqual(bits(worker), bits(await undisturbed(3)));
+});
+
+test('an abort is answered once while the loader keeps it waiting', async () => {
+  const worker = await fakeWorker({ beforeBatch: (step) => (step === 1 ? never() : turn()) });
+  worker.enter(1);
+  await worker.hear('entered');
+  worker.onMessage({ kind: 'train', generation: 1, until: 3 });
+  await worker.hear('paced');
+  await turn();
+  worker.onMessage({ kind: 'abort', generation: 1, reason: 'test' });
+  worker.onMessage({ kind: 'abort', generation: 1, reason: 'test' });
+  assert.equal((await worker.hear('halted')).step, 1);
+  await turn();
+  assert.equal(worker.of('halted').length, 1);
+  assert.deepEqual(worker.of('failed'), []);
+});
+
+test('an abort is answered while the exchange keeps it waiting, and a late answer is dropped', async () => {
+  const worker = await fakeWorker({ answersReduce: false });
+  worker.enter(1);
+  await worker.hear('entered');
+  worker.onMessage({ kind: 'train', generation: 1, until: 1 });
+  await worker.hear('reduce');
+  worker.onMessage({ kind: 'abort', generation: 1, reason: 'test' });
+  await worker.hear('halted');
+  worker.enter(2, { source: 'own' });
+  await worker.hear('entered', 2);
+  worker.onMessage({ kind: 'train', generation: 2, until: 1 });
+  worker.onMessage({ kind: 'reduced', step: 0 });
+  await worker.hear('reduce', 2);
+  await turn();
+  assert.equal(worker.own.state.step, 0);
+  worker.onMessage({ kind: 'reduced', step: 0 });
+  assert.equal((await worker.hear('halted', 2)).step, 1);
+});
+
+test('an abort is answered while the store keeps it waiting', async () => {
+  const worker = await fakeWorker({ stored: never });
+  worker.enter(1);
+  await worker.hear('entered');
+  worker.onMessage({ kind: 'train', generation: 1, until: 20 });
+  // The checkpoint of step 4 is being stored; that of step 8 has to wait.
+  await worker.hear('paced', 8);
+  await turn();
+  assert.deepEqual(worker.saved, ['4:0/1']);
+  assert.equal(worker.of('activity').at(-1)?.activity, 'store');
+  worker.onMessage({ kind: 'abort', generation: 1, reason: 'test' });
+  assert.equal((await worker.hear('halted')).step, 8);
+  assert.deepEqual(worker.saved, ['4:0/1']);
+});
+
+test('an abort is answered once while a world is being entered, and once it is', async () => {
+  const worker = await fakeWorker({ openState: () => new Promise(() => undefined) });
+  worker.enter(1);
+  worker.onMessage({ kind: 'abort', generation: 1, reason: 'test' });
+  const halted = await worker.hear('halted');
+  assert.deepEqual([halted.step, halted.hasState], [0, false]);
+  await turn();
+  assert.deepEqual([worker.of('entered'), worker.of('enterFailed')], [[], []]);
+
+  const other = await undisturbed(1);
+  other.enter(2, { source: 'own', step: 1 });
+  await other.hear('entered', 2);
+  other.onMessage({ kind: 'abort', generation: 2, reason: 'test' });
+  other.onMessage({ kind: 'abort', generation: 2, reason: 'test' });
+  await other.hear('halted', 2);
+  await turn();
+  assert.equal(other.of('halted').length, 2);
+});
+
+test('an abort that comes when the loop has ended by itself is not answered again', async () => {
+  const worker = await undisturbed(2);
+  worker.onMessage({ kind: 'abort', generation: 1, reason: 'test' });
+  await turn();
+  assert.equal(worker.of('halted').length, 1);
+});
+
+test('a vote ends one world and not the next', async () => {
+  const worker = await fakeWorker();
+  worker.enter(1);
+  await worker.hear('entered');
+  worker.onMessage({ kind: 'voteStop' });
+  worker.onMessage({ kind: 'train', generation: 1, until: 3 });
+  assert.equal((await worker.hear('halted')).step, 1);
+  worker.enter(2, { source: 'own', step: 1 });
+  await worker.hear('entered', 2);
+  worker.onMessage({ kind: 'train', generation: 2, until: 3 });
+  assert.equal((await worker.hear('halted', 2)).step, 3);
+  assert.deepEqual(bits(worker), bits(await undisturbed(3)));
+});
+
+test('a checkpoint that cannot be read leaves the state as it was', async () => {
+  let isTorn = false;
+  const worker = await fakeWorker({
+    openState: () => (isTorn ? Promise.reject(new Error('torn')) : Promise.resolve(fakeSeed())),
+  });
+  worker.enter(1);
+  await worker.hear('entered');
+  worker.onMessage({ kind: 'train', generation: 1, until: 2 });
+  await worker.hear('halted');
+  const before = bits(worker);
+  isTorn = true;
+  worker.enter(2, { source: 'checkpoint', step: 4 });
+  const failed = await worker.hear('enterFailed');
+  assert.deepEqual([failed.generation, failed.reason], [2, 'torn']);
+  assert.deepEqual([worker.own.state.step, worker.own.hasState], [2, true]);
+  assert.deepEqual(bits(worker), before);
+});
+
+test('a world that starts from another state than the own one is a failure', async () => {
+  const worker = await undisturbed(2);
+  worker.enter(2, { source: 'own', step: 1 });
+  assert.match(
+    (await worker.hear('failed')).reason,
+    /state of step 1 is due, but there is of step 2/,
+  );
+});
+
+test('ten steps that are not finite end the training, and change nothing but the step', async () => {
+  const worker = await fakeWorker({ gradient: (value, step) => (step < 2 ? value : NaN) });
+  worker.enter(1);
+  await worker.hear('entered');
+  worker.onMessage({ kind: 'train', generation: 1, until: 50 });
+  const halted = await worker.hear('halted');
+  assert.equal(
+    halted.trouble,
+    'the gradients of 10 steps in a row were not finite (steps 3 to 12): ' +
+      'lower the learning rate or look at the data',
+  );
+  assert.equal(halted.step, 12);
+  assert.equal(worker.own.state.skippedInARow, 10);
+  assert.deepEqual(bits(worker), bits(await undisturbed(2)));
+  assert.equal(worker.own.state.networks['generator'].updates, 2);
+  const skipped = worker
+    .of('tell')
+    .filter(({ message: m }) => m.kind === 'stepReport' && m.isSkipped);
+  // And the last one again.
+  assert.equal(skipped.length, 11);
+});
+
+test('nine are not the end, and a finite one is a new beginning', async () => {
+  const worker = await fakeWorker({
+    gradient: (value, step) => (step % 10 === 0 ? value : Infinity),
+  });
+  worker.enter(1);
+  await worker.hear('entered');
+  worker.onMessage({ kind: 'train', generation: 1, until: 35 });
+  const halted = await worker.hear('halted');
+  assert.deepEqual([halted.step, halted.trouble], [35, '']);
+  assert.equal(worker.own.state.networks['generator'].updates, 4);
+  assert.equal(worker.own.state.skippedInARow, 4);
+});
+
+test('what is asked to be finished is stored once a share, and again for other shares', async () => {
+  const worker = await undisturbed(3);
+  const finish = (share: number, shares: number): void =>
+    worker.onMessage({ kind: 'finish', generation: 1, step: 3, share, shares });
+  finish(1, 3);
+  finish(1, 3);
+  assert.equal((await worker.hear('finished')).step, 3);
+  finish(1, 3);
+  await worker.hear('finished', 2);
+  finish(0, 2);
+  await worker.hear('finished', 3);
+  await turn();
+  assert.equal(worker.of('finished').length, 3);
+  assert.deepEqual(worker.saved, ['3:1/3', '3:0/2']);
+});
+
+test('finishing gives way to an abort, and can be asked for again', async () => {
+  let comeBack = (): void => undefined;
+  const away = new Promise<void>((resolve) => (comeBack = resolve));
+  const worker = await fakeWorker({ stored: () => away });
+  worker.enter(1);
+  await worker.hear('entered');
+  worker.onMessage({ kind: 'train', generation: 1, until: 2 });
+  await worker.hear('halted');
+  worker.onMessage({ kind: 'finish', generation: 1, step: 2, share: 0, shares: 1 });
+  await turn();
+  worker.onMessage({ kind: 'abort', generation: 1, reason: 'test' });
+  await worker.hear('halted', 2);
+  assert.deepEqual(worker.of('finished'), []);
+  worker.onMessage({ kind: 'finish', generation: 1, step: 2, share: 0, shares: 1 });
+  comeBack();
+  await worker.hear('finished');
+  assert.deepEqual(worker.saved, ['2:0/1']);
+});
+
+test('digests agree where states do, from every eighth step on, and part for good after a flip', async () => {
+  const digests = (worker: FakeWorker): string[] =>
+    worker
+      .of('tell')
+      .flatMap(({ message }) =>
+        message.kind === 'digest' ? [`${message.step} ${message.value}`] : [],
+      );
+  const [one, other] = [await undisturbed(24), await undisturbed(24)];
+  assert.deepEqual(
+    digests(one).map((line) => line.split(' ')[0]),
+    ['8', '16', '24'],
+  );
+  assert.deepEqual(digests(one), digests(other));
+
+  const flipped = await fakeWorker({
+    whileComputing: (step, leaf) => {
+      if (step === 9 && leaf === 0) flipped.onMessage({ kind: 'flip' });
+    },
+  });
+  flipped.enter(1);
+  await flipped.hear('entered');
+  flipped.onMessage({ kind: 'train', generation: 1, until: 24 });
+  await flipped.hear('halted');
+  const [before, ...after] = digests(flipped);
+  assert.equal(before, digests(one)[0]);
+  after.forEach((value, i) => assert.notEqual(value, digests(one)[i + 1]));
+});
