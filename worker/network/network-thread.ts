@@ -60,8 +60,9 @@ function perform(effect: WorkerEffect): void {
     case 'redial':
       return session.redial();
     case 'enter':
-      stateServer.setGeneration(effect.generation);
-      return toCompute(effect);
+      toCompute(effect);
+      // After the order, which comes before whatever a peer that was held is served.
+      return stateServer.setGeneration(effect.generation);
     case 'join':
       return join(effect);
     case 'fault':
