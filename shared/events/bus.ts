@@ -17,7 +17,10 @@ export interface RunEvent {
 export interface EventBus {
   /** Never throws and never waits: events are queued (bounded) and published in order. */
   publish(event: RunEvent): void;
-  /** Waits until the queue is empty or `timeoutMs` is over; says how many events are left. */
+  /**
+   * Waits until the queue is empty or `timeoutMs` is over, less for a bus that has never been
+   * there; says how many events are left.
+   */
   flush(timeoutMs: number): Promise<number>;
   close(): Promise<void>;
 }

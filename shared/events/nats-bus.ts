@@ -24,6 +24,8 @@ export interface NatsBusOptions {
 
 const firstWaitMs = 100;
 const longestWaitMs = 5_000;
+/** Longest flush into a bus that nobody has seen: most likely its url is wrong. */
+const neverThereFlushMs = 1_000;
 /** After so many failed publishes in a row the connection is given up for a new one. */
 const failuresOfConnection = 3;
 
@@ -42,6 +44,7 @@ class NatsBus implements EventBus {
   #connection: EventConnection | undefined;
   #isClosed = false;
   #isAway = false;
+  #wasThere = false;
   /** Of the first event, when a try to publish it failed: it may be stored all the same. */
   #isDoubtful = false;
   #dropped = { metrics: 0, others: 0 };
@@ -84,7 +87,8 @@ class NatsBus implements EventBus {
   async flush(timeoutMs: number): Promise<number> {
     if (this.#queue.length > 0 && !this.#isClosed)
       await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, timeoutMs);
+        const limitMs = this.#wasThere ? timeoutMs : Math.min(timeoutMs, neverThereFlushMs);
+        const timer = setTimeout(resolve, limitMs);
         this.#emptied.push(() => {
           clearTimeout(timer);
           resolve();
@@ -108,6 +112,7 @@ class NatsBus implements EventBus {
       try {
         this.#connection = await openEventConnection(this.#location, this.#probe);
         if (this.#isClosed) break;
+        this.#wasThere = true;
         waitMs = firstWaitMs;
         await this.#publishUntilLost(this.#connection);
       } catch (error) {

@@ -21,22 +21,34 @@ export const runRecordSchema = z.strictObject({
 
 export type RunRecord = z.infer<typeof runRecordSchema>;
 
-/** Writes the record of a new run; an OperatorError when the folder already is a run. */
+/** An OperatorError when the folder already is a run. */
+export async function refuseExistingRun(store: ObjectStore): Promise<void> {
+  if ((await store.head(recordKey)) !== undefined) throw existsAlready(store.url);
+}
+
+/**
+ * Writes the record of a new run; an OperatorError when the folder already is a run. That this very
+ * record is there is success: it was written by a try whose answer was lost.
+ */
 export async function createRunRecord(store: ObjectStore, record: RunRecord): Promise<void> {
   const body = Buffer.from(`${JSON.stringify(record, null, 2)}\n`);
   try {
     await store.put(recordKey, body, { ifAbsent: true, contentType: 'application/json' });
   } catch (error) {
     if (!(error instanceof PreconditionFailed)) throw error;
-    throw new OperatorError('the run exists already', [
-      {
-        key: '--run',
-        given: store.url,
-        allowed: 'a folder that holds no run yet',
-        hint: `go on with it: lockstep resume ${store.url}`,
-      },
-    ]);
+    if (!(await store.get(recordKey)).equals(body)) throw existsAlready(store.url);
   }
+}
+
+function existsAlready(url: string): OperatorError {
+  return new OperatorError('the run exists already', [
+    {
+      key: '--run',
+      given: url,
+      allowed: 'a folder that holds no run yet',
+      hint: `go on with it: lockstep resume ${url}`,
+    },
+  ]);
 }
 
 /** Reads the record of a run; an OperatorError when there is none or it can't be read. */

@@ -29,10 +29,7 @@ async function acquire(path: string, token: string): Promise<void> {
   const deadline = Date.now() + waitMs;
   for (;;) {
     try {
-      const file = await open(path, 'wx');
-      await file.writeFile(token);
-      await file.close();
-      return;
+      return await create(path, token);
     } catch (error) {
       if (codeOf(error) !== 'EEXIST') throw error;
     }
@@ -40,6 +37,19 @@ async function acquire(path: string, token: string): Promise<void> {
     if (Date.now() > deadline)
       throw new Error(`${path} stays locked; delete it if no program writes there`);
     await new Promise((resolve) => setTimeout(resolve, 2 + Math.random() * 10));
+  }
+}
+
+async function create(path: string, token: string): Promise<void> {
+  const file = await open(path, 'wx');
+  try {
+    await file.writeFile(token);
+  } catch (error) {
+    // The disk is full: a lock without its holder's name would be in the way for long.
+    await unlink(path).catch(() => undefined);
+    throw error;
+  } finally {
+    await file.close();
   }
 }
 

@@ -1,13 +1,15 @@
 // An object store in a folder. Atomic on every local file system: bytes go to a temporary file,
 // are synced, and then linked (only if absent) or renamed (a replacement, under a lock). It decides
-// nothing about keys (keys.ts) and needs no retries.
+// nothing about keys (keys.ts) and not which failures may pass (file-attempts.ts).
 
 import { randomBytes } from 'node:crypto';
 import type { BigIntStats, Dirent } from 'node:fs';
 import { link, mkdir, open, readdir, rename, rmdir, stat, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { createFileAttempts, type FileAttempts } from './file-attempts.js';
 import { withFileLock } from './file-lock.js';
 import { compareKeys, requireKey, requireRange, reservedName } from './keys.js';
+import type { PatienceOptions } from './patience.js';
 import {
   ObjectNotFound,
   PreconditionFailed,
@@ -17,8 +19,16 @@ import {
   type PutOptions,
 } from './store.js';
 
-/** Opens a folder, which need not exist yet, as a store. `url` is what errors name. */
-export function createFileStore(url: string, folder: string): ObjectStore {
+/**
+ * Opens a folder, which need not exist yet, as a store. `url` is what errors name. It fails at
+ * once, unless the options have a retry policy.
+ */
+export function createFileStore(
+  url: string,
+  folder: string,
+  options: PatienceOptions = {},
+): ObjectStore {
+  const attempts = createFileAttempts(url, options);
   const pathOf = (key: string): string => {
     requireKey(key);
     return join(folder, ...key.split('/'));
@@ -27,27 +37,48 @@ export function createFileStore(url: string, folder: string): ObjectStore {
     url,
     async get(key, range) {
       requireRange(range);
-      const bytes = await readRange(pathOf(key), range);
+      const path = pathOf(key);
+      const bytes = await attempts.run(`get ${key}`, () => readRange(path, range));
       if (bytes === undefined) throw new ObjectNotFound(url, key);
       return bytes;
     },
-    head: async (key) => infoOf(key, pathOf(key)),
+    async head(key) {
+      const path = pathOf(key);
+      return attempts.run(`look at ${key}`, () => infoOf(key, path));
+    },
     async put(key, body, options = {}) {
       const path = pathOf(key);
-      const temporary = await writeTemporary(path, body);
-      try {
-        if (!(await publish(path, temporary.path, options))) throw new PreconditionFailed(url, key);
-        return { key, bytes: body.byteLength, etag: temporary.etag };
-      } finally {
-        await unlink(temporary.path).catch(() => undefined);
-      }
+      const put = (failedTries: number): Promise<string | undefined> =>
+        putFile(path, body, options, failedTries);
+      const etag = await attempts.run(`put ${key}`, put);
+      if (etag === undefined) throw new PreconditionFailed(url, key);
+      return { key, bytes: body.byteLength, etag };
     },
-    list: (prefix) => listFolder(folder, prefix),
+    list: (prefix) => listFolder(attempts, folder, prefix),
     async delete(key) {
-      await remove(pathOf(key), folder);
+      const path = pathOf(key);
+      await attempts.run(`delete ${key}`, () => remove(path, folder));
     },
     close: async () => undefined,
   };
+}
+
+/** The etag of what was written; undefined when the condition does not hold. */
+async function putFile(
+  path: string,
+  body: Uint8Array,
+  options: PutOptions,
+  failedTries: number,
+): Promise<string | undefined> {
+  const temporary = await writeTemporary(path, body);
+  try {
+    if (await publish(path, temporary.path, options)) return temporary.etag;
+  } finally {
+    await unlink(temporary.path).catch(() => undefined);
+  }
+  // An earlier try may have been done although the answer of a network file system was lost.
+  if (failedTries === 0 || !(await readRange(path))?.equals(body)) return undefined;
+  return (await infoOf('', path))?.etag;
 }
 
 function codeOf(error: unknown): string | undefined {
@@ -124,15 +155,37 @@ async function writeTemporary(
   }
 }
 
-// A delete elsewhere may tidy the folder away between our mkdir and our open.
+// A delete elsewhere may tidy the folder away between our making it and our open.
 async function openBelow(path: string): ReturnType<typeof open> {
   for (let tries = 1; ; tries++) {
-    await mkdir(dirname(path), { recursive: true });
     try {
       return await open(path, 'wx');
     } catch (error) {
       if (codeOf(error) !== 'ENOENT' || tries === 5) throw error;
     }
+    await makeFolder(dirname(path));
+  }
+}
+
+// Node's own recursive mkdir never ends where a folder can't be made in one that is there (/proc).
+async function makeFolder(folder: string): Promise<void> {
+  if (await couldMake(folder)) return;
+  const parent = dirname(folder);
+  if (parent !== folder) await makeFolder(parent);
+  await couldMake(folder);
+}
+
+/** Whether the folder is there now; false when it has no parent to be in. */
+async function couldMake(folder: string): Promise<boolean> {
+  try {
+    await mkdir(folder);
+    return true;
+  } catch (error) {
+    if (codeOf(error) === 'EEXIST') return true;
+    if (codeOf(error) === 'ENOENT') return false;
+    // Some systems say of a folder that is there only that it can't be made.
+    if ((await stat(folder).catch(() => undefined))?.isDirectory() === true) return true;
+    throw error;
   }
 }
 
@@ -201,24 +254,36 @@ async function remove(path: string, root: string): Promise<void> {
   }
 }
 
-async function* listFolder(folder: string, prefix: string): AsyncIterable<ObjectInfo> {
+async function* listFolder(
+  attempts: FileAttempts,
+  folder: string,
+  prefix: string,
+): AsyncIterable<ObjectInfo> {
   const parts = prefix.split('/').slice(0, -1);
   if (parts.some((part) => part === '' || part === '.' || part === '..')) return;
-  yield* walk(join(folder, ...parts), parts.map((part) => `${part}/`).join(''), prefix);
+  const base = parts.map((part) => `${part}/`).join('');
+  yield* walk(attempts, join(folder, ...parts), base, prefix);
 }
 
 // A folder sorts as its name with a slash, which is how its objects' keys go on.
-async function* walk(folder: string, base: string, prefix: string): AsyncIterable<ObjectInfo> {
-  const entries = (await readEntries(folder))
+async function* walk(
+  attempts: FileAttempts,
+  folder: string,
+  base: string,
+  prefix: string,
+): AsyncIterable<ObjectInfo> {
+  const what = `list ${base === '' ? 'everything' : base}`;
+  const entries = (await attempts.run(what, () => readEntries(folder)))
     .filter((entry) => !entry.name.startsWith(reservedName))
     .map((entry) => ({ entry, key: `${base}${entry.name}${entry.isDirectory() ? '/' : ''}` }))
     .sort((a, b) => compareKeys(a.key, b.key));
   for (const { entry, key } of entries) {
+    const path = join(folder, entry.name);
     if (entry.isDirectory()) {
       if (key.startsWith(prefix) || prefix.startsWith(key))
-        yield* walk(join(folder, entry.name), key, prefix);
+        yield* walk(attempts, path, key, prefix);
     } else if (key.startsWith(prefix)) {
-      const info = await infoOf(key, join(folder, entry.name));
+      const info = await attempts.run(what, () => infoOf(key, path));
       if (info !== undefined) yield info;
     }
   }

@@ -20,6 +20,17 @@ export const defaultRetryPolicy: RetryPolicy = {
   totalMs: 120_000,
 };
 
+/**
+ * For a running worker or coordinator, which must outlive a store that is away: a quarter of an
+ * hour, however many tries that takes. Plain data, so that threads can be given it.
+ */
+export const patientRetryPolicy: RetryPolicy = {
+  attempts: Number.MAX_SAFE_INTEGER,
+  baseMs: 200,
+  capMs: 10_000,
+  totalMs: 900_000,
+};
+
 /** The outside of a retry loop. */
 export interface RetryClock {
   now(): number;
@@ -37,18 +48,28 @@ export const systemClock: RetryClock = {
 
 /** Told before each wait, so that an operator sees why nothing happens. */
 export interface RetryNotice {
+  /** Url of the store. */
+  readonly store: string;
   readonly what: string;
   /** Tries so far. */
   readonly tries: number;
   readonly waitMs: number;
+  /** How long the try took that failed, and the time since the first one began. */
+  readonly tryMs: number;
+  readonly elapsedMs: number;
   /** Name or code of the failure; never its message, which may quote a request. */
   readonly reason: string;
 }
 
 export interface RetryOptions {
+  readonly store: string;
   readonly policy: RetryPolicy;
   readonly clock: RetryClock;
   readonly onRetry?: ((notice: RetryNotice) => void) | undefined;
+  /** Called whenever a try succeeds. */
+  readonly onAnswer?: (() => void) | undefined;
+  /** Which failures are tried again; those of a network by default. */
+  readonly isTransient?: ((error: unknown) => boolean) | undefined;
 }
 
 /** The wait before the next try, or undefined when there is none. */
@@ -140,17 +161,24 @@ export function reasonOf(error: unknown): string {
 export async function withRetries<T>(
   what: string,
   attempt: (failedTries: number) => Promise<T>,
-  { policy, clock, onRetry }: RetryOptions,
+  options: RetryOptions,
 ): Promise<T> {
+  const { policy, clock, store } = options;
+  const mayPass = options.isTransient ?? isTransient;
   const start = clock.now();
   for (let tries = 1; ; tries++) {
+    const tryStart = clock.now();
     try {
-      return await attempt(tries - 1);
+      const result = await attempt(tries - 1);
+      options.onAnswer?.();
+      return result;
     } catch (error) {
-      if (!isTransient(error)) throw error;
-      const waitMs = nextWaitMs(policy, tries, clock.now() - start, clock.random());
+      if (!mayPass(error)) throw error;
+      const [elapsedMs, tryMs] = [clock.now() - start, clock.now() - tryStart];
+      const waitMs = nextWaitMs(policy, tries, elapsedMs, clock.random());
       if (waitMs === undefined) throw error;
-      onRetry?.({ what, tries, waitMs, reason: reasonOf(error) });
+      const reason = reasonOf(error);
+      options.onRetry?.({ store, what, tries, waitMs, tryMs, elapsedMs, reason });
       await clock.wait(waitMs);
     }
   }

@@ -27,16 +27,20 @@ export interface Attempt {
 // Already what the caller should see; the last two come from a request within a request.
 const finished = [ObjectNotFound, PreconditionFailed, OperatorError, StoreUnavailable];
 
-/** Runs one request until it succeeds or fails for good; `what` is words: "get a/b". */
+/**
+ * Runs one request until it succeeds or fails for good; `what` is words: "get a/b". A try that
+ * calls no `progress` for `limitMs` is given up; the session's idle timeout if not given.
+ */
 export async function request<T>(
   session: S3Session,
   what: string,
   attempt: (attempt: Attempt) => Promise<T>,
+  limitMs = session.idleTimeoutMs,
 ): Promise<T> {
   try {
     return await withRetries(
       what,
-      (failedTries) => watched(session.idleTimeoutMs, failedTries, attempt),
+      (failedTries) => watched(limitMs, failedTries, attempt),
       session.retry,
     );
   } catch (error) {
@@ -47,12 +51,12 @@ export async function request<T>(
 }
 
 async function watched<T>(
-  idleTimeoutMs: number,
+  limitMs: number,
   failedTries: number,
   attempt: (attempt: Attempt) => Promise<T>,
 ): Promise<T> {
   const controller = new AbortController();
-  const timer = setTimeout(() => controller.abort(), idleTimeoutMs);
+  const timer = setTimeout(() => controller.abort(), limitMs);
   try {
     return await attempt({
       failedTries,
@@ -60,7 +64,7 @@ async function watched<T>(
       progress: () => timer.refresh(),
     });
   } catch (error) {
-    if (controller.signal.aborted) throw lost('TimeoutError', `no progress in ${idleTimeoutMs} ms`);
+    if (controller.signal.aborted) throw lost('TimeoutError', `no progress in ${limitMs} ms`);
     throw error;
   } finally {
     clearTimeout(timer);

@@ -11,8 +11,8 @@ import {
 import type { Readable } from 'node:stream';
 import { maskSecrets } from '../secrets.js';
 import { requireKey, requireRange } from './keys.js';
-import { defaultRetryPolicy, statusOf, systemClock, type RetryNotice } from './retry.js';
-import type { RetryClock, RetryPolicy } from './retry.js';
+import { defaultRetryPolicy, statusOf } from './retry.js';
+import { retryOptions, type PatienceOptions } from './patience.js';
 import { createS3Client, defaultIdleTimeoutMs, type S3Options } from './s3-client.js';
 import { readBody, request, type Attempt, type S3Session } from './s3-requests.js';
 import { partBytes, upload } from './s3-upload.js';
@@ -20,12 +20,9 @@ import type { StoreLocation } from './store-url.js';
 import { ObjectNotFound, type ByteRange, type ObjectInfo, type ObjectStore } from './store.js';
 import type { PutOptions } from './store.js';
 
-/** How the store is reached and what it tells while it waits. */
-export interface S3StoreOptions {
+/** How the store is reached, how long it is waited for, and who is told. */
+export interface S3StoreOptions extends PatienceOptions {
   readonly s3?: S3Options | undefined;
-  readonly onRetry?: ((notice: RetryNotice) => void) | undefined;
-  readonly retryPolicy?: RetryPolicy | undefined;
-  readonly clock?: RetryClock | undefined;
 }
 
 type S3Location = Extract<StoreLocation, { kind: 's3' }>;
@@ -41,11 +38,7 @@ export function createS3Store(location: S3Location, options: S3StoreOptions = {}
       endpoint: s3.endpoint === undefined ? undefined : maskSecrets(s3.endpoint),
       secrets: [s3.secretAccessKey, s3.sessionToken, s3.accessKeyId],
     },
-    retry: {
-      policy: options.retryPolicy ?? defaultRetryPolicy,
-      clock: options.clock ?? systemClock,
-      onRetry: options.onRetry,
-    },
+    retry: retryOptions(location.url, options, defaultRetryPolicy),
     idleTimeoutMs: s3.idleTimeoutMs ?? defaultIdleTimeoutMs,
   };
   return new S3Store(session, location.prefix);

@@ -18,6 +18,15 @@ export const partBytes = 16 * 1024 * 1024;
 const maxParts = 10_000;
 const partsAtOnce = 4;
 
+/**
+ * Slowest upload that is waited for. While bytes leave, the socket's own timeout watches them;
+ * this bounds the whole try.
+ */
+const slowestBytesPerMs = 64;
+
+/** A server joins the parts of a large object before it answers. */
+const completeMs = 30_000;
+
 /** One object to write. `isThere` says whether exactly this body is there already. */
 export interface Upload {
   readonly key: string;
@@ -32,6 +41,10 @@ export interface Upload {
 /** Writes the object and gives its etag; throws `PreconditionFailed`. */
 export function upload(session: S3Session, job: Upload): Promise<string> {
   return job.body.byteLength <= partBytes ? putWhole(session, job) : putParts(session, job);
+}
+
+function uploadLimitMs({ idleTimeoutMs }: S3Session, body: Uint8Array): number {
+  return idleTimeoutMs + body.byteLength / slowestBytesPerMs;
 }
 
 function conditions(options: PutOptions): { IfNoneMatch?: string; IfMatch?: string } {
@@ -85,15 +98,15 @@ async function putWhole(session: S3Session, job: Upload): Promise<string> {
   };
   const send = async (signal: AbortSignal): Promise<string | undefined> =>
     (await session.client.send(new PutObjectCommand(command), { abortSignal: signal })).ETag;
-  return request(session, `put ${job.key}`, (attempt) =>
+  const put = (attempt: Attempt): Promise<string> =>
     publish(
       session,
       job,
       attempt,
       () => send(attempt.signal),
       () => false,
-    ),
-  );
+    );
+  return request(session, `put ${job.key}`, put, uploadLimitMs(session, job.body));
 }
 
 async function putParts(session: S3Session, job: Upload): Promise<string> {
@@ -110,9 +123,10 @@ async function putParts(session: S3Session, job: Upload): Promise<string> {
   const UploadId = created.UploadId ?? '';
   try {
     const Parts = await sendParts(session, job, UploadId);
-    return await request(session, `complete ${job.key}`, (attempt) =>
-      publish(session, job, attempt, () => complete(attempt), isUploadGone),
-    );
+    const join = (attempt: Attempt): Promise<string> =>
+      publish(session, job, attempt, () => complete(attempt), isUploadGone);
+    const limitMs = Math.max(session.idleTimeoutMs, completeMs);
+    return await request(session, `complete ${job.key}`, join, limitMs);
     async function complete({ signal }: Attempt): Promise<string | undefined> {
       const input = { ...target, UploadId, MultipartUpload: { Parts }, ...conditions(job.options) };
       const command = new CompleteMultipartUploadCommand(input);
@@ -162,8 +176,11 @@ async function sendPart(
     Body: body,
     ContentLength: body.byteLength,
   };
-  const { ETag } = await request(session, `put part ${number} of ${job.key}`, ({ signal }) =>
-    session.client.send(new UploadPartCommand(command), { abortSignal: signal }),
+  const { ETag } = await request(
+    session,
+    `put part ${number} of ${job.key}`,
+    ({ signal }) => session.client.send(new UploadPartCommand(command), { abortSignal: signal }),
+    uploadLimitMs(session, body),
   );
   return { PartNumber: number, ETag };
 }

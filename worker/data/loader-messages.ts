@@ -1,6 +1,6 @@
 // What the loader and its threads say to each other. Plain data, cloned or transferred.
 
-import type { StoreOptions } from '../../shared/store/open-store.js';
+import type { CloneableStoreOptions } from '../../shared/store/open-store.js';
 import type { SamplePlace } from './read-sample.js';
 
 /** How pictures become patches; the same in every thread. */
@@ -19,9 +19,6 @@ export interface ThreadSettings extends PatchSettings {
   /** Decoded pictures that this thread may keep. */
   readonly cacheBytes: number;
 }
-
-/** The options of a store that can cross to another thread. */
-export type CloneableStoreOptions = Pick<StoreOptions, 's3' | 'retryPolicy'>;
 
 /** One sample of a job: which, where, and in which epoch. */
 export interface JobSample {

@@ -7,7 +7,7 @@ import { fitProblems } from '../../dataset/fit.js';
 import type { DatasetIndex, DatasetSample } from '../../dataset/index-format.js';
 import { OperatorError } from '../../shared/problems.js';
 import { samplesOf, type SampleOrder } from '../../shared/plan/permutation.js';
-import type { StoreOptions } from '../../shared/store/open-store.js';
+import { cloneableOptions, type StoreOptions } from '../../shared/store/open-store.js';
 import type { Leaf, Step } from '../../shared/words.js';
 import type { FromThread, JobSample, ThreadSettings, ToThread } from './loader-messages.js';
 import type { Loader, MicroBatch } from './loader.js';
@@ -149,7 +149,7 @@ class ThreadedLoader implements Loader {
     const { storeUrl, storeOptions, seed, crop, flip, resize, cacheMib, threads } = this.#options;
     const settings: ThreadSettings = {
       storeUrl,
-      storeOptions: { s3: storeOptions?.s3, retryPolicy: storeOptions?.retryPolicy },
+      storeOptions: cloneableOptions(storeOptions ?? {}),
       cacheBytes: Math.floor((cacheMib * mib) / threads),
       seed,
       crop,

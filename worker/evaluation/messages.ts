@@ -2,7 +2,7 @@
 
 import type { RunSpec } from '../../shared/spec/schema.js';
 import type { Step } from '../../shared/words.js';
-import type { CloneableStoreOptions } from '../data/loader-messages.js';
+import type { CloneableStoreOptions } from '../../shared/store/open-store.js';
 
 /** What the evaluation thread needs to know for the whole run. */
 export interface EvaluationSetup {

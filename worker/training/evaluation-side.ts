@@ -3,6 +3,7 @@
 
 import type { TrainingState } from '../../shared/checkpoint/state.js';
 import type { RunSpec } from '../../shared/spec/schema.js';
+import { cloneableOptions } from '../../shared/store/open-store.js';
 import { createEvaluator } from '../evaluation/evaluator.js';
 import type { EvaluationOutcome } from '../evaluation/messages.js';
 import type { PrepareOptions } from './prepare-request.js';
@@ -37,7 +38,7 @@ export function createEvaluationSide({
   const evaluator = createEvaluator({
     spec,
     runUrl,
-    storeOptions: { s3: options.storeOptions.s3 },
+    storeOptions: cloneableOptions(options.storeOptions),
     threads,
   });
   const asked = new Set<Promise<void>>();

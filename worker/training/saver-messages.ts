@@ -3,7 +3,7 @@
 import type { EncodedPart } from '../../shared/checkpoint/parts.js';
 import type { WorkerMessage } from '../../shared/control/messages.js';
 import type { Step } from '../../shared/words.js';
-import type { CloneableStoreOptions } from '../data/loader-messages.js';
+import type { CloneableStoreOptions } from '../../shared/store/open-store.js';
 
 /** What the thread is started with. */
 export interface SaverSetup {
@@ -28,6 +28,7 @@ export interface WholeCheckpoint {
   /** All parameters, network by network, for their sum. */
   readonly parameters: readonly Float32Array[];
   readonly updates: Readonly<Record<string, number>>;
+  readonly skippedInARow: number;
 }
 
 export type FromSaver =

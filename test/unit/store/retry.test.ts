@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import {
   isTransient,
   nextWaitMs,
+  patientRetryPolicy,
   reasonOf,
   withRetries,
   type RetryClock,
@@ -97,15 +98,18 @@ describe('a retry loop', () => {
         if (failed < 2) throw status(503, 'SlowDown');
         return 'done';
       },
-      { policy, clock, onRetry: (notice) => notices.push(notice) },
+      { store: 's3://b', policy, clock, onRetry: (notice) => notices.push(notice) },
     );
     assert.equal(result, 'done');
     assert.deepEqual(tries, [0, 1, 2]);
     assert.deepEqual(clock.waits, [50, 100]);
     assert.deepEqual(notices[1], {
+      store: 's3://b',
       what: 'get a',
       tries: 2,
       waitMs: 100,
+      tryMs: 0,
+      elapsedMs: 50,
       reason: 'SlowDown (HTTP 503)',
     });
   });
@@ -114,13 +118,52 @@ describe('a retry loop', () => {
     const clock = fakeClock(0.5);
     let tries = 0;
     const failing = (error: unknown): Promise<never> =>
-      withRetries('x', async () => (tries++, Promise.reject(error)), { policy, clock });
+      withRetries('x', async () => (tries++, Promise.reject(error)), {
+        store: 's3://b',
+        policy,
+        clock,
+      });
     const busy = Object.assign(new Error('busy'), status(503));
     await assert.rejects(failing(busy), busy);
     assert.equal(tries, 5);
     const denied = Object.assign(new Error('denied'), status(403));
     await assert.rejects(failing(denied), denied);
     assert.equal(tries, 6);
+  });
+
+  it('goes on for a quarter of an hour when it is patient, and never waits over ten seconds', async () => {
+    const clock = fakeClock(0.999_999);
+    const options = { store: 's3://b', policy: patientRetryPolicy, clock };
+    const away = (untilMs: number): Promise<string> =>
+      withRetries(
+        'x',
+        async () => (clock.time < untilMs ? Promise.reject(code('ECONNREFUSED')) : 'back'),
+        options,
+      );
+    assert.equal(await away(60_000), 'back');
+    assert.ok(clock.time < 70_000);
+    assert.equal(await away(clock.time + 880_000), 'back');
+    await assert.rejects(away(Infinity), /ECONNREFUSED/);
+    assert.ok(clock.waits.every((ms) => ms < 10_000));
+    assert.deepEqual(structuredClone(patientRetryPolicy), patientRetryPolicy);
+  });
+
+  it('tells of each success, and tries again what the caller calls transient', async () => {
+    let answers = 0;
+    const full = code('ENOSPC');
+    const options = {
+      store: 'file://x',
+      policy,
+      clock: fakeClock(0.5),
+      onAnswer: () => answers++,
+      isTransient: (error: unknown) => error === full,
+    };
+    const put = async (failed: number): Promise<number> =>
+      failed < 2 ? Promise.reject(full) : failed;
+    assert.equal(await withRetries('put a', put, options), 2);
+    assert.equal(answers, 1);
+    await assert.rejects(withRetries('x', () => Promise.reject(code('ECONNRESET')), options));
+    assert.equal(answers, 1);
   });
 
   it('ends in time even when each try is slow', async () => {
@@ -133,7 +176,7 @@ describe('a retry loop', () => {
         clock.time += 6_000;
         throw code('ETIMEDOUT');
       },
-      { policy, clock },
+      { store: 's3://b', policy, clock },
     );
     await assert.rejects(slow, /ETIMEDOUT/);
     assert.equal(tries, 2);

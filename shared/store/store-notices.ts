@@ -1,0 +1,110 @@
+// What an operator reads of a store that is away: one line when it has been away for a while, one
+// when it answers again, for all threads of a process. It decides nothing about trying again.
+
+import { withPatience } from './patience.js';
+import type { StoreOptions } from './open-store.js';
+import type { RetryNotice } from './retry.js';
+import { listenToThreads } from './thread-notices.js';
+
+/** Shorter absences are nobody's concern. */
+const untoldMs = 3_000;
+
+/** Nothing was heard of an absence for so long: whoever waited has given up, or has gone. */
+const forgottenMs = 60_000;
+
+/** Places that are kept in mind at most. */
+const maxPlaces = 64;
+
+interface Absence {
+  readonly sinceMs: number;
+  /** When the next try is due. */
+  untilMs: number;
+  isTold: boolean;
+}
+
+export interface StoreNotices {
+  onRetry(notice: RetryNotice): void;
+  onAnswer(store: string): void;
+}
+
+/** Turns failed tries and answers into lines; `now` is a clock in milliseconds. */
+export function createStoreNotices(
+  print: (text: string) => void,
+  now: () => number = () => performance.now(),
+): StoreNotices {
+  const absences = new Map<string, Absence>();
+  const backMs = new Map<string, number>();
+  const begin = (place: string, { tryMs, elapsedMs }: RetryNotice): Absence | undefined => {
+    const back = backMs.get(place) ?? Number.NEGATIVE_INFINITY;
+    // Sent before the store was back: old news.
+    if (now() - tryMs < back) return undefined;
+    const sinceMs = now() - elapsedMs < back ? now() - tryMs : now() - elapsedMs;
+    const absence = { sinceMs, untilMs: now(), isTold: false };
+    if (absences.size < maxPlaces) absences.set(place, absence);
+    return absence;
+  };
+  return {
+    onRetry: (notice) => {
+      const place = placeOf(notice.store);
+      const known = absences.get(place);
+      if (known !== undefined && now() > known.untilMs + forgottenMs) absences.delete(place);
+      const absence = absences.get(place) ?? begin(place, notice);
+      if (absence === undefined) return;
+      absence.untilMs = Math.max(absence.untilMs, now() + notice.waitMs);
+      if (absence.isTold || absence.untilMs - absence.sinceMs < untoldMs) return;
+      absence.isTold = true;
+      print(
+        `object store ${place} is away: ${inWords(notice.reason)}; ` +
+          'trying again, nothing is lost',
+      );
+    },
+    onAnswer: (store) => {
+      const place = placeOf(store);
+      const absence = absences.get(place);
+      absences.delete(place);
+      if (absence === undefined) return;
+      if (backMs.has(place) || backMs.size < maxPlaces) backMs.set(place, now());
+      const seconds = Math.max(1, Math.round((now() - absence.sinceMs) / 1000));
+      if (absence.isTold) print(`object store ${place} is back after ${seconds} s`);
+    },
+  };
+}
+
+/** Options of the stores of a program that runs for long. */
+export interface RunningStores {
+  /** Patient; the functions in it stay behind when a thread is given the rest. */
+  readonly options: StoreOptions;
+  /** Stops listening to the threads. */
+  close(): void;
+}
+
+/**
+ * Options for the stores of a worker or coordinator, to be made once by its main thread: patient,
+ * with one line for all its stores and threads when one is away, and one when it is back.
+ */
+export function createRunningStores(
+  options: StoreOptions,
+  print: (text: string) => void,
+): RunningStores {
+  const notices = createStoreNotices(print);
+  const stopListening = listenToThreads(notices);
+  return { options: { ...withPatience(options), ...notices }, close: stopListening };
+}
+
+// Dataset and run mostly lie in one bucket, which is away as a whole.
+function placeOf(url: string): string {
+  return /^s3:\/\/[^/]+/.exec(url)?.[0] ?? url;
+}
+
+const words: Readonly<Record<string, string>> = {
+  ENOSPC: 'no space is left',
+  EDQUOT: 'the quota is used up',
+  EIO: 'the disk reports an error',
+  TimeoutError: 'it does not answer',
+  ECONNREFUSED: 'nothing listens there',
+};
+
+function inWords(reason: string): string {
+  const said = words[reason];
+  return said === undefined ? reason : `${said} (${reason})`;
+}
