@@ -1,0 +1,200 @@
+// One simulated cluster from one seed: faults first, with oracles that watch what must never
+// happen; then everything is healed, and the run has to end well within a bounded time.
+
+import type { CoordinatorState } from '../../coordinator/core/state.js';
+import { exitCodes } from '../../shared/exit-codes.js';
+import { SimClock } from './clock.js';
+import { Coverage } from './coverage.js';
+import { createDice, type Dice } from './dice.js';
+import { ObjectDisk } from './disk.js';
+import { Violation, type Fact, type Oracle } from './facts.js';
+import { inflict, scheduleFaults, type FaultKind, type FaultPorts } from './faults.js';
+import { Network } from './network.js';
+import { createOracles } from './oracles/all.js';
+import { sound, type Sabotage } from './sabotage.js';
+import { coordinatorNodes, Supervisor } from './supervisor.js';
+import { Trace } from './trace.js';
+import type { RunShape } from './training-state.js';
+import type { Surroundings } from './worker-node.js';
+
+/** After healing the run must end within so long (plus what the steps left take). */
+const progressMs = 60_000;
+const sizesMs = 500;
+
+export interface SimOptions {
+  readonly sabotage?: Partial<Sabotage>;
+  /** Gets every line of the trace. */
+  readonly print?: (line: string) => void;
+  /** Instead of the seed's faults: what happens, and when. */
+  readonly script?: readonly Scripted[];
+  /** Instead of the seed's. */
+  readonly shape?: Partial<RunShape>;
+  readonly workers?: number;
+  readonly leafMs?: number;
+}
+
+/** A fault at a time, or anything else that a scenario does. */
+export interface Scripted {
+  readonly atMs: number;
+  readonly fault?: FaultKind;
+  readonly act?: (ports: FaultPorts) => void;
+}
+
+export interface SimResult {
+  readonly seed: number;
+  readonly failure: Violation | undefined;
+  readonly sha256: string;
+  readonly events: number;
+  readonly simulatedMs: number;
+  readonly coverage: Coverage;
+  readonly tail: readonly string[];
+}
+
+/** Runs one seed to its end. Same seed and options, same trace. */
+export function runSeed(seed: number, options: SimOptions = {}): SimResult {
+  const cluster = new Cluster(seed, options);
+  let failure: Violation | undefined;
+  try {
+    cluster.run();
+  } catch (error) {
+    failure =
+      error instanceof Violation
+        ? error
+        : new Violation('crash', error instanceof Error ? (error.stack ?? '') : String(error));
+  }
+  const { clock, trace, coverage } = cluster;
+  return {
+    seed,
+    failure,
+    sha256: trace.sha256(),
+    events: clock.events,
+    simulatedMs: clock.nowMs,
+    coverage,
+    tail: trace.tail(80),
+  };
+}
+
+class Cluster {
+  readonly clock = new SimClock();
+  readonly trace: Trace;
+  readonly coverage = new Coverage();
+  readonly #seed: number;
+  readonly #options: SimOptions;
+  readonly #dice: Dice;
+  readonly #around: Surroundings;
+  readonly #supervisor: Supervisor;
+  readonly #oracles: readonly Oracle[];
+  readonly #healAtMs: number;
+
+  constructor(seed: number, options: SimOptions) {
+    this.#seed = seed;
+    this.#options = options;
+    this.trace = new Trace(this.clock, options.print);
+    const dice = createDice(seed, 1);
+    this.#dice = dice;
+    const shape = { ...drawShape(seed, dice), ...options.shape };
+    const slowest = dice.chance(0.2) ? 60 : 8;
+    const network = new Network(this.clock, createDice(seed, 4), [0.2, slowest]);
+    const disk = new ObjectDisk(this.clock, createDice(seed, 5));
+    const sabotage = { ...sound, ...options.sabotage };
+    const workers = options.workers ?? dice.integer(1, Math.min(5, shape.microShards));
+    const leafMs = options.leafMs ?? dice.between(10, 60);
+    this.#healAtMs = dice.between(8_000, 20_000);
+    this.#oracles = createOracles(shape, {
+      isWell: (worker) => this.#supervisor.isWell(worker),
+      trains: (generation) => this.#supervisor.trains(generation),
+    });
+    this.#around = {
+      ...{ network, disk, shape, sabotage, trace: this.trace, coverage: this.coverage },
+      coordinators: coordinatorNodes.map((node) => `${node}:6000`),
+      patienceMs: 90_000,
+      observe: (fact) => this.#observe(fact),
+    };
+    this.#supervisor = new Supervisor({ seed, around: this.#around, workers, leafMs });
+  }
+
+  run(): void {
+    const { clock } = this;
+    const { script } = this.#options;
+    this.#supervisor.start();
+    const ports: FaultPorts = {
+      around: this.#around,
+      supervisor: this.#supervisor,
+      dice: this.#dice,
+      observe: (fact) => this.#observe(fact),
+    };
+    if (script === undefined) scheduleFaults(ports, this.#seed, this.#healAtMs);
+    for (const { atMs, fault, act } of script ?? [])
+      clock.after(atMs, () => (fault === undefined ? act?.(ports) : inflict(ports, fault)));
+    this.#takeSizesLater();
+    const lastMs = Math.max(0, ...(script ?? []).map(({ atMs }) => atMs));
+    const healAtMs = script === undefined ? this.#healAtMs : lastMs + 10_000;
+    while (!this.#isOver() && clock.step(healAtMs));
+    if (!this.#isOver()) this.#heal();
+    const limitMs = clock.nowMs + progressMs;
+    while (!this.#isOver() && clock.step(limitMs));
+    this.#judgeEnd(limitMs);
+  }
+
+  #isOver(): boolean {
+    return this.#supervisor.ending !== undefined;
+  }
+
+  #heal(): void {
+    const { network, disk } = this.#around;
+    this.trace.add('cluster', 'is healed');
+    network.healAll();
+    disk.heal();
+    for (const { process, pace } of this.#supervisor.workers.values()) {
+      pace.slowness = 1;
+      process.thaw();
+    }
+    for (const { process } of this.#supervisor.coordinators) process.thaw();
+    this.#supervisor.heal();
+    this.#observe({ kind: 'healed' });
+  }
+
+  #judgeEnd(limitMs: number): void {
+    const { ending } = this.#supervisor;
+    if (ending === undefined)
+      throw new Violation('progress', `no end ${progressMs} ms after all was healed (${limitMs})`);
+    if (ending.code !== exitCodes.ok)
+      throw new Violation('progress', `the run ended with ${ending.code}: ${ending.reason}`);
+    const { disk } = this.#around;
+    this.#observe({ kind: 'finished', read: (key) => disk.peek(key) });
+  }
+
+  #observe(fact: Fact): void {
+    for (const oracle of this.#oracles) oracle.observe(fact, this.clock.nowMs);
+  }
+
+  #takeSizesLater(): void {
+    this.clock.after(sizesMs, () => {
+      const workers = [...this.#supervisor.workers.values()];
+      const coordinators = this.#supervisor.coordinators
+        .map(({ state }) => state)
+        .filter((state): state is CoordinatorState => state !== undefined);
+      this.#observe({
+        kind: 'sizes',
+        workers: workers.map(({ who, state }) => ({ who, state })),
+        coordinators,
+        held: workers.map(({ exchange }) => exchange.held),
+        streams: this.#around.network.openSides,
+      });
+      this.#takeSizesLater();
+    });
+  }
+}
+
+function drawShape(seed: number, dice: Dice): RunShape {
+  const microShards = dice.integer(2, 10);
+  return {
+    seed,
+    samples: dice.integer(20, 60),
+    microShards,
+    microShardSize: dice.integer(1, 3),
+    chunks: dice.integer(1, 4),
+    lastStep: dice.integer(40, 90),
+    checkpointEvery: dice.integer(3, 12),
+  };
+}

@@ -1,0 +1,318 @@
+// The compute thread of a simulated worker: takes states, computes micro-shards, applies reduced
+// steps, stores shares of checkpoints. It keeps the contracts of worker/training/.
+
+import { chunkFloats } from '../../shared/plan/chunks.js';
+import { shareOf } from '../../shared/plan/shards.js';
+import { foldTree, subtreesInside } from '../../shared/plan/tree.js';
+import { isDue } from '../../shared/plan/schedule.js';
+import type { StepReport } from '../../shared/control/messages.js';
+import type { WorkerEffect, WorkerEvent } from '../../worker/core/state.js';
+import {
+  parametersSum,
+  partNames,
+  partsOfShare,
+  readCheckpoint,
+  storePart,
+} from './checkpoint-files.js';
+import type { ObjectDisk } from './disk.js';
+import type { Dice } from './dice.js';
+import type { Vectors } from './exchange-session.js';
+import type { Fact, Who } from './facts.js';
+import { waitFor, type SimProcess, type Task } from './process.js';
+import type { Place, Sabotage } from './sabotage.js';
+import {
+  add,
+  applyStep,
+  leafValue,
+  seedState,
+  type ChunkValue,
+  type RunShape,
+  type TrainingState,
+} from './training-state.js';
+
+/** How long things take; `slowness` changes while a worker is slow. */
+export interface Pace {
+  readonly prepareMs: number;
+  readonly leafMs: number;
+  readonly updateMs: number;
+  slowness: number;
+}
+
+/** What the compute thread tells the network thread. */
+export type FromCompute =
+  | WorkerEvent
+  | { readonly kind: 'vectors'; readonly generation: number; readonly vectors: Vectors }
+  | { readonly kind: 'reduce'; readonly step: number; readonly floats: number };
+
+export interface ComputeOptions {
+  readonly process: SimProcess;
+  readonly disk: ObjectDisk;
+  readonly dice: Dice;
+  readonly shape: RunShape;
+  readonly pace: Pace;
+  readonly who: Who;
+  readonly sabotage: Sabotage;
+  readonly observe: (fact: Fact) => void;
+  readonly send: (message: FromCompute) => void;
+  /** Gets the state at a step from a peer; a text says why not. */
+  readonly fetch: (order: FetchOrder, done: (result: TrainingState | string) => void) => void;
+}
+
+/** Whose state is wanted, for which world and of which step. */
+export interface FetchOrder {
+  readonly donor: string;
+  readonly generation: number;
+  readonly step: number;
+}
+
+interface Snapshot {
+  readonly state: TrainingState;
+  readonly share: number;
+  readonly shares: number;
+  readonly onStored: () => void;
+}
+
+export class ComputeSide {
+  state: TrainingState | undefined;
+  readonly #options: ComputeOptions;
+  #place: Place | undefined;
+  #vectors: Vectors | undefined;
+  /** Numbers pieces of work: a later one, or an abort, ends an earlier one. */
+  #work = 0;
+  #isTraining = false;
+  #isAborted = false;
+  #votes = false;
+  #isFirstOfWorld = false;
+  #onReduced: ((step: number | undefined) => void) | undefined;
+  #awaitedStep = 0;
+  #storing: Snapshot | undefined;
+  #waiting: Snapshot | undefined;
+
+  constructor(options: ComputeOptions) {
+    this.#options = options;
+  }
+
+  onMessage(message: WorkerEffect | { readonly kind: 'reduced'; readonly step: number }): void {
+    switch (message.kind) {
+      case 'prepare':
+        return this.#options.process.spawn(this.#prepare());
+      case 'enter':
+        return this.#begin(this.#enter(message));
+      case 'train':
+        this.#isTraining = true;
+        return this.#begin(this.#train(message.generation, message.until));
+      case 'reduced':
+        if (message.step === this.#awaitedStep) this.#onReduced?.(message.step);
+        return;
+      case 'voteStop':
+        this.#votes = true;
+        return;
+      case 'abort':
+        return this.#abort(message.generation);
+      case 'finish':
+        return this.#finish(message);
+      case 'checkpointed':
+        if ((this.#waiting?.state.step ?? Infinity) <= message.step) this.#waiting = undefined;
+        return;
+      default:
+        return;
+    }
+  }
+
+  #begin(task: Task): void {
+    const number = ++this.#work;
+    this.#isAborted = false;
+    this.#options.process.spawn(task, () => number === this.#work);
+  }
+
+  *#prepare(): Task {
+    const { process, pace, send } = this.#options;
+    yield* process.sleep(pace.prepareMs);
+    send({ kind: 'ready' });
+  }
+
+  *#enter(order: WorkerEffect & { readonly kind: 'enter' }): Task {
+    const { send, who, observe } = this.#options;
+    const { generation, rank, worldSize, source } = order;
+    const taken = yield* this.#takeState(order);
+    if (typeof taken === 'string') return send({ kind: 'enterFailed', generation, reason: taken });
+    this.state = taken;
+    this.#votes = false;
+    this.#isFirstOfWorld = true;
+    const before = this.#place;
+    this.#place = { worker: who.worker, generation, rank, worldSize, before };
+    const { chunks } = this.#options.shape;
+    this.#vectors = {
+      contributions: this.#subtrees().map(() => new Array<ChunkValue>(chunks)),
+      results: [new Array<ChunkValue>(chunks), new Array<ChunkValue>(chunks)],
+    };
+    observe({ kind: 'adopted', who, generation, source, state: taken });
+    send({ kind: 'vectors', generation, vectors: this.#vectors });
+    send({ kind: 'entered', generation });
+  }
+
+  *#takeState(order: WorkerEffect & { readonly kind: 'enter' }): Task<TrainingState | string> {
+    const { disk, process, shape, fetch, sabotage } = this.#options;
+    const { generation, step, source, donor } = order;
+    if (source === 'own') {
+      const own = this.state;
+      return own?.step === step ? own : `its own state is not that of step ${step}`;
+    }
+    if (source === 'peer')
+      return yield* waitFor<TrainingState | string>((resume) =>
+        fetch({ donor, generation, step }, resume),
+      );
+    return step === 0
+      ? seedState(shape)
+      : yield* readCheckpoint(disk, process, step, sabotage.verifiesSums);
+  }
+
+  #subtrees() {
+    const { rank, worldSize } = this.#place!;
+    const { microShards } = this.#options.shape;
+    return subtreesInside(shareOf(rank, worldSize, microShards), microShards);
+  }
+
+  *#train(generation: number, until: number): Task {
+    const { send, process, pace, shape } = this.#options;
+    for (;;) {
+      const { step } = this.state!;
+      if (step >= until || this.#isAborted) break;
+      send({ kind: 'activity', step, activity: 'compute' });
+      yield* this.#contribute();
+      if (this.#isAborted) break;
+      this.#awaitedStep = step;
+      send({ kind: 'reduce', step, floats: shape.chunks * chunkFloats });
+      const reduced = yield* waitFor<number | undefined>((resume) => (this.#onReduced = resume));
+      this.#onReduced = undefined;
+      if (reduced === undefined) break;
+      yield* process.sleep(pace.updateMs * pace.slowness);
+      if (this.#commit(generation)) break;
+      this.#keepUp();
+    }
+    this.#isTraining = false;
+    this.#halted(generation);
+  }
+
+  #halted(generation: number): void {
+    const { state } = this;
+    const [step, hasState] = [state?.step ?? 0, state !== undefined];
+    this.#options.send({ kind: 'halted', generation, step, hasState, trouble: '' });
+  }
+
+  /** Computes this rank's micro-shards and adds up its subtrees. */
+  *#contribute(): Task {
+    const { process, pace, shape, dice, sabotage, who, observe } = this.#options;
+    const { seed, samples, microShards, microShardSize } = shape;
+    const place = this.#place!;
+    const state = this.state!;
+    const slots = shareOf(place.rank, place.worldSize, microShards);
+    const leaves = sabotage.leaves(place, microShards);
+    const computed: ChunkValue[][] = [];
+    for (let slot = slots.start; slot < slots.end; slot++) {
+      yield* process.sleep(pace.leafMs * pace.slowness * dice.between(0.9, 1.2));
+      if (this.#isAborted) return;
+      const leaf = leaves[slot - slots.start] ?? slot;
+      const order = { seed, samples, microShards, microShardSize };
+      const picks = sabotage.samples(order, state.step, leaf, place);
+      observe({
+        kind: 'computed',
+        who,
+        generation: place.generation,
+        step: state.step,
+        leaf,
+        picks,
+      });
+      const vote = this.#votes && sabotage.heedsVote(who.worker) ? 1 : 0;
+      computed[slot] = state.values.map((_, chunk) => {
+        const isLast = chunk === shape.chunks - 1;
+        return { sum: leafValue(state, leaf, picks, chunk), vote: isLast ? vote : 0 };
+      });
+    }
+    for (const [i, subtree] of this.#subtrees().entries())
+      for (let chunk = 0; chunk < shape.chunks; chunk++)
+        this.#vectors!.contributions[i]![chunk] = foldTree(
+          subtree,
+          ({ start, end }) => (end - start === 1 ? computed[start]![chunk] : undefined),
+          add,
+        );
+  }
+
+  /** Applies the reduced step; whether no step follows. */
+  #commit(generation: number): boolean {
+    const { who, observe, sabotage, send, shape } = this.#options;
+    const { rank, worldSize } = this.#place!;
+    const { step } = this.state!;
+    const mean = this.#vectors!.results[step % 2 === 0 ? 0 : 1];
+    const sums = mean.map(({ sum }) => sum);
+    const times = sabotage.applications(this.#place!, this.#isFirstOfWorld);
+    for (let i = 0; i < times; i++) this.state = applyStep(this.state!, sums);
+    this.#isFirstOfWorld = false;
+    const state = this.state!;
+    observe({ kind: 'committed', who, generation, state, worldSize });
+    send({ kind: 'activity', step: state.step, activity: 'data' });
+    if (rank === 0) send({ kind: 'tell', message: reportOf(state.step) });
+    if (isDue(3, state.step) || state.step === shape.lastStep) {
+      const digest = { kind: 'digest', generation, step: state.step, value: state.digest } as const;
+      send({ kind: 'tell', message: digest });
+    }
+    return mean[shape.chunks - 1]!.vote > 0 && sabotage.heedsVote(who.worker);
+  }
+
+  #keepUp(): void {
+    const { rank, worldSize } = this.#place!;
+    const state = this.state!;
+    if (isDue(this.#options.shape.checkpointEvery, state.step))
+      this.#save({ state, share: rank, shares: worldSize, onStored: () => undefined });
+  }
+
+  #abort(generation: number): void {
+    this.#isAborted = true;
+    // Training tells itself when it has halted: a commit under way is not torn.
+    if (this.#isTraining) return void this.#onReduced?.(undefined);
+    this.#work += 1;
+    this.#halted(generation);
+  }
+
+  #finish({ generation, step, share, shares }: WorkerEffect & { readonly kind: 'finish' }): void {
+    const onStored = (): void => this.#options.send({ kind: 'finished', generation, step });
+    this.#save({ state: this.state!, share, shares, onStored });
+  }
+
+  /** One snapshot is stored, one may wait; a later one takes the place of one that waits. */
+  #save(snapshot: Snapshot): void {
+    if (this.#storing !== undefined) {
+      this.#waiting = snapshot;
+      return;
+    }
+    this.#storing = snapshot;
+    this.#options.process.spawn(this.#store(snapshot));
+  }
+
+  *#store({ state, share, shares, onStored }: Snapshot): Task {
+    const { disk, process, send, sabotage, who } = this.#options;
+    const spoilt = sabotage.spoilsSnapshot(who.worker, state.step)
+      ? { ...state, values: state.values.map((value) => value + 1) }
+      : state;
+    if (share === 0) {
+      const { step } = state;
+      const parameters = parametersSum(spoilt);
+      const parts = [...partNames];
+      const told = { kind: 'snapshot', step, parts, parametersSha256: parameters } as const;
+      send({ kind: 'tell', message: { ...told, updates: {}, skippedInARow: 0 } });
+    }
+    for (const name of partsOfShare(share, shares)) {
+      const message = yield* storePart(disk, process, spoilt, name);
+      send({ kind: 'tell', message });
+    }
+    onStored();
+    const next = this.#waiting;
+    [this.#storing, this.#waiting] = [undefined, undefined];
+    if (next !== undefined) this.#save(next);
+  }
+}
+
+function reportOf(step: number): StepReport {
+  const seconds = { dataS: 0, computeS: 0, exchangeS: 0, updateS: 0 };
+  return { kind: 'stepReport', step, phase: 'gan', metrics: [], ...seconds, isSkipped: false };
+}

@@ -1,0 +1,99 @@
+// A process of the simulated cluster: it can be killed, stand still (SIGSTOP) and go on, and
+// whatever reaches it while it stands still comes in one burst afterwards.
+
+import type { SimClock } from './clock.js';
+
+/** What a process waits for: given how to go on with the answer. */
+export type Start = (resume: (answer: unknown) => void) => void;
+
+/** A piece of work with waits in it; it ends with its process. */
+export type Task<T = void> = Generator<Start, T, unknown>;
+
+/** Waits for what `start` answers. */
+export function* waitFor<T>(start: (resume: (answer: T) => void) => void): Task<T> {
+  return (yield start as Start) as T;
+}
+
+export class SimProcess {
+  readonly clock: SimClock;
+  /** The machine it runs on. */
+  readonly node: string;
+  readonly name: string;
+  /** Its own clock shows another time than everybody else's. */
+  readonly clockOffsetMs: number;
+  isAlive = true;
+  isFrozen = false;
+  /** Counts freezes, so that a late thaw does not end a later freeze. */
+  #freezes = 0;
+  #backlog: (() => void)[] = [];
+
+  constructor(clock: SimClock, node: string, name: string, clockOffsetMs: number) {
+    this.clock = clock;
+    this.node = node;
+    this.name = name;
+    this.clockOffsetMs = clockOffsetMs;
+  }
+
+  /** What its monotonic clock shows. */
+  get nowMs(): number {
+    return this.clock.nowMs + this.clockOffsetMs;
+  }
+
+  /** Something reaches the process: now, after the thaw, or never. */
+  deliver(run: () => void): void {
+    if (!this.isAlive) return;
+    if (this.isFrozen) this.#backlog.push(run);
+    else run();
+  }
+
+  /** A timer of the process. */
+  after(delayMs: number, run: () => void): void {
+    this.clock.after(delayMs, () => this.deliver(run));
+  }
+
+  /** An interval timer: ticks missed while frozen are one tick. */
+  every(intervalMs: number, run: () => void): void {
+    this.after(intervalMs, () => {
+      run();
+      this.every(intervalMs, run);
+    });
+  }
+
+  /** Runs a task to its end, or to that of the process, or while `isWanted`. */
+  spawn(task: Task, isWanted: () => boolean = () => true): void {
+    const goOn = (answer: unknown): void => {
+      if (!this.isAlive || !isWanted()) return;
+      const { done, value } = task.next(answer);
+      if (done !== true) value((next) => this.deliver(() => goOn(next)));
+    };
+    goOn(undefined);
+  }
+
+  /** Waits, in a task. */
+  *sleep(delayMs: number): Task {
+    yield* waitFor<void>((resume) => this.clock.after(delayMs, () => resume()));
+  }
+
+  freeze(forMs: number): void {
+    if (!this.isAlive) return;
+    const number = ++this.#freezes;
+    this.isFrozen = true;
+    this.clock.after(forMs, () => {
+      if (number === this.#freezes) this.thaw();
+    });
+  }
+
+  thaw(): void {
+    if (!this.isFrozen) return;
+    this.isFrozen = false;
+    const backlog = this.#backlog;
+    this.#backlog = [];
+    for (const run of backlog) this.deliver(run);
+  }
+
+  /** Nothing happens in it any more. */
+  kill(): void {
+    this.isAlive = false;
+    this.#backlog = [];
+  }
+}

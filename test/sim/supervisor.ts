@@ -1,0 +1,196 @@
+// Whoever runs the processes of a simulated cluster (lockstep train, or Kubernetes): starts
+// workers and coordinators, starts them again when they end, resumes a run that was stopped.
+
+import { exitCodes } from '../../shared/exit-codes.js';
+import { createDice, type Dice } from './dice.js';
+import type { Pace } from './compute-side.js';
+import { CoordinatorNode } from './coordinator-node.js';
+import { SimProcess } from './process.js';
+import { WorkerNode, type Surroundings } from './worker-node.js';
+
+/** How long a trouble that is over may still have consequences. */
+const memoryMs = 8_000;
+
+/** Coordinators are started on these machines in turn. */
+export const coordinatorNodes = ['coordinator-a', 'coordinator-b'] as const;
+
+export interface SupervisorOptions {
+  readonly seed: number;
+  readonly around: Surroundings;
+  readonly workers: number;
+  readonly leafMs: number;
+}
+
+export class Supervisor {
+  /** Running worker processes, by id. */
+  readonly workers = new Map<string, WorkerNode>();
+  /** Running coordinators, the newest last. */
+  readonly coordinators: CoordinatorNode[] = [];
+  /** How the run ended, if a coordinator said so. */
+  ending: { readonly code: number; readonly reason: string } | undefined;
+  /** Ids of the workers that are to run. */
+  readonly #wanted = new Set<string>();
+  readonly #incarnations = new Map<string, number>();
+  readonly #options: SupervisorOptions;
+  readonly #dice: Dice;
+  /** Until when something is, or may still be, the matter with a worker and its peers. */
+  readonly #troubledUntilMs = new Map<string, number>();
+  #starts = 0;
+  #target: number;
+  #isRespawning = true;
+
+  constructor(options: SupervisorOptions) {
+    this.#options = options;
+    this.#dice = createDice(options.seed, 2);
+    this.#target = options.workers;
+  }
+
+  get #clock() {
+    return this.#options.around.network.clock;
+  }
+
+  start(): void {
+    this.startCoordinator(coordinatorNodes[0]);
+    for (let i = 0; i < this.#target; i++) this.startWorker(`worker-${i}`);
+  }
+
+  /** Notes that something is the matter with a worker, or between it and a peer. */
+  trouble(worker: string, forMs = 0): void {
+    const untilMs = this.#clock.nowMs + forMs + memoryMs;
+    this.#troubledUntilMs.set(worker, Math.max(untilMs, this.#troubledUntilMs.get(worker) ?? 0));
+  }
+
+  isWell(worker: string): boolean {
+    const { isAlive, isFrozen } = this.workers.get(worker)?.process ?? {};
+    const untilMs = this.#troubledUntilMs.get(worker) ?? 0;
+    return isAlive === true && isFrozen === false && this.#clock.nowMs > untilMs;
+  }
+
+  /** Whether all processes of a world that run are training in it, and all of it run. */
+  trains(generation: number): boolean {
+    const inside = [...this.workers.values()].filter(
+      ({ state }) => state.world.generation === generation,
+    );
+    const size = inside[0]?.state.world.members.length;
+    return inside.length === size && inside.every(({ state }) => state.stage === 'training');
+  }
+
+  /** Starts one more process of a coordinator, whether or not another one runs. */
+  startCoordinator(node: string): void {
+    const { around } = this.#options;
+    around.network.back(node);
+    const process = this.#process(node, `${node}#${++this.#starts}`);
+    const coordinator = new CoordinatorNode({
+      around,
+      process,
+      dice: createDice(this.#options.seed, 1_000 + this.#starts),
+      worldSize: this.#options.workers,
+      onTarget: (workers) => this.#scale(workers),
+      onExit: (code, reason) => {
+        this.killCoordinator(coordinator);
+        this.#onCoordinatorExit(node, code, reason);
+      },
+    });
+    this.coordinators.push(coordinator);
+  }
+
+  killCoordinator(coordinator: CoordinatorNode, isMachineGone = false): void {
+    const at = this.coordinators.indexOf(coordinator);
+    if (at >= 0) this.coordinators.splice(at, 1);
+    coordinator.process.kill();
+    this.#options.around.network.died(coordinator.process, isMachineGone);
+  }
+
+  startWorker(worker: string): void {
+    this.#wanted.add(worker);
+    if (this.workers.has(worker) || this.ending !== undefined) return;
+    const { around, leafMs } = this.#options;
+    const incarnation = (this.#incarnations.get(worker) ?? 0) + 1;
+    this.#incarnations.set(worker, incarnation);
+    around.network.back(worker);
+    this.trouble(worker);
+    const process = this.#process(worker, `${worker}.${incarnation}`);
+    const dice = createDice(this.#options.seed, 10_000 + ++this.#starts);
+    const pace: Pace = {
+      prepareMs: dice.between(50, 400),
+      leafMs: leafMs * dice.between(0.8, 1.3),
+      updateMs: dice.between(2, 8),
+      slowness: 1,
+    };
+    const node: WorkerNode = new WorkerNode({
+      ...{ around, process, dice, pace, who: { worker, incarnation } },
+      windowChunks: dice.integer(1, 4),
+      onExit: (code, reason) => this.#onWorkerExit(node, code, reason),
+    });
+    this.workers.set(worker, node);
+    around.trace.add(process.name, 'starts');
+  }
+
+  /** `respawnMs`: how soon it is started again; undefined: not before everything is healed. */
+  killWorker(node: WorkerNode, isMachineGone: boolean, respawnMs: number | undefined): void {
+    if (!node.process.isAlive) return;
+    this.#options.around.trace.add(node.process.name, isMachineGone ? 'is gone' : 'is killed');
+    this.#end(node, isMachineGone);
+    if (respawnMs !== undefined) this.#respawnLater(node.who.worker, respawnMs);
+  }
+
+  /** Everything that should run is started. */
+  heal(): void {
+    for (const worker of this.#wanted) this.#respawnLater(worker, this.#dice.between(0, 1_000));
+    if (this.coordinators.length === 0 && this.ending === undefined)
+      this.startCoordinator(this.#dice.pick(coordinatorNodes));
+  }
+
+  #process(node: string, name: string): SimProcess {
+    return new SimProcess(this.#clock, node, name, Math.floor(this.#dice.between(0, 1e7)));
+  }
+
+  #respawnLater(worker: string, delayMs: number): void {
+    this.#clock.after(delayMs, () => {
+      if (this.#isRespawning && this.#wanted.has(worker)) this.startWorker(worker);
+    });
+  }
+
+  #end(node: WorkerNode, isMachineGone: boolean): void {
+    node.process.kill();
+    this.#options.around.network.died(node.process, isMachineGone);
+    if (this.workers.get(node.who.worker) === node) this.workers.delete(node.who.worker);
+  }
+
+  #onWorkerExit(node: WorkerNode, code: number, reason: string): void {
+    this.#options.around.trace.add(node.process.name, `ends with ${code}: ${reason}`);
+    this.#options.around.coverage.count(`worker exit ${code}`);
+    this.#end(node, false);
+    if (code === exitCodes.ok) return;
+    if (code === exitCodes.drained) this.#wanted.delete(node.who.worker);
+    else this.#respawnLater(node.who.worker, this.#dice.between(300, 1_500));
+    // A run must not shrink to nothing because its workers left one after the other.
+    if (this.#wanted.size < 1) this.startWorker(`worker-${this.#dice.integer(0, 2)}`);
+  }
+
+  #scale(workers: number): void {
+    this.#target = workers;
+    const wanted = [...this.#wanted].sort();
+    for (let i = 0; wanted.length < workers; i++) {
+      const worker = `worker-${i}`;
+      if (this.#wanted.has(worker)) continue;
+      wanted.push(worker);
+      this.startWorker(worker);
+    }
+  }
+
+  #onCoordinatorExit(node: string, code: number, reason: string): void {
+    this.#options.around.trace.add(node, `coordinator ends with ${code}: ${reason}`);
+    this.#options.around.coverage.count(`coordinator exit ${code}`);
+    if (code === exitCodes.superseded) return;
+    if (code === exitCodes.stopped) {
+      // The operator resumes what was stopped.
+      this.#clock.after(this.#dice.between(500, 2_000), () => {
+        if (this.coordinators.length === 0) this.startCoordinator(node);
+        for (const worker of this.#wanted) this.startWorker(worker);
+      });
+      return;
+    }
+    this.ending ??= { code, reason };
+  }
+}
