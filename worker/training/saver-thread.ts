@@ -50,6 +50,7 @@ async function save({ step, stateDigest, parts, whole }: Snapshot): Promise<void
   }
   if (whole === undefined) return;
   const sum = parametersSha256(whole.parameters);
-  const { updates } = whole;
-  tell({ kind: 'snapshot', step, parts: [...whole.parts], parametersSha256: sum, updates });
+  const { updates, skippedInARow } = whole;
+  const names = [...whole.parts];
+  tell({ kind: 'snapshot', step, parts: names, parametersSha256: sum, updates, skippedInARow });
 }

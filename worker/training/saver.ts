@@ -129,5 +129,6 @@ function takeWhole(
     parts,
     parameters: states.map(([, { parameters }]) => parameters.slice()),
     updates: Object.fromEntries(states.map(([name, { updates }]) => [name, updates])),
+    skippedInARow: state.skippedInARow,
   };
 }
