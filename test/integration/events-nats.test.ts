@@ -119,6 +119,25 @@ describe('events on NATS', { skip: skipWithout('nats-server') }, () => {
     await proxy.close();
   });
 
+  it('arrive once and in order through a server that is frozen', async () => {
+    const notices: string[] = [];
+    const bus = open('frozen', (text) => notices.push(text));
+    for (let step = 0; step < 20; step++) bus.publish(stepEvent(step));
+    assert.equal(await bus.flush(10_000), 0);
+    server.pause();
+    for (let step = 20; step < 60; step++) bus.publish(stepEvent(step));
+    await until(() => notices.length === 1, 'the bus says that the server is away');
+    server.resume();
+    assert.equal(await bus.flush(20_000), 0);
+    const steps = (await readRun(server.url, 'frozen')).map(({ event }) => event.data['step']);
+    assert.deepEqual(
+      steps,
+      Array.from({ length: 60 }, (_, i) => i),
+    );
+    assert.match(notices.at(-1)!, /is back/);
+    await bus.close();
+  });
+
   it('wait for a server that is not there yet', async () => {
     const notices: string[] = [];
     await server.kill();
@@ -127,7 +146,7 @@ describe('events on NATS', { skip: skipWithout('nats-server') }, () => {
     assert.equal(await bus.flush(50), 1);
     await until(() => notices.length > 0, 'a notice');
     await server.start();
-    assert.equal(await bus.flush(15_000), 0);
+    await until(async () => (await bus.flush(1_000)) === 0, 'the event is out');
     assert.equal((await readRun(server.url, 'late')).length, 1);
     assert.match(notices[0]!, /is away: nothing listens there/);
     await bus.close();

@@ -7,6 +7,7 @@ import { mkdtemp, readdir, rm, utimes, writeFile } from 'node:fs/promises';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { OperatorError } from '../../shared/problems.js';
 import { openStore } from '../../shared/store/open-store.js';
 import { ObjectNotFound, PreconditionFailed, type ObjectStore } from '../../shared/store/store.js';
 import { openS3Place, type S3Place } from '../support/s3-place.js';
@@ -297,6 +298,17 @@ describe('file store', () => {
     await waiting;
     assert.equal((await store.get('key')).toString(), '3');
     assert.deepEqual(await readdir(folder), ['key']);
+    await rm(folder, { recursive: true });
+  });
+
+  it('refuses at once a place where no folder can be', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'lockstep-store-'));
+    await writeFile(join(folder, 'afile'), 'x');
+    for (const root of [`${folder}/afile/run`, '/proc/none/run']) {
+      if (root.startsWith('/proc') && process.platform !== 'linux') continue;
+      const store = openStore(`file://${root}`);
+      await assert.rejects(store.put('a/b', text('1'), { ifAbsent: true }), OperatorError);
+    }
     await rm(folder, { recursive: true });
   });
 });

@@ -46,6 +46,10 @@ export interface TestServer {
   readonly port: number;
   /** Kills it as a crash would (SIGKILL) and waits until it is gone; its data stay. */
   kill(): Promise<void>;
+  /** Freezes it (SIGSTOP): connections stay and nothing answers. */
+  pause(): void;
+  /** Lets a frozen one go on. */
+  resume(): void;
   /** Starts it again on the same port and data. */
   start(): Promise<void>;
   /** Stops it and deletes its data. */
@@ -117,7 +121,9 @@ async function launch(spec: Launch): Promise<TestServer> {
     await rm(folder, { recursive: true, force: true });
   };
   await start();
-  return { url: `${spec.scheme}://127.0.0.1:${port}`, port, kill, start, close };
+  const pause = (): void => void child?.kill('SIGSTOP');
+  const resume = (): void => void child?.kill('SIGCONT');
+  return { url: `${spec.scheme}://127.0.0.1:${port}`, port, pause, resume, kill, start, close };
 }
 
 /** Starts a nats-server with JetStream; `args` are added to its command line. */
