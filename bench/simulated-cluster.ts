@@ -5,7 +5,7 @@
 import type { MethodDefinition } from '@grpc/grpc-js';
 import { initialCoordinatorState, type CoordinatorConfig } from '../coordinator/core/state.js';
 import type { CoordinatorEffect, CoordinatorEvent } from '../coordinator/core/state.js';
-import { transition } from '../coordinator/core/transition.js';
+import { transitionAll } from '../coordinator/core/transition.js';
 import { fromWire, loadControlService, toWire, type WireMessage } from '../shared/control/codec.js';
 import { workerMessageSchema, type CoordinatorMessage } from '../shared/control/messages.js';
 import type { WorldMessage } from '../shared/control/messages.js';
@@ -61,7 +61,7 @@ export function createSimulatedCluster(
   const decide = (batch: readonly CoordinatorEvent[]): CoordinatorEffect[] => {
     const asked = state;
     if (asked === undefined) return [];
-    return meter.core(() => batch.flatMap((event) => transition(asked, event, nowMs)));
+    return meter.core(() => transitionAll(asked, batch, nowMs));
   };
   const perform = (effects: readonly CoordinatorEffect[]): void => {
     for (const { kind } of effects) told.set(kind, (told.get(kind) ?? 0) + 1);

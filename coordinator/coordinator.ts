@@ -12,9 +12,10 @@ import {
   type CoordinatorEvent,
 } from './core/state.js';
 import { createPaceAverages, observePace } from './core/straggler.js';
-import { transition } from './core/transition.js';
+import { transitionAll } from './core/transition.js';
 import { commitCheckpoint } from './edge/checkpoint-commit.js';
 import { findCheckpoint } from './edge/checkpoint-search.js';
+import { createEventBatch } from './edge/event-batch.js';
 import type { Leading } from './edge/leading.js';
 import type { Reporter } from './edge/reporter.js';
 import type { RunPlan } from './edge/run-plan.js';
@@ -58,11 +59,11 @@ export async function leadRun(
     if (message.kind === 'status') observePace(paces, worker, message);
     reporter.message(message, paces);
   };
-  const dispatch = (event: CoordinatorEvent): void => {
-    if (event.kind === 'message') observe(event.worker, event.message);
-    for (const effect of transition(state, event, performance.now())) perform(effect);
+  const { soon, now: dispatch } = createEventBatch((events) => {
+    for (const event of events) if (event.kind === 'message') observe(event.worker, event.message);
+    for (const effect of transitionAll(state, events, performance.now())) perform(effect);
     if ('world' in state.stage) worldSize = state.stage.world.members.length;
-  };
+  });
   const send = (worker: string, message: CoordinatorMessage): void => {
     const session = state.workers.get(worker)?.session;
     if (session !== undefined) sessions.send(session, message);
@@ -101,9 +102,8 @@ export async function leadRun(
 
   reporter.started();
   sessions.open({
-    onMessage: (session, worker, message) =>
-      dispatch({ kind: 'message', session, worker, message }),
-    onClosed: (session, worker, reason) => dispatch({ kind: 'closed', session, worker, reason }),
+    onMessage: (session, worker, message) => soon({ kind: 'message', session, worker, message }),
+    onClosed: (session, worker, reason) => soon({ kind: 'closed', session, worker, reason }),
   });
   onLeading({ state, paces, dispatch, send });
   const forgetStop = whenAborted(options.stop, (reason) => dispatch({ kind: 'stopAsked', reason }));

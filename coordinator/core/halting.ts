@@ -18,11 +18,14 @@ export function awaitHalt(
   nowMs: number,
 ): CoordinatorEffect[] {
   const { world } = stage;
-  // By a vote the others wait for everybody's part in the step: a loss turns it into an abort.
-  const losses = stage.mode === 'vote' ? findLosses(state, world, stage.sinceMs, nowMs) : [];
+  const losses = findLosses(state, world, stage.sinceMs, nowMs).filter(
+    ({ worker }) => !stage.lost.includes(worker),
+  );
   if (losses.length > 0) {
     const lost = losses.map(({ worker }) => worker);
-    state.stage = { ...stage, mode: 'abort', reason: `${lost.join(', ')} was lost`, lost };
+    // By a vote the others wait for everybody's part in the step: a loss turns it into an abort.
+    const reason = stage.mode === 'vote' ? `${lost.join(', ')} was lost` : stage.reason;
+    state.stage = { ...stage, mode: 'abort', reason, lost: [...stage.lost, ...lost] };
     return losses.map(({ worker, reason, silentMs }): CoordinatorEffect => {
       return { kind: 'lost', worker, reason, generation: world.generation, silentMs };
     });

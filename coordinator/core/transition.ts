@@ -34,9 +34,28 @@ export function transition(
   event: CoordinatorEvent,
   nowMs: number,
 ): CoordinatorEffect[] {
-  if (state.stage.kind === 'ended') return [];
-  const told = onEvent(state, event, nowMs);
-  return told === undefined ? [] : [...told, ...settle(state, nowMs)];
+  return transitionAll(state, [event], nowMs);
+}
+
+/**
+ * The same for events that came together: all are taken in before anything follows from them. What
+ * follows takes a look at every worker, so a thousand statuses must not cost a thousand looks.
+ */
+export function transitionAll(
+  state: CoordinatorState,
+  events: readonly CoordinatorEvent[],
+  nowMs: number,
+): CoordinatorEffect[] {
+  const effects: CoordinatorEffect[] = [];
+  let isNews = false;
+  for (const event of events) {
+    if (state.stage.kind === 'ended') break;
+    const told = onEvent(state, event, nowMs);
+    if (told === undefined) continue;
+    isNews = true;
+    effects.push(...told);
+  }
+  return isNews ? [...effects, ...settle(state, nowMs)] : effects;
 }
 
 /** Follows the stages as far as they lead now, then gives the orders that are due. */

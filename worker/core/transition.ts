@@ -191,7 +191,10 @@ function onJoined(state: WorkerState, generation: Generation): WorkerEffect[] {
   return [{ kind: 'train', generation, until: state.world.until }];
 }
 
-/** The coordinator decides what follows; it hears of it again with every heartbeat. */
+/**
+ * The coordinator decides what follows. It hears at once of the first peer that is lost, and of
+ * the others with the next heartbeat: where a hundred die, a thousand tell it.
+ */
 function onPeerLost(
   state: WorkerState,
   generation: Generation,
@@ -199,8 +202,9 @@ function onPeerLost(
   reason: string,
 ): WorkerEffect[] {
   if (!isIn(state, generation, 'training', 'connecting')) return [];
+  const isFirst = state.suspicions.size === 0;
   state.suspicions.set(worker, reason.slice(0, 500));
-  return tellStatus(state);
+  return isFirst ? tellStatus(state) : [];
 }
 
 function onAbort(state: WorkerState, generation: Generation, reason: string): WorkerEffect[] {

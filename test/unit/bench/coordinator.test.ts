@@ -9,6 +9,11 @@ test('fifty workers form one world, and forty-five another when five die', () =>
   assert.equal(result.worlds, 2);
   assert.equal(result.forming.members, 50);
   assert.equal(result.loss?.members, 45);
+  assert.equal(result.lost, 5);
+  // Nobody waits for those who are known to be dead.
+  assert.ok(result.loss.simulated_ms < 250, `${result.loss.simulated_ms} ms`);
+  // One word at once from each that is left, and one of each stage, whoever died.
+  assert.ok(result.loss.messages_in < 45 * 7, `${result.loss.messages_in} messages`);
   // A welcome, the world and the order to connect for each; then abort, world and connect.
   assert.equal(result.forming.messages_out, 3 * 50);
   assert.equal(result.loss.messages_out, 3 * 45);

@@ -130,6 +130,9 @@ test('a peer that can not be reached is told with every heartbeat, until the nex
   assert.deepEqual(story.happen({ ...lost, generation: second }), []);
   assert.deepEqual(story.happen(lost), ['say training']);
   assert.equal(story.state.suspicions.get('w-0'), 'silent');
+  // Of a second one the next heartbeat tells: where many die, all others tell of all of them.
+  assert.deepEqual(story.happen({ ...lost, worker: 'w-2' }), []);
+  assert.equal(story.state.suspicions.size, 2);
   assert.deepEqual(story.wait(250), ['say training']);
   story.hears({ kind: 'abort', generation: first, reason: 'w-0 was lost' });
   story.happen(halted(first, 3));
