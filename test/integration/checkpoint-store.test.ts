@@ -8,6 +8,8 @@ import { mkdtemp, readFile, rm, truncate, unlink, writeFile } from 'node:fs/prom
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
+import { commitCheckpoint } from '../../coordinator/edge/checkpoint-commit.js';
+import { findCheckpoint } from '../../coordinator/edge/checkpoint-search.js';
 import { commitManifest, ManifestConflict, storePart } from '../../shared/checkpoint/commit.js';
 import { parametersSha256 } from '../../shared/checkpoint/digest.js';
 import {
@@ -259,5 +261,38 @@ describe('checkpoints in a store', () => {
     const state = stateAt(77);
     await save(store, { ...state, step: 2 });
     assert.equal((await newestWholeCheckpoint(store)).manifest?.step, 2);
+  });
+
+  it('are committed even when old ones can not be deleted', async () => {
+    for (const step of [1, 2]) await save(store, stateAt(step));
+    const manifest = await save(store, stateAt(3), 2, false);
+    const told: string[] = [];
+    const options = {
+      manifest,
+      keep: 1,
+      onCommitted: (step: number) => void told.push(`step ${step}`),
+      onNotice: (text: string) => void told.push(text),
+      pruneWaitMs: 50,
+    };
+    const stuck = { ...store, delete: async () => Promise.reject(new Error('away')) };
+    const event = await commitCheckpoint({ ...options, store: stuck });
+    assert.deepEqual(event, { kind: 'manifestStored', step: 3 });
+    assert.deepEqual(told, ['step 3', 'old checkpoints stay until the next one: away']);
+    assert.equal((await newestWholeCheckpoint(store)).manifest?.step, 3);
+    const silent = { ...store, delete: () => new Promise<void>(() => undefined) };
+    assert.equal((await commitCheckpoint({ ...options, store: silent })).kind, 'manifestStored');
+  });
+
+  it('are searched when no worker has a state; torn ones above go', async () => {
+    const { spec } = await save(store, stateAt(1));
+    await save(store, stateAt(2));
+    await truncate(fileOf(2, 'generator.safetensors'), 10);
+    const record = { format: 'lockstep-run/1' as const, run: 'r', spec, createdAt: '' };
+    const found = await findCheckpoint(store, record);
+    assert.equal(found.step, 1);
+    assert.match(found.notices.join(), /step 2 passed over: generator/);
+    assert.equal((await listCheckpoints(store)).length, 1);
+    const other = { ...record, spec: { ...spec, seed: spec.seed + 1 } };
+    await assert.rejects(findCheckpoint(store, other), /of another spec/);
   });
 });
