@@ -43,7 +43,7 @@ const aheadMicroShards = 4;
 /** Prepares a worker for a run; an OperatorError says what in spec or data does not fit. */
 export async function prepare(request: Prepare, options: PrepareOptions): Promise<PreparedRun> {
   const { runUrl, record } = request;
-  const { storeOptions, send, warn } = options;
+  const { storeOptions, send } = options;
   const { spec } = parseRunRecord(record);
   const task = createSrganTask(spec);
   const loader = await openLoader(spec, options);
@@ -52,7 +52,7 @@ export async function prepare(request: Prepare, options: PrepareOptions): Promis
   const threads = Math.min(spec.engine.threads, options.maxThreads);
   const phases = createPhases(task, spec, createOnnxEngine({ threads }), state);
   const vectors = createVectorPool(longestVector(task, spec));
-  const saver = createSaver({ task, state, runUrl, storeOptions, send, warn });
+  const saver = createSaver({ task, state, runUrl, storeOptions, send });
   const store = openStore(runUrl, storeOptions);
   let judge: EvaluationSide | undefined;
   const evaluation = (): EvaluationSide | undefined => {

@@ -33,7 +33,5 @@ export interface WholeCheckpoint {
 
 export type FromSaver =
   | { readonly kind: 'tell'; readonly message: WorkerMessage }
-  /** Something for the operator to read; the run goes on. */
-  | { readonly kind: 'notice'; readonly text: string }
   | { readonly kind: 'stored' }
   | { readonly kind: 'failed'; readonly reason: string };

@@ -6,17 +6,15 @@ import { storePart } from '../../shared/checkpoint/commit.js';
 import { parametersSha256 } from '../../shared/checkpoint/digest.js';
 import type { WorkerMessage } from '../../shared/control/messages.js';
 import { openStore } from '../../shared/store/open-store.js';
-import type { RetryNotice } from '../../shared/store/retry.js';
 import type { FromSaver, SaverSetup, Snapshot } from './saver-messages.js';
 
 const { runUrl, storeOptions } = workerData as SaverSetup;
 const port = parentPort;
 if (port === null) throw new Error('the saver thread is started by the saver');
 const answer = (message: FromSaver): void => port.postMessage(message);
-const notice = (text: string): void => answer({ kind: 'notice', text });
 const tell = (message: WorkerMessage): void => answer({ kind: 'tell', message });
-const store = openStore(runUrl, { ...storeOptions, onRetry });
-let isAway = false;
+// A store that is away makes it wait, and says so to the process by itself.
+const store = openStore(runUrl, storeOptions);
 
 port.on('message', (snapshot: Snapshot) => {
   save(snapshot).then(
@@ -26,26 +24,11 @@ port.on('message', (snapshot: Snapshot) => {
   );
 });
 
-/** One line when the store goes away, however often it is tried again. */
-function onRetry({ what, reason }: RetryNotice): void {
-  if (isAway) return;
-  isAway = true;
-  notice(`the store of ${runUrl} is away (${what}: ${reason}); trying again`);
-}
-
-/** And one line when it is back. */
-function onAnswer(): void {
-  if (!isAway) return;
-  isAway = false;
-  notice(`the store of ${runUrl} is back`);
-}
-
 async function save({ step, stateDigest, parts, whole }: Snapshot): Promise<void> {
   for (const { name, body } of parts) {
     // A buffer comes out of a message as plain bytes.
     const part = { name, body: Buffer.from(body.buffer, body.byteOffset, body.byteLength) };
     const record = await storePart(store, step, part);
-    onAnswer();
     tell({ kind: 'partStored', step, stateDigest, ...record });
   }
   if (whole === undefined) return;

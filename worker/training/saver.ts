@@ -30,7 +30,6 @@ export interface SaverOptions {
   readonly runUrl: string;
   readonly storeOptions: StoreOptions;
   readonly send: SendToNetwork;
-  readonly warn: (text: string) => void;
 }
 
 /** Creates the saver of a state. */
@@ -48,7 +47,7 @@ export function createSaver(options: SaverOptions): Saver {
   const store = async (snapshot: Snapshot): Promise<void> => {
     thread = new Worker(new URL('./saver-thread.js', import.meta.url), { workerData: setup });
     try {
-      await storeIn(thread, snapshot, options);
+      await storeIn(thread, snapshot, send);
       isIdle = true;
     } finally {
       await thread.terminate();
@@ -78,7 +77,7 @@ export function createSaver(options: SaverOptions): Saver {
 function storeIn(
   thread: Worker,
   snapshot: Snapshot,
-  { send, warn }: Pick<SaverOptions, 'send' | 'warn'>,
+  send: SendToNetwork,
 ): Promise<void> {
   const buffers = [
     ...snapshot.parts.map(({ body }) => body.buffer as ArrayBuffer),
@@ -90,7 +89,6 @@ function storeIn(
       reject(new Error(`step ${snapshot.step} can't be stored: ${reason}`));
     thread.on('message', (message: FromSaver) => {
       if (message.kind === 'tell') send(message);
-      else if (message.kind === 'notice') warn(message.text);
       else if (message.kind === 'stored') resolve();
       else fail(message.reason);
     });
