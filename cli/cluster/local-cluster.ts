@@ -57,6 +57,8 @@ class LocalCluster {
   #facts: RunFacts = {};
   #target: number;
   #hasStarted = false;
+  /** The highest step told so far, by the kind of line. */
+  readonly #toldSteps = new Map<string, number>();
   /** The reason why we asked for the end ourselves. */
   #early: EarlyEnd | undefined;
   #leaving: Promise<void> | undefined;
@@ -99,7 +101,7 @@ class LocalCluster {
 
   #take(line: RunLine): void {
     this.#facts = noteLine(this.#facts, line);
-    if (!isResult(line)) this.#options.onLine(line);
+    if (!isResult(line) && this.#isNews(line)) this.#options.onLine(line);
     if (line['kind'] === 'listening' && !this.#hasStarted) {
       this.#hasStarted = true;
       this.#crew.setTarget(this.#target);
@@ -108,6 +110,14 @@ class LocalCluster {
     if (!isResult(line)) return;
     this.#leaving ??= this.#crew.leave(leaveMs);
     this.#killAfter(outliveMs);
+  }
+
+  /** A coordinator that takes over is told again what the last one may not have passed on. */
+  #isNews({ kind, step }: RunLine): boolean {
+    if (kind !== 'step' && kind !== 'evaluation' && kind !== 'checkpoint') return true;
+    if (Number(step) <= (this.#toldSteps.get(kind) ?? -1)) return false;
+    this.#toldSteps.set(kind, Number(step));
+    return true;
   }
 
   #retarget(workers: number): void {

@@ -1,0 +1,85 @@
+// What an operator is told of a run, from what its coordinator knows.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import {
+  defaultTiming,
+  initialCoordinatorState,
+  type WorkerView,
+} from '../../../coordinator/core/state.js';
+import { describeRun } from '../../../coordinator/edge/run-status.js';
+import { runStatusSchema } from '../../../shared/control/admin.js';
+
+const facts = {
+  ...{ run: 'r', url: 'file://runs/r', imagesPerS: 10, etaS: 60, pid: 4, nowMs: 5_000 },
+};
+
+function stateOf(...workers: readonly WorkerView[]) {
+  const config = {
+    ...{ term: 2, worldSize: 2, microShards: 5, until: 6, lastStep: 8, timing: defaultTiming },
+  };
+  const state = initialCoordinatorState(config, 3, 0);
+  for (const view of workers) state.workers.set(view.worker, view);
+  return state;
+}
+
+function viewOf(worker: string, computeS: number, step: number): WorkerView {
+  const pace = { dataS: 0.01, computeS, exchangeS: 0.1, updateS: 0, waitedFor: '', waitedS: 0 };
+  return {
+    ...{ worker, incarnation: 7, address: 'h:1', fingerprint: 'f', pid: 1, host: 'h', session: 1 },
+    ...{ heardMs: 4_500, readySinceMs: undefined, benchedUntilMs: 0, isDiverged: false },
+    ...{ order: undefined, failure: undefined, isDismissed: false },
+    status: {
+      ...{ sequence: 1, generation: 9, stage: 'training', step, hasState: true, pace },
+      ...{ activity: 'compute', isLeaving: false, suspicions: [], trouble: '' },
+    },
+  };
+}
+
+test('before the first world there is no rank, no generation and no straggler', () => {
+  const status = describeRun(stateOf(viewOf('a', 1, 0)), facts);
+  assert.deepEqual(runStatusSchema.parse(status), status);
+  assert.deepEqual(
+    [status.stage, status.generation, status.term, status.checkpoint, status.target],
+    ['gathering', 0, 2, 3, 2],
+  );
+  assert.equal(status.workers[0]?.rank, -1);
+  assert.equal(status.straggler, undefined);
+});
+
+test('members come by rank, others after them; the slow member and the newest step are told', () => {
+  const state = stateOf(viewOf('spare', 9, 0), viewOf('b', 0.2, 5), viewOf('a', 1, 4));
+  const member = (rank: number, worker: string) => ({
+    ...{ rank, worker, incarnation: 7, address: 'h:1' },
+  });
+  const members = [member(0, 'b'), member(1, 'a')];
+  const world = { generation: 9, members, step: 0, until: 6 };
+  state.stage = {
+    kind: 'halting',
+    world,
+    mode: 'vote',
+    reason: 'spare joins',
+    sinceMs: 0,
+    lost: [],
+  };
+  const status = describeRun(state, facts);
+  assert.deepEqual(
+    status.workers.map(({ worker, rank }) => [worker, rank]),
+    [
+      ['b', 0],
+      ['a', 1],
+      ['spare', -1],
+    ],
+  );
+  assert.deepEqual([status.step, status.reason], [5, 'spare joins']);
+  assert.deepEqual([status.straggler?.worker, status.straggler?.phase], ['a', 'compute']);
+  assert.equal(status.workers[0]?.silentS, 0.5);
+});
+
+test('a worker that has come anew is not the member of the same name', () => {
+  const state = stateOf(viewOf('a', 1, 4));
+  const members = [{ rank: 0, worker: 'a', incarnation: 6, address: 'h:1' }];
+  const world = { generation: 9, members, step: 0, until: 6 };
+  state.stage = { kind: 'halting', world, mode: 'abort', reason: '', sinceMs: 0, lost: [] };
+  assert.equal(describeRun(state, facts).workers[0]?.rank, -1);
+});
