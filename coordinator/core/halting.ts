@@ -5,8 +5,8 @@ import { exitCodes } from '../../shared/exit-codes.js';
 import type { Step } from '../../shared/words.js';
 import { findCandidates, formWorld, newestStepOf } from './forming.js';
 import { startFinishing } from './finishing.js';
-import { findLosses, isReachable, viewOf } from './liveness.js';
-import { gather, isFree } from './stages.js';
+import { findCutLinks, findLosses, isReachable, noteCutLinks, viewOf } from './liveness.js';
+import { gather, halt, isFree } from './stages.js';
 import type { CoordinatorEffect, CoordinatorState, Ending, Stage, WorkerView } from './state.js';
 
 type Halting = Stage & { readonly kind: 'halting' };
@@ -30,6 +30,8 @@ export function awaitHalt(
       return { kind: 'lost', worker, reason, generation: world.generation, silentMs };
     });
   }
+  const cut = watchVote(state, stage, nowMs);
+  if (cut !== undefined) return cut;
   const isAwaited = world.members.some((member) => {
     const view = stage.lost.includes(member.worker) ? undefined : viewOf(state, member);
     return (
@@ -37,6 +39,22 @@ export function awaitHalt(
     );
   });
   return isAwaited ? [] : goOn(state, stage, nowMs);
+}
+
+/** A vote travels with a step, and no step is completed where a link is cut: gives up waiting. */
+function watchVote(
+  state: CoordinatorState,
+  { mode, world, sinceMs }: Halting,
+  nowMs: number,
+): CoordinatorEffect[] | undefined {
+  if (mode !== 'vote' || nowMs - sinceMs < state.config.timing.linkTimeoutMs) return undefined;
+  const links = findCutLinks(state, world, nowMs);
+  const [first] = links;
+  if (first === undefined) return undefined;
+  const text = `${first.witness} can't reach ${first.suspect}, which is heard: ${first.reason}`;
+  noteCutLinks(state, links, nowMs);
+  halt(state, world, 'abort', text, nowMs);
+  return [{ kind: 'notice', text }];
 }
 
 function hasHalted({ status }: WorkerView, generation: number): boolean {
