@@ -8,6 +8,8 @@ import type { SimProcess } from './process.js';
 
 const firstBackoffMs = 100;
 const lastBackoffMs = 1_000;
+/** Who has not welcomed us after so long is given up. */
+const welcomeMs = 5_000;
 
 /** A coordinator's message, and the term of who sent it: for the oracles. */
 export interface Told {
@@ -87,8 +89,13 @@ export class ControlEdge {
       if (this.#isClosed) return result.close('left');
       const side = result as Side<WorkerMessage, Told>;
       this.#side = side;
+      let isWelcome = false;
+      this.#process.after(welcomeMs, () => {
+        if (this.#side === side && !isWelcome) this.redial('no welcome');
+      });
       side.events = {
         onMessage: (told) => {
+          isWelcome = true;
           this.#backoffMs = firstBackoffMs;
           if (this.#side === side) this.#events.onMessage(told);
         },

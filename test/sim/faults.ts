@@ -152,7 +152,10 @@ function act(ports: FaultPorts, kind: FaultKind): string | undefined {
       disk.fail(kind === 'storeFails' ? 'fails' : 'hangs', forMs);
       return `for ${Math.round(forMs)} ms`;
     case 'flipBit': {
-      const parts = disk.keys('checkpoints/').filter((key) => key.endsWith('.safetensors'));
+      // Of a checkpoint that is whole: one in the making is not read before it is.
+      const keys = disk.keys('checkpoints/');
+      const isWhole = (key: string): boolean => keys.includes(manifestOf(key));
+      const parts = keys.filter((key) => key.endsWith('.safetensors') && isWhole(key));
       if (parts.length === 0) return undefined;
       const key = dice.pick(parts);
       disk.flip(key);
@@ -161,6 +164,10 @@ function act(ports: FaultPorts, kind: FaultKind): string | undefined {
     default:
       return cutSomething(ports, kind, worker, forMs);
   }
+}
+
+function manifestOf(key: string): string {
+  return `${key.slice(0, key.lastIndexOf('/'))}/manifest.json`;
 }
 
 function addWorker({ supervisor, around }: FaultPorts): string | undefined {

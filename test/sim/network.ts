@@ -13,6 +13,9 @@ export const keepaliveMs = 6_000;
 /** How long an attempt to connect takes when nothing answers. */
 const dialTimeoutMs = 1_000;
 
+/** How long a connection may wait for the process that listens. */
+const acceptTimeoutMs = 2_000;
+
 export interface StreamEvents<In> {
   onMessage(message: In): void;
   /** Once, and nothing follows. */
@@ -144,11 +147,17 @@ export class Network {
 
   /** Connects to an address; `done` gets this end, or why there is none. */
   dial(from: SimProcess, address: string, done: (side: Side | string) => void): void {
+    let isAnswered = false;
     const answer = (result: Side | string, delayMs: number): void =>
       this.clock.after(delayMs, () => {
-        if (!from.isAlive && typeof result !== 'string') result.close('its process ended');
+        const isLate = isAnswered || !from.isAlive;
+        if (isLate && typeof result !== 'string') result.close('nobody waits for it');
+        if (isLate) return;
+        isAnswered = true;
         from.deliver(() => done(result));
       });
+    // What listens may stand still, and die without having said a word.
+    answer('no answer', acceptTimeoutMs);
     this.clock.after(this.delayMs(), () => {
       const to = address.slice(0, address.lastIndexOf(':'));
       if (this.isCut(from.node, to) || this.isCut(to, from.node))

@@ -136,6 +136,7 @@ export class Supervisor {
 
   /** Everything that should run is started. */
   heal(): void {
+    for (let i = 0; this.#wanted.size < this.#target; i++) this.#wanted.add(`worker-${i}`);
     for (const worker of this.#wanted) this.#respawnLater(worker, this.#dice.between(0, 1_000));
     if (this.coordinators.length === 0 && this.ending === undefined)
       this.startCoordinator(this.#dice.pick(coordinatorNodes));

@@ -17,7 +17,7 @@ import { ExchangeSide, type StateRequest } from './exchange-side.js';
 import type { Vectors } from './exchange-session.js';
 import type { Fact, Who } from './facts.js';
 import type { Network, Side } from './network.js';
-import { SimProcess } from './process.js';
+import type { SimProcess } from './process.js';
 import type { Sabotage } from './sabotage.js';
 import type { Trace } from './trace.js';
 import type { RunShape, TrainingState } from './training-state.js';
