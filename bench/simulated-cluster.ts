@@ -13,8 +13,9 @@ import type { Generation } from '../shared/words.js';
 import { createMeter, type Meter } from './coordinator-meter.js';
 import { createSimulatedWorker, type SimulatedWorker } from './simulated-worker.js';
 
-/** How often workers say their status and the coordinator looks at its clock, as in a run. */
+/** How often workers say their status, and the coordinator looks at its clock, as in a run. */
 const heartbeatMs = 250;
+const tickMs = 100;
 /** What happens within so many simulated milliseconds happens at once. */
 const sliceMs = 10;
 
@@ -78,7 +79,7 @@ export function createSimulatedCluster(
     for (const { worker, message } of letters)
       seats.get(worker)?.worker.receive(shareMembers(message), nowMs);
   };
-  const isTickOf = (phaseMs: number): boolean => (nowMs - phaseMs) % heartbeatMs === 0;
+  const isHeartbeat = (phaseMs: number): boolean => (nowMs - phaseMs) % heartbeatMs === 0;
 
   return {
     meter,
@@ -86,10 +87,11 @@ export function createSimulatedCluster(
     living: () => [...seats.values()].map(({ worker }) => worker),
     advance: () => {
       nowMs += sliceMs;
-      for (const { worker, phaseMs } of seats.values()) if (isTickOf(phaseMs)) worker.tick(nowMs);
+      for (const { worker, phaseMs } of seats.values())
+        if (isHeartbeat(phaseMs)) worker.tick(nowMs);
       const batch = [...events, ...wire.decode(seats.values())];
       events = [];
-      if (isTickOf(0)) batch.push({ kind: 'tick' });
+      if (nowMs % tickMs === 0) batch.push({ kind: 'tick' });
       perform(decide(batch));
       meter.endSlice();
     },
