@@ -6,6 +6,7 @@ import { exitCodes } from '../shared/exit-codes.js';
 import type { StoreOptions } from '../shared/store/open-store.js';
 import { createOnnxEngine } from './engine/onnx-engine.js';
 import type { NetworkOptions, ToCompute, ToNetwork } from './network/ports.js';
+import { createTraps, signalSelf } from './network/traps.js';
 import { createCompute } from './training/compute.js';
 import { prepare } from './training/prepare.js';
 
@@ -48,15 +49,20 @@ export async function workerMain(options: WorkerMainOptions): Promise<WorkerResu
   const network = new Worker(new URL('./network/network-thread.js', import.meta.url), {
     workerData,
   });
-  const send = (message: ToNetwork, transfer: readonly ArrayBuffer[] = []): void =>
+  const traps = createTraps(signalSelf(worker));
+  const send = (message: ToNetwork, transfer: readonly ArrayBuffer[] = []): void => {
+    traps.onMessage(message);
     network.postMessage(message, transfer);
+  };
   const compute = createCompute({
     send,
     prepare: (request) => prepare(request, { ...options, send }),
   });
   const result = new Promise<WorkerResult>((resolve, reject) => {
     network.on('message', (message: ToCompute) => {
+      traps.onMessage(message);
       if (message.kind === 'end') resolve(message);
+      else if (message.kind === 'trap') traps.set(message.trap);
       else compute.onMessage(message);
     });
     network.on('error', reject);

@@ -172,11 +172,25 @@ const finish = z.object({
   shares: z.number().int().min(1),
 });
 const checkpointed = z.object({ kind: z.literal('checkpointed'), step });
+
+/** See Trap in control.proto. */
+const trap = z.object({
+  signal: z.enum(['SIGKILL', 'SIGSTOP', 'SIGTERM']),
+  activity: z.enum([
+    ...(['compile', 'data', 'compute', 'exchange', 'update'] as const),
+    ...(['enter', 'take', 'serve', 'connect', 'save', 'finish'] as const),
+  ]),
+  step,
+});
 const fault = z.object({
   kind: z.literal('fault'),
-  fault: z.enum(['freeze', 'mute', 'flip']),
+  fault: z.enum(['freeze', 'mute', 'flip', 'trap']),
   seconds: z.number().min(0).max(600),
   peer: z.string().max(200),
+  trap: trap
+    .nullish()
+    .transform((given) => given ?? undefined)
+    .optional(),
 });
 const end = z.object({
   kind: z.literal('end'),
@@ -213,6 +227,7 @@ export type DigestReport = z.infer<typeof digest>;
 export type WorldMessage = z.infer<typeof world>;
 export type StateSource = WorldMessage['source'];
 export type FaultMessage = z.infer<typeof fault>;
+export type Trap = z.infer<typeof trap>;
 
 /** The world of a worker that is in none. */
 export const noWorld: Omit<WorldMessage, 'kind'> = {

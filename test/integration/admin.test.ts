@@ -100,7 +100,8 @@ test('status, scale and faults pass as they were told', async () => {
   const client = createAdminClient(address);
   assert.deepEqual(await client.getStatus(), status);
   assert.deepEqual(await client.scale(4), { before: 2, workers: 4 });
-  const fault: FaultMessage = { kind: 'fault', fault: 'mute', seconds: 2.5, peer: 'worker-2' };
+  const trap = { signal: 'SIGKILL', activity: 'exchange', step: 7 } as const;
+  const fault: FaultMessage = { kind: 'fault', fault: 'trap', seconds: 2.5, peer: 'w', trap };
   await client.injectFault('worker-1', fault);
   assert.deepEqual(asked.faults.at(-1), ['worker-1', fault]);
   client.close();

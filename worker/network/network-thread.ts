@@ -15,6 +15,7 @@ import { createStateClient } from '../transfer/state-client.js';
 import { createStateServer } from '../transfer/state-server.js';
 import { standStill } from './faults.js';
 import type { NetworkOptions, ToCompute, ToNetwork, WorldVectors } from './ports.js';
+import { createTraps, signalSelf } from './traps.js';
 
 /** Interval of the heartbeats. */
 const heartbeatMs = 250;
@@ -32,6 +33,7 @@ const stateServer = createStateServer({ server, toCompute });
 const stateClient = createStateClient({ worker, toCompute });
 const address = `${options.advertise}:${await bind(server, options.listen)}`;
 const identity = { worker, incarnation, address, fingerprint, pid: process.pid, host: hostname() };
+const traps = createTraps(signalSelf(worker));
 const limits = { patienceMs, drainMs, allowsFaults };
 const state = initialWorkerState({ ...identity, ...limits }, performance.now());
 let vectors: WorldVectors | undefined;
@@ -81,7 +83,8 @@ function perform(effect: WorkerEffect): void {
 
 function join({ world, rank }: WorkerEffect & { kind: 'join' }): void {
   if (vectors === undefined) throw new Error('vectors come before the world is joined');
-  const { generation, members } = world;
+  const { generation, members, step } = world;
+  traps.reach('connect', step);
   exchange.join({ world: { generation, members }, rank, ...vectors }).then(
     () => dispatch({ kind: 'joined', generation }),
     // The peer that could not be reached was named by onPeerLost.
@@ -145,10 +148,19 @@ function reduce(step: number, floats: number): void {
   );
 }
 
-function inject({ fault, seconds, peer }: (WorkerEffect & { kind: 'fault' })['fault']): void {
-  if (fault === 'flip') toCompute({ kind: 'flip' });
-  else if (fault === 'mute') exchange.mute(peer, 1000 * seconds);
-  else standStill(1000 * seconds);
+function inject({ fault, seconds, peer, trap }: (WorkerEffect & { kind: 'fault' })['fault']): void {
+  switch (fault) {
+    case 'flip':
+      return toCompute({ kind: 'flip' });
+    case 'mute':
+      return exchange.mute(peer, 1000 * seconds);
+    case 'freeze':
+      return standStill(1000 * seconds);
+    case 'trap':
+      if (trap === undefined) return;
+      traps.set(trap);
+      return toCompute({ kind: 'trap', trap });
+  }
 }
 
 async function leave(end: WorkerEffect & { kind: 'end' }): Promise<void> {

@@ -2,6 +2,7 @@
 // exchange and the worker's decisions; the compute thread (the main one) holds state and engine.
 // Vectors of the exchange are never sent: they lie in shared memory that both threads see.
 
+import type { Trap } from '../../shared/control/messages.js';
 import type { Generation, Step } from '../../shared/words.js';
 import type { WorkerEffect, WorkerEvent } from '../core/state.js';
 
@@ -94,6 +95,8 @@ export type ToCompute =
   | { readonly kind: 'reduced'; readonly step: Step }
   /** One bit of the parameters is to change (lockstep chaos). */
   | { readonly kind: 'flip' }
+  /** This process is to be signalled at an activity (lockstep chaos). */
+  | { readonly kind: 'trap'; readonly trap: Trap }
   /** Answers to fetchState; after the last chunk (see the header's bytes) nothing follows. */
   | { readonly kind: 'stateHeader'; readonly header: StateHeader }
   | { readonly kind: 'stateChunk'; readonly bytes: Uint8Array }

@@ -17,7 +17,7 @@ export interface ComputeOptions {
 }
 
 export interface Compute {
-  /** Takes a message of the network thread; `end` is the caller's own business. */
+  /** Takes a message of the network thread; `end` and `trap` are the caller's own business. */
   onMessage(message: ToCompute): void;
   close(): Promise<void>;
 }
@@ -83,6 +83,8 @@ export function createCompute({ send, prepare }: ComputeOptions): Compute {
         return loaded === undefined ? undefined : flipBit(loaded.run.own);
       // A snapshot is dropped once it is stored; that others are stored too changes nothing.
       case 'checkpointed':
+      // These two are the process's own business.
+      case 'trap':
       case 'end':
         return;
     }
