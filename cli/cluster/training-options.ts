@@ -3,7 +3,7 @@
 import type { Argv } from 'yargs';
 import type { LocalTrainingArguments } from './train-locally.js';
 
-/** Adds --workers, --stop-after, --nats, --standby, --restarts and --json. */
+/** Adds --workers, --stop-after, --nats, --standby, --restarts, --allow-faults and --json. */
 export function withTrainingOptions<T>(y: Argv<T>): Argv<T & LocalTrainingArguments> {
   return y
     .option('workers', {
@@ -36,8 +36,7 @@ export function withTrainingOptions<T>(y: Argv<T>): Argv<T & LocalTrainingArgume
     .option('allow-faults', {
       type: 'boolean',
       default: false,
-      hidden: true,
-      describe: 'Workers misbehave when lockstep chaos asks them to',
+      describe: 'Workers obey lockstep chaos where it asks them to misbehave',
     })
     .option('json', {
       type: 'boolean',

@@ -70,8 +70,7 @@ export const workerCommand: CommandModule<object, WorkerArguments> = {
       .option('allow-faults', {
         type: 'boolean',
         default: false,
-        hidden: true,
-        describe: 'misbehave when lockstep chaos asks for it',
+        describe: 'obey lockstep chaos where it asks to misbehave',
       })
       .option('exit-with-parent', {
         type: 'boolean',

@@ -59,9 +59,9 @@ function replaced(before: WorkerView, hello: Hello): CoordinatorEffect {
 }
 
 function viewOfHello(session: number, hello: Hello, nowMs: number): WorkerView {
-  const { worker, incarnation, address, fingerprint, pid, host, status } = hello;
+  const { worker, incarnation, address, fingerprint, pid, host, allowsFaults, status } = hello;
   return {
-    ...{ worker, incarnation, address, fingerprint, pid, host, status, session },
+    ...{ worker, incarnation, address, fingerprint, pid, host, allowsFaults, status, session },
     heardMs: nowMs,
     readySinceMs: undefined,
     benchedUntilMs: 0,

@@ -66,6 +66,8 @@ export interface WorkerView {
   readonly fingerprint: string;
   readonly pid: number;
   readonly host: string;
+  /** It obeys injected faults. */
+  readonly allowsFaults: boolean;
   /** Its open session; undefined when it ended. */
   session: number | undefined;
   /** When it was heard last, or its session ended. */

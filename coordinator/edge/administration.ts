@@ -50,7 +50,8 @@ function createHandlers(
     status: () =>
       describeRun(state, {
         ...{ run, url: runUrl, pid: process.pid, nowMs: performance.now() },
-        ...{ ...reporter.rate(), paces: averagePaces(paces) },
+        ...{ ...reporter.rate(), worldReason: reporter.worldReason() },
+        paces: averagePaces(paces),
       }),
     scale: (workers) => {
       if (workers < 1 || workers > microShards)
@@ -66,6 +67,7 @@ function createHandlers(
     injectFault: (worker, fault) => {
       const view = state.workers.get(worker);
       if (view?.session === undefined) return `there is no worker ${worker} in this run`;
+      if (!view.allowsFaults) return `${worker} was started without --allow-faults`;
       send(worker, fault);
       return undefined;
     },

@@ -43,6 +43,8 @@ export interface Reporter {
   superseded(reason: string): void;
   /** A worker's message: steps and evaluations are told, the others are not. */
   message(message: WorkerMessage, paces: PaceAverages): void;
+  /** Why the newest world was formed; empty before this coordinator has formed one. */
+  worldReason(): string;
   /** How fast the run goes, and when it will be there. */
   rate(): { readonly imagesPerS: number; readonly etaS: number };
   /** A checkpoint's manifest was written; also stores the metrics up to it. */
@@ -59,6 +61,7 @@ export function createReporter(options: ReporterOptions): Reporter {
   const pace = createPace(spec.batch.microShards * spec.batch.size, now);
   const segments = createMetricSegments(options.store);
   let [committedStep, sha256] = [startStep, options.startSha256];
+  let worldReason = '';
   const publish = publisher(bus);
 
   const isNewStep = createFirstTeller(startStep);
@@ -88,6 +91,7 @@ export function createReporter(options: ReporterOptions): Reporter {
       onLine({ kind: 'run', ...data });
     },
     formed: ({ generation, members, step }, reason) => {
+      worldReason = reason;
       const data = { generation, members, step, reason };
       publish('world', 'formed', `world-${generation}`, data);
       onLine({ kind: 'world', ...data });
@@ -103,6 +107,7 @@ export function createReporter(options: ReporterOptions): Reporter {
       if (message.kind === 'stepReport' && isNewStep(message.step)) stepped(message, paces);
       if (message.kind === 'evaluation' && isNewEvaluation(message.step)) evaluated(message);
     },
+    worldReason: () => worldReason,
     rate: () => ({ imagesPerS: pace.imagesPerSecond(), etaS: pace.etaSeconds(until) }),
     committed: (step, sum) => {
       [committedStep, sha256] = [step, sum];

@@ -14,6 +14,8 @@ export interface RunFacts {
   /** Paces that the slowest worker is judged by; those of the last step when not given. */
   readonly paces?: readonly PaceView[];
   readonly pid: number;
+  /** Why the world of now was formed, if known. */
+  readonly worldReason?: string;
   /** On the clock of the state's own times. */
   readonly nowMs: number;
 }
@@ -43,6 +45,8 @@ export function describeRun(state: CoordinatorState, facts: RunFacts): RunStatus
     straggler: findStraggler(paces.filter(({ worker }) => members.has(worker))),
     target: state.target,
     coordinatorPid: facts.pid,
+    worldReason: facts.worldReason ?? '',
+    exitCode: state.stage.kind === 'ended' ? state.stage.ending.exitCode : 0,
   };
 }
 
@@ -69,7 +73,7 @@ function describeWorker(
   world: FormedWorld | undefined,
   nowMs: number,
 ): RunWorker {
-  const { worker, incarnation, address, pid, host, status } = view;
+  const { worker, incarnation, address, pid, host, allowsFaults, status } = view;
   const member = world?.members.find(
     (one) => one.worker === worker && one.incarnation === incarnation,
   );
@@ -81,7 +85,7 @@ function describeWorker(
     activity: status.trouble === '' ? status.activity : status.trouble,
     isConnected: view.session !== undefined,
     silentS: Math.max(0, nowMs - view.heardMs) / 1000,
-    ...{ pid, host, address, incarnation },
+    ...{ pid, host, address, incarnation, allowsFaults },
     pace: status.pace,
   };
 }

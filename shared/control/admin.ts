@@ -47,6 +47,8 @@ const worker = z.object({
   host: text,
   address: text,
   incarnation: count,
+  /** It obeys injected faults. */
+  allowsFaults: z.boolean(),
   pace: pace.nullable().transform((given) => given ?? noPace),
 });
 
@@ -79,6 +81,10 @@ export const runStatusSchema = z.object({
     .transform((given) => given ?? undefined),
   target: count,
   coordinatorPid: count,
+  /** Why the world of now was formed; empty if an earlier coordinator formed it. */
+  worldReason: text,
+  /** Of the run, once its stage is "ended"; until then 0. */
+  exitCode: count,
 });
 
 export type RunStatus = z.infer<typeof runStatusSchema>;

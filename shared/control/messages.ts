@@ -83,6 +83,8 @@ const hello = z.object({
   status: z.object(statusFields),
   /** Generation 0: in no world. */
   world: z.object(worldFields),
+  /** It obeys `fault`. */
+  allowsFaults: z.boolean(),
 });
 
 const stepReport = z.object({

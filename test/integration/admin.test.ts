@@ -39,17 +39,19 @@ const status: RunStatus = {
     {
       ...{ worker: 'worker-1', rank: 0, stage: 'training', step: 120, activity: 'compute' },
       ...{ isConnected: true, silentS: 0.25, pid: 7, host: 'here', address: '127.0.0.1:9' },
-      ...{ incarnation: 1_800_000_000_000, pace },
+      ...{ incarnation: 1_800_000_000_000, allowsFaults: true, pace },
     },
     {
       ...{ worker: 'worker-2', rank: -1, stage: 'joining', step: 0, activity: 'join' },
       ...{ isConnected: false, silentS: 3, pid: 8, host: 'there', address: '127.0.0.1:10' },
-      ...{ incarnation: 5, pace: { ...pace, waitedFor: '' } },
+      ...{ incarnation: 5, allowsFaults: false, pace: { ...pace, waitedFor: '' } },
     },
   ],
   straggler: { worker: 'worker-1', phase: 'compute', excessS: 0.4 },
   target: 2,
   coordinatorPid: 99,
+  worldReason: 'worker-2 leaves',
+  exitCode: 0,
 };
 
 const asked: { scaled: number[]; faults: [string, FaultMessage][] } = { scaled: [], faults: [] };

@@ -104,6 +104,7 @@ const newHello: Hello = {
   term: 0,
   status: newStatus,
   world: noWorld,
+  allowsFaults: false,
 };
 
 /** The world a worker is in, as it tells a coordinator that has just started. */

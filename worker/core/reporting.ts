@@ -34,12 +34,12 @@ export function statusOf(state: WorkerState): WorkerStatus {
 
 /** The first message of a session: who this is, and the world it is in. */
 export function greet(state: WorkerState): Hello {
-  const { worker, incarnation, address, fingerprint, pid, host } = state.config;
+  const { worker, incarnation, address, fingerprint, pid, host, allowsFaults } = state.config;
   const isInWorld = state.stage !== 'joining' && state.stage !== 'ready';
   return {
     kind: 'hello',
     protocol: protocolVersion,
-    ...{ worker, incarnation, address, fingerprint, pid, host },
+    ...{ worker, incarnation, address, fingerprint, pid, host, allowsFaults },
     term: state.term,
     status: statusOf(state),
     world: isInWorld ? state.world : noWorld,

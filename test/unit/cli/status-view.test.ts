@@ -13,12 +13,13 @@ const pace = {
 const worker = {
   ...{ worker: 'a', rank: 0, stage: 'training', step: 120, activity: 'compute' },
   ...{ isConnected: true, silentS: 0.25, pid: 7, host: 'here', address: '127.0.0.1:9' },
-  ...{ incarnation: 1, pace },
+  ...{ incarnation: 1, allowsFaults: false, pace },
 };
 const status: RunStatus = {
   ...{ run: 'faces', url: 'file://runs/faces', term: 3, stage: 'halting', generation: 9 },
   ...{ reason: 'b is gone', step: 120, until: 300, lastStep: 500, checkpoint: 0 },
   ...{ imagesPerS: 40.5, etaS: 200, target: 2, coordinatorPid: 99 },
+  ...{ worldReason: 'a is alone', exitCode: 0 },
   workers: [worker, { ...worker, worker: 'b', rank: -1, isConnected: false, silentS: 12 }],
   straggler: { worker: 'a', phase: 'data', excessS: 0.4 },
 };

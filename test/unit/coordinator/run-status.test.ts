@@ -28,7 +28,7 @@ function viewOf(worker: string, computeS: number, step: number): WorkerView {
   return {
     ...{ worker, incarnation: 7, address: 'h:1', fingerprint: 'f', pid: 1, host: 'h', session: 1 },
     ...{ heardMs: 4_500, readySinceMs: undefined, benchedUntilMs: 0, isDiverged: false },
-    ...{ order: undefined, failure: undefined, isDismissed: false },
+    ...{ order: undefined, failure: undefined, isDismissed: false, allowsFaults: false },
     status: {
       ...{ sequence: 1, generation: 9, stage: 'training', step, hasState: true, pace },
       ...{ activity: 'compute', isLeaving: false, suspicions: [], trouble: '' },
