@@ -42,8 +42,10 @@ export function awaitFinish(
 ): CoordinatorEffect[] {
   const { step, ending } = stage;
   const savers = findSavers(state, step, nowMs);
+  // A worker that was left out for a while may have a state from before the newest checkpoint.
+  const isStored = (state.savedStep ?? -1) >= step;
   if (savers.length === 0) {
-    if (state.savedStep !== step) return loseLast(state, stage, nowMs);
+    if (!isStored) return loseLast(state, stage, nowMs);
   } else if (savers.join() !== stage.savers.join()) {
     state.stage = { ...stage, savers };
     return [];
@@ -51,7 +53,7 @@ export function awaitFinish(
   const isDone = savers.every((worker) => {
     return state.workers.get(worker)?.status.stage === 'finished';
   });
-  if (state.savedStep !== step || !isDone) return [];
+  if (!isStored || !isDone) return [];
   return ending === undefined ? gather(state, nowMs) : end(state, ending);
 }
 

@@ -86,7 +86,7 @@ function goOn(state: CoordinatorState, stage: Halting, nowMs: number): Coordinat
   const kept = newestStepOf(candidates);
   if (kept !== undefined) return formWorld(state, candidates, kept, stage.reason, nowMs);
   // What only those have who leave is stored before they go.
-  const isToBeStored = step !== undefined && step !== state.savedStep;
+  const isToBeStored = step !== undefined && step > (state.savedStep ?? -1);
   if (isToBeStored) return startFinishing(state, stage.world, step, undefined, nowMs);
   return gather(state, nowMs);
 }

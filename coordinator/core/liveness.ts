@@ -69,13 +69,22 @@ function reasonOfLoss(
   if (accusation !== undefined && isKnown) return `${own}, and ${accusation}`;
   if (silentMs <= (hasEnded ? heartbeatTimeoutMs : goneTimeoutMs)) return undefined;
   // Without streams between them no peer can be a witness.
-  const trains = view === undefined || isTraining(view, world);
+  const trains = view === undefined ? hasWitness(state, world) : isTraining(view, world);
   if (!trains) return `${own}, before it trained`;
   const isAlone = world.members.length === 1;
   const isReplaceable = [...state.workers.values()].some(
     (other) => other !== view && canStart(state, other, nowMs),
   );
   return isAlone && isReplaceable ? `${own}, and another worker is there` : undefined;
+}
+
+/** Whether a member trains, or connects, and would say whom it can't reach. */
+function hasWitness(state: CoordinatorState, world: FormedWorld): boolean {
+  return world.members.some((member) => {
+    const status = viewOf(state, member)?.status;
+    if (status?.generation !== world.generation) return false;
+    return status.stage === 'training' || status.stage === 'connecting';
+  });
 }
 
 function canStart(state: CoordinatorState, view: WorkerView, nowMs: number): boolean {

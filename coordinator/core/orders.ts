@@ -50,9 +50,10 @@ function orderOf(state: CoordinatorState): (view: WorkerView) => Order | undefin
     }
     case 'finishing': {
       const { world, step, savers } = stage;
+      const isMissing = isUnfinished(state, step, savers);
       return (view) =>
         savers.includes(view.worker)
-          ? finishOrder(view, step, savers)
+          ? finishOrder(view, step, savers, isMissing)
           : recall(view, world.generation);
     }
     case 'gathering':
@@ -87,16 +88,33 @@ function ordersOfWorld(
   };
 }
 
-/** A saver that has finished another share, because one was lost, is asked again. */
-function finishOrder(view: WorkerView, step: Step, savers: readonly string[]): Order {
+/**
+ * A saver that has finished another share, because one was lost, is asked again; not before it has
+ * finished, since until then it takes no other order. What it does is what was ordered last; of a
+ * saver of another coordinator nobody knows which share that is.
+ */
+function finishOrder(
+  view: WorkerView,
+  step: Step,
+  savers: readonly string[],
+  isMissing: boolean,
+): Order {
   const { generation, stage } = view.status;
   const [share, shares] = [savers.indexOf(view.worker), savers.length];
   const message = { kind: 'finish', generation, step, share, shares } as const;
+  const key = `finish ${generation} ${step} ${share}/${shares}`;
+  const isBusy = stage === 'finishing';
   return {
-    key: `finish ${generation} ${step} ${share}/${shares}`,
-    isObeyed: stage === 'finishing' || stage === 'finished',
+    key: isBusy ? (view.order?.key ?? 'finish an unknown share') : key,
+    isObeyed: isBusy || (stage === 'finished' && !isMissing),
     message: () => message,
   };
+}
+
+/** All have finished, and still not all parts are known: an order or a report was lost. */
+function isUnfinished(state: CoordinatorState, step: Step, savers: readonly string[]): boolean {
+  if ((state.savedStep ?? -1) >= step || state.pending.get(step)?.isStoring === true) return false;
+  return savers.every((worker) => state.workers.get(worker)?.status.stage === 'finished');
 }
 
 /** A worker that asked to leave, or is one too many, goes when no world counts on it. */
