@@ -130,11 +130,9 @@ export function* newestWhole(
   const steps = [...new Set(keys.map(stepOf))].sort((a, b) => b - a);
   for (const step of steps) {
     if (typeof (yield* readCheckpoint(disk, process, step, verifiesSums)) !== 'string') return step;
-    if (!discards) continue;
-    // The manifest first, so that the checkpoint is gone before it is torn.
-    yield* disk.delete(process, `${folderOf(step)}manifest.json`);
-    for (const key of keys.filter((each) => stepOf(each) === step))
-      yield* disk.delete(process, key);
+    // The manifest alone is in the way: parts may have been told of, and are the same bytes whoever
+    // writes them again.
+    if (discards) yield* disk.delete(process, `${folderOf(step)}manifest.json`);
   }
   return 0;
 }

@@ -253,8 +253,8 @@ export class ComputeSide {
     send({ kind: 'activity', step: state.step, activity: 'data' });
     if (rank === 0) send({ kind: 'tell', message: reportOf(state.step) });
     if (isDue(3, state.step) || state.step === shape.lastStep) {
-      const digest = { kind: 'digest', generation, step: state.step, value: state.digest } as const;
-      send({ kind: 'tell', message: digest });
+      const { step, digest: value } = state;
+      send({ kind: 'tell', message: { kind: 'digest', generation, step, value, isWhole: false } });
     }
     return mean[shape.chunks - 1]!.vote > 0 && sabotage.heedsVote(who.worker);
   }
@@ -262,8 +262,9 @@ export class ComputeSide {
   #keepUp(): void {
     const { rank, worldSize } = this.#place!;
     const state = this.state!;
-    if (isDue(this.#options.shape.checkpointEvery, state.step))
-      this.#save({ state, share: rank, shares: worldSize, onStored: () => undefined });
+    if (!isDue(this.#options.shape.checkpointEvery, state.step)) return;
+    this.#tellWhole(state);
+    this.#save({ state, share: rank, shares: worldSize, onStored: () => undefined });
   }
 
   #abort(generation: number): void {
@@ -276,7 +277,14 @@ export class ComputeSide {
 
   #finish({ generation, step, share, shares }: WorkerEffect & { readonly kind: 'finish' }): void {
     const onStored = (): void => this.#options.send({ kind: 'finished', generation, step });
+    this.#tellWhole(this.state!);
     this.#save({ state: this.state!, share, shares, onStored });
+  }
+
+  #tellWhole({ step, digest: value }: TrainingState): void {
+    const { generation } = this.#place!;
+    const message = { kind: 'digest', generation, step, value, isWhole: true } as const;
+    this.#options.send({ kind: 'tell', message });
   }
 
   /** One snapshot is stored, one may wait; a later one takes the place of one that waits. */

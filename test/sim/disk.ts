@@ -24,10 +24,11 @@ export class ObjectDisk {
   /** Writes an object, again and again until it is written. */
   put(process: SimProcess, key: string, body: string): Task {
     return this.#persist(process, () => {
-      // What was on its way when its process died may arrive, in part, or not at all.
+      // What was on its way when its process died may arrive, in part, or not at all. What is
+      // there is replaced as a whole, or stays.
       const fate = process.isAlive ? 1 : this.#dice.uniform();
       if (fate > 0.5) this.#objects.set(key, body);
-      else if (fate > 0.25) this.#objects.set(key, body.slice(0, body.length >> 1));
+      else if (fate > 0.25 && !this.#objects.has(key)) this.#objects.set(key, body.slice(0, body.length >> 1));
     });
   }
 

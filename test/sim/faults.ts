@@ -98,7 +98,9 @@ function act(ports: FaultPorts, kind: FaultKind): string | undefined {
       for (const node of workers) supervisor.killWorker(node, false, dice.between(300, 4_000));
       return 'all';
     case 'freezeWorker':
-      supervisor.trouble(worker.who.worker, forMs);
+      // Peers that hear nothing for so long end their streams: then it is between them.
+      for (const { who } of forMs > 1_000 ? workers : [worker])
+        supervisor.trouble(who.worker, forMs);
       worker.process.freeze(forMs);
       network.froze(worker.process);
       return `${worker.process.name} for ${Math.round(forMs)} ms`;

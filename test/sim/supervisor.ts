@@ -84,7 +84,7 @@ export class Supervisor {
       around,
       process,
       dice: createDice(this.#options.seed, 1_000 + this.#starts),
-      worldSize: this.#options.workers,
+      worldSize: this.#target,
       onTarget: (workers) => this.#scale(workers),
       onExit: (code, reason) => {
         this.killCoordinator(coordinator);
@@ -183,11 +183,18 @@ export class Supervisor {
   #onCoordinatorExit(node: string, code: number, reason: string): void {
     this.#options.around.trace.add(node, `coordinator ends with ${code}: ${reason}`);
     this.#options.around.coverage.count(`coordinator exit ${code}`);
-    if (code === exitCodes.superseded) return;
+    if (code === exitCodes.superseded) {
+      // Whoever took over may be gone by now.
+      this.#clock.after(1_000, () => {
+        if (this.coordinators.length === 0 && this.ending === undefined)
+          this.startCoordinator(node);
+      });
+      return;
+    }
     if (code === exitCodes.stopped) {
       // The operator resumes what was stopped.
       this.#clock.after(this.#dice.between(500, 2_000), () => {
-        if (this.coordinators.length === 0) this.startCoordinator(node);
+        this.startCoordinator(node);
         for (const worker of this.#wanted) this.startWorker(worker);
       });
       return;
