@@ -50,6 +50,8 @@ export interface CoordinatorBenchResult {
   /** Resident memory that came with everything, the simulated workers included. */
   readonly rss_mib: number;
   readonly forming: ChangeCost;
+  /** The same world, under a coordinator that has just started. */
+  readonly takeover: ChangeCost;
   readonly loss: ChangeCost | undefined;
   readonly worlds: number;
   readonly lost: number;
@@ -70,6 +72,7 @@ export function benchCoordinator(options: CoordinatorBenchOptions): CoordinatorB
   cluster.meter.take();
   train(cluster, seconds);
   const training = cluster.meter.take();
+  const takeover = measureTakeover(cluster);
   const loss = deaths === 0 ? undefined : measureLoss(cluster, deaths);
   const rssMib = (process.memoryUsage().rss - rssBefore) / 2 ** 20;
   const perWorkerSecond = (us: number): number => round(us / workers / seconds);
@@ -84,6 +87,7 @@ export function benchCoordinator(options: CoordinatorBenchOptions): CoordinatorB
     heap_kib_per_worker: round(heapOfCoordinator(cluster) / 1024 / (workers - deaths)),
     rss_mib: round(rssMib),
     forming,
+    takeover,
     loss,
     worlds: cluster.told('formed'),
     lost: cluster.told('lost'),
@@ -106,6 +110,22 @@ function measureChange(cluster: SimulatedCluster, after: number): ChangeCost {
   }
   const members = cluster.world()?.members.length ?? 0;
   return costOf(cluster.meter.take(), members, cluster.nowMs() - startedMs);
+}
+
+/** Until every worker is known again; throws when the take-over disturbs their world. */
+function measureTakeover(cluster: SimulatedCluster): ChangeCost {
+  const { generation, members } = cluster.world() ?? {};
+  const formed = cluster.told('formed');
+  cluster.replaceCoordinator();
+  cluster.meter.take();
+  const startedMs = cluster.nowMs();
+  const welcomed = cluster.told('welcome') + cluster.living().length;
+  while (cluster.told('welcome') < welcomed) cluster.advance();
+  const cost = costOf(cluster.meter.take(), members?.length ?? 0, cluster.nowMs() - startedMs);
+  train(cluster, 2);
+  if (cluster.world()?.generation !== generation || cluster.told('formed') !== formed)
+    throw new Error('a coordinator that took over formed the world anew');
+  return cost;
 }
 
 function measureLoss(cluster: SimulatedCluster, deaths: number): ChangeCost {

@@ -3,8 +3,14 @@
 // what the workers do in the same process is not.
 
 import type { MethodDefinition } from '@grpc/grpc-js';
-import { initialCoordinatorState, type CoordinatorConfig } from '../coordinator/core/state.js';
-import type { CoordinatorEffect, CoordinatorEvent } from '../coordinator/core/state.js';
+import {
+  initialCoordinatorState,
+  type CoordinatorConfig,
+  type CoordinatorEffect,
+  type CoordinatorEvent,
+  type CoordinatorState,
+} from '../coordinator/core/state.js';
+
 import { transitionAll } from '../coordinator/core/transition.js';
 import { fromWire, loadControlService, toWire, type WireMessage } from '../shared/control/codec.js';
 import { workerMessageSchema, type CoordinatorMessage } from '../shared/control/messages.js';
@@ -27,6 +33,8 @@ export interface SimulatedCluster {
   advance(): void;
   /** Sessions end, and every peer in the same world notices. */
   kill(workers: readonly SimulatedWorker[]): void;
+  /** A coordinator that knows nothing takes over, and all workers dial it at once. */
+  replaceCoordinator(): void;
   /** Every living worker commits the same step, in the world of all; false if they can't. */
   commitStep(): boolean;
   /** The world that all living workers train in, if it is made of them. */
@@ -39,7 +47,7 @@ export interface SimulatedCluster {
 
 interface Seat {
   readonly worker: SimulatedWorker;
-  readonly session: number;
+  session: number;
   readonly phaseMs: number;
 }
 
@@ -53,11 +61,10 @@ export function createSimulatedCluster(
   const wire = createWire(meter);
   const seats = createSeats(workers, (id) => !seats.has(id));
   const told = new Map<string, number>();
-  let state: ReturnType<typeof initialCoordinatorState> | undefined;
   let nowMs = 0;
   let events: CoordinatorEvent[] = [];
   const shareMembers = createSharing();
-  state = initialCoordinatorState(config, undefined, nowMs);
+  let state: CoordinatorState | undefined = initialCoordinatorState(config, undefined, nowMs);
 
   const decide = (batch: readonly CoordinatorEvent[]): CoordinatorEffect[] => {
     const asked = state;
@@ -68,13 +75,7 @@ export function createSimulatedCluster(
     for (const { kind } of effects) told.set(kind, (told.get(kind) ?? 0) + 1);
     if (effects.some(({ kind }) => kind === 'findCheckpoint'))
       events.push({ kind: 'checkpointFound', step: 0, isStored: false });
-    const { term } = config;
-    const letters = effects.flatMap((effect): Letter[] => {
-      if (effect.kind === 'send') return [effect];
-      if (effect.kind !== 'welcome') return [];
-      const runUrl = 'file:///runs/bench';
-      return [{ worker: effect.worker, message: { kind: 'welcome', term, runUrl, record } }];
-    });
+    const letters = lettersOf(effects, state?.config.term ?? 0, record);
     wire.encode(letters);
     for (const { worker, message } of letters)
       seats.get(worker)?.worker.receive(shareMembers(message), nowMs);
@@ -104,6 +105,15 @@ export function createSimulatedCluster(
       }
       for (const { worker } of seats.values()) {
         if (worker.training() !== undefined) dead.forEach(({ id }) => worker.losePeer(id, nowMs));
+      }
+    },
+    replaceCoordinator: () => {
+      state = initialCoordinatorState({ ...config, term: config.term + 1 }, undefined, nowMs);
+      events = [];
+      for (const seat of seats.values()) {
+        seat.worker.takeMessages();
+        seat.session += seats.size;
+        seat.worker.open(nowMs);
       }
     },
     commitStep: () => commitStep(seats, nowMs),
@@ -152,6 +162,19 @@ function commitStep(seats: ReadonlyMap<string, Seat>, nowMs: number): boolean {
 interface Letter {
   readonly worker: string;
   readonly message: CoordinatorMessage;
+}
+
+function lettersOf(
+  effects: readonly CoordinatorEffect[],
+  term: number,
+  record: string,
+): readonly Letter[] {
+  return effects.flatMap((effect): Letter[] => {
+    if (effect.kind === 'send') return [effect];
+    if (effect.kind !== 'welcome') return [];
+    const runUrl = 'file:///runs/bench';
+    return [{ worker: effect.worker, message: { kind: 'welcome', term, runUrl, record } }];
+  });
 }
 
 interface Wire {

@@ -21,7 +21,7 @@ export interface SimulatedWorker {
   readonly id: string;
   /** What it says to the coordinator since it was asked last. */
   takeMessages(): WorkerMessage[];
-  /** Its session is open: it says hello. */
+  /** A session is open, its first or one after another that was lost: it says hello. */
   open(nowMs: number): void;
   receive(message: CoordinatorMessage, nowMs: number): void;
   /** Time for a heartbeat. */
@@ -63,7 +63,10 @@ export function createSimulatedWorker(
       said = [];
       return messages;
     },
-    open: (nowMs) => happen({ kind: 'sessionOpened' }, nowMs),
+    open: (nowMs) => {
+      happen({ kind: 'sessionLost', reason: 'the coordinator is gone' }, nowMs);
+      happen({ kind: 'sessionOpened' }, nowMs);
+    },
     receive: (message, nowMs) => happen({ kind: 'message', message }, nowMs),
     tick: (nowMs) => happen({ kind: 'tick' }, nowMs),
     commit: (step, pace, nowMs) => {

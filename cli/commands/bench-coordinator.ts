@@ -48,11 +48,12 @@ function requireRanges({ workers, deaths, seconds }: Arguments): void {
 
 function show(result: CoordinatorBenchResult, isJson: boolean): void {
   if (isJson) return printJson(result);
-  const { forming, loss, ...figures } = result;
+  const { forming, takeover, loss, ...figures } = result;
   printTable([
     ['figure', 'value'],
     ...Object.entries(figures),
     ...Object.entries(forming).map(([name, value]) => [`forming_${name}`, value]),
+    ...Object.entries(takeover).map(([name, value]) => [`takeover_${name}`, value]),
     ...Object.entries(loss ?? {}).map(([name, value]) => [`loss_${name}`, value]),
   ]);
 }

@@ -17,6 +17,8 @@ test('fifty workers form one world, and forty-five another when five die', () =>
   // A welcome, the world and the order to connect for each; then abort, world and connect.
   assert.equal(result.forming.messages_out, 3 * 50);
   assert.equal(result.loss.messages_out, 3 * 45);
+  // A coordinator that takes over hears one hello from each, and asks nobody for anything.
+  assert.deepEqual([result.takeover.members, result.takeover.messages_out], [50, 50]);
   // Four heartbeats each, and the step's report.
   assert.equal(result.messages_per_s, 4 * 50 + 1);
   assert.ok(result.forming.largest_kib > 1 && result.forming.largest_kib < 10);
