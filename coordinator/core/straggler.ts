@@ -48,7 +48,7 @@ interface Candidate {
 function ownExcesses(paced: readonly PaceView[]): Candidate[] {
   const allHaveShares = paced.every(({ share = 0 }) => share > 0);
   const shareOf = ({ share = 1 }: PaceView): number => (allHaveShares ? share : 1);
-  /** By how much a worker exceeds the others in something, were their shares as large as its own. */
+  /** By how much a worker exceeds the others in something, were their shares as large as its. */
   const excessOver = (secondsOf: (pace: Pace) => number): ((view: PaceView) => number) => {
     const perShare = (view: PaceView): number => secondsOf(view.pace) / shareOf(view);
     const sorted = paced.map(perShare).sort((a, b) => a - b);
