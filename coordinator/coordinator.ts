@@ -130,9 +130,13 @@ function welcomeOf({ plan, config, runUrl }: CoordinatorOptions): CoordinatorMes
 
 /** Looks for the state that a world without any starts from. */
 async function search({ store, plan, reporter }: CoordinatorOptions): Promise<CoordinatorEvent> {
-  const { step, isStored, notices } = await findCheckpoint(store, plan.record);
-  for (const notice of notices) reporter.notice(notice);
-  return { kind: 'checkpointFound', step, isStored };
+  try {
+    const { step, isStored, notices } = await findCheckpoint(store, plan.record);
+    for (const notice of notices) reporter.notice(notice);
+    return { kind: 'checkpointFound', step, isStored };
+  } catch (error) {
+    return { kind: 'searchFailed', reason: error instanceof Error ? error.message : String(error) };
+  }
 }
 
 /** Writes a manifest and tells of it; what came of it is an event for the core. */

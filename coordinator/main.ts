@@ -8,7 +8,7 @@ import { createNatsBus } from '../shared/events/nats-bus.js';
 import { createSilentBus } from '../shared/events/silent-bus.js';
 import { exitCodes, type ExitCode } from '../shared/exit-codes.js';
 import { openStore, type StoreOptions } from '../shared/store/open-store.js';
-import type { ObjectStore } from '../shared/store/store.js';
+import { createRunningStores } from '../shared/store/store-notices.js';
 import { leadRun } from './coordinator.js';
 import { defaultTiming, type CoordinatorConfig } from './core/state.js';
 import { createAdministration } from './edge/administration.js';
@@ -38,7 +38,7 @@ export interface CoordinatorMainOptions {
   readonly natsUrl: string | undefined;
   /** Lead only while holding the run's lease in NATS. */
   readonly standby: boolean;
-  /** How the run's own folder is reached: as long as the run can wait. */
+  /** How the object store is reached; once the run is led it is waited for much longer. */
   readonly storeOptions: StoreOptions;
   readonly joinTimeoutMs: number;
   readonly stop: AbortSignal;
@@ -54,11 +54,9 @@ export async function coordinatorMain(options: CoordinatorMainOptions): Promise<
     if (options.stop.aborted) return exitCodes.stopped;
     throw error;
   }
-  const store = openStore(options.runUrl, options.storeOptions);
   try {
-    return await serve(options, store, lease);
+    return await serve(options, lease);
   } finally {
-    await store.close();
     await lease?.release();
   }
 }
@@ -74,13 +72,10 @@ function openLease({ standby, natsUrl, runUrl, onLine }: CoordinatorMainOptions)
 }
 
 /** The address is bound first: a run must not be there that nobody can lead. */
-async function serve(
-  options: CoordinatorMainOptions,
-  store: ObjectStore,
-  lease: Lease | undefined,
-): Promise<ExitCode> {
+async function serve(options: CoordinatorMainOptions, lease: Lease | undefined): Promise<ExitCode> {
   const administration = createAdministration(options);
   const sessions = await createSessions(options.listen, administration.addServices);
+  const store = openStore(options.runUrl, options.storeOptions);
   try {
     const plan = await planRun({
       ...{ run: options.run, store, storeOptions: options.storeOptions, spec: options.spec },
@@ -92,9 +87,10 @@ async function serve(
       startedAt: new Date().toISOString(),
     });
     options.onLine({ kind: 'listening', address: sessions.address, term });
-    return await lead(options, { store, lease, sessions, plan, term }, administration.lead);
+    return await lead(options, { lease, sessions, plan, term }, administration.lead);
   } finally {
     await sessions.close(0);
+    await store.close();
   }
 }
 
@@ -106,7 +102,6 @@ function reachable(address: string): string {
 }
 
 interface Parts {
-  readonly store: ObjectStore;
   readonly lease: Lease | undefined;
   readonly sessions: Sessions;
   readonly plan: RunPlan;
@@ -115,7 +110,7 @@ interface Parts {
 
 async function lead(
   options: CoordinatorMainOptions,
-  { store, lease, sessions, plan, term }: Parts,
+  { lease, sessions, plan, term }: Parts,
   administer: ReturnType<typeof createAdministration>['lead'],
 ): Promise<ExitCode> {
   // The result is the last line, after what is left to say about the bus.
@@ -125,7 +120,10 @@ async function lead(
       result = line;
     else options.onLine(line);
   };
-  const bus = openBus(options, onLine);
+  const onNotice = (text: string): void => onLine({ kind: 'notice', text });
+  const stores = createRunningStores(options.storeOptions, onNotice);
+  const store = openStore(options.runUrl, stores.options);
+  const bus = openBus(options, onNotice);
   const config = configOf(options, plan, term);
   const { until } = config;
   const reporter = createReporter({
@@ -142,7 +140,9 @@ async function lead(
   const { runUrl, stop } = options;
   const code = await leadRun({ sessions, runUrl, plan, config, store, reporter, stop }, onLeading);
   stopWatching();
-  await closeBus(bus, onLine);
+  await closeBus(bus, onNotice);
+  await store.close();
+  stores.close();
   if (result !== undefined) options.onLine(result);
   return code;
 }
@@ -165,16 +165,15 @@ function configOf(
 
 function openBus(
   { natsUrl, run }: CoordinatorMainOptions,
-  onLine: (line: ReportLine) => void,
+  onNotice: (text: string) => void,
 ): EventBus {
-  const onNotice = (text: string): void => onLine({ kind: 'notice', text });
   return natsUrl === undefined
     ? createSilentBus(onNotice)
     : createNatsBus({ url: natsUrl, run, onNotice });
 }
 
-async function closeBus(bus: EventBus, onLine: (line: ReportLine) => void): Promise<void> {
+async function closeBus(bus: EventBus, onNotice: (text: string) => void): Promise<void> {
   const left = await bus.flush(flushMs);
-  if (left > 0) onLine({ kind: 'notice', text: `${left} events could not be published` });
+  if (left > 0) onNotice(`${left} events could not be published`);
   await bus.close();
 }

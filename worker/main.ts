@@ -4,6 +4,7 @@
 import { Worker } from 'node:worker_threads';
 import { exitCodes } from '../shared/exit-codes.js';
 import type { StoreOptions } from '../shared/store/open-store.js';
+import { createRunningStores } from '../shared/store/store-notices.js';
 import { createOnnxEngine } from './engine/onnx-engine.js';
 import type { NetworkOptions, ToCompute, ToNetwork } from './network/ports.js';
 import { createTraps, signalSelf } from './network/traps.js';
@@ -54,9 +55,10 @@ export async function workerMain(options: WorkerMainOptions): Promise<WorkerResu
     traps.onMessage(message);
     network.postMessage(message, transfer);
   };
+  const stores = createRunningStores(options.storeOptions, options.warn);
   const compute = createCompute({
     send,
-    prepare: (request) => prepare(request, { ...options, send }),
+    prepare: (request) => prepare(request, { ...options, storeOptions: stores.options, send }),
   });
   const result = new Promise<WorkerResult>((resolve, reject) => {
     network.on('message', (message: ToCompute) => {
@@ -78,5 +80,6 @@ export async function workerMain(options: WorkerMainOptions): Promise<WorkerResu
   } finally {
     stop.removeEventListener('abort', onStop);
     await compute.close();
+    stores.close();
   }
 }

@@ -1,7 +1,13 @@
 // A world that is there: what makes it halt. Losses and cut links halt it at once (abort); what
 // can wait for the end of the step, newcomers and leavers, halts it by a vote.
 
-import type { CoordinatorEffect, CoordinatorState, FormedWorld, Stage } from './state.js';
+import type {
+  CoordinatorEffect,
+  CoordinatorState,
+  FormedWorld,
+  Stage,
+  WorkerView,
+} from './state.js';
 import { isEligible } from './forming.js';
 import { findCutLinks, findLosses, isTraining, noteCutLinks, viewOf } from './liveness.js';
 import { halt, isFree, isLeaving } from './stages.js';
@@ -62,6 +68,7 @@ function watchWishes(
   const halted = views.find((view) => view?.status.generation === world.generation && isFree(view));
   const leaving = views.filter((view) => view !== undefined && isLeaving(view));
   const mode = trainAll ? 'vote' : 'abort';
+  const notices = benchObstructed(state, world, views, nowMs);
   if (state.ending !== undefined) halt(state, world, 'abort', state.ending.reason, nowMs);
   else if (halted !== undefined)
     // It has seen the vote or the last step; so will the others, unless it could not enter.
@@ -70,7 +77,23 @@ function watchWishes(
   else if (leaving.length > 0)
     halt(state, world, mode, `${leaving.map((view) => view?.worker).join(', ')} leaves`, nowMs);
   else if (trainAll) admitNewcomers(state, world, nowMs);
-  return [];
+  return notices;
+}
+
+/** Who could not enter stays out for a moment, lest world follows world without a pause. */
+function benchObstructed(
+  state: CoordinatorState,
+  world: FormedWorld,
+  views: readonly (WorkerView | undefined)[],
+  nowMs: number,
+): CoordinatorEffect[] {
+  return views.flatMap((view): CoordinatorEffect[] => {
+    if (view === undefined || view.status.generation !== world.generation) return [];
+    if (view.status.obstacle === '') return [];
+    view.benchedUntilMs = nowMs + state.config.timing.obstacleMs;
+    const text = `${view.worker} could not take the state: ${view.status.obstacle}`;
+    return [{ kind: 'notice', text }];
+  });
 }
 
 /** Several that come together cost the others one pause. */

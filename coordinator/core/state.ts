@@ -23,6 +23,8 @@ export interface CoordinatorTiming {
   readonly goneTimeoutMs: number;
   /** A worker that is heard and that a peer can't reach for so long: their link is cut. */
   readonly linkTimeoutMs: number;
+  /** A worker that could not enter its world stays out for so long. */
+  readonly obstacleMs: number;
   /** A worker with a cut link stays out for so long, when its link was cut before. */
   readonly benchMs: number;
   /** Newcomers are waited for so long, so that several cost one pause. */
@@ -38,6 +40,7 @@ export const defaultTiming: CoordinatorTiming = {
   regatherMs: 5_000,
   goneTimeoutMs: 3_000,
   linkTimeoutMs: 2_500,
+  obstacleMs: 2_000,
   benchMs: 30_000,
   batchMs: 300,
   resendMs: 1_000,
@@ -145,6 +148,10 @@ export type Stage =
 export interface PendingCheckpoint {
   readonly parts: Map<string, PartStored>;
   snapshot: SnapshotReport | undefined;
+  /** Digests of the whole state at this step, by worker. */
+  readonly digests: Map<string, string>;
+  /** The world whose members told them. */
+  generation: Generation;
   /** The manifest is being written. */
   isStoring: boolean;
 }
@@ -172,6 +179,8 @@ export interface CoordinatorState {
   readonly cutLinks: Map<string, number>;
   /** Digests of the present world's steps, by step and worker. */
   readonly digests: Map<Step, Map<string, string>>;
+  /** How often each worker's state has differed from the others'. */
+  readonly oddities: Map<string, number>;
   /** Failures told by workers since `newestStep` grew. */
   failures: number;
   /** A stop was asked for: the reason. */
@@ -198,6 +207,7 @@ export type CoordinatorEvent =
     }
   /** The answer to findCheckpoint: its step, or 0 for none, and what was passed over. */
   | { readonly kind: 'checkpointFound'; readonly step: Step; readonly isStored: boolean }
+  | { readonly kind: 'searchFailed'; readonly reason: string }
   | { readonly kind: 'manifestStored'; readonly step: Step }
   | { readonly kind: 'manifestFailed'; readonly step: Step; readonly reason: string }
   | { readonly kind: 'stopAsked'; readonly reason: string }
@@ -267,6 +277,7 @@ export function initialCoordinatorState(
     newestStep: savedStep ?? 0,
     cutLinks: new Map(),
     digests: new Map(),
+    oddities: new Map(),
     failures: 0,
     stopReason: undefined,
     ending: undefined,

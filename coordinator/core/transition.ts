@@ -5,7 +5,14 @@
 import { exitCodes } from '../../shared/exit-codes.js';
 import type { StatusMessage, WorkerMessage } from '../../shared/control/messages.js';
 import { admit, adoptWorld } from './admission.js';
-import { addPart, addSnapshot, onManifestStored, setBack } from './checkpoints.js';
+import {
+  addPart,
+  addSnapshot,
+  addWholeDigest,
+  completeCheckpoints,
+  onManifestStored,
+  setBack,
+} from './checkpoints.js';
 import { compareDigest } from './divergence.js';
 import { awaitFinish } from './finishing.js';
 import { byName } from './forming.js';
@@ -46,6 +53,7 @@ export function transitionAll(
   events: readonly CoordinatorEvent[],
   nowMs: number,
 ): CoordinatorEffect[] {
+  forgivePause(state, nowMs);
   const effects: CoordinatorEffect[] = [];
   let isNews = false;
   for (const event of events) {
@@ -60,7 +68,7 @@ export function transitionAll(
 
 /** Follows the stages as far as they lead now, then gives the orders that are due. */
 function settle(state: CoordinatorState, nowMs: number): CoordinatorEffect[] {
-  const effects: CoordinatorEffect[] = [];
+  const effects = completeCheckpoints(state, nowMs);
   for (let moves = 0; moves < maxMoves; moves++) {
     const before = state.stage;
     effects.push(...advance(state, nowMs));
@@ -104,6 +112,10 @@ function onEvent(
       setBack(state, event.step, event.isStored);
       state.coldStep = event.step;
       return [];
+    case 'searchFailed': {
+      const reason = `no checkpoint could be looked for: ${event.reason}`;
+      return end(state, { exitCode: exitCodes.failed, reason });
+    }
     case 'manifestStored':
       return onManifestStored(state, event.step);
     case 'manifestFailed': {
@@ -165,11 +177,15 @@ function onReport(
     case 'evaluation':
       return undefined;
     case 'partStored':
-      return addPart(state, message);
+      addPart(state, view.worker, message);
+      return [];
     case 'snapshot':
-      return addSnapshot(state, message);
+      addSnapshot(state, message);
+      return [];
     case 'digest':
-      return compareDigest(state, view.worker, message, nowMs);
+      if (!message.isWhole) return compareDigest(state, view.worker, message, nowMs);
+      addWholeDigest(state, view.worker, message);
+      return [];
     case 'failure':
       return onFailure(state, view, message.reason, message.exitCode);
   }
@@ -238,12 +254,17 @@ const longestPauseMs = 1_000;
 /** How long a worker is remembered that has left. */
 const memoryMs = 120_000;
 
-function onTick(state: CoordinatorState, nowMs: number): void {
+/** A coordinator that stood still has not heard silence, whatever it hears first afterwards. */
+function forgivePause(state: CoordinatorState, nowMs: number): void {
   const pauseMs = nowMs - state.tickedMs;
+  if (pauseMs <= longestPauseMs) return;
+  state.tickedMs = nowMs;
+  for (const view of state.workers.values()) view.heardMs = Math.min(nowMs, view.heardMs + pauseMs);
+}
+
+function onTick(state: CoordinatorState, nowMs: number): void {
   state.tickedMs = nowMs;
   for (const view of state.workers.values()) {
-    // A coordinator that stood still has not heard silence.
-    if (pauseMs > longestPauseMs) view.heardMs = Math.min(nowMs, view.heardMs + pauseMs);
     if (view.session === undefined && nowMs - view.heardMs > memoryMs) forget(state, view);
   }
 }

@@ -1,12 +1,8 @@
 // Where a world starts when no worker has any state: the newest checkpoint whose every byte is as
 // it was written. Asked only then: workers that live may be storing parts of a newer one.
 
-import {
-  deleteCheckpoint,
-  listCheckpoints,
-  newestWholeCheckpoint,
-  type PassedOver,
-} from '../../shared/checkpoint/list.js';
+import { newestWholeCheckpoint, type PassedOver } from '../../shared/checkpoint/list.js';
+import { manifestKey } from '../../shared/checkpoint/paths.js';
 import type { RunRecord } from '../../shared/run/record.js';
 import { specDigest } from '../../shared/spec/digest.js';
 import type { ObjectStore } from '../../shared/store/store.js';
@@ -25,8 +21,7 @@ export interface FoundCheckpoint {
 }
 
 /**
- * Finds the newest whole checkpoint of the run and deletes what is torn above it, which would be
- * in the way of the steps that are taken again. Throws when the store can't be reached, or when
+ * Finds the newest whole checkpoint of the run and deletes the manifests of torn ones above it. Throws when the store can't be reached, or when
  * the checkpoint is another run's.
  */
 export async function findCheckpoint(
@@ -47,11 +42,12 @@ export async function findCheckpoint(
   };
 }
 
-/** Only what was seen to be torn: another coordinator may have begun a newer one since. */
+/**
+ * Only the manifests: they are written once, and a torn one would be in the way. Parts are written
+ * over, and may be a worker's that nobody hears at this moment, but that will tell of them.
+ */
 async function discard(store: ObjectStore, passedOver: readonly PassedOver[]): Promise<void> {
-  const torn = new Set(passedOver.map(({ step }) => step));
-  for (const entry of await listCheckpoints(store))
-    if (torn.has(entry.step)) await deleteCheckpoint(store, entry);
+  for (const { step } of passedOver) await store.delete(manifestKey(step));
 }
 
 /** A line for the operator. */

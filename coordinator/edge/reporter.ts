@@ -59,9 +59,9 @@ export function createReporter(options: ReporterOptions): Reporter {
   const { run, url, spec, startStep, until, bus, onLine, now } = options;
   const last = lastStep(spec);
   const pace = createPace(spec.batch.microShards * spec.batch.size, now);
-  const segments = createMetricSegments(options.store);
+  const onNotice = (text: string): void => onLine({ kind: 'notice', text });
+  const segments = createMetricSegments(options.store, { onNotice });
   let [committedStep, sha256] = [startStep, options.startSha256];
-  let worldReason = '';
   const publish = publisher(bus);
 
   const isNewStep = createFirstTeller(startStep);
@@ -90,24 +90,13 @@ export function createReporter(options: ReporterOptions): Reporter {
       publish('run', 'started', `run-started-${pad(startStep)}-${now()}`, data);
       onLine({ kind: 'run', ...data });
     },
-    formed: ({ generation, members, step }, reason) => {
-      worldReason = reason;
-      const data = { generation, members, step, reason };
-      publish('world', 'formed', `world-${generation}`, data);
-      onLine({ kind: 'world', ...data });
-    },
-    lost: ({ worker, reason, generation, silentMs }) => {
-      const data = { worker, reason, generation, silent_ms: Math.round(silentMs) };
-      publish('world', 'lost', `world-${generation}-lost-${worker}`, data);
-      onLine({ kind: 'lost', ...data });
-    },
+    ...tellerOfWorlds(publish, onLine),
     target: (workers) => onLine({ kind: 'target', workers }),
     superseded: (reason) => onLine({ kind: 'superseded', reason }),
     message: (message, paces) => {
       if (message.kind === 'stepReport' && isNewStep(message.step)) stepped(message, paces);
       if (message.kind === 'evaluation' && isNewEvaluation(message.step)) evaluated(message);
     },
-    worldReason: () => worldReason,
     rate: () => ({ imagesPerS: pace.imagesPerSecond(), etaS: pace.etaSeconds(until) }),
     committed: (step, sum) => {
       [committedStep, sha256] = [step, sum];
@@ -116,7 +105,7 @@ export function createReporter(options: ReporterOptions): Reporter {
       onLine({ kind: 'checkpoint', ...data });
       void segments.write(`step-${pad(step)}`);
     },
-    notice: (text) => onLine({ kind: 'notice', text }),
+    notice: onNotice,
     ended: async ({ exitCode, reason }, world) => {
       // The run has ended: what can't be written any more must not change how.
       await segments.write(`step-${pad(committedStep)}-after`).catch(() => undefined);
@@ -131,7 +120,7 @@ export function createReporter(options: ReporterOptions): Reporter {
   };
 }
 
-function publisher(bus: EventBus) {
+function publisher(bus: EventBus): Publish {
   return (kind: EventKind, name: string, id: string, data: RunEvent['data']): void =>
     bus.publish({ kind, name, id, data });
 }
@@ -142,6 +131,29 @@ function secondsOf({ dataS, computeS, exchangeS, updateS }: StepReport): number 
 
 function noticesOf({ step, isSkipped }: StepReport): string[] {
   return isSkipped ? [`step ${step} was skipped: its gradients were not finite`] : [];
+}
+
+type Publish = (kind: EventKind, name: string, id: string, data: RunEvent['data']) => void;
+
+function tellerOfWorlds(
+  publish: Publish,
+  onLine: (line: ReportLine) => void,
+): Pick<Reporter, 'formed' | 'lost' | 'worldReason'> {
+  let worldReason = '';
+  return {
+    formed: ({ generation, members, step }, reason) => {
+      worldReason = reason;
+      const data = { generation, members, step, reason };
+      publish('world', 'formed', `world-${generation}`, data);
+      onLine({ kind: 'world', ...data });
+    },
+    lost: ({ worker, reason, generation, silentMs }) => {
+      const data = { worker, reason, generation, silent_ms: Math.round(silentMs) };
+      publish('world', 'lost', `world-${generation}-lost-${worker}`, data);
+      onLine({ kind: 'lost', ...data });
+    },
+    worldReason: () => worldReason,
+  };
 }
 
 /** Steps are told once, by whoever tells them first: workers say again what may have been lost. */

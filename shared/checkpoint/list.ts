@@ -94,13 +94,3 @@ export async function pruneCheckpoints(
   for (const entry of doomed) await deleteCheckpoint(store, entry);
   return doomed.map(({ step }) => step);
 }
-
-/**
- * Deletes the torn checkpoints above `step`, from which a run is resumed, so that the run can
- * write those steps anew. Gives the steps deleted.
- */
-export async function discardAbove(store: ObjectStore, step: Step): Promise<Step[]> {
-  const doomed = (await listCheckpoints(store)).filter((entry) => entry.step > step);
-  for (const entry of doomed) await deleteCheckpoint(store, entry);
-  return doomed.map((entry) => entry.step);
-}

@@ -1,6 +1,7 @@
 // The manifest of a checkpoint: which run and step it is, and the size and sum of every part.
 // Pure: it parses and compares; commit.ts and list.ts store and find.
 
+import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { canonicalJson } from '../spec/digest.js';
 import { runSpecSchema } from '../spec/schema.js';
@@ -49,9 +50,15 @@ export type CheckpointManifest = z.infer<typeof manifestSchema>;
 /** Longest manifest that is parsed. */
 export const maxManifestBytes = 1024 * 1024;
 
-/** The manifest's bytes in the store. */
+/** The manifest's bytes in the store, with a sum over all of it. */
 export function encodeManifest(manifest: CheckpointManifest): Buffer {
-  return Buffer.from(`${JSON.stringify(manifestSchema.parse(manifest), null, 2)}\n`);
+  const checked = manifestSchema.parse(manifest);
+  const summed = { ...checked, manifestSha256: sumOf(checked) };
+  return Buffer.from(`${JSON.stringify(summed, null, 2)}\n`);
+}
+
+function sumOf(manifest: CheckpointManifest): string {
+  return createHash('sha256').update(canonicalJson(manifest)).digest('hex');
 }
 
 /** A manifest, or in words why the bytes are none. */
@@ -69,11 +76,15 @@ export function parseManifest(body: Buffer, step: number): ParsedManifest {
   } catch {
     return fault('its manifest is not JSON');
   }
-  const parsed = manifestSchema.safeParse(value);
+  // Manifests of earlier versions have no sum.
+  const { manifestSha256, ...told } = Object(value) as { readonly manifestSha256?: unknown };
+  const parsed = manifestSchema.safeParse(told);
   if (!parsed.success) {
     const [issue] = parsed.error.issues;
     return fault(`its manifest is not valid: ${issue?.path.join('.')}: ${issue?.message}`);
   }
+  if (manifestSha256 !== undefined && manifestSha256 !== sumOf(parsed.data))
+    return fault('its manifest has other bytes than its sum says');
   if (parsed.data.step !== step) return fault(`its manifest is of step ${parsed.data.step}`);
   return { kind: 'manifest', manifest: parsed.data };
 }

@@ -133,7 +133,10 @@ export function loadAdminService(): ServiceDefinition {
 /** A client of the coordinator at `address` ("host:port"); it connects with the first call. */
 export function createAdminClient(address: string, timeoutMs = deadlineMs): AdminClient {
   const service = loadAdminService();
-  const client = new Client(address, credentials.createInsecure());
+  // Not the connection of an earlier client, which may wait long before it dials again.
+  const client = new Client(address, credentials.createInsecure(), {
+    'grpc.use_local_subchannel_pool': 1,
+  });
   const call = <S extends z.ZodType>(method: string, request: object, reply: S) =>
     new Promise<z.infer<S>>((resolve, reject) => {
       const definition = service[method];

@@ -52,6 +52,7 @@ const statusFields = {
   isLeaving: z.boolean(),
   suspicions: z.array(z.object({ worker: name, reason: text })).max(maxWorkers),
   trouble: text,
+  obstacle: text,
   pace,
 };
 const status = z.object({ kind: z.literal('status'), ...statusFields });
@@ -132,7 +133,14 @@ const snapshot = z.object({
   skippedInARow: step,
 });
 
-const digest = z.object({ kind: z.literal('digest'), generation, step, value: digestValue });
+const digest = z.object({
+  kind: z.literal('digest'),
+  generation,
+  step,
+  value: digestValue,
+  /** Of the whole state, told with a checkpoint; else of what changed lately. */
+  isWhole: z.boolean(),
+});
 
 const failure = z.object({
   kind: z.literal('failure'),

@@ -89,6 +89,7 @@ const newStatus: WorkerStatus = {
   isLeaving: false,
   suspicions: [],
   trouble: '',
+  obstacle: '',
   pace: noPace,
 };
 

@@ -3,6 +3,7 @@
 // test can hold back.
 
 import { createState, type TrainingState } from '../../shared/checkpoint/state.js';
+import { stateDigest } from '../../shared/checkpoint/state-digest.js';
 import type { NetworkSpec } from '../../shared/flat/layout.js';
 import type { RunSpec } from '../../shared/spec/schema.js';
 import type { Step } from '../../shared/words.js';
@@ -162,6 +163,7 @@ function fakeRun(own: OwnState, saved: string[], effects: FakeEffects): Prepared
         storing = (effects.stored?.() ?? Promise.resolve()).then(() => {
           isIdle = true;
         });
+        return stateDigest(task.networks, state);
       },
       close: () => Promise.resolve(),
     },

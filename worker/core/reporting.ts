@@ -28,6 +28,7 @@ export function statusOf(state: WorkerState): WorkerStatus {
     isLeaving: state.isLeaving,
     suspicions: [...state.suspicions].map(([worker, reason]) => ({ worker, reason })),
     trouble: state.trouble,
+    obstacle: state.obstacle,
     pace: state.pace,
   };
 }

@@ -77,6 +77,8 @@ export interface WorkerState {
   /** Peers of `world` that can't be reached, with the reason. */
   readonly suspicions: Map<string, string>;
   trouble: string;
+  /** Why it could not enter `world`. */
+  obstacle: string;
   pace: Pace;
   /** Told since the newest checkpoint, to be told again to a coordinator that comes anew. */
   reports: Report[];
@@ -191,6 +193,7 @@ export function initialWorkerState(config: WorkerConfig, nowMs: number): WorkerS
     leavingSinceMs: 0,
     suspicions: new Map(),
     trouble: '',
+    obstacle: '',
     pace: noPace,
     reports: [],
     sequence: 0,

@@ -43,6 +43,7 @@ function decide(state: WorkerState, event: WorkerEvent, nowMs: number): WorkerEf
       return onEntered(state, event.generation);
     case 'enterFailed':
       if (!isIn(state, event.generation, 'entering')) return [];
+      state.obstacle = event.reason.slice(0, 1000);
       return halt(state, state.step, '');
     case 'joined':
       return onJoined(state, event.generation);
@@ -61,8 +62,9 @@ function decide(state: WorkerState, event: WorkerEvent, nowMs: number): WorkerEf
     case 'halted':
       return onHalted(state, event);
     case 'finished':
-      if (isIn(state, event.generation, 'finishing')) state.stage = 'finished';
-      return [];
+      if (!isIn(state, event.generation, 'finishing')) return [];
+      state.stage = 'finished';
+      return enterNext(state);
     case 'failed':
       return onFailed(state, event.reason, event.exitCode);
     case 'stopAsked':
@@ -163,6 +165,7 @@ function enterNext(state: WorkerState): WorkerEffect[] {
   state.stage = 'entering';
   state.activity = 'enter';
   state.suspicions.clear();
+  state.obstacle = '';
   const { generation, step, source, donor } = world;
   const worldSize = world.members.length;
   return [{ kind: 'enter', generation, rank, worldSize, step, source, donor }];

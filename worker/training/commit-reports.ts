@@ -36,7 +36,10 @@ export function createCommitReports(
       if (rank === 0) send({ kind: 'tell', message: last });
       const value = digest.advance(step);
       if (step % digestEverySteps === 0)
-        send({ kind: 'tell', message: { kind: 'digest', generation, step, value } });
+        send({
+          kind: 'tell',
+          message: { kind: 'digest', generation, step, value, isWhole: false },
+        });
     },
     tellLast: () => {
       if (last !== undefined) send({ kind: 'tell', message: last });

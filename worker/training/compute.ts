@@ -80,28 +80,31 @@ export function createCompute({ send, prepare }: ComputeOptions): Compute {
       case 'serveMore':
         return serve(message);
       case 'flip':
-        return loaded === undefined ? undefined : flipBit(loaded.run.own);
-      // A snapshot is dropped once it is stored; that others are stored too changes nothing.
+        return loaded && flipBit(loaded.run.own);
+      // Snapshots go when they are stored, whatever others store; the rest is the process's own.
       case 'checkpointed':
-      // These two are the process's own business.
       case 'trap':
       case 'end':
         return;
     }
   };
   return {
-    onMessage: (message) => {
-      try {
-        dispatch(message);
-      } catch (error) {
-        fail(error);
-      }
-    },
+    onMessage: orFail(dispatch, fail),
     close: async () => {
       await world?.leave();
       const run = await preparing?.catch(() => undefined);
       await run?.close();
     },
+  };
+}
+
+function orFail<T>(work: (given: T) => void, fail: (error: unknown) => void): (given: T) => void {
+  return (given) => {
+    try {
+      work(given);
+    } catch (error) {
+      fail(error);
+    }
   };
 }
 

@@ -18,6 +18,7 @@ export function createKeeping(
   run: Pick<PreparedRun, 'spec' | 'own' | 'saver' | 'evaluation'>,
   { rank, worldSize }: { readonly rank: Rank; readonly worldSize: number },
   onWait: () => void,
+  onSnapshot: (step: Step, stateDigest: string) => void,
 ): Keeping {
   const { spec, saver } = run;
   const { state } = run.own;
@@ -35,7 +36,7 @@ export function createKeeping(
     if (saved === what) return;
     if (!saver.isIdle) onWait();
     await cancellation.orAborted(saver.idle());
-    saver.save(share, shares);
+    onSnapshot(state.step, saver.save(share, shares));
     saved = what;
   };
   return {

@@ -20,7 +20,7 @@ export interface Saver {
    * Encodes this share of the state's parts and starts to store them; a part that can't be stored
    * fails the worker. Only when idle: at most one snapshot is kept in memory.
    */
-  save(share: number, shares: number): void;
+  save(share: number, shares: number): string;
   close(): Promise<void>;
 }
 
@@ -61,10 +61,12 @@ export function createSaver(options: SaverOptions): Saver {
     save: (share, shares) => {
       if (!isIdle) throw new Error('a snapshot is still being stored');
       isIdle = false;
-      storing = store(takeSnapshot(task, state, share, shares));
+      const snapshot = takeSnapshot(task, state, share, shares);
+      storing = store(snapshot);
       storing.catch((error: unknown) => {
         if (!isClosed) send(failureOf(error));
       });
+      return snapshot.stateDigest;
     },
     close: async () => {
       isClosed = true;
@@ -74,11 +76,7 @@ export function createSaver(options: SaverOptions): Saver {
 }
 
 /** Hands a snapshot over to a thread and waits until it is stored. */
-function storeIn(
-  thread: Worker,
-  snapshot: Snapshot,
-  send: SendToNetwork,
-): Promise<void> {
+function storeIn(thread: Worker, snapshot: Snapshot, send: SendToNetwork): Promise<void> {
   const buffers = [
     ...snapshot.parts.map(({ body }) => body.buffer as ArrayBuffer),
     ...(snapshot.whole?.parameters ?? []).map(({ buffer }) => buffer as ArrayBuffer),

@@ -34,7 +34,7 @@ export function createWorldTraining(
   send: SendToNetwork,
 ): WorldTraining {
   const { spec, task, phases, loader } = run;
-  const { rank, worldSize } = order;
+  const { generation, rank, worldSize } = order;
   const { state } = run.own;
   const subtrees = shareOfRank(spec, rank, worldSize).length;
   const { contributions, results } = run.vectors.take(subtrees, worldSize);
@@ -42,7 +42,10 @@ export function createWorldTraining(
   const reports = createCommitReports(run.own, order, send);
   const onActivity = (step: Step, activity: string): void =>
     send({ kind: 'activity', step, activity });
-  const keeping = createKeeping(run, order, () => onActivity(state.step, 'store'));
+  // All tell it, also those that store no part: a checkpoint is of a state that all have.
+  const onSnapshot = (step: Step, value: string): void =>
+    send({ kind: 'tell', message: { kind: 'digest', generation, step, value, isWhole: true } });
+  const keeping = createKeeping(run, order, () => onActivity(state.step, 'store'), onSnapshot);
   let votesToStop = false;
 
   const portsFor = (until: Step, cancellation: Cancellation): TrainerPorts => ({

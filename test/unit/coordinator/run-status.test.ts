@@ -31,7 +31,7 @@ function viewOf(worker: string, computeS: number, step: number): WorkerView {
     ...{ order: undefined, failure: undefined, isDismissed: false, allowsFaults: false },
     status: {
       ...{ sequence: 1, generation: 9, stage: 'training', step, hasState: true, pace },
-      ...{ activity: 'compute', isLeaving: false, suspicions: [], trouble: '' },
+      ...{ activity: 'compute', isLeaving: false, suspicions: [], trouble: '', obstacle: '' },
     },
   };
 }

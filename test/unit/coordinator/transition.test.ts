@@ -171,7 +171,7 @@ test('a process that is started again takes the place of its forerunner', () => 
 function statusIn(generation: number) {
   return {
     ...{ sequence: 1, generation, stage: 'training' as const, step: 0, hasState: true },
-    ...{ activity: '', isLeaving: false, suspicions: [], trouble: '' },
+    ...{ activity: '', isLeaving: false, suspicions: [], trouble: '', obstacle: '' },
     pace: { dataS: 0, computeS: 0, exchangeS: 0, updateS: 0, waitedFor: '', waitedS: 0 },
   };
 }
@@ -279,26 +279,40 @@ test('a coordinator steps down when a worker knows of a later one', () => {
   assert.deepEqual(story.hello('w-1'), []);
 });
 
-test('a worker whose digest differs is named and takes the state anew', () => {
+test('a worker whose digest differs is named, and all go back to what they agreed on', () => {
   const story = createStory({ worldSize: 3 });
   const generation = trainTogether(story, ['w-0', 'w-1', 'w-2']);
   const tell = (worker: string, value: string): string[] =>
-    story.says(worker, { kind: 'digest', generation, step: 8, value: value.repeat(16) });
+    story.says(worker, {
+      kind: 'digest',
+      generation,
+      step: 8,
+      value: value.repeat(16),
+      isWhole: false,
+    });
   tell('w-0', 'a');
   tell('w-1', 'b');
   const told = tell('w-2', 'a');
-  assert.match(told[0] ?? '', /after step 8: w-1 differs from the others/);
+  assert.match(told[0] ?? '', /after step 8: w-1 differs from the others; all go back/);
   for (const worker of ['w-0', 'w-1']) story.is(worker, 'halted', { step: 9 });
-  const formed = story.is('w-2', 'halted', { step: 9 });
-  assert.ok(formed.includes('world at 9 from peer -> w-1'));
-  assert.ok(formed.includes('world at 9 from own -> w-2'));
+  assert.ok(story.is('w-2', 'halted', { step: 9 }).includes('findCheckpoint'));
+  assert.deepEqual(story.happen({ kind: 'checkpointFound', step: 4, isStored: true }), [
+    'formed w-0 w-1 w-2 at step 4',
+    ...['w-0', 'w-1', 'w-2'].map((worker) => `world at 4 from checkpoint -> ${worker}`),
+  ]);
 });
 
-test('of two that differ nobody is right: both go back to the checkpoint', () => {
+test('of two that differ nobody can say who is right', () => {
   const story = createStory();
   const generation = trainTogether(story, ['w-0', 'w-1'], 4);
   const tell = (worker: string, value: string): string[] =>
-    story.says(worker, { kind: 'digest', generation, step: 8, value: value.repeat(16) });
+    story.says(worker, {
+      kind: 'digest',
+      generation,
+      step: 8,
+      value: value.repeat(16),
+      isWhole: false,
+    });
   tell('w-0', 'a');
   assert.match(tell('w-1', 'b')[0] ?? '', /all go back to the newest checkpoint/);
   story.is('w-0', 'halted', { step: 9 });
