@@ -11,7 +11,13 @@ import {
   type CoordinatorEffect,
   type CoordinatorEvent,
 } from './core/state.js';
-import { createPaceAverages, observePace } from './core/straggler.js';
+import {
+  averagePaces,
+  createPaceAverages,
+  observePace,
+  sharesIn,
+  type PaceView,
+} from './core/straggler.js';
 import { transitionAll } from './core/transition.js';
 import { commitCheckpoint } from './edge/checkpoint-commit.js';
 import { findCheckpoint } from './edge/checkpoint-search.js';
@@ -54,9 +60,10 @@ export async function leadRun(
   let storing: Promise<void> = Promise.resolve();
   let worldSize = config.worldSize;
 
-  const paces = createPaceAverages();
+  const averages = createPaceAverages();
+  const paces = (): PaceView[] => averagePaces(averages, sharesIn(state));
   const observe = (worker: string, message: WorkerMessage): void => {
-    if (message.kind === 'status') observePace(paces, worker, message);
+    if (message.kind === 'status') observePace(averages, worker, message);
     reporter.message(message, paces);
   };
   const { soon, now: dispatch } = createEventBatch((events) => {
@@ -115,7 +122,7 @@ export async function leadRun(
   return code;
 }
 
-/** Calls `listener` when asked to stop, also if that was before; the function given back ends it. */
+/** Calls `listener` when asked to stop, also if that was before; gives a function to end it. */
 function whenAborted(stop: AbortSignal, listener: (reason: string) => void): () => void {
   const onAbort = (): void => listener(String(stop.reason));
   stop.addEventListener('abort', onAbort);

@@ -15,7 +15,7 @@ export interface Child {
 }
 
 export interface Children {
-  /** Starts `lockstep ...args`; `onLine` takes the lines of its stdout, if it has a use for them. */
+  /** Starts `lockstep ...args`; `onLine` takes the lines of its stdout. */
   start(args: readonly string[], onLine?: (text: string) => void): Child;
   /** Ends all that are left, at once. */
   killAll(): void;

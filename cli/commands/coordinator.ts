@@ -67,7 +67,7 @@ export const coordinatorCommand: CommandModule<object, CoordinatorArguments> = {
         'serve a new run to four workers',
       )
       .example(
-        '$0 coordinator --resume --standby --run s3://bucket/runs/faces --workers 4 --nats nats://n',
+        '$0 coordinator --resume --standby --run s3://bucket/faces --workers 4 --nats nats://n',
         'take over when the coordinator that leads the run is lost',
       ) as Argv<object> as Argv<CoordinatorArguments>,
   handler: async (args) => {

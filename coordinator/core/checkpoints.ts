@@ -53,7 +53,7 @@ function pendingAt(state: CoordinatorState, step: Step): PendingCheckpoint | und
   return created;
 }
 
-/** Asks for the manifests of the checkpoints whose parts are there and of one and the same state. */
+/** Asks for the manifests of checkpoints whose parts are there, and of one and the same state. */
 export function completeCheckpoints(state: CoordinatorState, nowMs: number): CoordinatorEffect[] {
   return [...state.pending.keys()]
     .sort((a, b) => a - b)

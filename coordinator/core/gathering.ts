@@ -4,8 +4,12 @@
 import { exitCodes } from '../../shared/exit-codes.js';
 import type { Step } from '../../shared/words.js';
 import { findCandidates, formWorld, newestStepOf } from './forming.js';
+import { isReachable } from './liveness.js';
 import { end } from './stages.js';
 import type { CoordinatorEffect, CoordinatorState, Ending, Stage, WorkerView } from './state.js';
+
+/** Those that are loading the run are waited for so many times longer. */
+const joiningFactor = 6;
 
 type Gathering = Stage & { readonly kind: 'gathering' };
 
@@ -24,13 +28,28 @@ export function awaitWorkers(
     if (waitedMs <= state.config.timing.joinTimeoutMs) return [];
     return end(state, nobodyCame(state));
   }
-  if (candidates.length < wanted && waitedMs <= stage.patienceMs) return [];
+  if (candidates.length < wanted && !isPatienceOver(state, stage, candidates, nowMs)) return [];
   const count = `${candidates.length} of ${wanted} workers`;
   const step = startOf(state, candidates);
   if (step !== undefined) return formWorld(state, candidates, step, `${count} joined`, nowMs);
   if (stage.isSearching) return [];
   stage.isSearching = true;
   return [{ kind: 'findCheckpoint' }];
+}
+
+/** A new run waits for all; one that goes on does not wait long for those that may be gone. */
+function isPatienceOver(
+  state: CoordinatorState,
+  { sinceMs, patienceMs }: Gathering,
+  candidates: readonly WorkerView[],
+  nowMs: number,
+): boolean {
+  const firstMs = Math.min(...candidates.map(({ readySinceMs }) => readySinceMs ?? nowMs));
+  const areMoreComing = [...state.workers.values()].some(
+    (view) => view.status.stage === 'joining' && isReachable(state, view, nowMs),
+  );
+  const factor = areMoreComing ? joiningFactor : 1;
+  return nowMs - Math.max(sinceMs, firstMs) > factor * patienceMs;
 }
 
 /** The newest state that is left: a worker's, or a checkpoint's that is newer still. */
@@ -47,7 +66,8 @@ function stopUnformed(state: CoordinatorState, reason: string): CoordinatorEffec
   return end(state, { exitCode: exitCodes.stopped, reason: `stopped ${where}${told}` });
 }
 
-function nobodyCame(state: CoordinatorState): Ending {
+/** The end of a run whose workers are all gone. */
+export function nobodyCame(state: CoordinatorState): Ending {
   const { config, formed } = state;
   const seconds = Math.round(config.timing.joinTimeoutMs / 1000);
   if (formed === 0) {

@@ -10,7 +10,8 @@ import type {
 } from './state.js';
 import { isEligible } from './forming.js';
 import { findCutLinks, findLosses, isTraining, noteCutLinks, viewOf } from './liveness.js';
-import { halt, isFree, isLeaving } from './stages.js';
+import { nobodyCame } from './gathering.js';
+import { end, halt, isFree, isLeaving } from './stages.js';
 
 type Running = Stage & { readonly kind: 'running' };
 
@@ -21,6 +22,7 @@ export function watchWorld(
   nowMs: number,
 ): CoordinatorEffect[] {
   const { world } = stage;
+  if (isDeserted(state, stage, nowMs)) return end(state, nobodyCame(state));
   const losses = findLosses(state, world, stage.sinceMs, nowMs);
   if (losses.length > 0) {
     const effects = losses.map(({ worker, reason, silentMs }): CoordinatorEffect => {
@@ -31,6 +33,12 @@ export function watchWorld(
     return effects;
   }
   return watchLinks(state, stage, nowMs) ?? watchWishes(state, stage, nowMs);
+}
+
+/** Nobody has been heard for so long that nobody can be expected back. */
+function isDeserted(state: CoordinatorState, { world, sinceMs }: Running, nowMs: number): boolean {
+  const heardMs = world.members.map((member) => viewOf(state, member)?.heardMs ?? sinceMs);
+  return nowMs - Math.max(sinceMs, ...heardMs) > state.config.timing.joinTimeoutMs;
 }
 
 function describe({ worker, reason }: { worker: string; reason: string }): string {

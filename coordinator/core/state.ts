@@ -17,7 +17,7 @@ export interface CoordinatorTiming {
   readonly heartbeatTimeoutMs: number;
   /** Longest wait for workers while there is no world. */
   readonly joinTimeoutMs: number;
-  /** After all were lost: how long those that are back wait for the rest. */
+  /** Of a run that goes on: how long those that are ready wait for the rest. */
   readonly regatherMs: number;
   /** Outside of training, where no peer can be a witness: unreachable for so long is gone. */
   readonly goneTimeoutMs: number;
@@ -108,7 +108,7 @@ export type Stage =
   | {
       readonly kind: 'gathering';
       readonly sinceMs: number;
-      /** Form a smaller world than wanted from then on. */
+      /** After so long a smaller world than wanted is formed. */
       readonly patienceMs: number;
       /** The newest whole checkpoint is being looked for. */
       isSearching: boolean;
@@ -265,7 +265,8 @@ export function initialCoordinatorState(
     stage: {
       kind: 'gathering',
       sinceMs: nowMs,
-      patienceMs: config.timing.joinTimeoutMs,
+      // A coordinator that takes over: the run has been going on, with whom it had.
+      patienceMs: config.term > 1 ? config.timing.regatherMs : config.timing.joinTimeoutMs,
       isSearching: false,
     },
     workers: new Map(),

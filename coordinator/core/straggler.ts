@@ -1,8 +1,10 @@
 // Which worker holds the others up, and in what. All take a step together, so the seconds of the
 // whole step tell nothing: the slow one is known by its own work, or by all waiting for it.
 
+import { shareOf } from '../../shared/plan/shards.js';
 import type { Pace, WorkerStatus } from '../../shared/control/messages.js';
 import type { Generation, Step } from '../../shared/words.js';
+import type { CoordinatorState } from './state.js';
 
 /** A worker's seconds. `share`: its micro-shards of a step, if they are to be reckoned with. */
 export interface PaceView {
@@ -47,12 +49,12 @@ interface Candidate {
 
 function ownExcesses(paced: readonly PaceView[]): Candidate[] {
   const allHaveShares = paced.every(({ share = 0 }) => share > 0);
-  const shareOf = ({ share = 1 }: PaceView): number => (allHaveShares ? share : 1);
+  const leaves = ({ share = 1 }: PaceView): number => (allHaveShares ? share : 1);
   /** By how much a worker exceeds the others in something, were their shares as large as its. */
   const excessOver = (secondsOf: (pace: Pace) => number): ((view: PaceView) => number) => {
-    const perShare = (view: PaceView): number => secondsOf(view.pace) / shareOf(view);
+    const perShare = (view: PaceView): number => secondsOf(view.pace) / leaves(view);
     const sorted = paced.map(perShare).sort((a, b) => a - b);
-    return (view) => (perShare(view) - medianWithout(sorted, perShare(view))) * shareOf(view);
+    return (view) => (perShare(view) - medianWithout(sorted, perShare(view))) * leaves(view);
   };
   const dataExcess = excessOver((pace) => pace.dataS);
   const computeExcess = excessOver((pace) => pace.computeS);
@@ -151,9 +153,30 @@ export function observePace(
     averages.workers.set(worker, averaged(before, step, pace));
 }
 
-/** The averages by worker, for `findStraggler`. */
-export function averagePaces(averages: PaceAverages): PaceView[] {
-  return [...averages.workers].map(([worker, { pace }]) => ({ worker, pace }));
+/**
+ * The averages by worker, for `findStraggler`; `leavesOf` says how many micro-shards a step a worker
+ * computes, 0 where that is not known.
+ */
+export function averagePaces(
+  averages: PaceAverages,
+  leavesOf: (worker: string) => number = () => 0,
+): PaceView[] {
+  return [...averages.workers].map(([worker, { pace }]) => {
+    return { worker, pace, share: leavesOf(worker) };
+  });
+}
+
+/** How many micro-shards a step each member of the present world computes. */
+export function sharesIn({ stage, config }: CoordinatorState): (worker: string) => number {
+  if (!('world' in stage)) return () => 0;
+  const { members } = stage.world;
+  const shares = new Map(
+    members.map(({ worker, rank }) => {
+      const { start, end } = shareOf(rank, members.length, config.microShards);
+      return [worker, end - start];
+    }),
+  );
+  return (worker) => shares.get(worker) ?? 0;
 }
 
 function averaged(before: PaceAverage | undefined, step: Step, pace: Pace): PaceAverage {

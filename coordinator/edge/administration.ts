@@ -3,7 +3,6 @@
 
 import type { Server } from '@grpc/grpc-js';
 import { OperatorError } from '../../shared/problems.js';
-import { averagePaces } from '../core/straggler.js';
 import { adminService, type AdminHandlers } from './admin.js';
 import type { Leading } from './leading.js';
 import type { Reporter } from './reporter.js';
@@ -51,7 +50,7 @@ function createHandlers(
       describeRun(state, {
         ...{ run, url: runUrl, pid: process.pid, nowMs: performance.now() },
         ...{ ...reporter.rate(), worldReason: reporter.worldReason() },
-        paces: averagePaces(paces),
+        paces: paces(),
       }),
     scale: (workers) => {
       if (workers < 1 || workers > microShards)

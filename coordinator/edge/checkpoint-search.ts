@@ -21,7 +21,8 @@ export interface FoundCheckpoint {
 }
 
 /**
- * Finds the newest whole checkpoint of the run and deletes the manifests of torn ones above it. Throws when the store can't be reached, or when
+ * Finds the newest whole checkpoint of the run and deletes the manifests of torn ones above it.
+ * Throws when the store can't be reached, or when
  * the checkpoint is another run's.
  */
 export async function findCheckpoint(

@@ -2,13 +2,13 @@
 
 import type { CoordinatorMessage } from '../../shared/control/messages.js';
 import type { CoordinatorEvent, CoordinatorState } from '../core/state.js';
-import type { PaceAverages } from '../core/straggler.js';
+import type { PaceView } from '../core/straggler.js';
 
 /** A coordinator that leads. */
 export interface Leading {
   readonly state: CoordinatorState;
   /** How fast the workers are, for finding the slowest. */
-  readonly paces: PaceAverages;
+  paces(): PaceView[];
   dispatch(event: CoordinatorEvent): void;
   /** Does nothing when the worker has no session. */
   send(worker: string, message: CoordinatorMessage): void;

@@ -7,7 +7,7 @@ import { exitCodes, type ExitCode } from '../../shared/exit-codes.js';
 import { lastStep, type RunSpec } from '../../shared/spec/schema.js';
 import type { ObjectStore } from '../../shared/store/store.js';
 import type { CoordinatorEffect, Ending, FormedWorld } from '../core/state.js';
-import { averagePaces, findStraggler, type PaceAverages } from '../core/straggler.js';
+import { findStraggler, type PaceView } from '../core/straggler.js';
 import { createMetricSegments } from './metric-segments.js';
 import { createPace } from './pace.js';
 
@@ -42,7 +42,7 @@ export interface Reporter {
   /** Another coordinator leads the run. */
   superseded(reason: string): void;
   /** A worker's message: steps and evaluations are told, the others are not. */
-  message(message: WorkerMessage, paces: PaceAverages): void;
+  message(message: WorkerMessage, paces: () => PaceView[]): void;
   /** Why the newest world was formed; empty before this coordinator has formed one. */
   worldReason(): string;
   /** How fast the run goes, and when it will be there. */
@@ -67,7 +67,7 @@ export function createReporter(options: ReporterOptions): Reporter {
   const isNewStep = createFirstTeller(startStep);
   const isNewEvaluation = createFirstTeller(0);
 
-  const stepped = (report: StepReport, paces: PaceAverages): void => {
+  const stepped = (report: StepReport, paces: () => PaceView[]): void => {
     pace.stepped(report.step, report.phase, secondsOf(report));
     const data = describeStep(report, paces);
     for (const text of noticesOf(report)) onLine({ kind: 'notice', text });
@@ -171,11 +171,11 @@ function kindOfEnd(exitCode: ExitCode): 'finished' | 'stopped' | 'failed' {
   return exitCode === exitCodes.stopped ? 'stopped' : 'failed';
 }
 
-function describeStep(report: StepReport, paces: PaceAverages) {
+function describeStep(report: StepReport, paces: () => PaceView[]) {
   const { step, phase, dataS, computeS, exchangeS, updateS, isSkipped } = report;
   const metrics = Object.fromEntries(report.metrics.map(({ name, value }) => [name, value]));
   const seconds = { data: dataS, compute: computeS, exchange: exchangeS, update: updateS };
-  const slowest = findStraggler(averagePaces(paces));
+  const slowest = findStraggler(paces());
   const straggler = slowest && { ...slowest, excessS: Math.round(1e4 * slowest.excessS) / 1e4 };
   return {
     ...{ step, phase, metrics, seconds },

@@ -19,7 +19,7 @@ import { noticeOf } from './checkpoint-search.js';
 
 export interface RunPlan {
   readonly record: RunRecord;
-  /** The record is not written yet: `recordRun` does that. */
+  /** The record is still to be written, by `recordRun`. */
   readonly isNew: boolean;
   /** Step of the newest whole checkpoint, or 0: where the run goes on if no worker has more. */
   readonly startStep: number;

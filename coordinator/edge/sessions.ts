@@ -49,7 +49,7 @@ export interface Sessions {
   close(graceMs: number): Promise<void>;
 }
 
-/** Binds `listen` ("host:port", port 0 for any) for the control plane and `addServices`' services. */
+/** Binds `listen` ("host:port", port 0 for any) for the control plane and what is added to it. */
 export async function createSessions(
   listen: string,
   addServices: (server: Server) => void = () => undefined,

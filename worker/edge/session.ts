@@ -22,7 +22,7 @@ const dialMs = 2_000;
 const firstPauseMs = 100;
 const longestPauseMs = 1_000;
 
-/** An address that has answered nothing for so long is given up; the coordinator always welcomes. */
+/** An address that has answered nothing for so long is given up: a coordinator welcomes. */
 const welcomeMs = 5_000;
 
 export interface SessionHandlers {

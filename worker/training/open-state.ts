@@ -8,7 +8,7 @@ import type { ObjectStore } from '../../shared/store/store.js';
 import type { Step } from '../../shared/words.js';
 import type { Task } from '../../task/task.js';
 
-/** The state at `step`, in memory of its own: from the run's checkpoint, at step 0 from the seed. */
+/** The state at `step`, in memory of its own: from the checkpoint, at step 0 from the seed. */
 export async function openState(
   task: Task,
   spec: RunSpec,

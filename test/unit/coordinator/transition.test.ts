@@ -380,6 +380,25 @@ test('when all are lost the run waits for workers, and ends when none comes', ()
   );
 });
 
+test('a run all of whose workers vanish ends after a while, and can be resumed', () => {
+  const story = createStory({}, 4);
+  trainTogether(story, ['w-0', 'w-1'], 4);
+  story.closes('w-0');
+  story.closes('w-1');
+  assert.deepEqual(story.wait(119_000, []), []);
+  assert.deepEqual(story.wait(2_000, []).slice(0, 1), [
+    'end 4: all workers were lost, and none came back within 120 s; ' +
+      'the run can be resumed from step 4',
+  ]);
+});
+
+test('a coordinator that takes over a run without a world waits for few seconds', () => {
+  const story = createStory({ term: 2 }, 4);
+  story.hello('w-0');
+  story.is('w-0', 'ready');
+  assert.ok(story.wait(6_000).includes('findCheckpoint'));
+});
+
 test('a run that nobody joins ends after a while', () => {
   const story = createStory();
   assert.match(story.wait(121_000).at(-1) ?? '', /^end 1: no worker joined within 120 s/);
