@@ -1,5 +1,5 @@
 // Runs the tests: node's own runner over the compiled files, layer by layer (unit, property,
-// integration, e2e), each with limits of its own, and one closing summary over all of them.
+// sim, integration, e2e), each with limits of its own, and one closing summary over all of them.
 //
 //   node dist/test/run.js [LAYER or part of a file's path]... [--name PATTERN]
 
@@ -25,6 +25,7 @@ const cores = Math.min(4, availableParallelism());
 const layers: readonly Layer[] = [
   { name: 'unit', concurrency: cores, timeoutMs: 120_000 },
   { name: 'property', concurrency: cores, timeoutMs: 120_000 },
+  { name: 'sim', concurrency: cores, timeoutMs: 180_000 },
   { name: 'integration', concurrency: Math.max(1, Math.floor(cores / 2)), timeoutMs: 300_000 },
   { name: 'e2e', concurrency: 1, timeoutMs: 900_000 },
 ];

@@ -74,6 +74,8 @@ interface Snapshot {
 
 export class ComputeSide {
   state: TrainingState | undefined;
+  /** The state before the step committed last. */
+  previous: TrainingState | undefined;
   readonly #options: ComputeOptions;
   #place: Place | undefined;
   #vectors: Vectors | undefined;
@@ -85,6 +87,7 @@ export class ComputeSide {
   #isFirstOfWorld = false;
   #onReduced: ((step: number | undefined) => void) | undefined;
   #awaitedStep = 0;
+  #givenUpStep: number | undefined;
   #storing: Snapshot | undefined;
   #waiting: Snapshot | undefined;
 
@@ -133,7 +136,7 @@ export class ComputeSide {
 
   *#enter(order: WorkerEffect & { readonly kind: 'enter' }): Task {
     const { send, who, observe } = this.#options;
-    const { generation, rank, worldSize, source } = order;
+    const { generation, rank, worldSize, source, step } = order;
     const taken = yield* this.#takeState(order);
     if (typeof taken === 'string') return send({ kind: 'enterFailed', generation, reason: taken });
     this.state = taken;
@@ -146,7 +149,7 @@ export class ComputeSide {
       contributions: this.#subtrees().map(() => new Array<ChunkValue>(chunks)),
       results: [new Array<ChunkValue>(chunks), new Array<ChunkValue>(chunks)],
     };
-    observe({ kind: 'adopted', who, generation, source, state: taken });
+    observe({ kind: 'adopted', who, generation, source, step, state: taken });
     send({ kind: 'vectors', generation, vectors: this.#vectors });
     send({ kind: 'entered', generation });
   }
@@ -183,8 +186,12 @@ export class ComputeSide {
       if (this.#isAborted) break;
       this.#awaitedStep = step;
       send({ kind: 'reduce', step, floats: shape.chunks * chunkFloats });
-      const reduced = yield* waitFor<number | undefined>((resume) => (this.#onReduced = resume));
+      const isStale = this.#options.sabotage.keepsOldReduction && this.#givenUpStep === step;
+      const reduced = isStale
+        ? step
+        : yield* waitFor<number | undefined>((resume) => (this.#onReduced = resume));
       this.#onReduced = undefined;
+      if (reduced === undefined) this.#givenUpStep = step;
       if (reduced === undefined) break;
       yield* process.sleep(pace.updateMs * pace.slowness);
       if (this.#commit(generation)) break;
@@ -244,8 +251,9 @@ export class ComputeSide {
     const { rank, worldSize } = this.#place!;
     const { step } = this.state!;
     const mean = this.#vectors!.results[step % 2 === 0 ? 0 : 1];
-    const sums = mean.map(({ sum }) => sum);
+    const sums = Array.from({ length: shape.chunks }, (_, chunk) => mean[chunk]?.sum ?? 0);
     const times = sabotage.applications(this.#place!, this.#isFirstOfWorld);
+    this.previous = this.state;
     for (let i = 0; i < times; i++) this.state = applyStep(this.state!, sums);
     this.#isFirstOfWorld = false;
     const state = this.state!;
@@ -256,7 +264,7 @@ export class ComputeSide {
       const { step, digest: value } = state;
       send({ kind: 'tell', message: { kind: 'digest', generation, step, value, isWhole: false } });
     }
-    return mean[shape.chunks - 1]!.vote > 0 && sabotage.heedsVote(who.worker);
+    return (mean[shape.chunks - 1]?.vote ?? 0) > 0 && sabotage.heedsVote(who.worker);
   }
 
   #keepUp(): void {

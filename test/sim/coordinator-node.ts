@@ -11,7 +11,7 @@ import {
 import { transition } from '../../coordinator/core/transition.js';
 import type { CoordinatorMessage, WorkerMessage } from '../../shared/control/messages.js';
 import { exitCodes } from '../../shared/exit-codes.js';
-import { commitManifest, folderOf, newestWhole } from './checkpoint-files.js';
+import { commitManifest, folderOf, newestWhole, stepOf } from './checkpoint-files.js';
 import { repeated, type Told } from './control-edge.js';
 import type { Dice } from './dice.js';
 import type { Side } from './network.js';
@@ -83,7 +83,9 @@ export class CoordinatorNode {
       if (yield* disk.putIfAbsent(process, key, process.name)) break;
     }
     const { verifiesSums, discardsAtStart } = sabotage;
-    const saved = yield* newestWhole(disk, process, verifiesSums, discardsAtStart);
+    const saved = yield* newestWhole(disk, process, verifiesSums, false);
+    for (const key of discardsAtStart ? disk.keys('checkpoints/') : [])
+      if (stepOf(key) > saved) yield* disk.delete(process, key);
     const { microShards, lastStep } = shape;
     const timing = defaultTiming;
     const config = { term: this.term, worldSize, microShards, until: lastStep, lastStep, timing };

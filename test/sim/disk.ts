@@ -28,7 +28,8 @@ export class ObjectDisk {
       // there is replaced as a whole, or stays.
       const fate = process.isAlive ? 1 : this.#dice.uniform();
       if (fate > 0.5) this.#objects.set(key, body);
-      else if (fate > 0.25 && !this.#objects.has(key)) this.#objects.set(key, body.slice(0, body.length >> 1));
+      else if (fate > 0.25 && !this.#objects.has(key))
+        this.#objects.set(key, body.slice(0, body.length >> 1));
     });
   }
 

@@ -14,7 +14,6 @@ import {
 } from './exchange-session.js';
 import type { Network, Side } from './network.js';
 import type { SimProcess } from './process.js';
-import type { Sabotage } from './sabotage.js';
 
 /** How long a stream may wait for a world of this worker that it belongs to. */
 const heldMs = 10_000;
@@ -42,22 +41,14 @@ export interface StateRequest {
 export class ExchangeSide {
   readonly #process: SimProcess;
   readonly #network: Network;
-  readonly #sabotage: Sabotage;
   readonly #events: ExchangeEvents;
   readonly #windowChunks: number;
   readonly #visitors = new Set<Visitor>();
   #session: ExchangeSession | undefined;
 
-  constructor(
-    process: SimProcess,
-    network: Network,
-    sabotage: Sabotage,
-    windowChunks: number,
-    events: ExchangeEvents,
-  ) {
+  constructor(process: SimProcess, network: Network, windowChunks: number, events: ExchangeEvents) {
     this.#process = process;
     this.#network = network;
-    this.#sabotage = sabotage;
     this.#windowChunks = windowChunks;
     this.#events = events;
   }
@@ -68,8 +59,7 @@ export class ExchangeSide {
   }
 
   join(world: ExchangeWorld, vectors: Vectors): void {
-    if (!this.#sabotage.keepsOldReduction)
-      this.#session?.close(`left for generation ${world.world.generation}`);
+    this.#session?.close(`left for generation ${world.world.generation}`);
     const { generation } = world.world;
     const ports: SessionPorts = {
       process: this.#process,
@@ -86,11 +76,6 @@ export class ExchangeSide {
 
   allReduce(step: number, floats: number): void {
     this.#session?.allReduce(step, floats);
-  }
-
-  /** The world is given up: peers that still wait are told by the end of their streams. */
-  leave(reason: string): void {
-    if (!this.#sabotage.keepsOldReduction) this.#session?.close(reason);
   }
 
   /** A peer has connected; its first message says what it wants. */
@@ -122,17 +107,11 @@ export class ExchangeSide {
 
   #admit(visitor: Visitor): void {
     const ours = this.#session?.world;
-    const admission = admit(this.#asTold(visitor.hello, ours), ours);
+    const admission = admit(visitor.hello, ours);
     if (admission.kind === 'hold') return;
     if (admission.kind === 'refuse') return this.#refuse(visitor, admission.reason);
     this.#visitors.delete(visitor);
     this.#session?.attach(admission.rank, visitor.side);
-  }
-
-  #asTold(hello: Hello, ours: ExchangeWorld | undefined): Hello {
-    if (!this.#sabotage.admitsAnyGeneration || ours === undefined) return hello;
-    const { generation, members } = ours.world;
-    return { ...hello, generation, worldSize: members.length };
   }
 
   #refuse(visitor: Visitor, reason: string): void {

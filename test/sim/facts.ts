@@ -52,6 +52,8 @@ export type Fact =
       readonly who: Who;
       readonly generation: number;
       readonly source: 'own' | 'peer' | 'checkpoint';
+      /** The step that the world starts from. */
+      readonly step: number;
       readonly state: TrainingState;
     }
   | {

@@ -30,11 +30,9 @@ export interface Sabotage {
   heedsVote(worker: string): boolean;
   /** How often a reduced step is applied. */
   applications(place: Place, isFirstOfWorld: boolean): number;
-  /** Steps that a donor may be behind or ahead of what is asked of it. */
-  donorTolerance: number;
-  /** Whether a stream is taken whatever generation its hello names. */
-  admitsAnyGeneration: boolean;
-  /** Whether a reduction that was pending when its world ended is waited for in the next. */
+  /** Whether a donor hands out the state before the one that is asked for. */
+  donatesOldState: boolean;
+  /** Whether a reduction that was given up is taken for that of the same step in the next world. */
   keepsOldReduction: boolean;
   /** Whether a coordinator looks for a later one. */
   looksForSuccessor: boolean;
@@ -56,8 +54,7 @@ export const sound: Sabotage = {
   samples: (order, step, leaf) => samplesOf(order, step, leaf),
   heedsVote: () => true,
   applications: () => 1,
-  donorTolerance: 0,
-  admitsAnyGeneration: false,
+  donatesOldState: false,
   keepsOldReduction: false,
   looksForSuccessor: true,
   verifiesSums: true,

@@ -84,24 +84,18 @@ export class WorkerNode {
       ...{ fingerprint: 'sim', pid: who.incarnation, host: process.node },
     };
     this.state = initialWorkerState(config, process.nowMs);
-    this.exchange = new ExchangeSide(
-      process,
-      around.network,
-      around.sabotage,
-      options.windowChunks,
-      {
-        onJoined: (generation) => this.dispatch({ kind: 'joined', generation }),
-        onReduced: (generation, step) => {
-          const isWanted =
-            this.state.world.generation === generation && this.state.stage === 'training';
-          if (!isWanted && !around.sabotage.keepsOldReduction) return;
-          this.#later(() => this.compute.onMessage({ kind: 'reduced', step }));
-        },
-        onPeerLost: (generation, worker, reason) =>
-          this.dispatch({ kind: 'peerLost', generation, worker, reason }),
-        onStateAsked: (side, generation, step) => this.#onStateAsked(side, generation, step),
+    this.exchange = new ExchangeSide(process, around.network, options.windowChunks, {
+      onJoined: (generation) => this.dispatch({ kind: 'joined', generation }),
+      onReduced: (generation, step) => {
+        const isWanted =
+          this.state.world.generation === generation && this.state.stage === 'training';
+        if (!isWanted) return;
+        this.#later(() => this.compute.onMessage({ kind: 'reduced', step }));
       },
-    );
+      onPeerLost: (generation, worker, reason) =>
+        this.dispatch({ kind: 'peerLost', generation, worker, reason }),
+      onStateAsked: (side, generation, step) => this.#onStateAsked(side, generation, step),
+    });
     this.compute = new ComputeSide({
       ...{ process, dice, who, pace, disk: around.disk, shape: around.shape },
       ...{ sabotage: around.sabotage, observe: around.observe },
@@ -248,15 +242,14 @@ export class WorkerNode {
 
   #serve(side: Side, generation: number, step: number): void {
     const stream = side as Side<TrainingState, 'more'>;
-    const { state } = this.compute;
-    const { donorTolerance } = this.#options.around.sabotage;
-    if (state === undefined || Math.abs(state.step - step) > donorTolerance)
+    const { state, previous } = this.compute;
+    const { donatesOldState } = this.#options.around.sabotage;
+    if (state?.step !== step)
       return stream.close(`refused: no state of step ${step} for generation ${generation}`);
     const sendPiece = (): void =>
       this.process.after(statePieceMs, () => {
-        if (this.compute.state !== state && donorTolerance === 0)
-          return stream.close('refused: the state has changed');
-        stream.send(state);
+        if (this.compute.state !== state) return stream.close('refused: the state has changed');
+        stream.send(donatesOldState ? (previous ?? state) : state);
       });
     stream.events = { onMessage: sendPiece, onClosed: () => undefined };
     sendPiece();

@@ -16,7 +16,7 @@ export const bounds = {
   /** Messages of the coordinator in one session and second. */
   ordersPerSecond: 40,
   /** Messages of a worker in a second, reports that it tells again included. */
-  toldPerSecond: 400,
+  toldPerSecond: 800,
 } as const;
 
 export function createBoundsOracle({ lastStep }: RunShape): Oracle {
@@ -38,8 +38,8 @@ export function createBoundsOracle({ lastStep }: RunShape): Oracle {
         limit(`messages of ${key} in a second`, count, most);
       } else if (fact.kind === 'sizes') {
         for (const { who, state } of fact.workers) {
-          // One for each step, and for each checkpoint its parts and its description.
-          limit(`reports of ${who.worker}`, state.reports.length, 3 * lastStep);
+          // One for each step, and for each checkpoint its four parts and its description.
+          limit(`reports of ${who.worker}`, state.reports.length, 6 * lastStep);
           limit(`suspicions of ${who.worker}`, state.suspicions.size, state.world.members.length);
         }
         for (const state of fact.coordinators) {

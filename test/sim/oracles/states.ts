@@ -27,6 +27,8 @@ export function createStateOracle(reference: Reference): Oracle {
       const before = steps.get(key);
       if (fact.kind === 'committed' && state.step !== (before ?? NaN) + 1)
         throw new Violation('lineage', `${key} committed step ${state.step} after ${before}`);
+      if (fact.kind === 'adopted' && state.step !== fact.step)
+        throw new Violation('lineage', `${key} took step ${state.step} for ${fact.step}`);
       if (fact.kind === 'adopted' && fact.source === 'own' && state.step !== before)
         throw new Violation('lineage', `${key} has step ${state.step} of its own, not ${before}`);
       steps.set(key, state.step);

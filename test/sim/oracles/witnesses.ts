@@ -1,6 +1,8 @@
 // Nobody is taken out of a training world who was well and whom all of its peers could reach: a
-// death needs two witnesses, and the coordinator is only one.
+// death needs two witnesses, and the coordinator is only one. Whoever trains alone has no peers: it
+// may be replaced.
 
+import type { FormedWorld, WorkerView } from '../../../coordinator/core/state.js';
 import { Violation, type Oracle } from '../facts.js';
 
 const name = 'witnesses';
@@ -14,12 +16,30 @@ export interface Truth {
 }
 
 export function createWitnessOracle(truth: Truth): Oracle {
+  /** Worlds of which a coordinator has heard that all train: before, no peer is a witness. */
+  const known = new Set<number>();
   return {
     name,
     observe(fact) {
-      if (fact.kind !== 'lost' || !truth.trains(fact.generation)) return;
+      if (fact.kind === 'sizes')
+        for (const { stage, workers } of fact.coordinators)
+          if (stage.kind === 'running' && areTraining(stage.world, workers))
+            known.add(stage.world.generation);
+      if (fact.kind !== 'lost' || !known.has(fact.generation)) return;
+      if (!truth.trains(fact.generation)) return;
       if (!truth.isWell(fact.worker)) return;
       throw new Violation(name, `${fact.worker} was well and is taken out: ${fact.why}`);
     },
   };
+}
+
+function areTraining(
+  { members, generation }: FormedWorld,
+  views: ReadonlyMap<string, WorkerView>,
+): boolean {
+  const haveTold = members.every(({ worker }) => {
+    const status = views.get(worker)?.status;
+    return status?.generation === generation && status.stage === 'training';
+  });
+  return members.length > 1 && haveTold;
 }

@@ -1,0 +1,206 @@
+// Known bugs, planted one at a time at the simulation's boundary. An oracle that lets one pass is
+// no oracle; each names those that may be the first to see it.
+
+import type { CoordinatorEvent } from '../../coordinator/core/state.js';
+import { samplesOf } from '../../shared/plan/permutation.js';
+import { leavesOf, shareOf } from '../../shared/plan/shards.js';
+import type { SimOptions } from './cluster.js';
+import type { Sabotage } from './sabotage.js';
+
+export interface Canary {
+  readonly bug: string;
+  /** Oracles of which one must catch it. */
+  readonly caughtBy: readonly string[];
+  /** A fresh bug for a seed: some remember things. */
+  plant(): Partial<Sabotage>;
+  /** What makes it show sooner than the seeds' own faults. */
+  readonly options?: SimOptions;
+}
+
+/** Statuses in which every healthy worker accuses whoever has no session. */
+function accuseUnreachable(): Sabotage['coordinatorEvent'] {
+  const gone = new Set<string>();
+  return (event): CoordinatorEvent[] => {
+    if (event.kind === 'closed') gone.add(event.worker);
+    if (event.kind !== 'message') return [event];
+    if (event.message.kind === 'hello') gone.delete(event.worker);
+    if (event.message.kind !== 'status') return [event];
+    const suspicions = [...gone].map((worker) => ({ worker, reason: 'planted' }));
+    return [{ ...event, message: { ...event.message, suspicions } }];
+  };
+}
+
+/** All is well, but for the link between one worker and the coordinator. */
+export const unheardWorker: SimOptions = {
+  workers: 3,
+  shape: { lastStep: 300, microShards: 6 },
+  script: [
+    {
+      atMs: 12_000,
+      act: ({ around: { network } }) => {
+        for (const [from, to] of [
+          ['worker-0', 'coordinator-a'],
+          ['coordinator-a', 'worker-0'],
+        ] as const) {
+          network.cut(from, to);
+          network.clock.after(9_000, () => network.heal(from, to));
+        }
+      },
+    },
+  ],
+};
+
+/** Vote of worker-0 alone is neither given nor read. */
+const deaf = { heedsVote: (worker: string): boolean => worker !== 'worker-0' };
+
+export const canaries: readonly Canary[] = [
+  {
+    bug: 'a world starts one step too low',
+    caughtBy: ['lineage', 'progress', 'pauses', 'reference'],
+    plant: () => ({
+      workerEvent: (_worker, event) =>
+        event.kind === 'message' && event.message.kind === 'world' && event.message.step > 0
+          ? [{ ...event, message: { ...event.message, step: event.message.step - 1 } }]
+          : [event],
+    }),
+  },
+  {
+    bug: 'a donor hands out the state before the one that is asked for',
+    caughtBy: ['reference', 'samples', 'lineage'],
+    plant: () => ({ donatesOldState: true }),
+  },
+  {
+    bug: 'the leaves of the old rank are computed in the new world',
+    caughtBy: ['samples', 'reference'],
+    plant: () => ({
+      leaves: ({ rank, worldSize, before }, microShards) => {
+        const place = before ?? { rank, worldSize };
+        return leavesOf(shareOf(place.rank, place.worldSize, microShards));
+      },
+    }),
+  },
+  {
+    bug: 'one worker ignores the vote',
+    caughtBy: ['progress', 'pauses'],
+    plant: () => deaf,
+  },
+  {
+    bug: 'death on one witness',
+    caughtBy: ['witnesses'],
+    plant: () => ({ coordinatorEvent: accuseUnreachable() }),
+    options: unheardWorker,
+  },
+  {
+    bug: 'a manifest is written although a part is missing',
+    caughtBy: ['checkpoints'],
+    plant: () => ({
+      coordinatorEvent: (event) =>
+        event.kind === 'message' && event.message.kind === 'snapshot'
+          ? [{ ...event, message: { ...event.message, parts: event.message.parts.slice(1) } }]
+          : [event],
+    }),
+  },
+  {
+    bug: 'a manifest is written from a state that has diverged',
+    caughtBy: ['checkpoints'],
+    plant: () => ({ spoilsSnapshot: (worker, step) => worker === 'worker-0' && step > 6 }),
+  },
+  {
+    bug: 'a reduction of an old world is taken for that of the new one',
+    caughtBy: ['reference', 'lineage', 'samples'],
+    plant: () => ({ keepsOldReduction: true }),
+  },
+  {
+    bug: 'a coordinator does not notice its successor, and workers follow it back',
+    caughtBy: ['fencing', 'progress', 'pauses', 'witnesses'],
+    plant: () => ({
+      looksForSuccessor: false,
+      coordinatorEvent: (event) => {
+        if (event.kind === 'superseded') return [];
+        if (event.kind !== 'message' || event.message.kind !== 'hello') return [event];
+        return [{ ...event, message: { ...event.message, term: 0 } }];
+      },
+      workerEvent: (_worker, event) =>
+        event.kind === 'message' && event.message.kind === 'welcome'
+          ? [{ ...event, message: { ...event.message, term: 1e6 } }]
+          : [event],
+    }),
+  },
+  {
+    bug: 'two worlds of one generation',
+    caughtBy: ['fencing'],
+    plant: () => ({
+      coordinatorEffect: (effect) =>
+        effect.kind === 'send' && effect.message.kind === 'world' && effect.worker === 'worker-0'
+          ? [
+              {
+                ...effect,
+                message: { ...effect.message, members: effect.message.members.slice(0, 1) },
+              },
+            ]
+          : [effect],
+    }),
+  },
+  {
+    bug: 'an order is never repeated',
+    caughtBy: ['progress', 'pauses'],
+    plant: () => {
+      const given = new Set<string>();
+      return {
+        coordinatorEffect: (effect) => {
+          if (effect.kind !== 'send' || !('generation' in effect.message)) return [effect];
+          const { kind, generation } = effect.message;
+          const key = `${effect.worker} ${kind} ${generation}`;
+          const isFirst = !given.has(key);
+          given.add(key);
+          return isFirst ? [effect] : [];
+        },
+      };
+    },
+  },
+  {
+    bug: 'samples are shifted by one after a regroup',
+    caughtBy: ['reference', 'samples'],
+    plant: () => ({
+      samples: (order, step, leaf, { before }) =>
+        before === undefined
+          ? samplesOf(order, step, leaf)
+          : samplesOf(order, step, leaf).map((pick) => ({
+              ...pick,
+              sample: (pick.sample + 1) % order.samples,
+            })),
+    }),
+  },
+  {
+    bug: 'the first step after taking a state is applied twice',
+    caughtBy: ['lineage', 'reference'],
+    plant: () => ({
+      applications: ({ before }, isFirstOfWorld) =>
+        isFirstOfWorld && before !== undefined ? 2 : 1,
+    }),
+  },
+  {
+    bug: 'the sums of a checkpoint are not looked at',
+    caughtBy: ['reference', 'crash', 'checkpoints'],
+    plant: () => ({ verifiesSums: false }),
+    options: {
+      script: [
+        ...[4_000, 4_001, 4_002, 4_003, 4_004, 4_005, 4_006, 4_007].map((atMs) => {
+          return { atMs, fault: 'flipBit' } as const;
+        }),
+        { atMs: 4_010, fault: 'killAllWorkers' },
+      ],
+    },
+  },
+  {
+    bug: 'a coordinator that takes over deletes what is being stored',
+    caughtBy: ['checkpoints', 'progress'],
+    plant: () => ({ discardsAtStart: true }),
+    options: {
+      shape: { checkpointEvery: 2, lastStep: 80 },
+      script: [2_000, 7_000, 12_000, 17_000, 22_000].map((atMs) => {
+        return { atMs, fault: 'killCoordinator' } as const;
+      }),
+    },
+  },
+];

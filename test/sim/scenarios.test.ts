@@ -1,0 +1,131 @@
+// Stories with one fault each, at production timing, and those that seeds have found bugs with.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { unheardWorker } from './canaries.js';
+import { runSeed, type Scripted, type SimOptions } from './cluster.js';
+import type { FaultPorts } from './faults.js';
+import { describeFailure } from './run.js';
+
+/** Seeds for each story: delays, sizes and paces differ. */
+const variants = [1, 2, 3, 4, 5, 6];
+
+const quiet = { workers: 3, shape: { microShards: 6, lastStep: 200 } };
+const at = (atMs: number, act: (ports: FaultPorts) => void): Scripted => ({ atMs, act });
+
+function holds(options: SimOptions): void {
+  for (const seed of variants) {
+    const result = runSeed(seed, options);
+    assert.equal(result.failure, undefined, describeFailure(result));
+  }
+}
+
+/** Cuts one link in both directions. */
+function cut({ around: { network } }: FaultPorts, a: string, b: string, forMs: number): void {
+  for (const [from, to] of [
+    [a, b],
+    [b, a],
+  ] as const) {
+    network.cut(from, to);
+    network.clock.after(forMs, () => network.heal(from, to));
+  }
+}
+
+test('a worker is killed: the others take their next step within five seconds', () => {
+  holds({ ...quiet, script: [{ atMs: 4_000, fault: 'killWorker' }] });
+});
+
+test('a machine is gone without a word: the next step comes within five seconds as well', () => {
+  holds({ ...quiet, script: [{ atMs: 4_000, fault: 'loseMachine' }] });
+});
+
+test('a coordinator is killed: the world stays, and no step waits for its successor', () => {
+  holds({ ...quiet, script: [{ atMs: 4_000, fault: 'killCoordinator' }] });
+  holds({ ...quiet, script: [{ atMs: 4_000, fault: 'loseCoordinatorMachine' }] });
+});
+
+test('a coordinator stands still and goes on: it has not heard silence', () => {
+  holds({ ...quiet, script: [{ atMs: 4_000, fault: 'freezeCoordinator' }] });
+});
+
+test('only the coordinator cannot reach a worker: nobody is taken out', () => {
+  holds(unheardWorker);
+});
+
+test('everybody dies: the run goes on from its newest whole checkpoint', () => {
+  holds({ ...quiet, script: [{ atMs: 4_000, fault: 'killAllWorkers' }] });
+  const flips = [0, 1, 2, 3].map((i) => ({ atMs: 3_990 + i, fault: 'flipBit' }) as const);
+  holds({ ...quiet, script: [...flips, { atMs: 4_000, fault: 'killAllWorkers' }] });
+});
+
+test('two coordinators: the earlier one is not obeyed any more', () => {
+  holds({ ...quiet, script: [{ atMs: 4_000, fault: 'secondCoordinator' }] });
+});
+
+test('a newcomer is ready while the streams between two members are cut', () => {
+  holds({
+    ...quiet,
+    script: [
+      at(3_000, (ports) => {
+        ports.around.network.reset('worker-0', 'worker-2');
+        ports.supervisor.startWorker('worker-3');
+      }),
+    ],
+  });
+});
+
+test('the only worker with a state was left out, and is behind the newest checkpoint', () => {
+  holds({
+    ...quiet,
+    script: [
+      at(3_000, (ports) => cut(ports, 'worker-0', 'worker-2', 2_000)),
+      at(8_000, (ports) => cut(ports, 'worker-0', 'worker-2', 4_000)),
+      at(18_000, ({ supervisor }) => {
+        for (const node of [...supervisor.workers.values()])
+          if (node.who.worker !== 'worker-2') supervisor.killWorker(node, false, 1_500);
+      }),
+    ],
+  });
+});
+
+test('a coordinator takes over a world that one of two members has not survived', () => {
+  holds({
+    ...quiet,
+    workers: 2,
+    script: [
+      at(400, (ports) => cut(ports, 'worker-0', 'coordinator-a', 3_000)),
+      at(700, ({ supervisor }) => {
+        for (const node of [...supervisor.coordinators]) supervisor.killCoordinator(node);
+        const node = supervisor.workers.get('worker-1');
+        if (node !== undefined) supervisor.killWorker(node, true, undefined);
+      }),
+      at(2_000, ({ supervisor }) => supervisor.startCoordinator('coordinator-b')),
+    ],
+  });
+});
+
+test('a worker dies while all store the last state, and the store is slow', () => {
+  holds({
+    ...quiet,
+    shape: { microShards: 6, lastStep: 20, checkpointEvery: 50 },
+    script: [
+      at(1_000, ({ around }) => around.disk.fail('fails', 8_000)),
+      at(7_000, ({ supervisor }) => {
+        const node = supervisor.workers.get('worker-0');
+        if (node !== undefined) supervisor.killWorker(node, false, 4_000);
+      }),
+    ],
+  });
+});
+
+test('a worker that trained alone tells of files again that a cold start may have deleted', () => {
+  holds({
+    workers: 1,
+    shape: { microShards: 4, lastStep: 150, checkpointEvery: 3 },
+    script: [
+      at(4_000, (ports) => cut(ports, 'worker-0', 'coordinator-a', 9_000)),
+      at(9_000, ({ supervisor }) => supervisor.startWorker('worker-1')),
+    ],
+  });
+});
