@@ -154,8 +154,8 @@ export function observePace(
 }
 
 /**
- * The averages by worker, for `findStraggler`; `leavesOf` says how many micro-shards a step a worker
- * computes, 0 where that is not known.
+ * The averages by worker, for `findStraggler`; `leavesOf` says how many micro-shards a worker
+ * computes a step, 0 where that is not known.
  */
 export function averagePaces(
   averages: PaceAverages,

@@ -24,9 +24,9 @@ export class Silence<Key> {
   }
 
   /**
-   * Counts a tick and returns those that have been silent for longer than the limit. Ticks and not time, for
-   * a thread that was blocked has not heard silence; and after a tick that came more than two
-   * ticks late all counts start again, since whatever held us up may have held up the others.
+   * Counts a tick and returns those that have been silent for longer than the limit. Ticks and
+   * not time, for a thread that was blocked has not heard silence; and after a tick that came more
+   * than two ticks late all counts start again: whatever held us up may have held up the others.
    */
   tick(nowMs: number): Key[] {
     const isLate = this.#lastTickMs !== undefined && nowMs - this.#lastTickMs > 3 * this.#tickMs;

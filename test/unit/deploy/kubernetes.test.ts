@@ -135,19 +135,18 @@ test('policies let through what the programs do, and nothing else', () => {
   });
 });
 
-test('a failed pod is judged by the exit codes of the program, and no index runs twice', () => {
+test('a failed pod is judged by the exit codes of the program, and no index runs twice at a time', () => {
   assert.equal(workers.completionMode, 'Indexed');
-  assert.equal(workers.backoffLimitPerIndex, 0);
+  assert.equal(workers.backoffLimitPerIndex, 20);
+  const onExitCode = (code: number) => ({
+    containerName: containerOf(workers).name,
+    operator: 'In',
+    values: [code],
+  });
   assert.deepEqual(workers.podFailurePolicy, {
     rules: [
-      {
-        action: 'FailJob',
-        onExitCodes: {
-          containerName: containerOf(workers).name,
-          operator: 'In',
-          values: [exitCodes.configuration],
-        },
-      },
+      { action: 'FailJob', onExitCodes: onExitCode(exitCodes.configuration) },
+      { action: 'Ignore', onExitCodes: onExitCode(exitCodes.drained) },
       { action: 'Ignore', onPodConditions: [{ type: 'DisruptionTarget', status: 'True' }] },
     ],
   });
@@ -161,8 +160,8 @@ test('a failed pod is judged by the exit codes of the program, and no index runs
 test('the coordinator has as long to end as the workers whose checkpoint it commits', () => {
   const [coordinators, theirs] = jobs.map((job) => job.template.spec.terminationGracePeriodSeconds);
   assert.equal(coordinators, theirs);
-  // Both stages of saving after a loss, a minute each (coordinator/main.ts).
-  assert.ok((theirs ?? 0) > 120);
+  // The default of --drain-timeout, after which a worker just leaves.
+  assert.ok((theirs ?? 0) > 2 * 20);
 });
 
 test('containers set no variable that nobody reads', () => {
