@@ -50,6 +50,11 @@ export const commands: readonly CommandEntry[] = [
     register: async (y) => y.command((await import('./commands/scale.js')).scaleCommand),
   },
   {
+    usage: 'chaos <run>',
+    summary: 'Inject faults into a run that goes on, and tell how it recovers',
+    register: async (y) => y.command((await import('./commands/chaos.js')).chaosCommand),
+  },
+  {
     usage: 'checkpoints <action>',
     summary: "List and verify a run's checkpoints",
     register: async (y) =>
