@@ -17,7 +17,7 @@ import { Trace } from './trace.js';
 import type { RunShape } from './training-state.js';
 import type { Surroundings } from './worker-node.js';
 
-/** After healing the run must end within so long (plus what the steps left take). */
+/** After healing the run must end within so long, and what all steps take one worker alone. */
 const progressMs = 60_000;
 const sizesMs = 500;
 
@@ -36,6 +36,8 @@ export interface SimOptions {
 /** A fault at a time, or anything else that a scenario does. */
 export interface Scripted {
   readonly atMs: number;
+  /** Wait from then on until this holds. */
+  readonly when?: (ports: FaultPorts) => boolean;
   readonly fault?: FaultKind;
   readonly act?: (ports: FaultPorts) => void;
 }
@@ -85,6 +87,7 @@ class Cluster {
   readonly #supervisor: Supervisor;
   readonly #oracles: readonly Oracle[];
   readonly #healAtMs: number;
+  readonly #progressMs: number;
 
   constructor(seed: number, options: SimOptions) {
     this.#seed = seed;
@@ -99,9 +102,11 @@ class Cluster {
     const sabotage = { ...sound, ...options.sabotage };
     const workers = options.workers ?? dice.integer(1, Math.min(5, shape.microShards));
     const leafMs = options.leafMs ?? dice.between(10, 60);
+    this.#progressMs = progressMs + 1.7 * shape.lastStep * shape.microShards * leafMs;
     this.#healAtMs = dice.between(8_000, 20_000);
     this.#oracles = createOracles(shape, {
       isWell: (worker) => this.#supervisor.isWell(worker),
+      isHeard: (worker) => this.#supervisor.isHeard(worker),
       trains: (generation) => this.#supervisor.trains(generation),
     });
     this.#around = {
@@ -124,16 +129,23 @@ class Cluster {
       observe: (fact) => this.#observe(fact),
     };
     if (script === undefined) scheduleFaults(ports, this.#seed, this.#healAtMs);
-    for (const { atMs, fault, act } of script ?? [])
-      clock.after(atMs, () => (fault === undefined ? act?.(ports) : inflict(ports, fault)));
+    for (const scripted of script ?? [])
+      clock.after(scripted.atMs, () => this.#act(ports, scripted));
     this.#takeSizesLater();
     const lastMs = Math.max(0, ...(script ?? []).map(({ atMs }) => atMs));
     const healAtMs = script === undefined ? this.#healAtMs : lastMs + 10_000;
     while (!this.#isOver() && clock.step(healAtMs));
     if (!this.#isOver()) this.#heal();
-    const limitMs = clock.nowMs + progressMs;
+    const limitMs = clock.nowMs + this.#progressMs;
     while (!this.#isOver() && clock.step(limitMs));
-    this.#judgeEnd(limitMs);
+    this.#judgeEnd();
+  }
+
+  #act(ports: FaultPorts, scripted: Scripted): void {
+    const { when, fault, act } = scripted;
+    if (when?.(ports) === false) return this.clock.after(0.5, () => this.#act(ports, scripted));
+    if (fault === undefined) act?.(ports);
+    else inflict(ports, fault);
   }
 
   #isOver(): boolean {
@@ -154,10 +166,13 @@ class Cluster {
     this.#observe({ kind: 'healed' });
   }
 
-  #judgeEnd(limitMs: number): void {
+  #judgeEnd(): void {
     const { ending } = this.#supervisor;
     if (ending === undefined)
-      throw new Violation('progress', `no end ${progressMs} ms after all was healed (${limitMs})`);
+      throw new Violation(
+        'progress',
+        `no end ${Math.round(this.#progressMs)} ms after all was healed`,
+      );
     if (ending.code !== exitCodes.ok)
       throw new Violation('progress', `the run ended with ${ending.code}: ${ending.reason}`);
     const { disk } = this.#around;

@@ -115,8 +115,7 @@ export class ComputeSide {
       case 'finish':
         return this.#finish(message);
       case 'checkpointed':
-        if ((this.#waiting?.state.step ?? Infinity) <= message.step) this.#waiting = undefined;
-        return;
+        return this.#drop(message.step);
       default:
         return;
     }
@@ -303,6 +302,14 @@ export class ComputeSide {
     }
     this.#storing = snapshot;
     this.#options.process.spawn(this.#store(snapshot));
+  }
+
+  /** A checkpoint of `step` is whole: what waits to be stored up to it is as good as stored. */
+  #drop(step: number): void {
+    const waiting = this.#waiting;
+    if (waiting === undefined || waiting.state.step > step) return;
+    this.#waiting = undefined;
+    waiting.onStored();
   }
 
   *#store({ state, share, shares, onStored }: Snapshot): Task {

@@ -147,6 +147,7 @@ function act(ports: FaultPorts, kind: FaultKind): string | undefined {
       return coordinator?.process.name;
     case 'loseMessages':
       network.isLossy = true;
+      supervisor.troubleControl(undefined, forMs);
       clock.after(forMs, () => (network.isLossy = false));
       return 'all';
     case 'storeFails':
@@ -195,6 +196,7 @@ function secondCoordinator(
   const { network } = around;
   const cutOff = [...supervisor.workers.keys()].filter(() => dice.chance(0.6));
   for (const worker of cutOff) {
+    supervisor.troubleControl(worker, forMs);
     network.cut(node, worker);
     network.cut(worker, node);
     network.clock.after(forMs, () => {
@@ -225,6 +227,7 @@ function cutSomething(
     return `${self} and ${other}`;
   }
   if (!isControl) for (const id of [self, other]) supervisor.trouble(id, forMs);
+  if (isControl || kind === 'isolateWorker') supervisor.troubleControl(self, forMs);
   if (kind === 'isolateWorker') for (const id of peers) supervisor.trouble(id, forMs);
   const others = kind === 'isolateWorker' ? [...peers, ...coordinatorNodes] : [other];
   const isOneWay = kind === 'cutOneWay' || (kind === 'cutControl' && dice.chance(0.4));

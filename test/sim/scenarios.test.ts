@@ -89,18 +89,47 @@ test('the only worker with a state was left out, and is behind the newest checkp
   });
 });
 
+/** Whether the first world has been told to all of its members. */
+function isEntered({ supervisor }: FaultPorts): boolean {
+  const workers = [...supervisor.workers.values()];
+  return workers.length > 0 && workers.every(({ state }) => state.world.generation > 0);
+}
+
 test('a coordinator takes over a world that one of two members has not survived', () => {
   holds({
     ...quiet,
     workers: 2,
     script: [
-      at(400, (ports) => cut(ports, 'worker-0', 'coordinator-a', 3_000)),
-      at(700, ({ supervisor }) => {
-        for (const node of [...supervisor.coordinators]) supervisor.killCoordinator(node);
-        const node = supervisor.workers.get('worker-1');
-        if (node !== undefined) supervisor.killWorker(node, true, undefined);
-      }),
-      at(2_000, ({ supervisor }) => supervisor.startCoordinator('coordinator-b')),
+      {
+        atMs: 1,
+        when: isEntered,
+        act: ({ supervisor, around }) => {
+          for (const node of [...supervisor.coordinators]) supervisor.killCoordinator(node);
+          const node = supervisor.workers.get('worker-1');
+          if (node !== undefined) supervisor.killWorker(node, true, undefined);
+          supervisor.discharge('worker-1');
+          around.network.clock.after(1_000, () => supervisor.startCoordinator('coordinator-b'));
+        },
+      },
+    ],
+  });
+});
+
+test('a coordinator stands still while a world connects, and hears of all at once', () => {
+  holds({
+    workers: 3,
+    leafMs: 40,
+    shape: { microShards: 6, lastStep: 250 },
+    script: [
+      at(12_000, ({ supervisor }) => supervisor.startWorker('worker-3')),
+      {
+        atMs: 12_001,
+        when: ({ supervisor }) =>
+          [...supervisor.workers.values()].some(({ state }) => state.stage === 'connecting'),
+        act: ({ supervisor }) => {
+          for (const { process } of supervisor.coordinators) process.freeze(4_000);
+        },
+      },
     ],
   });
 });

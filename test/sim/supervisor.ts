@@ -11,6 +11,10 @@ import { WorkerNode, type Surroundings } from './worker-node.js';
 /** How long a trouble that is over may still have consequences. */
 const memoryMs = 8_000;
 
+function controlOf(worker: string): string {
+  return `the control link of ${worker}`;
+}
+
 /** Coordinators are started on these machines in turn. */
 export const coordinatorNodes = ['coordinator-a', 'coordinator-b'] as const;
 
@@ -60,19 +64,34 @@ export class Supervisor {
     this.#troubledUntilMs.set(worker, Math.max(untilMs, this.#troubledUntilMs.get(worker) ?? 0));
   }
 
+  /** Notes that something is the matter between a worker and the coordinators; no id: all of them. */
+  troubleControl(worker?: string, forMs = 0): void {
+    for (const id of worker === undefined ? this.workers.keys() : [worker])
+      this.trouble(controlOf(id), forMs);
+  }
+
+  /** Whether nothing was the matter between the worker and its coordinator of late. */
+  isHeard(worker: string): boolean {
+    return this.#clock.nowMs > (this.#troubledUntilMs.get(controlOf(worker)) ?? 0);
+  }
+
   isWell(worker: string): boolean {
     const { isAlive, isFrozen } = this.workers.get(worker)?.process ?? {};
     const untilMs = this.#troubledUntilMs.get(worker) ?? 0;
     return isAlive === true && isFrozen === false && this.#clock.nowMs > untilMs;
   }
 
-  /** Whether all processes of a world that run are training in it, and all of it run. */
+  /** Whether all processes of a world of several run, and train in it. */
   trains(generation: number): boolean {
     const inside = [...this.workers.values()].filter(
       ({ state }) => state.world.generation === generation,
     );
     const size = inside[0]?.state.world.members.length;
-    return inside.length === size && inside.every(({ state }) => state.stage === 'training');
+    return (
+      inside.length > 1 &&
+      inside.length === size &&
+      inside.every(({ state }) => state.stage === 'training')
+    );
   }
 
   /** Starts one more process of a coordinator, whether or not another one runs. */
@@ -98,6 +117,7 @@ export class Supervisor {
     const at = this.coordinators.indexOf(coordinator);
     if (at >= 0) this.coordinators.splice(at, 1);
     coordinator.process.kill();
+    this.troubleControl();
     this.#options.around.network.died(coordinator.process, isMachineGone);
   }
 
@@ -134,9 +154,14 @@ export class Supervisor {
     if (respawnMs !== undefined) this.#respawnLater(node.who.worker, respawnMs);
   }
 
+  /** A worker is not started again; another one may be, in its place. */
+  discharge(worker: string): void {
+    this.#wanted.delete(worker);
+  }
+
   /** Everything that should run is started. */
   heal(): void {
-    for (let i = 0; this.#wanted.size < this.#target; i++) this.#wanted.add(`worker-${i}`);
+    for (let i = 0; this.#wanted.size < this.#target; i++) this.#wanted.add(`worker-${9 - i}`);
     for (const worker of this.#wanted) this.#respawnLater(worker, this.#dice.between(0, 1_000));
     if (this.coordinators.length === 0 && this.ending === undefined)
       this.startCoordinator(this.#dice.pick(coordinatorNodes));

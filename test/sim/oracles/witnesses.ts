@@ -11,6 +11,8 @@ const name = 'witnesses';
 export interface Truth {
   /** Whether nothing was the matter with the worker, or between it and its peers, of late. */
   isWell(worker: string): boolean;
+  /** Whether nothing was the matter between the worker and its coordinator of late. */
+  isHeard(worker: string): boolean;
   /** Whether every process of this world is training in it. */
   trains(generation: number): boolean;
 }
@@ -25,8 +27,9 @@ export function createWitnessOracle(truth: Truth): Oracle {
         for (const { stage, workers } of fact.coordinators)
           if (stage.kind === 'running' && areTraining(stage.world, workers))
             known.add(stage.world.generation);
-      if (fact.kind !== 'lost' || !known.has(fact.generation)) return;
-      if (!truth.trains(fact.generation)) return;
+      if (fact.kind !== 'lost' || !truth.trains(fact.generation)) return;
+      // Of a world that has not trained yet silence alone is enough; but there was none.
+      if (!known.has(fact.generation) && !truth.isHeard(fact.worker)) return;
       if (!truth.isWell(fact.worker)) return;
       throw new Violation(name, `${fact.worker} was well and is taken out: ${fact.why}`);
     },
