@@ -12,7 +12,7 @@ import { faultKinds, obeyedFaults, signalFaults, type WeightedFault } from './fa
 import { watchRun, type RunWatch } from './run-watch.js';
 
 /** How long somebody may take to answer: the coordinator may be starting again. */
-const patienceMs = 5_000;
+const patienceMs = 3_000;
 
 export interface AttachedRun {
   readonly run: string;

@@ -7,8 +7,8 @@ import type { Sample } from './observation.js';
 import type { PlannedFault } from './schedule.js';
 
 /**
- * `open`: not known yet. `recovered`: noticed, and the run goes on. `unnoticed`: over before anybody
- * noticed. `lost`: nothing was seen of it for so long that nothing will be.
+ * `open`: not known yet. `recovered`: noticed, and the run goes on. `unnoticed`: over before
+ * anybody noticed. `lost`: nothing was seen of it for so long that nothing will be.
  */
 export type Outcome = 'open' | 'recovered' | 'unnoticed' | 'lost';
 

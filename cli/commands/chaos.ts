@@ -181,7 +181,6 @@ function conclude({ json }: ChaosArguments, seed: number, result: ChaosResult): 
   if (kinds.length > 0) printTable(summaryRows(kinds));
   printLine(costText(cost));
   if (hidden) printLine('a bit was flipped, and nobody has found it');
-  printLine(
-    `the run ${state === 'failed' ? 'has failed' : state === 'ended' ? 'has ended' : state}: ${reason}`,
-  );
+  const how = state === 'goes on' ? state : `has ${state}`;
+  printLine(`the run ${how}: ${reason}`);
 }
