@@ -14,6 +14,8 @@ export class ObjectDisk {
   readonly #clock: SimClock;
   readonly #dice: Dice;
   readonly #objects = new Map<string, string>();
+  /** Objects that are not what was written. */
+  readonly #flipped = new Set<string>();
   #outage: { readonly mode: 'fails' | 'hangs'; readonly untilMs: number } | undefined;
 
   constructor(clock: SimClock, dice: Dice) {
@@ -27,6 +29,7 @@ export class ObjectDisk {
       // What was on its way when its process died may arrive, in part, or not at all. What is
       // there is replaced as a whole, or stays.
       const fate = process.isAlive ? 1 : this.#dice.uniform();
+      if (fate > 0.5) this.#flipped.delete(key);
       if (fate > 0.5) this.#objects.set(key, body);
       else if (fate > 0.25 && !this.#objects.has(key))
         this.#objects.set(key, body.slice(0, body.length >> 1));
@@ -70,6 +73,12 @@ export class ObjectDisk {
     const at = this.#dice.integer(0, body.length - 1);
     const other = body[at] === '0' ? '1' : '0';
     this.#objects.set(key, body.slice(0, at) + other + body.slice(at + 1));
+    this.#flipped.add(key);
+  }
+
+  /** Whether a fault has changed the object since it was written. */
+  isFlipped(key: string): boolean {
+    return this.#flipped.has(key);
   }
 
   fail(mode: 'fails' | 'hangs', forMs: number): void {

@@ -36,9 +36,8 @@ if (values.seed === undefined) {
 function report({ seeds, events, seconds, simulatedMs, coverage, failures }: Campaign): void {
   for (const [what, times] of coverage.entries()) say(`${String(times).padStart(9)}  ${what}`);
   const hours = (simulatedMs / 3_600_000).toFixed(1);
+  const total = `${seeds} seeds, ${events} events, ${hours} simulated hours`;
   const pace = `${(seeds / seconds).toFixed(1)} seeds/s, ${Math.round(events / seconds)} events/s`;
-  say(
-    `${seeds} seeds, ${events} events, ${hours} simulated hours in ${seconds.toFixed(1)} s: ${pace}`,
-  );
+  say(`${total} in ${seconds.toFixed(1)} s: ${pace}`);
   say(`${failures.length} failed: ${failures.map(({ seed }) => seed).join(' ') || 'none'}`);
 }

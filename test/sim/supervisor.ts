@@ -64,7 +64,7 @@ export class Supervisor {
     this.#troubledUntilMs.set(worker, Math.max(untilMs, this.#troubledUntilMs.get(worker) ?? 0));
   }
 
-  /** Notes that something is the matter between a worker and the coordinators; no id: all of them. */
+  /** Notes that something is the matter between a worker, or all, and the coordinators. */
   troubleControl(worker?: string, forMs = 0): void {
     for (const id of worker === undefined ? this.workers.keys() : [worker])
       this.trouble(controlOf(id), forMs);
