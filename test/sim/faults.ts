@@ -1,5 +1,6 @@
 // What goes wrong in a simulated cluster, and when: a seeded list of faults, each with its end.
 
+import { stepOf } from './checkpoint-files.js';
 import type { Dice } from './dice.js';
 import { createDice } from './dice.js';
 import type { Fact } from './facts.js';
@@ -158,7 +159,11 @@ function act(ports: FaultPorts, kind: FaultKind): string | undefined {
       // Of a checkpoint that is whole: one in the making is not read before it is.
       const keys = disk.keys('checkpoints/');
       const isWhole = (key: string): boolean => keys.includes(manifestOf(key));
-      const parts = keys.filter((key) => key.endsWith('.safetensors') && isWhole(key));
+      // Nobody reads the last one again: the run is over with it.
+      const isLast = (key: string): boolean => stepOf(key) === around.shape.lastStep;
+      const parts = keys
+        .filter((key) => key.endsWith('.safetensors') && isWhole(key))
+        .filter((key) => !isLast(key));
       if (parts.length === 0) return undefined;
       const key = dice.pick(parts);
       disk.flip(key);
