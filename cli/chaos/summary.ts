@@ -8,7 +8,7 @@ import type { PlannedFault } from './schedule.js';
 /** "freeze worker-1 for 2.5 s" */
 export function faultText({ kind, victim, peer, seconds, workers }: PlannedFault): string {
   const length = seconds > 0 ? ` for ${seconds} s` : '';
-  if (kind === 'scale') return `scale to ${workers} workers`;
+  if (kind === 'scale') return `scale to ${workers} worker${workers === 1 ? '' : 's'}`;
   if (kind.startsWith('coordinator')) return `${kind}${length}`;
   return `${kind} ${victim}${peer === '' ? '' : ` to ${peer}`}${length}`;
 }

@@ -146,12 +146,14 @@ function strike(
   faults: readonly WeightedFault[],
   seed: number,
 ): Promise<ChaosResult> {
+  const stop = stopOnSignals(() => printNote('once more ends at once'));
+  stop.addEventListener('abort', () => printNote('bringing the run back to what it was'));
   const at = (seconds: number): string => `${seconds.toFixed(1)} s`.padStart(9);
   return runChaos({
     ...{ store, watch, host: hostname(), count },
     plan: { seed, everyMs: 1000 * every, faults, home: status.target, microShards },
     durationMs: duration === undefined ? undefined : 1000 * duration,
-    stop: stopOnSignals(() => printNote('bringing the run back to what it was')),
+    stop,
     onInjected: (fault, atS, refusal) => {
       if (refusal === undefined)
         return json ? undefined : printNote(`${at(atS)}  ${faultText(fault)}`);
