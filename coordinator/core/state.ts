@@ -38,7 +38,7 @@ export const defaultTiming: CoordinatorTiming = {
   heartbeatTimeoutMs: 1_500,
   joinTimeoutMs: 120_000,
   regatherMs: 5_000,
-  goneTimeoutMs: 3_000,
+  goneTimeoutMs: 1_800,
   linkTimeoutMs: 2_500,
   obstacleMs: 2_000,
   benchMs: 30_000,

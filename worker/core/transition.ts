@@ -196,7 +196,8 @@ function onJoined(state: WorkerState, generation: Generation): WorkerEffect[] {
 
 /**
  * The coordinator decides what follows. It hears at once of the first peer that is lost, and of
- * the others with the next heartbeat: where a hundred die, a thousand tell it.
+ * the others with the next heartbeat: where a hundred die, a thousand tell it. Also while it gives
+ * up the step: two may be lost at the same moment.
  */
 function onPeerLost(
   state: WorkerState,
@@ -204,7 +205,7 @@ function onPeerLost(
   worker: string,
   reason: string,
 ): WorkerEffect[] {
-  if (!isIn(state, generation, 'training', 'connecting')) return [];
+  if (!isIn(state, generation, 'training', 'connecting', 'aborting', 'halted')) return [];
   const isFirst = state.suspicions.size === 0;
   state.suspicions.set(worker, reason.slice(0, 500));
   return isFirst ? tellStatus(state) : [];
