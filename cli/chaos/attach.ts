@@ -9,10 +9,14 @@ import type { ObjectStore } from '../../shared/store/store.js';
 import { runId, runUrl } from '../run-location.js';
 import { storeOptions } from '../store-options.js';
 import { faultKinds, obeyedFaults, signalFaults, type WeightedFault } from './faults.js';
+import { isLockstep } from './injection.js';
 import { watchRun, type RunWatch } from './run-watch.js';
 
 /** How long somebody may take to answer: the coordinator may be starting again. */
 const patienceMs = 3_000;
+
+/** How long a coordinator that is there may take: its machine may be busy, or it is frozen. */
+const longPatienceMs = 15_000;
 
 export interface AttachedRun {
   readonly run: string;
@@ -51,9 +55,11 @@ async function firstStatus(watch: RunWatch): Promise<RunStatus | undefined> {
   const startMs = performance.now();
   for (;;) {
     const status = await watch.look();
-    if (status !== undefined || performance.now() - startMs > patienceMs) return status;
+    if (status !== undefined) return status;
     // A run without a coordinator's address has never been led.
     if (watch.leader === undefined) return undefined;
+    const limitMs = isLockstep(watch.leader.term.pid) ? longPatienceMs : patienceMs;
+    if (performance.now() - startMs > limitMs) return undefined;
     await wait(200);
   }
 }

@@ -6,7 +6,7 @@ import { createAdminClient, type AdminClient, type RunStatus } from '../../share
 import type { ObjectStore } from '../../shared/store/store.js';
 
 /** Longest wait for an answer: a coordinator that takes longer counts as away. */
-const answerMs = 750;
+const answerMs = 1_000;
 
 export interface RunWatch {
   /** The status of the run; undefined when nobody who leads it answers. */
