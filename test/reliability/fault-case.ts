@@ -1,6 +1,6 @@
 // One case of the fault matrix: what happens to a run, and what has to come of it. Whatever
 // happens, the run ends in order with the bytes of an undisturbed one; a worker that is killed or
-// frozen in a step is found within two seconds, and training goes on within five.
+// frozen is found within two seconds, and training goes on within five.
 
 import assert from 'node:assert/strict';
 import { exitCodes } from '../../shared/exit-codes.js';
@@ -11,9 +11,6 @@ import type { Stage } from './stage.js';
 
 /** What the operator was promised (docs/reliability.md). */
 export const limits = { foundMs: 2_000, goneOnMs: 5_000 } as const;
-
-/** A silent worker has no peer for a witness before its world trains; it is given longer. */
-export const silentBeforeTrainingMs = 3_500;
 
 /** A fault of a case, and what followed. */
 export interface Outcome {

@@ -36,12 +36,15 @@ const endless = 1_000_000;
 /** Trains with kills, and then as many steps without. */
 export async function playKills(stage: Stage, options: KillOptions): Promise<KillResult> {
   const { workers } = options;
-  const run = stage.start({ workers, steps: endless, everySteps: 50, args: restarts(options) });
+  // Four times as long as it should take.
+  const limitMs = 4_000 * options.kills * options.everyS + 120_000;
+  const length = { workers, steps: endless, everySteps: 50, limitMs };
+  const run = stage.start({ ...length, args: restarts(options) });
   const outcomes = await killAll(run, options);
   run.stop();
   const disturbed = await endOf(run);
   const args = ['--stop-after', `${disturbed.steps}`];
-  const calm = stage.start({ workers, steps: endless, everySteps: 50, args });
+  const calm = stage.start({ ...length, args });
   const undisturbed = await endOf(calm);
   return {
     outcomes,

@@ -129,7 +129,7 @@ function atOnce(
 export const membershipCases: readonly FaultCase[] = [
   scaled(2, 3, false),
   scaled(1, 5, true),
-  scaled(3, 1, true),
+  scaled(3, 1, false),
   { fault: scaling, moment: 'up and down', isShort: false, play: playUpAndDown },
   atOnce('(two of three workers killed)', playKillMany, true),
   atOnce('(all workers killed)', playKillAll, true),

@@ -21,6 +21,8 @@ export interface StageStart {
   /** Url of the run's folder; default: one of its own. */
   readonly run?: string;
   readonly args?: readonly string[];
+  /** It is killed after so long. */
+  readonly limitMs?: number;
   readonly environment?: Readonly<Record<string, string | undefined>>;
 }
 
@@ -38,8 +40,8 @@ export interface Stage {
   close(): Promise<void>;
 }
 
-/** Longest life of a cluster. */
-const limitMs = 180_000;
+/** Longest life of a cluster, unless told otherwise. */
+const usualLimitMs = 180_000;
 
 /** Packs a dataset and trains `steps` steps of the run on one worker, undisturbed. */
 export async function openStage(steps: number): Promise<Stage> {
@@ -54,8 +56,8 @@ export async function openStage(steps: number): Promise<Stage> {
   };
   const undisturbed = await trainUndisturbed(folder, writeSpec(steps, everySteps));
   const runs: ClusterRun[] = [];
-  const open = (start: Omit<ClusterStart, 'cwd' | 'limitMs'>): ClusterRun => {
-    const run = startClusterRun({ ...start, cwd: folder, limitMs });
+  const open = (start: Omit<ClusterStart, 'cwd'>): ClusterRun => {
+    const run = startClusterRun({ ...start, cwd: folder });
     runs.push(run);
     return run;
   };
@@ -67,13 +69,15 @@ export async function openStage(steps: number): Promise<Stage> {
       if (sum === undefined) throw new Error(`no sum is known of step ${step}`);
       return sum;
     },
-    start: ({ workers, steps: length, everySteps: every = everySteps, run, args, environment }) => {
+    start: ({ workers, steps: length, everySteps: every = everySteps, ...given }) => {
+      const { run = `run-${runs.length}`, environment, limitMs = usualLimitMs } = given;
       const spec = writeSpec(length, every);
-      const url = run ?? `run-${runs.length}`;
-      const common = ['train', '-f', spec, '--run', url, '--workers', `${workers}`];
-      return open({ args: [...common, '--allow-faults', ...(args ?? [])], environment });
+      const common = ['train', '-f', spec, '--run', run, '--workers', `${workers}`];
+      const args = [...common, '--allow-faults', ...(given.args ?? [])];
+      return open({ args, environment, limitMs });
     },
-    resume: (run, workers) => open({ args: ['resume', run, '--workers', `${workers}`] }),
+    resume: (run, workers) =>
+      open({ args: ['resume', run, '--workers', `${workers}`], limitMs: usualLimitMs }),
     close: async () => {
       await Promise.all(runs.map((run) => run.close()));
       await rm(folder, { recursive: true, force: true });
@@ -87,7 +91,7 @@ async function trainUndisturbed(
   spec: string,
 ): Promise<{ sums: ReadonlyMap<number, string>; stepS: number }> {
   const args = ['train', '-f', spec, '--run', 'undisturbed', '--workers', '1'];
-  const run = startClusterRun({ args, cwd, limitMs });
+  const run = startClusterRun({ args, cwd, limitMs: usualLimitMs });
   const { code, said } = await run.end();
   if (code !== 0) throw new Error(`the undisturbed run failed:\n${said}`);
   const saved = run.lines.filter(({ kind }) => kind === 'checkpoint');

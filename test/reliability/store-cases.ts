@@ -101,7 +101,7 @@ export const storeCases: readonly FaultCase[] = [
     play: (stage, dice) => playS3('reset', stage, dice),
   },
   {
-    ...{ fault: s3Away, moment: '(no answer)', isShort: true, needs: 'versitygw' },
+    ...{ fault: s3Away, moment: '(no answer)', isShort: false, needs: 'versitygw' },
     play: (stage, dice) => playS3('silent', stage, dice),
   },
   {
@@ -113,7 +113,7 @@ export const storeCases: readonly FaultCase[] = [
     play: (stage, dice) => playSpoiled(tear, stage, dice),
   },
   {
-    ...{ fault: spoiled, moment: '(a bit flipped)', isShort: true },
+    ...{ fault: spoiled, moment: '(a bit flipped)', isShort: false },
     play: (stage, dice) => playSpoiled(flip, stage, dice),
   },
 ];

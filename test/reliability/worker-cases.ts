@@ -5,10 +5,8 @@
 import type { Trap } from '../../shared/control/messages.js';
 import type { ClusterRun, DoneFault } from '../support/cluster-run.js';
 import {
-  limits,
   outcomeOfChange,
   outcomeOfLoss,
-  silentBeforeTrainingMs,
   type Dice,
   type FaultCase,
   type Outcome,
@@ -73,9 +71,7 @@ async function playEntry(
   await run.scale(3);
   if (who === 'worker-2') await run.trap(who, { signal, activity, step: 0 });
   const outcome = await settle(run, await run.sprung(who), signal);
-  if (signal !== 'SIGSTOP') return { run, steps: longRun, outcomes: [outcome] };
-  const silent = { ...outcome, limits: { ...limits, foundMs: silentBeforeTrainingMs } };
-  return { run, steps: longRun, outcomes: [silent] };
+  return { run, steps: longRun, outcomes: [outcome] };
 }
 
 /** The last step is done, and the state is being stored. */
@@ -157,13 +153,13 @@ export const workerCases: readonly FaultCase[] = [
   atEntry('SIGKILL', entries.connect, true),
   ...atEnd('SIGKILL', true),
   inStep('SIGSTOP', 'data'),
-  inStep('SIGSTOP', 'compute', true),
+  inStep('SIGSTOP', 'compute'),
   inStep('SIGSTOP', 'exchange', true),
   inStep('SIGSTOP', 'update'),
   atEntry('SIGSTOP', entries.enter),
   atEntry('SIGSTOP', entries.take),
   atEntry('SIGSTOP', entries.serve),
-  atEntry('SIGSTOP', entries.connect, true),
+  atEntry('SIGSTOP', entries.connect),
   ...atEnd('SIGSTOP'),
   inStep('SIGTERM', 'data'),
   inStep('SIGTERM', 'compute'),
