@@ -33,7 +33,11 @@ export function admit(
     before.order = undefined;
     // A late hello of the same process must not set its status back.
     if (hello.status.sequence > before.status.sequence) before.status = hello.status;
-  } else state.workers.set(hello.worker, viewOfHello(session, hello, nowMs));
+  } else {
+    const view = viewOfHello(session, hello, nowMs);
+    view.isDismissed = before?.isDismissed ?? false;
+    state.workers.set(hello.worker, view);
+  }
   if (state.savedStep !== undefined)
     effects.push(tell(hello.worker, { kind: 'checkpointed', step: state.savedStep }));
   return effects;

@@ -19,7 +19,7 @@ export function startFinishing(
   nowMs: number,
 ): CoordinatorEffect[] {
   if (step === undefined && ending !== undefined) return end(state, ending);
-  if (step === undefined) return gather(state, nowMs);
+  if (step === undefined) return gather(state, nowMs, 'nobody has a state');
   const savers = findSavers(state, step, nowMs);
   state.stage = { kind: 'finishing', world, step, savers, ending, sinceMs: nowMs };
   return [];
@@ -54,7 +54,7 @@ export function awaitFinish(
     return state.workers.get(worker)?.status.stage === 'finished';
   });
   if (!isStored || !isDone) return [];
-  return ending === undefined ? gather(state, nowMs) : end(state, ending);
+  return ending === undefined ? gather(state, nowMs, 'all have left') : end(state, ending);
 }
 
 /** All that had the last state are gone before it was stored. */
@@ -65,5 +65,5 @@ function loseLast(
 ): CoordinatorEffect[] {
   const isOver = ending !== undefined && ending.exitCode !== exitCodes.ok;
   if (isOver) return end(state, ending);
-  return gather(state, nowMs);
+  return gather(state, nowMs, 'all that had the last state were lost');
 }

@@ -29,9 +29,10 @@ export function awaitWorkers(
     return end(state, nobodyCame(state));
   }
   if (candidates.length < wanted && !isPatienceOver(state, stage, candidates, nowMs)) return [];
-  const count = `${candidates.length} of ${wanted} workers`;
+  const after = stage.reason === '' ? '' : `, after: ${stage.reason}`;
+  const reason = `${candidates.length} of ${wanted} workers joined${after}`;
   const step = startOf(state, candidates);
-  if (step !== undefined) return formWorld(state, candidates, step, `${count} joined`, nowMs);
+  if (step !== undefined) return formWorld(state, candidates, step, reason, nowMs);
   if (stage.isSearching) return [];
   stage.isSearching = true;
   return [{ kind: 'findCheckpoint' }];

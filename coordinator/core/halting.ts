@@ -84,11 +84,13 @@ function goOn(state: CoordinatorState, stage: Halting, nowMs: number): Coordinat
   const ending = endingOf(state, present, step);
   if (ending !== undefined) return startFinishing(state, stage.world, step, ending, nowMs);
   const kept = newestStepOf(candidates);
-  if (kept !== undefined) return formWorld(state, candidates, kept, stage.reason, nowMs);
+  const { savedStep = 0 } = state;
+  if (kept !== undefined && kept >= savedStep)
+    return formWorld(state, candidates, kept, stage.reason, nowMs);
   // What only those have who leave is stored before they go.
-  const isToBeStored = step !== undefined && step > (state.savedStep ?? -1);
+  const isToBeStored = kept === undefined && step !== undefined && step > (state.savedStep ?? -1);
   if (isToBeStored) return startFinishing(state, stage.world, step, undefined, nowMs);
-  return gather(state, nowMs);
+  return gather(state, nowMs, stage.reason);
 }
 
 /** Why the run is over at `step`, if it is. */

@@ -1,6 +1,7 @@
 // A world that is there: what makes it halt. Losses and cut links halt it at once (abort); what
 // can wait for the end of the step, newcomers and leavers, halts it by a vote.
 
+import { termOf } from '../../shared/control/generation.js';
 import type {
   CoordinatorEffect,
   CoordinatorState,
@@ -23,6 +24,7 @@ export function watchWorld(
 ): CoordinatorEffect[] {
   const { world } = stage;
   if (isDeserted(state, stage, nowMs)) return end(state, nobodyCame(state));
+  if (isJustAdopted(state, stage, nowMs)) return [];
   const losses = findLosses(state, world, stage.sinceMs, nowMs);
   if (losses.length > 0) {
     const effects = losses.map(({ worker, reason, silentMs }): CoordinatorEffect => {
@@ -39,6 +41,13 @@ export function watchWorld(
 function isDeserted(state: CoordinatorState, { world, sinceMs }: Running, nowMs: number): boolean {
   const heardMs = world.members.map((member) => viewOf(state, member)?.heardMs ?? sinceMs);
   return nowMs - Math.max(sinceMs, ...heardMs) > state.config.timing.joinTimeoutMs;
+}
+
+/** A world of an earlier term, whose members, or those of a later one, may be about to come back. */
+function isJustAdopted(state: CoordinatorState, stage: Running, nowMs: number): boolean {
+  const { term, timing } = state.config;
+  const isEarlier = termOf(stage.world.generation) < term;
+  return isEarlier && nowMs - stage.sinceMs < timing.heartbeatTimeoutMs;
 }
 
 function describe({ worker, reason }: { worker: string; reason: string }): string {

@@ -22,11 +22,15 @@ export function halt(
 }
 
 /** Waits for workers, without a world. */
-export function gather(state: CoordinatorState, nowMs: number): CoordinatorEffect[] {
+export function gather(
+  state: CoordinatorState,
+  nowMs: number,
+  reason: string,
+): CoordinatorEffect[] {
   state.coldStep = undefined;
   const patienceMs = state.config.timing.regatherMs;
-  state.stage = { kind: 'gathering', sinceMs: nowMs, patienceMs, isSearching: false };
-  return [{ kind: 'notice', text: 'there is no world any more: waiting for workers' }];
+  state.stage = { kind: 'gathering', sinceMs: nowMs, patienceMs, reason, isSearching: false };
+  return [{ kind: 'notice', text: `there is no world any more: ${reason}` }];
 }
 
 /** Ends the run. */

@@ -110,6 +110,8 @@ export type Stage =
       readonly sinceMs: number;
       /** After so long a smaller world than wanted is formed. */
       readonly patienceMs: number;
+      /** Why there is no world any more; empty before the first. */
+      readonly reason: string;
       /** The newest whole checkpoint is being looked for. */
       isSearching: boolean;
     }
@@ -267,6 +269,7 @@ export function initialCoordinatorState(
       sinceMs: nowMs,
       // A coordinator that takes over: the run has been going on, with whom it had.
       patienceMs: config.term > 1 ? config.timing.regatherMs : config.timing.joinTimeoutMs,
+      reason: '',
       isSearching: false,
     },
     workers: new Map(),

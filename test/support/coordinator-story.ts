@@ -120,6 +120,15 @@ export function worldOf(
   return { generation, members, step, until: 10, source: 'own', donor: '' };
 }
 
+/** The status of a worker that trains in a world. */
+export function statusIn(generation: number) {
+  return {
+    ...{ sequence: 1, generation, stage: 'training' as const, step: 0, hasState: true },
+    ...{ activity: '', isLeaving: false, suspicions: [], trouble: '', obstacle: '' },
+    pace: { dataS: 0, computeS: 0, exchangeS: 0, updateS: 0, waitedFor: '', waitedS: 0 },
+  };
+}
+
 /** Brings a world of these workers to its training, from step 0 or the checkpoint's. */
 export function trainTogether(story: Story, workers: readonly string[], step = 0): number {
   for (const worker of workers) story.hello(worker);

@@ -9,8 +9,8 @@ import type { WorkerMessage } from '../../../shared/control/messages.js';
 import {
   createStory,
   enterTogether,
+  statusIn,
   trainTogether,
-  worldOf,
   type Story,
 } from '../../support/coordinator-story.js';
 
@@ -168,14 +168,6 @@ test('a process that is started again takes the place of its forerunner', () => 
   assert.match(late[0] ?? '', /^dismiss \d+ with 78: another process/);
 });
 
-function statusIn(generation: number) {
-  return {
-    ...{ sequence: 1, generation, stage: 'training' as const, step: 0, hasState: true },
-    ...{ activity: '', isLeaving: false, suspicions: [], trouble: '', obstacle: '' },
-    pace: { dataS: 0, computeS: 0, exchangeS: 0, updateS: 0, waitedFor: '', waitedS: 0 },
-  };
-}
-
 test('a worker that is asked to leave goes after the step, with its own exit code', () => {
   const story = createStory();
   trainTogether(story, ['w-0', 'w-1']);
@@ -252,31 +244,6 @@ test('a stop is a vote; the run ends with a checkpoint and can go on', () => {
   story.is('w-0', 'finished');
   const end = story.is('w-1', 'finished');
   assert.deepEqual(end, ['end 3: stopped at step 4, which is checkpointed']);
-});
-
-test('a coordinator that takes over adopts the world, and nobody pauses', () => {
-  const story = createStory({ term: 2 }, 4);
-  const generation = generationOf(1, 3);
-  const world = worldOf(generation, ['w-0', 'w-1', 'w-2'], 2);
-  const status = { ...statusIn(generation), step: 5 };
-  for (const worker of ['w-0', 'w-1'])
-    assert.deepEqual(story.hello(worker, { term: 1, world, status }), [
-      `welcome -> ${worker}`,
-      `checkpointed -> ${worker}`,
-    ]);
-  // The third can't be heard; nobody complains of it.
-  assert.deepEqual(story.wait(60_000), []);
-  const told = story.is('w-0', 'training', suspects('w-2'));
-  assert.match(told[0] ?? '', /^lost w-2: it was silent for 60\.\d s, and w-0 can't reach it/);
-  for (const worker of ['w-0', 'w-1']) story.is(worker, 'halted', { step: 9 });
-  assert.equal(story.state.stage.kind, 'running');
-  assert.equal('world' in story.state.stage && story.state.stage.world.generation, 2 * 2 ** 20 + 1);
-});
-
-test('a coordinator steps down when a worker knows of a later one', () => {
-  const story = createStory();
-  assert.deepEqual(story.hello('w-0', { term: 7 }), ['stepDown']);
-  assert.deepEqual(story.hello('w-1'), []);
 });
 
 test('a worker whose digest differs is named, and all go back to what they agreed on', () => {
@@ -390,13 +357,6 @@ test('a run all of whose workers vanish ends after a while, and can be resumed',
     'end 4: all workers were lost, and none came back within 120 s; ' +
       'the run can be resumed from step 4',
   ]);
-});
-
-test('a coordinator that takes over a run without a world waits for few seconds', () => {
-  const story = createStory({ term: 2 }, 4);
-  story.hello('w-0');
-  story.is('w-0', 'ready');
-  assert.ok(story.wait(6_000).includes('findCheckpoint'));
 });
 
 test('a run that nobody joins ends after a while', () => {
