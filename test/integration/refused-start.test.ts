@@ -1,6 +1,7 @@
 // Mistakes on the command line are told by their flag, before anything waits for them.
 
 import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -38,13 +39,29 @@ for (const [flag, value] of [
     assert.match(stderr, new RegExp(`--${flag}: given .*; allowed: `));
   });
 
-test('an address that is taken is refused by its name', async () => {
+/** An address that something else listens at. */
+async function takeAddress(): Promise<{ address: string; free(): void }> {
   const taken = createServer();
   await new Promise<void>((resolve) => taken.listen(0, '127.0.0.1', resolve));
   const address = `127.0.0.1:${(taken.address() as AddressInfo).port}`;
+  return { address, free: () => void taken.close() };
+}
+
+test('an address that is taken is refused by its name, and no run is opened', async () => {
+  const { address, free } = await takeAddress();
   const args = ['coordinator', '-f', 'six.yaml', '--run', 'taken', '--listen', address];
   const { code, stderr } = await runLockstep(args, folder);
-  taken.close();
+  free();
+  assert.equal(code, exitCodes.configuration);
+  assert.match(stderr, new RegExp(`--listen: given "${address}"; allowed: .*free`));
+  assert.equal(existsSync(join(folder, 'runs', 'taken')), false);
+});
+
+test('an address that is taken is refused to a worker, too', async () => {
+  const { address, free } = await takeAddress();
+  const args = ['worker', '--coordinator', '127.0.0.1:1', '--id', 'w', '--listen', address];
+  const { code, stderr } = await runLockstep(args, folder);
+  free();
   assert.equal(code, exitCodes.configuration);
   assert.match(stderr, new RegExp(`--listen: given "${address}"; allowed: .*free`));
 });

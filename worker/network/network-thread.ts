@@ -1,7 +1,7 @@
 // The network thread: the worker's decisions and all of its connections live here, so that
 // neither a long native call nor a long sum in the compute thread makes the worker look dead.
 
-import { Server, ServerCredentials } from '@grpc/grpc-js';
+import { Server } from '@grpc/grpc-js';
 import { hostname } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
 import { exitCodes } from '../../shared/exit-codes.js';
@@ -13,6 +13,7 @@ import { transition } from '../core/transition.js';
 import { openSession } from '../edge/session.js';
 import { createStateClient } from '../transfer/state-client.js';
 import { createStateServer } from '../transfer/state-server.js';
+import { bindWorker } from './bind.js';
 import { standStill } from './faults.js';
 import type { NetworkOptions, ToCompute, ToNetwork, WorldVectors } from './ports.js';
 import { createTraps, signalSelf } from './traps.js';
@@ -31,7 +32,7 @@ const server = new Server(exchangeServerOptions);
 const exchange = createExchange({ server });
 const stateServer = createStateServer({ server, toCompute });
 const stateClient = createStateClient({ worker, toCompute });
-const address = `${options.advertise}:${await bind(server, options.listen)}`;
+const address = await bindWorker(server, options.listen, options.advertise).catch(endUnbound);
 const identity = { worker, incarnation, address, fingerprint, pid: process.pid, host: hostname() };
 const traps = createTraps(signalSelf(worker));
 const limits = { patienceMs, drainMs, allowsFaults };
@@ -50,6 +51,13 @@ exchange.onPeerLost(({ generation, worker: peer, reason }) =>
   dispatch({ kind: 'peerLost', generation, worker: peer, reason }),
 );
 port.on('message', onCompute);
+
+/** The main thread prints the reason, and the process ends. */
+function endUnbound(error: unknown): never {
+  const reason = error instanceof Error ? error.message : String(error);
+  toCompute({ kind: 'end', exitCode: exitCodes.configuration, reason });
+  process.exit();
+}
 
 function dispatch(event: WorkerEvent): void {
   for (const effect of transition(state, event, performance.now())) perform(effect);
@@ -172,12 +180,4 @@ async function leave(end: WorkerEffect & { kind: 'end' }): Promise<void> {
   server.forceShutdown();
   toCompute(end);
   port?.close();
-}
-
-function bind(grpcServer: Server, listen: string): Promise<number> {
-  return new Promise((resolve, reject) => {
-    grpcServer.bindAsync(listen, ServerCredentials.createInsecure(), (error, bound) =>
-      error === null ? resolve(bound) : reject(error),
-    );
-  });
 }
