@@ -12,11 +12,11 @@ const kills = 12;
 test(`${kills} kills in one run end in the bytes of an undisturbed run`, async (t) => {
   const stage = await openStage(20);
   t.after(() => stage.close());
-  const { outcomes, sha256, seconds, steps, transcript } = await playKills(stage, {
+  const { outcomes, sha256, seconds, standstillS, steps, transcript } = await playKills(stage, {
     ...{ kills, everyS: 2, seed: 1, workers: 3 },
     onKill: (victim, outcome) => t.diagnostic(`${victim}: ${describeOutcomes([outcome])}`),
   });
-  const goodput = seconds.undisturbed / seconds.disturbed;
+  const goodput = 1 - standstillS / seconds.disturbed;
   t.diagnostic(
     `${steps} steps in ${seconds.disturbed.toFixed(1)} s; goodput ${goodput.toFixed(2)}`,
   );

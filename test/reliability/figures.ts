@@ -14,6 +14,7 @@ export interface Kills {
   readonly everyS: number;
   readonly workers: number;
   readonly steps: number;
+  readonly seconds: { readonly disturbed: number; readonly undisturbed: number };
   /** Useful time over all time. */
   readonly goodput: number;
 }
@@ -87,8 +88,10 @@ export function describeFigures(figures: Figures): string {
     'until a checkpoint was whole again).',
     '',
     `**Goodput** under ${kills.outcomes.length} kills, on ${kills.workers} workers: ` +
-      `${(100 * kills.goodput).toFixed(0)} % of the time was useful. That is the`,
-    `time of the same ${kills.steps} steps without kills, over their time with them.`,
+      `${(100 * kills.goodput).toFixed(0)} % of the time was useful. The rest`,
+    'passed between the last step before a world changed (a loss, or a worker that came back) and the',
+    `first one after it. The ${kills.steps} steps took ${kills.seconds.disturbed.toFixed(0)} s; ` +
+      `without kills they take ${kills.seconds.undisturbed.toFixed(0)} s.`,
     '',
     end,
   ].join('\n');

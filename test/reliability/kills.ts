@@ -27,6 +27,8 @@ export interface KillResult {
   readonly sha256: { readonly disturbed: string; readonly undisturbed: string };
   /** From the first step to the last. */
   readonly seconds: { readonly disturbed: number; readonly undisturbed: number };
+  /** Of the disturbed run's seconds, those in which it took no steps because its world changed. */
+  readonly standstillS: number;
   readonly transcript: string;
 }
 
@@ -51,6 +53,7 @@ export async function playKills(stage: Stage, options: KillOptions): Promise<Kil
     steps: disturbed.steps,
     sha256: { disturbed: disturbed.sha256, undisturbed: undisturbed.sha256 },
     seconds: { disturbed: disturbed.seconds, undisturbed: undisturbed.seconds },
+    standstillS: standstillOf(run.lines),
     transcript: run.transcript(),
   };
 }
@@ -96,4 +99,20 @@ async function endOf(run: ClusterRun): Promise<{ steps: number; sha256: string; 
   const [first, newest] = [steps[0], steps[steps.length - 1]];
   const seconds = (newest.atMs - first.atMs) / 1000;
   return { steps: Number(last['step']), sha256: String(last['sha256']), seconds };
+}
+
+/** Seconds between the last step before a change of the world and the first one after it. */
+export function standstillOf(lines: readonly SeenLine[]): number {
+  let [stepMs, standstillMs, isChanged]: [number | undefined, number, boolean] = [
+    undefined,
+    0,
+    false,
+  ];
+  for (const { kind, atMs } of lines) {
+    if (kind === 'world') isChanged = true;
+    if (kind !== 'step') continue;
+    if (isChanged && stepMs !== undefined) standstillMs += atMs - stepMs;
+    [stepMs, isChanged] = [atMs, false];
+  }
+  return standstillMs / 1000;
 }

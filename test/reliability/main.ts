@@ -72,11 +72,11 @@ async function playMany(
     say(`FAIL  ${kills} kills: ${sha256.disturbed}, undisturbed ${sha256.undisturbed}`);
     say(result.transcript);
   }
-  const goodput = seconds.undisturbed / seconds.disturbed;
+  const goodput = 1 - result.standstillS / seconds.disturbed;
   say(`${steps} steps with ${outcomes.length} kills in ${seconds.disturbed.toFixed(1)} s`);
-  say(`        without: ${seconds.undisturbed.toFixed(1)} s; goodput ${goodput.toFixed(2)}`);
+  say(`        goodput ${goodput.toFixed(2)}; without kills ${seconds.undisturbed.toFixed(1)} s`);
   say(`        SHA-256 ${sha256.disturbed}, as without`);
-  return { outcomes, everyS, steps, goodput, workers: workersUnderKills };
+  return { outcomes, everyS, steps, goodput, seconds, workers: workersUnderKills };
 }
 
 function numberOf(given: string, key: string): number {

@@ -10,6 +10,7 @@ import {
   replaceFigures,
   type Figures,
 } from '../../reliability/figures.js';
+import { standstillOf } from '../../reliability/kills.js';
 
 const figures: Figures = {
   cases: [
@@ -17,7 +18,10 @@ const figures: Figures = {
     { fault: 'stored', outcomes: [{}] },
     { fault: 'killed', outcomes: [{ foundMs: 50, goneOnMs: 1200 }, { foundMs: 90 }] },
   ],
-  kills: { outcomes: [{ foundMs: 30 }], everyS: 2, workers: 3, steps: 100, goodput: 0.704 },
+  kills: {
+    ...{ outcomes: [{ foundMs: 30 }], everyS: 2, workers: 3, steps: 100, goodput: 0.704 },
+    seconds: { disturbed: 9, undisturbed: 8 },
+  },
   ...{ seed: 7, machine: '2 cores', node: 'v20.0.0', date: '2026-01-02', stepS: 0.0251 },
 };
 
@@ -30,6 +34,25 @@ test('the median is the value in the middle, or the mean of the two there', () =
 test('what is not known is left out of median and worst case', () => {
   assert.equal(medianAndWorst([undefined, 100, 300, 1_250]), '0.30 / 1.25 s');
   assert.equal(medianAndWorst([undefined]), '-');
+});
+
+test('a run stands still from the last step before a new world to the first one after it', () => {
+  const told: [string, number][] = [
+    ...([
+      ['world', 0],
+      ['step', 100],
+      ['step', 200],
+      ['world', 250],
+      ['world', 300],
+    ] as const),
+    ...([
+      ['step', 900],
+      ['step', 1000],
+      ['lost', 1001],
+      ['step', 1100],
+    ] as const),
+  ].map(([kind, atMs]) => [kind, atMs]);
+  assert.equal(standstillOf(told.map(([kind, atMs]) => ({ kind, atMs, line: {} }))), 0.7);
 });
 
 test('the cases of one fault are one row, and the kills another', () => {
