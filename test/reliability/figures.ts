@@ -72,8 +72,8 @@ export function describeFigures(figures: Figures): string {
     '',
     `\`npm run reliability -- --seed ${seed} --kills ${kills.outcomes.length} ` +
       `--every ${kills.everyS}\``,
-    `on ${machine}, Node ${node}, ${date}; a step takes ${step} ms there on one worker. Each case is`,
-    `a run of its own on real processes. All ${cases.length}, and the one with ` +
+    `on ${machine}, Node ${node}, ${date}; a step takes ${step} ms there on one worker.`,
+    `Each case is a run of its own on real processes. All ${cases.length}, and the one with ` +
       `${kills.outcomes.length} kills, ended with`,
     'the SHA-256 of a run that nothing happened to.',
     '',
@@ -82,19 +82,23 @@ export function describeFigures(figures: Figures): string {
     ...rows,
     rowOf(many, 1, kills.outcomes),
     '',
-    'Found: from the fault until the worker was told as lost or left out of a world, or until another',
-    'coordinator led.',
+    'Found: from the fault until the worker was told as lost or left out of a world, or until',
+    'another coordinator led.',
     'Next step: from the fault until a step was told that was taken after it (S3: from its return',
     'until a checkpoint was whole again).',
     '',
     `**Goodput** under ${kills.outcomes.length} kills, on ${kills.workers} workers: ` +
       `${(100 * kills.goodput).toFixed(0)} % of the time was useful. The rest`,
-    'passed between the last step before a world changed (a loss, or a worker that came back) and the',
-    `first one after it. The ${kills.steps} steps took ${kills.seconds.disturbed.toFixed(0)} s; ` +
-      `without kills they take ${kills.seconds.undisturbed.toFixed(0)} s.`,
+    'passed between the last step before a world changed (a loss, or a worker that came back) and',
+    `the first one after it. The ${kills.steps} steps took ${whole(kills.seconds.disturbed)} s; ` +
+      `without kills they take ${whole(kills.seconds.undisturbed)} s.`,
     '',
     end,
   ].join('\n');
+}
+
+function whole(value: number): string {
+  return value.toFixed(0);
 }
 
 function rowOf(fault: string, cases: number, outcomes: readonly Outcome[]): string {
