@@ -1,6 +1,6 @@
-// Traps (`lockstep chaos`, the tests of faults): this process sends itself a signal when it turns to
-// an activity, so that a fault hits exactly there and not some milliseconds beside. Each thread has
-// its own, and springs them by what it says and hears.
+// Traps (`lockstep chaos`, the tests of faults): this process sends itself a signal when it turns
+// to an activity, so that a fault hits exactly there and not some milliseconds beside. Each thread
+// has its own, and springs them by what it says and hears.
 
 import { writeSync } from 'node:fs';
 import type { Trap } from '../../shared/control/messages.js';
