@@ -43,7 +43,7 @@ function isDeserted(state: CoordinatorState, { world, sinceMs }: Running, nowMs:
   return nowMs - Math.max(sinceMs, ...heardMs) > state.config.timing.joinTimeoutMs;
 }
 
-/** A world of an earlier term, whose members, or those of a later one, may be about to come back. */
+/** A world of an earlier term: its members, or those of a later one, may be about to come back. */
 function isJustAdopted(state: CoordinatorState, stage: Running, nowMs: number): boolean {
   const { term, timing } = state.config;
   const isEarlier = termOf(stage.world.generation) < term;
