@@ -38,16 +38,11 @@ export function admit(
     view.isDismissed = before?.isDismissed ?? false;
     state.workers.set(hello.worker, view);
   }
-  if (state.savedStep !== undefined)
-    effects.push(tell(hello.worker, { kind: 'checkpointed', step: state.savedStep }));
+  if (state.savedStep !== undefined) {
+    const message = { kind: 'checkpointed', step: state.savedStep } as const;
+    effects.push({ kind: 'send', worker: hello.worker, message });
+  }
   return effects;
-}
-
-function tell(
-  worker: string,
-  message: (CoordinatorEffect & { readonly kind: 'send' })['message'],
-): CoordinatorEffect {
-  return { kind: 'send', worker, message };
 }
 
 function replaced(before: WorkerView, hello: Hello): CoordinatorEffect {

@@ -5,8 +5,16 @@ import { exitCodes } from '../../shared/exit-codes.js';
 import type { Step } from '../../shared/words.js';
 import { findCandidates, formWorld, newestStepOf } from './forming.js';
 import { startFinishing } from './finishing.js';
-import { findCutLinks, findLosses, isReachable, noteCutLinks, viewOf } from './liveness.js';
-import { gather, halt, isFree } from './stages.js';
+import {
+  findCutLinks,
+  findLosses,
+  isReachable,
+  longestSilenceMs,
+  tellLosses,
+  viewOf,
+} from './liveness.js';
+import { dialAnew } from './running.js';
+import { gather, isFree } from './stages.js';
 import type { CoordinatorEffect, CoordinatorState, Ending, Stage, WorkerView } from './state.js';
 
 type Halting = Stage & { readonly kind: 'halting' };
@@ -26,9 +34,7 @@ export function awaitHalt(
     // By a vote the others wait for everybody's part in the step: a loss turns it into an abort.
     const reason = stage.mode === 'vote' ? `${lost.join(', ')} was lost` : stage.reason;
     state.stage = { ...stage, mode: 'abort', reason, lost: [...stage.lost, ...lost] };
-    return losses.map(({ worker, reason, silentMs }): CoordinatorEffect => {
-      return { kind: 'lost', worker, reason, generation: world.generation, silentMs };
-    });
+    return tellLosses(losses, world);
   }
   const cut = watchVote(state, stage, nowMs);
   if (cut !== undefined) return cut;
@@ -48,33 +54,18 @@ function watchVote(
   nowMs: number,
 ): CoordinatorEffect[] | undefined {
   if (mode !== 'vote' || nowMs - sinceMs < state.config.timing.linkTimeoutMs) return undefined;
-  const links = findCutLinks(state, world, nowMs);
-  const [first] = links;
-  if (first === undefined) return undefined;
-  const text = `${first.witness} can't reach ${first.suspect}, which is heard: ${first.reason}`;
-  noteCutLinks(state, links, nowMs);
-  halt(state, world, 'abort', text, nowMs);
-  return [{ kind: 'notice', text }];
+  return dialAnew(state, world, findCutLinks(state, world, nowMs), nowMs);
 }
 
-function hasHalted({ status }: WorkerView, generation: number): boolean {
-  const isStill = ![
-    'entering',
-    'entered',
-    'connecting',
-    'training',
-    'aborting',
-    'finishing',
-  ].includes(status.stage);
-  return status.generation > generation || isStill;
+function hasHalted(view: WorkerView, generation: number): boolean {
+  const { status } = view;
+  return status.generation > generation || status.stage === 'joining' || isFree(view);
 }
 
 /** A worker that can't be heard is waited for a little: it may have opened another session. */
 function isPatient(state: CoordinatorState, view: WorkerView, nowMs: number): boolean {
   if (isReachable(state, view, nowMs)) return true;
-  const { goneTimeoutMs, heartbeatTimeoutMs } = state.config.timing;
-  const limitMs = view.session === undefined ? heartbeatTimeoutMs : goneTimeoutMs;
-  return nowMs - view.heardMs <= limitMs;
+  return nowMs - view.heardMs <= longestSilenceMs(state, view);
 }
 
 function goOn(state: CoordinatorState, stage: Halting, nowMs: number): CoordinatorEffect[] {

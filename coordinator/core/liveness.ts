@@ -3,7 +3,7 @@
 // only the coordinator can't hear goes on; one that only a peer can't reach has a cut link.
 
 import type { Member } from '../../shared/words.js';
-import type { CoordinatorState, FormedWorld, WorkerView } from './state.js';
+import type { CoordinatorEffect, CoordinatorState, FormedWorld, WorkerView } from './state.js';
 
 /** Why a member is taken out of its world, and since when nothing was heard of it. */
 export interface Loss {
@@ -24,6 +24,19 @@ export function isReachable(state: CoordinatorState, view: WorkerView, nowMs: nu
   return view.session !== undefined && nowMs - view.heardMs <= heartbeatTimeoutMs;
 }
 
+/** How long a worker that can't be heard may yet come back: not as long if its session ended. */
+export function longestSilenceMs(state: CoordinatorState, view: WorkerView | undefined): number {
+  const { goneTimeoutMs, heartbeatTimeoutMs } = state.config.timing;
+  const hasEnded = view !== undefined && view.session === undefined;
+  return hasEnded ? heartbeatTimeoutMs : goneTimeoutMs;
+}
+
+/** What is told of losses in a world. */
+export function tellLosses(losses: readonly Loss[], world: FormedWorld): CoordinatorEffect[] {
+  const { generation } = world;
+  return losses.map((loss) => ({ kind: 'lost', ...loss, generation }));
+}
+
 /** Whether the worker's last status says that it trains in this world. */
 export function isTraining(view: WorkerView, world: FormedWorld): boolean {
   return view.status.generation === world.generation && view.status.stage === 'training';
@@ -36,7 +49,7 @@ export function findLosses(
   sinceMs: number,
   nowMs: number,
 ): Loss[] {
-  const accused = accusations(state, world, nowMs);
+  const accused = describeAccusations(state, world, nowMs);
   return world.members.flatMap((member): Loss[] => {
     const { worker } = member;
     const current = state.workers.get(worker);
@@ -63,11 +76,10 @@ function reasonOfLoss(
   const hasEnded = view !== undefined && view.session === undefined;
   const silence = `it was silent for ${(silentMs / 1000).toFixed(1)} s`;
   const own = hasEnded ? 'its session ended' : silence;
-  const { goneTimeoutMs, heartbeatTimeoutMs } = state.config.timing;
   // After a take-over a worker needs a moment to find its new coordinator.
-  const isKnown = view !== undefined || silentMs > heartbeatTimeoutMs;
+  const isKnown = view !== undefined || silentMs > state.config.timing.heartbeatTimeoutMs;
   if (accusation !== undefined && isKnown) return `${own}, and ${accusation}`;
-  if (silentMs <= (hasEnded ? heartbeatTimeoutMs : goneTimeoutMs)) return undefined;
+  if (silentMs <= longestSilenceMs(state, view)) return undefined;
   // Without streams between them no peer can be a witness.
   const trains = view === undefined ? hasWitness(state, world) : isTraining(view, world);
   if (!trains) return `${own}, before it trained`;
@@ -91,28 +103,36 @@ function canStart(state: CoordinatorState, view: WorkerView, nowMs: number): boo
   return isReachable(state, view, nowMs) && view.status.stage === 'ready';
 }
 
-/** What reachable members say of others: the first accusation of each. */
-function accusations(
+/** What a member says of another that it can't reach. */
+export interface Accusation {
+  readonly witness: string;
+  readonly suspect: string;
+  readonly reason: string;
+}
+
+/** What members of this world say that are heard, in the order of their ranks. */
+function listAccusations(state: CoordinatorState, world: FormedWorld, nowMs: number): Accusation[] {
+  return world.members.flatMap((member): Accusation[] => {
+    const view = viewOf(state, member);
+    if (view === undefined || !isReachable(state, view, nowMs)) return [];
+    if (view.status.generation !== world.generation) return [];
+    const witness = member.worker;
+    return view.status.suspicions.map(({ worker, reason }) => {
+      return { witness, suspect: worker, reason };
+    });
+  });
+}
+
+/** The first accusation of each, in words. */
+function describeAccusations(
   state: CoordinatorState,
   world: FormedWorld,
   nowMs: number,
 ): Map<string, string> {
   const accused = new Map<string, string>();
-  for (const member of world.members) {
-    const view = viewOf(state, member);
-    if (view === undefined || !isReachable(state, view, nowMs)) continue;
-    if (view.status.generation !== world.generation) continue;
-    for (const { worker, reason } of view.status.suspicions)
-      if (!accused.has(worker)) accused.set(worker, `${member.worker} can't reach it: ${reason}`);
-  }
+  for (const { witness, suspect, reason } of listAccusations(state, world, nowMs))
+    if (!accused.has(suspect)) accused.set(suspect, `${witness} can't reach it: ${reason}`);
   return accused;
-}
-
-/** A link between two workers that are both heard. */
-export interface CutLink {
-  readonly witness: string;
-  readonly suspect: string;
-  readonly reason: string;
 }
 
 /** The links of a running world that peers say are cut although both ends are heard. */
@@ -120,16 +140,10 @@ export function findCutLinks(
   state: CoordinatorState,
   world: FormedWorld,
   nowMs: number,
-): CutLink[] {
-  return world.members.flatMap((member): CutLink[] => {
-    const view = viewOf(state, member);
-    if (view === undefined || !isReachable(state, view, nowMs)) return [];
-    if (view.status.generation !== world.generation) return [];
-    return view.status.suspicions.flatMap(({ worker, reason }): CutLink[] => {
-      const suspect = state.workers.get(worker);
-      const isHeard = suspect !== undefined && isReachable(state, suspect, nowMs);
-      return isHeard ? [{ witness: member.worker, suspect: worker, reason }] : [];
-    });
+): Accusation[] {
+  return listAccusations(state, world, nowMs).filter((accusation) => {
+    const suspect = state.workers.get(accusation.suspect);
+    return suspect !== undefined && isReachable(state, suspect, nowMs);
   });
 }
 
@@ -142,7 +156,7 @@ const memory = 4;
  */
 export function noteCutLinks(
   state: CoordinatorState,
-  links: readonly CutLink[],
+  links: readonly Accusation[],
   nowMs: number,
 ): string | undefined {
   const { benchMs } = state.config.timing;

@@ -10,7 +10,15 @@ import type {
   WorkerView,
 } from './state.js';
 import { isEligible } from './forming.js';
-import { findCutLinks, findLosses, isTraining, noteCutLinks, viewOf } from './liveness.js';
+import {
+  findCutLinks,
+  findLosses,
+  isTraining,
+  noteCutLinks,
+  tellLosses,
+  viewOf,
+  type Accusation,
+} from './liveness.js';
 import { nobodyCame } from './gathering.js';
 import { end, halt, isFree, isLeaving } from './stages.js';
 
@@ -27,12 +35,9 @@ export function watchWorld(
   if (isJustAdopted(state, stage, nowMs)) return [];
   const losses = findLosses(state, world, stage.sinceMs, nowMs);
   if (losses.length > 0) {
-    const effects = losses.map(({ worker, reason, silentMs }): CoordinatorEffect => {
-      return { kind: 'lost', worker, reason, generation: world.generation, silentMs };
-    });
     const lost = losses.map(({ worker }) => worker);
     halt(state, world, 'abort', losses.map(describe).join('; '), nowMs, lost);
-    return effects;
+    return tellLosses(losses, world);
   }
   return watchLinks(state, stage, nowMs) ?? watchWishes(state, stage, nowMs);
 }
@@ -66,12 +71,24 @@ function watchLinks(
   }
   stage.cutSinceMs ??= nowMs;
   if (nowMs - stage.cutSinceMs < state.config.timing.linkTimeoutMs) return undefined;
-  const [{ witness, suspect, reason }] = links as [(typeof links)[number]];
-  const text = `${witness} can't reach ${suspect}, which is heard: ${reason}`;
+  return dialAnew(state, stage.world, links, nowMs);
+}
+
+/** Gives a world up whose members can't reach one another; `links` are those that are cut. */
+export function dialAnew(
+  state: CoordinatorState,
+  world: FormedWorld,
+  links: readonly Accusation[],
+  nowMs: number,
+): CoordinatorEffect[] | undefined {
+  const [first] = links;
+  if (first === undefined) return undefined;
   const benched = noteCutLinks(state, links, nowMs);
   const left = benched === undefined ? 'dialling anew' : `${benched} stays out for a while`;
-  halt(state, stage.world, 'abort', `${text}; ${left}`, nowMs);
-  return [{ kind: 'notice', text: `${text}; ${left}` }];
+  const { witness, suspect, reason } = first;
+  const text = `${witness} can't reach ${suspect}, which is heard: ${reason}; ${left}`;
+  halt(state, world, 'abort', text, nowMs);
+  return [{ kind: 'notice', text }];
 }
 
 /** Why the world should end after a step, or at once where nobody takes steps yet. */
