@@ -6,6 +6,7 @@ import { pruneCheckpoints } from '../../shared/checkpoint/list.js';
 import type { CheckpointManifest } from '../../shared/checkpoint/manifest.js';
 import type { ObjectStore } from '../../shared/store/store.js';
 import type { CoordinatorEvent } from '../core/state.js';
+import { atMost } from './at-most.js';
 
 /** Longest wait for old checkpoints to be deleted; it goes on meanwhile. */
 const defaultPruneWaitMs = 5_000;
@@ -38,13 +39,6 @@ export async function commitCheckpoint(
   );
   await atMost(options.pruneWaitMs ?? defaultPruneWaitMs, pruning);
   return { kind: 'manifestStored', step };
-}
-
-async function atMost(ms: number, work: Promise<unknown>): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<void>((resolve) => (timer = setTimeout(resolve, ms)));
-  await Promise.race([work, late]);
-  clearTimeout(timer);
 }
 
 function reasonOf(error: unknown): string {

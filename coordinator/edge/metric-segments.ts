@@ -3,6 +3,7 @@
 // they wait, and nothing waits for them.
 
 import { PreconditionFailed, type ObjectStore } from '../../shared/store/store.js';
+import { atMost } from './at-most.js';
 
 /** Lines kept until they are written; beyond, the oldest are dropped. */
 const maxLines = 200_000;
@@ -105,11 +106,4 @@ async function putSegment(
       if (!(error instanceof PreconditionFailed) || number === maxOfName) throw error;
     }
   }
-}
-
-async function atMost(ms: number, work: Promise<void>): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<void>((resolve) => (timer = setTimeout(resolve, ms)));
-  await Promise.race([work, late]);
-  clearTimeout(timer);
 }

@@ -6,7 +6,7 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
 import { connect, NatsError, type KV, type NatsConnection } from 'nats';
 import { reasonOfFailure } from '../../shared/events/nats-connection.js';
-import { parseNatsUrl, type NatsLocation } from '../../shared/events/nats-url.js';
+import { parseNatsUrl, reachNats, type NatsLocation } from '../../shared/events/nats-url.js';
 import type { Lease } from './lease.js';
 
 export interface NatsLeaseOptions {
@@ -154,17 +154,13 @@ class NatsLease implements Lease {
 
   async #open(): Promise<KV> {
     if (this.#bucket !== undefined) return this.#bucket;
-    const { servers, isTls, user, password, token } = this.#location;
     this.#connection = await connect({
-      servers: [...servers],
+      ...reachNats(this.#location),
       name: 'lockstep-lease',
       reconnect: false,
       timeout: timeoutMs,
       pingInterval: renewMs,
       maxPingOut: 2,
-      ...(isTls ? { tls: {} } : {}),
-      ...(user === undefined ? {} : { user, pass: password ?? '' }),
-      ...(token === undefined ? {} : { token }),
     });
     const stream = this.#connection.jetstream({ timeout: timeoutMs });
     this.#bucket = await stream.views.kv(bucket, { ttl: ttlMs, history: 1, timeout: timeoutMs });

@@ -15,7 +15,7 @@ import {
 } from 'nats';
 import { subjectsOfAll } from './cloud-event.js';
 import type { QueuedEvent } from './event-queue.js';
-import type { NatsLocation } from './nats-url.js';
+import { reachNats, type NatsLocation } from './nats-url.js';
 
 /** The stream that is created when no stream takes Lockstep's subjects yet. */
 export const streamName = 'LOCKSTEP';
@@ -42,17 +42,13 @@ export async function openEventConnection(
   location: NatsLocation,
   subject: string,
 ): Promise<EventConnection> {
-  const { servers, isTls, user, password, token } = location;
   const connection = await connect({
-    servers: [...servers],
+    ...reachNats(location),
     name: 'lockstep',
     reconnect: false,
     timeout: connectTimeoutMs,
     pingInterval: pingIntervalMs,
     maxPingOut: 2,
-    ...(isTls ? { tls: {} } : {}),
-    ...(user === undefined ? {} : { user, pass: password ?? '' }),
-    ...(token === undefined ? {} : { token }),
   });
   try {
     const manager = await connection.jetstreamManager({ timeout: publishTimeoutMs });

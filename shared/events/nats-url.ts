@@ -52,3 +52,13 @@ function decode(text: string): string {
     return text;
   }
 }
+
+/** Where and as whom to connect, as the client's options say it. */
+export function reachNats({ servers, isTls, user, password, token }: NatsLocation) {
+  return {
+    servers: [...servers],
+    ...(isTls ? { tls: {} } : {}),
+    ...(user === undefined ? {} : { user, pass: password ?? '' }),
+    ...(token === undefined ? {} : { token }),
+  };
+}
