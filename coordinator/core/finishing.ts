@@ -21,7 +21,7 @@ export function startFinishing(
   if (step === undefined && ending !== undefined) return end(state, ending);
   if (step === undefined) return gather(state, nowMs, 'nobody has a state');
   const savers = findSavers(state, step, nowMs);
-  state.stage = { kind: 'finishing', world, step, savers, ending, sinceMs: nowMs };
+  state.stage = { kind: 'finishing', world, step, savers, ending };
   return [];
 }
 

@@ -142,7 +142,6 @@ export type Stage =
       readonly savers: readonly string[];
       /** How the run ends then; undefined when it only loses its last workers for now. */
       readonly ending: Ending | undefined;
-      readonly sinceMs: number;
     }
   | { readonly kind: 'ended'; readonly ending: Ending };
 

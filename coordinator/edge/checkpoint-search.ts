@@ -52,6 +52,6 @@ async function discard(store: ObjectStore, passedOver: readonly PassedOver[]): P
 }
 
 /** A line for the operator. */
-export function noticeOf({ step, reason }: PassedOver): string {
+function noticeOf({ step, reason }: PassedOver): string {
   return `checkpoint of step ${step} passed over: ${reason}`;
 }

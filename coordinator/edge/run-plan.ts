@@ -15,7 +15,6 @@ import {
 import { lastStep, type RunSpec } from '../../shared/spec/schema.js';
 import { openStore, type StoreOptions } from '../../shared/store/open-store.js';
 import type { ObjectStore } from '../../shared/store/store.js';
-import { noticeOf } from './checkpoint-search.js';
 
 export interface RunPlan {
   readonly record: RunRecord;
@@ -29,8 +28,6 @@ export interface RunPlan {
   readonly savedSha256: string;
   readonly trainSamples: number;
   readonly testSamples: number;
-  /** What was passed over on the way to the checkpoint, for the operator. */
-  readonly notices: readonly string[];
 }
 
 export interface RunRequest {
@@ -75,7 +72,6 @@ export async function planRun(request: RunRequest): Promise<RunPlan> {
     savedSha256: found?.manifest?.parametersSha256 ?? '',
     trainSamples: train.length,
     testSamples: test.length,
-    notices: (found?.passedOver ?? []).map(noticeOf),
   };
 }
 

@@ -114,8 +114,6 @@ export class ComputeSide {
         return this.#abort(message.generation);
       case 'finish':
         return this.#finish(message);
-      case 'checkpointed':
-        return this.#drop(message.step);
       default:
         return;
     }
@@ -302,14 +300,6 @@ export class ComputeSide {
     }
     this.#storing = snapshot;
     this.#options.process.spawn(this.#store(snapshot));
-  }
-
-  /** A checkpoint of `step` is whole: what waits to be stored up to it is as good as stored. */
-  #drop(step: number): void {
-    const waiting = this.#waiting;
-    if (waiting === undefined || waiting.state.step > step) return;
-    this.#waiting = undefined;
-    waiting.onStored();
   }
 
   *#store({ state, share, shares, onStored }: Snapshot): Task {

@@ -161,8 +161,6 @@ export type WorkerEffect =
       readonly share: number;
       readonly shares: number;
     }
-  /** A checkpoint of this step is whole: snapshots up to it need not be stored any more. */
-  | { readonly kind: 'checkpointed'; readonly step: Step }
   | { readonly kind: 'fault'; readonly fault: FaultMessage }
   | { readonly kind: 'end'; readonly exitCode: number; readonly reason: string };
 

@@ -107,7 +107,7 @@ function onMessage(state: WorkerState, message: CoordinatorMessage): WorkerEffec
       return onFinish(state, message);
     case 'checkpointed':
       forgetReports(state, message.step);
-      return [message];
+      return [];
     case 'fault':
       return state.config.allowsFaults ? [{ kind: 'fault', fault: message }] : [];
     case 'end':

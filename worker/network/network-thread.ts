@@ -80,7 +80,6 @@ function perform(effect: WorkerEffect): void {
     case 'end':
       return void leave(effect);
     case 'abort':
-    case 'checkpointed':
     case 'finish':
     case 'prepare':
     case 'train':

@@ -88,8 +88,7 @@ export type ToCompute =
   | Extract<
       WorkerEffect,
       {
-        kind:
-          'prepare' | 'enter' | 'train' | 'voteStop' | 'abort' | 'finish' | 'checkpointed' | 'end';
+        kind: 'prepare' | 'enter' | 'train' | 'voteStop' | 'abort' | 'finish' | 'end';
       }
     >
   | { readonly kind: 'reduced'; readonly step: Step }

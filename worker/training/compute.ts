@@ -81,8 +81,7 @@ export function createCompute({ send, prepare }: ComputeOptions): Compute {
         return serve(message);
       case 'flip':
         return loaded && flipBit(loaded.run.own);
-      // Snapshots go when they are stored, whatever others store; the rest is the process's own.
-      case 'checkpointed':
+      // The rest is the process's own business.
       case 'trap':
       case 'end':
         return;
