@@ -9,6 +9,7 @@ import { elementwiseLowerings } from './kernels/elementwise.js';
 import { movementLowerings } from './kernels/movement.js';
 import { productLowerings } from './kernels/products.js';
 import { reductionLowerings } from './kernels/reduction.js';
+import { UnknownKernel } from '../../unknown-kernel.js';
 import type { Lowering, Operand } from './lowering.js';
 import type { NodeDef } from './node-def.js';
 
@@ -55,7 +56,7 @@ export function lowerToGraphDef(graph: StepGraph): GraphDef {
   }
   for (const { kernel, inputs, outputs, attrs } of graph.nodes) {
     const lowering = lowerings[kernel];
-    if (lowering === undefined) throw new Error(`kernel ${kernel} has no lowering to TensorFlow`);
+    if (lowering === undefined) throw new UnknownKernel(kernel, 'lowering to TensorFlow');
     const given = Object.entries(inputs).map(([name, value]) => [name, operand(value)] as const);
     const result = lowering(b, {
       ...{ kernel, inputs: Object.fromEntries(given), attrs },
