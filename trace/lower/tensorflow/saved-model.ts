@@ -3,7 +3,8 @@
 // tensorflow/core/framework/{graph,node_def,attr_value,tensor,tensor_shape,types}.proto.
 
 import protobuf from 'protobufjs';
-import type { GraphDef, TensorPort } from './lower.js';
+import type { GraphDef } from './lower.js';
+import type { Operand } from './lowering.js';
 import { tensorShape, typeName } from './node-def.js';
 
 const schema = protobuf.parse(
@@ -76,7 +77,7 @@ export function encodeSavedModel({ nodes, inputs, outputs }: GraphDef): Uint8Arr
         signatureDef: {
           [servingSignature]: {
             inputs: infosOf(inputs),
-            outputs: infosOf(outputs),
+            outputs: infosOf(outputs.flatMap(({ pieces }) => pieces)),
             methodName: 'tensorflow/serving/predict',
           },
         },
@@ -86,9 +87,11 @@ export function encodeSavedModel({ nodes, inputs, outputs }: GraphDef): Uint8Arr
   return savedModelType.encode(message).finish();
 }
 
-function infosOf(ports: readonly TensorPort[]): Record<string, object> {
-  const info = ({ name, shape, dtype }: TensorPort) => ({
-    ...{ name, dtype: typeName(dtype), tensorShape: tensorShape(shape) },
-  });
-  return Object.fromEntries(ports.map((port) => [port.port, info(port)]));
+/** By their names in the graph: whoever runs it names tensors, not ports. */
+function infosOf(tensors: readonly Operand[]): Record<string, object> {
+  return Object.fromEntries(
+    tensors.map(({ name, shape, dtype }) => {
+      return [name, { name, dtype: typeName(dtype), tensorShape: tensorShape(shape) }];
+    }),
+  );
 }

@@ -5,15 +5,16 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { sizeOf } from '../../../shared/flat/layout.js';
 import {
   lowerToGraphDef,
   type GraphDef,
-  type TensorPort,
+  type OutputPort,
 } from '../../../trace/lower/tensorflow/lower.js';
 import { encodeSavedModel, servingTag } from '../../../trace/lower/tensorflow/saved-model.js';
 import { fedArray, type CompiledGraph, type Engine, type EngineOptions } from '../engine.js';
 import { lowered } from '../lowered.js';
-import type { TensorflowBinding } from './binding.js';
+import type { NativeTensor, TensorflowBinding } from './binding.js';
 import { loadTensorflow } from './load.js';
 
 /** Creates the engine; TensorFlow is loaded into this process, for good. */
@@ -41,7 +42,7 @@ async function load(binding: TensorflowBinding, graph: GraphDef): Promise<number
 }
 
 class TensorflowGraph implements CompiledGraph {
-  private readonly outputs: ReadonlyMap<string, TensorPort>;
+  private readonly outputs: ReadonlyMap<string, OutputPort>;
   private readonly inputNames: string;
 
   constructor(
@@ -53,24 +54,37 @@ class TensorflowGraph implements CompiledGraph {
     this.inputNames = graph.inputs.map(({ name }) => name).join();
   }
 
-  run(feeds: Record<string, Float32Array>, fetches: Record<string, Float32Array>): Promise<void> {
-    const wanted = Object.entries(fetches).map(([port, into]) => ({
-      name: this.nameOf(port),
-      into,
-    }));
-    const made: number[] = [];
+  async run(
+    feeds: Record<string, Float32Array>,
+    fetches: Record<string, Float32Array>,
+  ): Promise<void> {
+    const pieces = Object.entries(fetches).flatMap(([port, into]) => this.piecesOf(port, into));
+    const results = this.execute(
+      feeds,
+      pieces.map(({ name }) => name),
+    );
+    try {
+      for (const { into } of pieces) {
+        const [{ id }] = results as [NativeTensor];
+        into.set(this.binding.tensorDataSync(id));
+        // At once, since all of them together are as large as the parameters.
+        this.binding.deleteTensor(id);
+        results.shift();
+      }
+    } finally {
+      for (const { id } of results) this.binding.deleteTensor(id);
+    }
+  }
+
+  /** Runs the graph; the results are the caller's to delete. */
+  private execute(feeds: Record<string, Float32Array>, names: readonly string[]): NativeTensor[] {
+    const inputs: number[] = [];
     try {
       for (const { port, shape } of this.graph.inputs)
-        made.push(this.binding.createTensor(shape, this.binding.TF_FLOAT, fedArray(feeds, port)));
-      const names = wanted.map(({ name }) => name).join();
-      const given = this.binding.runSavedModel(this.model, [...made], this.inputNames, names);
-      made.push(...given.map(({ id }) => id));
-      wanted.forEach(({ into }, i) => into.set(this.binding.tensorDataSync(given[i]!.id)));
-      return Promise.resolve();
-    } catch (error) {
-      return Promise.reject(error as Error);
+        inputs.push(this.binding.createTensor(shape, this.binding.TF_FLOAT, fedArray(feeds, port)));
+      return [...this.binding.runSavedModel(this.model, inputs, this.inputNames, names.join())];
     } finally {
-      for (const id of made) this.binding.deleteTensor(id);
+      for (const id of inputs) this.binding.deleteTensor(id);
     }
   }
 
@@ -79,9 +93,14 @@ class TensorflowGraph implements CompiledGraph {
     return Promise.resolve();
   }
 
-  private nameOf(port: string): string {
+  /** The tensors of an output, each with the part of the array that it goes to. */
+  private piecesOf(port: string, array: Float32Array): { name: string; into: Float32Array }[] {
     const output = this.outputs.get(port);
     if (output === undefined) throw new Error(`the graph has no port named '${port}'`);
-    return output.name;
+    let start = 0;
+    return output.pieces.map(({ name, shape }) => {
+      const into = array.subarray(start, (start += sizeOf(shape)));
+      return { name, into };
+    });
   }
 }

@@ -6,6 +6,7 @@ import { createRequire } from 'node:module';
 import { isMainThread } from 'node:worker_threads';
 import { setNativeEnvironment } from '../../../shared/environment.js';
 import { OperatorError, type Problem } from '../../../shared/problems.js';
+import { registerGradients } from '../../../task/ops/gradients.js';
 import type { EngineOptions } from '../engine.js';
 import type { TensorflowBackend, TensorflowBinding } from './binding.js';
 import { missingCudaLibraries } from './cuda-libraries.js';
@@ -72,6 +73,7 @@ function requireBackend(): TensorflowBackend {
   supplyRemovedFunctions();
   try {
     const tf = require(name) as { findBackend(name: string): unknown };
+    registerGradients();
     return tf.findBackend(backendName) as TensorflowBackend;
   } catch (error) {
     throw new OperatorError('TensorFlow can not be loaded', [

@@ -1,7 +1,8 @@
 // Kernels that move values without computing on them, and constants of one number.
 
-import { integerAttr, stringAttr } from '../node-def.js';
-import { attribute, input, output, type Lowering } from '../lowering.js';
+import { integerAttr, stringAttr, typeAttr } from '../node-def.js';
+import type { GraphDefBuilder } from '../builder.js';
+import { attribute, input, output, type Lowering, type Operand } from '../lowering.js';
 import { reshaped } from './reduction.js';
 
 /** One operation with x and small integers, an attribute of the kernel. */
@@ -27,6 +28,19 @@ const blocks =
     return b.op(op, [input(call, 'x').name], attr, output(call).dtype);
   };
 
+/** Parts of `x` along an axis; all parts' sizes together are its extent. */
+export function split(
+  b: GraphDefBuilder,
+  x: Operand,
+  sizes: readonly number[],
+  axis: number,
+): string[] {
+  const attr = { num_split: integerAttr(sizes.length), Tlen: typeAttr('int32') };
+  const inputs = [x.name, b.integers(sizes), b.scalar(axis, 'int32')];
+  const name = b.op('SplitV', inputs, attr, x.dtype);
+  return sizes.map((_, i) => `${name}:${i}`);
+}
+
 type Paddings = readonly (readonly [number, number])[];
 
 export const movementLowerings: Readonly<Record<string, Lowering>> = {
@@ -49,12 +63,8 @@ export const movementLowerings: Readonly<Record<string, Lowering>> = {
     return b.op('Slice', [x.name, begin!, size!], {}, x.dtype);
   },
   SplitV: (b, call) => {
-    const x = input(call, 'x');
-    const sizes = b.integers(attribute<readonly number[]>(call, 'sizes'));
-    const axis = b.scalar(attribute<number>(call, 'axis'), 'int32');
-    const parts = { num_split: integerAttr(call.outputs.length) };
-    const name = b.op('SplitV', [x.name, sizes, axis], parts, x.dtype);
-    return call.outputs.map((_, i) => `${name}:${i}`);
+    const sizes = attribute<readonly number[]>(call, 'sizes');
+    return split(b, input(call, 'x'), sizes, attribute<number>(call, 'axis'));
   },
   PadV2: (b, call) => {
     const [x, paddings] = [input(call, 'x'), attribute<Paddings>(call, 'paddings')];
