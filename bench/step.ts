@@ -39,6 +39,11 @@ export interface StepBenchResult {
   readonly cpu_s: number;
   readonly images_per_s: number;
   readonly rss_mib: number;
+  /** Resident memory after the first measured step and after the last. */
+  readonly rss_first_mib: number;
+  readonly rss_last_mib: number;
+  /** Native tensors that are alive after the last step beyond those before the first. */
+  readonly native_tensors: number;
   readonly engine: string;
   readonly threads: number;
   readonly batch: number;
@@ -47,6 +52,13 @@ export interface StepBenchResult {
 }
 
 const warmUpSteps = 2;
+
+/** What a step took: seconds of wall and processor time; bytes resident after it. */
+interface Taken {
+  readonly wall: number;
+  readonly cpu: number;
+  readonly rss: number;
+}
 
 /** A network that is trained: flat vectors and Adam's state over them. */
 interface Trained {
@@ -70,18 +82,24 @@ export async function benchStep(options: StepBenchOptions): Promise<StepBenchRes
   const trained = networks.map((network) => startTraining(task, network));
   const feeds = { ...randomBatch(task, batch), ...merge(trained, (t) => t.state.parameters) };
   const fetches = { ...merge(trained, (t) => t.gradient), ...otherOutputs(step) };
-  const times: { wall: number; cpu: number }[] = [];
+  const tensorsBefore = engine.nativeTensors();
+  const times: Taken[] = [];
   for (let i = 0; i < warmUpSteps + steps; i++) {
     const [wall, cpu] = [performance.now(), process.cpuUsage()];
     await compiled.run(feeds, fetches);
     update(trained, networks, phase, spec);
     const { user, system } = process.cpuUsage(cpu);
     if (i >= warmUpSteps)
-      times.push({ wall: (performance.now() - wall) / 1e3, cpu: (user + system) / 1e6 });
+      times.push({
+        wall: (performance.now() - wall) / 1e3,
+        cpu: (user + system) / 1e6,
+        rss: process.memoryUsage.rss(),
+      });
     await setImmediate();
   }
+  const tensors = engine.nativeTensors() - tensorsBefore;
   await compiled.close();
-  return summarize(options, engine.fingerprint, times);
+  return summarize(options, engine.fingerprint, times, tensors);
 }
 
 function stepInputs(task: Task, step: StepDefinition, batch: number) {
@@ -140,7 +158,8 @@ function update(
 function summarize(
   { spec, batch, threads, steps }: StepBenchOptions,
   engine: string,
-  times: readonly { wall: number; cpu: number }[],
+  times: readonly Taken[],
+  tensors: number,
 ): StepBenchResult {
   const sorted = (values: number[]) => values.sort((a, b) => a - b);
   const wall = sorted(times.map((time) => time.wall));
@@ -154,6 +173,9 @@ function summarize(
     cpu_s: round(median(cpu)),
     images_per_s: round(batch / median(wall)),
     rss_mib: Math.round(process.resourceUsage().maxRSS / 1024),
+    rss_first_mib: Math.round(times[0]!.rss / 2 ** 20),
+    rss_last_mib: Math.round(times.at(-1)!.rss / 2 ** 20),
+    native_tensors: tensors,
     engine,
     threads,
     batch,

@@ -2,9 +2,9 @@
 
 import type { CommandModule } from 'yargs';
 import { benchStep, type StepBenchResult } from '../../bench/step.js';
-import { OperatorError, type Problem } from '../../shared/problems.js';
 import { engineNames, type EngineName } from '../../shared/spec/schema.js';
 import { providers, type Provider } from '../../worker/engine/engine.js';
+import { requireCounts } from '../counts.js';
 import { printJson, printTable } from '../output.js';
 import { resolveSpec, withSpecOptions, type SpecArguments } from '../spec-options.js';
 
@@ -44,22 +44,15 @@ export const benchStepCommand: CommandModule<object, Arguments> = {
     const spec = resolveSpec(args, 'paper');
     const { batch = spec.batch.size, threads = spec.engine.threads, steps } = args;
     const { engine = spec.engine.name, provider, profile } = args;
-    requireCounts({ '--batch': batch, '--threads': threads, '--steps': steps });
+    requireCounts('the step cannot be timed', {
+      '--batch': batch,
+      '--threads': threads,
+      '--steps': steps,
+    });
     const options = { spec, batch, engine, threads, provider, steps, profile };
     show(await benchStep(options), args.json === true);
   },
 };
-
-const largest = 4096;
-
-function requireCounts(counts: Readonly<Record<string, number>>): void {
-  const problems = Object.entries(counts)
-    .filter(([, n]) => !Number.isInteger(n) || n < 1 || n > largest)
-    .map(([key, given]): Problem => {
-      return { key, given, allowed: `a whole number from 1 to ${largest}` };
-    });
-  if (problems.length > 0) throw new OperatorError('the step cannot be timed', problems);
-}
 
 function show(result: StepBenchResult, isJson: boolean): void {
   if (isJson) printJson(result);

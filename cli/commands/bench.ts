@@ -2,6 +2,7 @@
 
 import type { CommandModule } from 'yargs';
 import { benchCoordinatorCommand } from './bench-coordinator.js';
+import { benchEnginesCommand } from './bench-engines.js';
 import { benchExchangeCommand } from './bench-exchange.js';
 import { benchStepCommand } from './bench-step.js';
 
@@ -11,6 +12,7 @@ export const benchCommand: CommandModule = {
   builder: (y) =>
     y
       .command(benchStepCommand)
+      .command(benchEnginesCommand)
       .command(benchExchangeCommand)
       .command(benchCoordinatorCommand)
       .demandCommand(1),

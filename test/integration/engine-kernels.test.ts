@@ -1,28 +1,14 @@
 // Every kernel that the onnx engine can lower, at odd shapes, strides and paddings, against
 // TF.js's own CPU backend.
 
-import * as tf from '@tensorflow/tfjs-core';
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
-import type { TensorSpec } from '../../shared/flat/layout.js';
 import { loadReferenceBackend } from '../../task/ops/backend.js';
-import type { NamedTensors } from '../../task/task.js';
 import { loweredKernels } from '../../trace/lower/onnx/lower.js';
 import { trace } from '../../trace/trace.js';
 import { createOnnxEngine } from '../../worker/engine/onnx-engine.js';
 import { assertClose, randomInputs, runEagerly, runTraced } from '../support/graph-parity.js';
-import { kernelCases, type KernelCase } from '../support/kernel-cases.js';
-
-function runCase({ run }: KernelCase): (inputs: NamedTensors) => NamedTensors {
-  return (inputs) => {
-    const result = run(inputs);
-    return result instanceof tf.Tensor ? { y: result } : result;
-  };
-}
-
-function inputsOf({ shapes }: KernelCase): TensorSpec[] {
-  return Object.entries(shapes).map(([name, shape]) => ({ name, shape }));
-}
+import { inputsOf, kernelCases, runCase } from '../support/kernel-cases.js';
 
 describe('kernels on the onnx engine', () => {
   before(loadReferenceBackend);

@@ -4,10 +4,8 @@ import * as tf from '@tensorflow/tfjs-core';
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { before, describe, it } from 'node:test';
-import { viewsOf, createLayout, type TensorSpec } from '../../shared/flat/layout.js';
-import type { RunSpec } from '../../shared/spec/schema.js';
+import type { TensorSpec } from '../../shared/flat/layout.js';
 import { loadReferenceBackend } from '../../task/ops/backend.js';
-import { createSrganTask } from '../../task/srgan/task.js';
 import type { NamedTensors } from '../../task/task.js';
 import { trace } from '../../trace/trace.js';
 import { createOnnxEngine } from '../../worker/engine/onnx-engine.js';
@@ -20,30 +18,7 @@ import {
   type NamedArrays,
 } from '../support/graph-parity.js';
 import { tinyPatchSpec, tinySpec } from '../support/engine-specs.js';
-
-interface StepCase {
-  readonly inputs: readonly TensorSpec[];
-  readonly values: NamedArrays;
-  run(inputs: NamedTensors): NamedTensors;
-}
-
-function stepOf(spec: RunSpec): StepCase {
-  const task = createSrganTask(spec);
-  const step = task.step(spec.phases[0]!.name);
-  const networks = task.networks.filter(({ name }) => step.reads.includes(name));
-  const batch = task.batch(spec.batch.size);
-  const values = randomInputs(batch, 5);
-  for (const { name, parameters } of networks)
-    Object.assign(values, viewsOf(createLayout(parameters), task.initialParameters(name, 3)));
-  return {
-    inputs: [...batch, ...networks.flatMap(({ parameters }) => parameters)],
-    values,
-    run: (inputs) => {
-      const { gradients, statistics, metrics } = step.run(inputs);
-      return { ...gradients, ...statistics, ...metrics };
-    },
-  };
-}
+import { stepOf } from '../support/step-case.js';
 
 describe('a training step on the onnx engine', () => {
   before(loadReferenceBackend);

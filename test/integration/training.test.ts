@@ -10,6 +10,7 @@ import { exitCodes } from '../../shared/exit-codes.js';
 import { printSpec } from '../../shared/spec/load.js';
 import type { RunSpec } from '../../shared/spec/schema.js';
 import { runLockstep, startLockstep } from '../support/lockstep-command.js';
+import { skipWithoutTensorflow } from '../support/tensorflow.js';
 import { referenceSha256 } from '../support/reference-trainer.js';
 import { openBatches, packFaces } from '../support/tiny-dataset.js';
 import { tinyRun } from '../support/tiny-run.js';
@@ -38,29 +39,64 @@ async function train(args: readonly string[], code: number = exitCodes.ok) {
   return last;
 }
 
-test('1, 2, 3 and 5 workers give the bytes of the reference trainer', async () => {
-  const { batchOf, close } = await openBatches(spec);
-  const expected = await referenceSha256(spec, 6, batchOf);
-  await close();
-  for (const workers of [1, 2, 3, 5]) {
-    const name = `any-${workers}`;
-    const last = await train(['train', '-f', 'six.yaml', '--workers', `${workers}`, '--run', name]);
-    assert.equal(last['kind'], 'finished');
-    assert.equal(last['step'], 6);
-    assert.equal(last['world'], workers);
-    assert.equal(last['sha256'], expected, `${workers} workers`);
-  }
-});
+const sums = new Map<string, unknown>();
 
-test('a run stopped after 4 steps and resumed on another number of workers is the same run', async () => {
-  const whole = await train(['train', '-f', 'eight.yaml', '--workers', '1', '--run', 'whole']);
-  const first = ['train', '-f', 'eight.yaml', '--workers', '3', '--run', 'parts'];
-  const stopped = await train([...first, '--stop-after', '4'], exitCodes.stopped);
-  assert.equal(stopped['kind'], 'stopped');
-  assert.equal(stopped['step'], 4);
-  const resumed = await train(['resume', 'parts', '--workers', '2']);
-  assert.equal(resumed['step'], 8);
-  assert.equal(resumed['sha256'], whole['sha256']);
+for (const [engine, worlds, skip] of [
+  ['onnx', [1, 2, 3, 5], false],
+  ['tensorflow', [1, 2, 3], skipWithoutTensorflow],
+] as const) {
+  const on = ['--set', `engine.name=${engine}`];
+
+  test(
+    `any number of workers gives the reference trainer's bytes: ${engine}`,
+    { skip },
+    async () => {
+      const { batchOf, close } = await openBatches(spec);
+      const { threads } = spec.engine;
+      const expected = await referenceSha256(
+        { ...spec, engine: { name: engine, threads } },
+        6,
+        batchOf,
+      );
+      await close();
+      for (const workers of worlds) {
+        const run = ['--workers', `${workers}`, '--run', `any-${engine}-${workers}`];
+        const last = await train(['train', '-f', 'six.yaml', ...on, ...run]);
+        assert.equal(last['kind'], 'finished');
+        assert.equal(last['step'], 6);
+        assert.equal(last['world'], workers);
+        assert.equal(last['sha256'], expected, `${workers} workers`);
+      }
+      sums.set(engine, expected);
+      assert.equal(new Set(sums.values()).size, sums.size, 'engines have bytes of their own');
+    },
+  );
+
+  test(
+    `a run that is stopped and resumed on another world is the same: ${engine}`,
+    { skip },
+    async () => {
+      const train8 = ['train', '-f', 'eight.yaml', ...on];
+      const whole = await train([...train8, '--workers', '1', '--run', `whole-${engine}`]);
+      const first = [...train8, '--workers', '3', '--run', `parts-${engine}`];
+      const stopped = await train([...first, '--stop-after', '4'], exitCodes.stopped);
+      assert.equal(stopped['kind'], 'stopped');
+      assert.equal(stopped['step'], 4);
+      const resumed = await train(['resume', `parts-${engine}`, '--workers', '2']);
+      assert.equal(resumed['step'], 8);
+      assert.equal(resumed['sha256'], whole['sha256']);
+    },
+  );
+}
+
+test('a GPU that is asked for and not there ends the run, which says why', async () => {
+  const args = ['train', '-f', 'six.yaml', '--set', 'engine.name=tensorflow', '--run', 'no-gpu'];
+  const environment = { CUDA_VISIBLE_DEVICES: '0' };
+  const gpus = ['--gpus', '0', '--json'];
+  const { code, lines, stderr } = await runLockstep([...args, ...gpus], folder, environment);
+  assert.equal(code, exitCodes.configuration);
+  const why = skipWithoutTensorflow === false ? /finds no GPU/ : /is not set up/;
+  assert.match(JSON.stringify(lines) + stderr, why);
 });
 
 test('SIGINT stops after a step with a checkpoint, and the run goes on from there', async () => {

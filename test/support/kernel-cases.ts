@@ -2,6 +2,7 @@
 // shapes, strides and paddings.
 
 import * as tf from '@tensorflow/tfjs-core';
+import type { TensorSpec } from '../../shared/flat/layout.js';
 import { batchNormTraining } from '../../task/ops/batch-norm.js';
 import { runKernel } from '../../task/ops/gradients.js';
 import { pixelShuffle } from '../../task/ops/pixel-shuffle.js';
@@ -265,3 +266,16 @@ export const kernelCases: readonly KernelCase[] = [
     withGradients(t, ({ x, y }) => tf.matMul(x!, y!)),
   ),
 ];
+
+/** The case as a function from named inputs to named outputs. */
+export function runCase({ run }: KernelCase): (inputs: NamedTensors) => NamedTensors {
+  return (inputs) => {
+    const result = run(inputs);
+    return result instanceof tf.Tensor ? { y: result } : result;
+  };
+}
+
+/** Its inputs. */
+export function inputsOf({ shapes }: KernelCase): TensorSpec[] {
+  return Object.entries(shapes).map(([name, shape]) => ({ name, shape }));
+}

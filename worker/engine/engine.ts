@@ -24,6 +24,8 @@ export interface Engine {
   readonly name: EngineName;
   /** What changes the bytes: engine, version, provider and, where it matters, threads. */
   readonly fingerprint: string;
+  /** Tensors alive in native memory that the engine knows of, for finding leaks. */
+  nativeTensors(): number;
   /**
    * Makes `f` ready for inputs of these names and shapes. Throws naming the kernel when `f` uses
    * one that the engine has no lowering for.

@@ -15,6 +15,8 @@ export function createOnnxEngine(options: EngineOptions): Engine {
   return {
     name: 'onnx',
     fingerprint: `onnx/${ort.env.versions.node}/${provider}`,
+    // The session makes and frees its own; those of the caller are its arrays.
+    nativeTensors: () => 0,
     compile: async (inputs, f) => {
       const { model, graph } = lowered('onnx', inputs, f, (graph) => {
         return { graph, model: lowerToOnnx(withDistinctPorts(graph), { forRuntime: true }) };

@@ -10,11 +10,12 @@ import { backendName, loadTensorflow } from './load.js';
 
 /** Creates the engine; TensorFlow is loaded into this process, for good. */
 export function createEagerEngine(options: EngineOptions): Engine {
-  const { fingerprint } = loadTensorflow(options);
+  const { backend, fingerprint } = loadTensorflow(options);
   registerReferences(backendName);
   return {
     name: 'tensorflow-eager',
     fingerprint: `tensorflow-eager/${fingerprint}`,
+    nativeTensors: () => backend.getNumOfTFTensors(),
     compile: (inputs, f) => Promise.resolve(eager(inputs, f)),
   };
 }

@@ -19,10 +19,11 @@ import { loadTensorflow } from './load.js';
 
 /** Creates the engine; TensorFlow is loaded into this process, for good. */
 export function createTensorflowEngine(options: EngineOptions): Engine {
-  const { binding, fingerprint } = loadTensorflow(options);
+  const { backend, binding, fingerprint } = loadTensorflow(options);
   return {
     name: 'tensorflow',
     fingerprint: `tensorflow/${fingerprint}`,
+    nativeTensors: () => backend.getNumOfTFTensors(),
     compile: async (inputs, f) => {
       const graph = lowered('tensorflow', inputs, f, lowerToGraphDef);
       return new TensorflowGraph(binding, await load(binding, graph), graph);

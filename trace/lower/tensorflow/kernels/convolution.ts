@@ -3,6 +3,7 @@
 
 import type { ConvAttributes } from '../../../record/networks.js';
 import type { GraphDefBuilder } from '../builder.js';
+import { typeAttr } from '../node-def.js';
 import { input, output, type KernelCall, type Lowering } from '../lowering.js';
 import { convolutionAttrs, paddingName } from '../padding.js';
 
@@ -40,7 +41,8 @@ export const convolutionLowerings: Readonly<Record<string, Lowering>> = {
     if (padding !== undefined) return gradient(shape, padding);
     const around = surrounded(shape, geometryOf(call));
     const whole = gradient(around.shape, 'VALID');
-    return b.op('Slice', [whole, b.integers(around.begin), b.integers(shape)]);
+    const parts = [whole, b.integers(around.begin), b.integers(shape)];
+    return b.op('Slice', parts, { Index: typeAttr('int32') });
   },
   Conv2DBackpropFilter: (b, call) => {
     const [x, dy] = [input(call, 'x'), input(call, 'dy').name];

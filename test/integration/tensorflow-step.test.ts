@@ -1,0 +1,185 @@
+// Whole training steps on the TensorFlow engines against the embedded one: losses, statistics and
+// every gradient, three updates of Adam, and that nothing native is left over.
+
+import assert from 'node:assert/strict';
+import { before, describe, it } from 'node:test';
+import { loadPreset } from '../../shared/spec/presets.js';
+import type { RunSpec } from '../../shared/spec/schema.js';
+import { trace } from '../../trace/trace.js';
+import { createEngine } from '../../worker/engine/create-engine.js';
+import type { Engine } from '../../worker/engine/engine.js';
+import { loadTensorflow } from '../../worker/engine/tensorflow/load.js';
+import { applyAdam, type AdamState } from '../../worker/optimizer/adam.js';
+import { tinyPatchSpec, tinySpec } from '../support/engine-specs.js';
+import { assertClose, outputArrays, runTraced, type NamedArrays } from '../support/graph-parity.js';
+import { runLockstep } from '../support/lockstep-command.js';
+import { stepOf, type StepCase } from '../support/step-case.js';
+import { skipWithoutTensorflow } from '../support/tensorflow.js';
+
+const one = { threads: 1 };
+
+/** The paper's networks as they are, on two crops. */
+function paper(): RunSpec {
+  const spec = loadPreset('paper');
+  return { ...spec, batch: { ...spec.batch, size: 2 } };
+}
+
+describe('a training step on the TensorFlow engine', { skip: skipWithoutTensorflow }, () => {
+  let [onnx, tensorflow]: Engine[] = [];
+  before(async () => {
+    tensorflow = await createEngine('tensorflow', one);
+    onnx = await createEngine('onnx', one);
+  });
+
+  for (const [name, spec, phase] of [
+    ['the paper, at a small size', tinySpec(), -1],
+    ['Keras-GAN, at a small size', tinyPatchSpec(), -1],
+    ['the paper, its first phase', paper(), 0],
+  ] as const)
+    it(`agrees with the embedded engine in every tensor: ${name}`, async () => {
+      const step = stepOf(spec, phase);
+      const expected = await runTraced(onnx!, step.inputs, step.run, step.values);
+      const actual = await runTraced(tensorflow!, step.inputs, step.run, step.values);
+      assertClose(actual, expected, 1e-4);
+    });
+
+  // With the discriminator, some of millions of activations lie so near the kink of their function
+  // that the last bit of a picture decides their slope: no two engines can agree to 1e-4 there, nor
+  // an engine with itself. So they may differ by what that bit makes of it.
+  it('agrees as far as the embedded engine with itself: the paper, its last phase', async () => {
+    const step = stepOf(paper(), -1);
+    const expected = await runTraced(onnx!, step.inputs, step.run, step.values);
+    const actual = await runTraced(tensorflow!, step.inputs, step.run, step.values);
+    const others = mapArrays(step.values, nudged);
+    const nearby = await runTraced(onnx!, step.inputs, step.run, others);
+    const worst = (results: NamedArrays) =>
+      Math.max(...Object.keys(expected).map((name) => distance(results[name]!, expected[name]!)));
+    assert.ok(worst(actual) < 3 * worst(nearby), `${worst(actual)}, ${worst(nearby)}`);
+    assert.ok(worst(actual) < 0.01, `${worst(actual)}`);
+    const numbers = Object.keys(expected).filter((name) => /^(loss|score)\//.test(name));
+    assert.ok(numbers.length >= 4, numbers.join());
+    assertClose(pick(actual, numbers), pick(expected, numbers), 1e-4);
+  });
+
+  it('agrees when TF.js runs the step op by op', async () => {
+    const step = stepOf(tinySpec());
+    const eager = await createEngine('tensorflow-eager', one);
+    const expected = await runTraced(onnx!, step.inputs, step.run, step.values);
+    assertClose(await runTraced(eager, step.inputs, step.run, step.values), expected, 1e-4);
+  });
+
+  for (const [name, spec] of [
+    ['the paper, at a small size', tinySpec()],
+    ['Keras-GAN, at a small size', tinyPatchSpec()],
+  ] as const)
+    it(`agrees after three updates of Adam: ${name}`, async () => {
+      const expected = await takeSteps(onnx!, stepOf(spec, -1), spec, 3);
+      const actual = await takeSteps(tensorflow!, stepOf(spec, -1), spec, 3);
+      assertClose(actual, expected, 1e-4);
+    });
+
+  it('gives the same bytes again, and takes and fills views of shared memory', async () => {
+    const step = stepOf(tinySpec());
+    const own = await runTraced(tensorflow!, step.inputs, step.run, step.values);
+    assert.deepEqual(await runTraced(tensorflow!, step.inputs, step.run, step.values), own);
+    const compiled = await tensorflow!.compile(step.inputs, step.run);
+    const [feeds, fetches] = [mapArrays(step.values, shared), mapArrays(own, emptied)];
+    await compiled.run(feeds, fetches);
+    await compiled.close();
+    assert.deepEqual(
+      mapArrays(fetches, (values) => values.slice()),
+      own,
+    );
+  });
+
+  it('keeps no tensor and no memory over 200 steps', async () => {
+    const step = stepOf(tinySpec());
+    const { backend } = loadTensorflow(one);
+    const compiled = await tensorflow!.compile(step.inputs, step.run);
+    const results = outputArrays(trace(step.inputs, step.run));
+    const tensors = backend.getNumOfTFTensors();
+    const resident: number[] = [];
+    for (let i = 0; i < 200; i++) {
+      await compiled.run(step.values, results);
+      resident.push(process.memoryUsage.rss());
+    }
+    await assert.rejects(compiled.run(step.values, { nothing: new Float32Array(1) }), /'nothing'/);
+    await assert.rejects(compiled.run({}, results), /is not fed/);
+    assert.equal(backend.getNumOfTFTensors(), tensors);
+    const [early, late] = [resident[20]!, resident.at(-1)!];
+    assert.ok(late < 1.05 * early, `${early} bytes after 20 steps, ${late} after 200`);
+    await compiled.close();
+  });
+
+  it('stays below 1.5 GiB with the paper preset at batch 8, Adam included', async () => {
+    const args = ['--preset', 'paper', '--batch', '8', '--steps', '6', '--engine', 'tensorflow'];
+    const { code, lines, stderr } = await runLockstep(['bench', 'step', ...args, '--json'], '.');
+    assert.equal(code, 0, stderr);
+    const { rss_mib: largest, native_tensors: tensors } = lines[0] as Record<string, number>;
+    assert.ok(largest! < 1536, `${largest} MiB`);
+    assert.equal(tensors, 0);
+  });
+});
+
+/** Gradients of the last step and parameters after `count` of them. */
+async function takeSteps(engine: Engine, step: StepCase, spec: RunSpec, count: number) {
+  const compiled = await engine.compile(step.inputs, step.run);
+  const results = outputArrays(trace(step.inputs, step.run));
+  const trained = Object.keys(step.values).filter((name) => name in results);
+  assert.ok(trained.length > 10);
+  const states = new Map(trained.map((name) => [name, startAdam(step.values[name]!)]));
+  const feeds = { ...step.values, ...mapStates(states) };
+  for (let i = 0; i < count; i++) {
+    await compiled.run(feeds, results);
+    for (const [name, state] of states)
+      applyAdam(state, results[name]!, { ...spec.optimizer, learningRate: 1e-4 });
+  }
+  await compiled.close();
+  const parameters = Object.entries(mapStates(states)).map(([name, values]) => [
+    `parameter ${name}`,
+    values,
+  ]);
+  return { ...results, ...(Object.fromEntries(parameters) as NamedArrays) };
+}
+
+function startAdam(parameters: Float32Array): AdamState {
+  const zeros = () => new Float32Array(parameters.length);
+  return {
+    ...{ parameters: parameters.slice(), firstMoment: zeros(), secondMoment: zeros() },
+    updates: 0,
+  };
+}
+
+function mapStates(states: ReadonlyMap<string, AdamState>): NamedArrays {
+  return Object.fromEntries([...states].map(([name, { parameters }]) => [name, parameters]));
+}
+
+function mapArrays(arrays: NamedArrays, f: (values: Float32Array) => Float32Array): NamedArrays {
+  return Object.fromEntries(Object.entries(arrays).map(([name, values]) => [name, f(values)]));
+}
+
+/** The values with the last bit changed, up or down in turn. */
+function nudged(values: Float32Array): Float32Array {
+  return values.map((value, i) => value * (1 + (i % 2 === 0 ? 1.2e-7 : -1.2e-7)));
+}
+
+/** The difference's length over the expected vector's. */
+function distance(actual: Float32Array, expected: Float32Array): number {
+  const length = (values: Float32Array) => Math.sqrt(values.reduce((sum, x) => sum + x * x, 0));
+  return length(actual.map((x, i) => x - expected[i]!)) / length(expected);
+}
+
+function pick(arrays: NamedArrays, names: readonly string[]): NamedArrays {
+  return Object.fromEntries(names.map((name) => [name, arrays[name]!]));
+}
+
+/** The values in shared memory, at an odd place. */
+function shared(values: Float32Array): Float32Array {
+  const view = emptied(values);
+  view.set(values);
+  return view;
+}
+
+function emptied({ length }: Float32Array): Float32Array {
+  return new Float32Array(new SharedArrayBuffer(4 * (length + 3)), 12, length);
+}
