@@ -23,6 +23,7 @@ export async function runGpuWorkers(options: GpuWorkersOptions): Promise<number>
   const children = createChildren(onNotice);
   const running = new Map<string, Child>();
   let restartsLeft = options.restarts;
+  const askToStop = (): void => running.forEach((child) => child.kill('SIGTERM'));
   const start = (device: string, index: number): Promise<Departure> => {
     const child = children.start(options.argumentsOf(device, index));
     running.set(device, child);
@@ -34,6 +35,8 @@ export async function runGpuWorkers(options: GpuWorkersOptions): Promise<number>
       const departure = await start(device, index);
       const ageMs = performance.now() - startedMs;
       const verdict = afterWorker(departure, { ageMs, quickDeaths, restartsLeft });
+      // What is wrong with the run or the machine is wrong for all of them.
+      if (departure.code === exitCodes.configuration) askToStop();
       if (verdict.kind !== 'restart' || stop.aborted) return departure;
       await wait(verdict.delayMs, stop);
       if (stop.aborted) return departure;
@@ -41,10 +44,9 @@ export async function runGpuWorkers(options: GpuWorkersOptions): Promise<number>
       quickDeaths = verdict.quickDeaths;
     }
   };
-  const onStop = (): void => running.forEach((child) => child.kill('SIGTERM'));
-  stop.addEventListener('abort', onStop);
+  stop.addEventListener('abort', askToStop);
   const departures = await Promise.all(devices.map(keepRunning));
-  stop.removeEventListener('abort', onStop);
+  stop.removeEventListener('abort', askToStop);
   return worstOf(departures.map(({ code }) => code ?? exitCodes.failed));
 }
 

@@ -4,9 +4,14 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { cacheFolder } from '../../shared/environment.js';
-import { OperatorError } from '../../shared/problems.js';
-import { missingCudaLibraries } from '../../worker/engine/tensorflow/cuda-libraries.js';
+import { OperatorError, type Problem } from '../../shared/problems.js';
+import type { Provider } from '../../worker/engine/engine.js';
+import {
+  driverLibrary,
+  missingCudaLibraries,
+} from '../../worker/engine/tensorflow/cuda-libraries.js';
 import { libraryFolder, type AddonPackage } from '../../worker/engine/tensorflow/package.js';
+import { listGpus } from '../gpu/devices.js';
 import { probe, type ProbeResult } from '../probe/probe.js';
 import { buildAddon, installPackages, readBuildRecord, writeBuildRecord } from './addon.js';
 import { findLibrary, type TensorflowLibrary } from './library.js';
@@ -36,12 +41,10 @@ export async function setUpTensorflow(options: SetupOptions): Promise<ProbeResul
   const addon = await installPackages(say);
   if (options.isStock) await installStock(addon, options);
   else await install(addon, options);
-  say('trying it');
+  const provider = providerToTry(addon, options);
+  say(`trying it${provider === undefined ? '' : ` on ${provider}`}`);
   // Symbols that the library lacks are found now, not in the middle of a run.
-  const result = await probe(
-    { engine: 'tensorflow', provider: options.isGpu ? 'cuda' : undefined, threads: 1 },
-    { LD_BIND_NOW: '1' },
-  );
+  const result = await probe({ engine: 'tensorflow', provider, threads: 1 }, { LD_BIND_NOW: '1' });
   if (result.failure !== undefined) throw unusable(result.failure, addon, options);
   return result;
 }
@@ -93,6 +96,21 @@ async function installStock({ folder }: AddonPackage, { isGpu, say }: SetupOptio
   });
 }
 
+/** Where an image is built there is no GPU: its libraries must be there all the same. */
+function providerToTry(
+  addon: AddonPackage,
+  { isGpu, isStock, say }: SetupOptions,
+): Provider | undefined {
+  if (!isGpu) return undefined;
+  if (listGpus().length > 0 || isStock) return 'cuda';
+  const missing = missingCudaLibraries(libraryFolder(addon)).filter(
+    (name) => name !== driverLibrary,
+  );
+  if (missing.length > 0) throw withoutLibraries(missing);
+  say('there is no GPU here: the CUDA libraries are in place, and it is tried on the CPU only');
+  return 'cpu';
+}
+
 function requireLinux(): void {
   if (process.platform === 'linux') return;
   throw new OperatorError('TensorFlow is set up on Linux only', [
@@ -107,12 +125,17 @@ function requireLinux(): void {
 
 function unusable(failure: string, addon: AddonPackage, { isGpu }: SetupOptions): OperatorError {
   const missing = isGpu ? missingCudaLibraries(libraryFolder(addon)) : [];
-  return new OperatorError(`the addon is built, and can not be used: ${failure}`, [
-    ...missing.map((key) => ({
-      key,
-      given: undefined,
-      allowed: 'a library that TensorFlow can open',
-      ...(key === 'libcuda.so.1' ? { hint: "NVIDIA's driver is not installed" } : {}),
-    })),
-  ]);
+  return new OperatorError(
+    `the addon is built, and can not be used: ${failure}`,
+    missing.map(problemOfLibrary),
+  );
+}
+
+function withoutLibraries(missing: readonly string[]): OperatorError {
+  return new OperatorError('the CUDA libraries are not complete', missing.map(problemOfLibrary));
+}
+
+function problemOfLibrary(key: string): Problem {
+  const hint = key === driverLibrary ? { hint: "NVIDIA's driver is not installed" } : {};
+  return { key, given: undefined, allowed: 'a library that TensorFlow can open', ...hint };
 }
