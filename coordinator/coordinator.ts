@@ -115,16 +115,17 @@ export async function leadRun(
     onClosed: (session, worker, reason) => soon({ kind: 'closed', session, worker, reason }),
   });
   onLeading({ state, paces, dispatch, send });
-  const forgetStop = whenAborted(options.stop, (reason) => {
-    const isToLeave = options.isReplaceable && reason === 'SIGTERM';
-    dispatch({ kind: isToLeave ? 'leaveAsked' : 'stopAsked', reason });
-  });
+  const forgetStop = whenAborted(options.stop, (reason) => dispatch(farewell(options, reason)));
   const timer = setInterval(() => dispatch({ kind: 'tick' }), tickMs);
   const code = await finished;
   clearInterval(timer);
   forgetStop();
   await sessions.close(leaveMs);
   return code;
+}
+
+function farewell({ isReplaceable }: CoordinatorOptions, reason: string): CoordinatorEvent {
+  return { kind: isReplaceable && reason === 'SIGTERM' ? 'leaveAsked' : 'stopAsked', reason };
 }
 
 /** Calls `listener` when asked to stop, also if that was before; gives a function to end it. */
