@@ -45,7 +45,8 @@ export const launchDefaults = {
 } as const;
 
 const mostCoordinators = 5;
-const mostGpus = 16;
+/** A worker drives one GPU. */
+const mostGpus = 1;
 /** A Kubernetes quantity, positive; https://kubernetes.io/docs/reference/kubernetes-api/ */
 const quantity = /^(?=.*[1-9])[0-9]+(\.[0-9]+)?(m|k|[KMGT]i?)?$/;
 const imagePattern = /^[a-z0-9][a-z0-9._:/-]*(:[\w][\w.-]{0,127})?(@sha256:[a-f0-9]{64})?$/i;
@@ -88,20 +89,23 @@ function countProblems(given: LaunchParameters, microShards: number): Problem[] 
   const counts = [
     ['--workers', workers, 1, microShards, ", the spec's batch.microShards"],
     ['--coordinators', coordinators, 1, mostCoordinators, ''],
-    ['--gpus-per-worker', gpusPerWorker, 0, mostGpus, ''],
+    [
+      '--gpus-per-worker',
+      gpusPerWorker,
+      0,
+      mostGpus,
+      ': a worker drives one, more GPUs are more workers',
+    ],
   ] as const;
-  const counted = counts
-    .filter(([, value, least, most]) => !(Number.isInteger(value) && value >= least && value <= most))
+  return counts
+    .filter(
+      ([, value, least, most]) => !(Number.isInteger(value) && value >= least && value <= most),
+    )
     .map(([key, value, least, most, why]) => ({
       key,
       given: value,
       allowed: `${least} to ${most}${why}`,
     }));
-  // Each GPU of a pod is a worker of its own, and all of them share the micro-shards.
-  const processes = workers * Math.max(1, gpusPerWorker);
-  if (counted.length > 0 || processes <= microShards) return counted;
-  const key = '--workers x --gpus-per-worker';
-  return [{ key, given: processes, allowed: `1 to ${microShards}, the spec's batch.microShards` }];
 }
 
 function storeProblems(given: LaunchParameters, spec: RunSpec): Problem[] {
@@ -129,7 +133,9 @@ function storeProblems(given: LaunchParameters, spec: RunSpec): Problem[] {
 /** Objects are read by many: they carry no passwords. */
 function secretProblems(key: string, url: string | undefined): Problem[] {
   if (url === undefined || !/\/\/[^/@]*@/.test(url)) return [];
-  return [{ key, given: url.replace(/\/\/[^/@]*@/, '//***@'), allowed: 'an address without password' }];
+  return [
+    { key, given: url.replace(/\/\/[^/@]*@/, '//***@'), allowed: 'an address without password' },
+  ];
 }
 
 function quantityProblems(given: LaunchParameters): Problem[] {

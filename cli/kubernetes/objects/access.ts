@@ -80,13 +80,15 @@ type Row = readonly [verbs: string, group: string, resource: string, name?: stri
 
 /** What a person (or a pipeline) who launches needs, in the namespace of the run. */
 export const launcherRows: readonly Row[] = [
-  ['get create patch delete', '', 'configmaps'],
+  ['get list create patch delete', '', 'configmaps'],
+  // Only where the API server checks who may block a deletion.
+  ['update', '', 'configmaps/finalizers'],
   ['get create patch delete', '', 'services'],
   ['get create patch delete', '', 'serviceaccounts'],
   ['get list watch', '', 'pods'],
   ['get', '', 'pods/log'],
   ['get list watch create patch delete', 'batch', 'jobs'],
-  ['get list watch create update patch delete', 'coordination.k8s.io', 'leases'],
+  ['get list watch create patch delete', 'coordination.k8s.io', 'leases'],
   ['get create patch delete', 'rbac.authorization.k8s.io', 'roles'],
   ['get create patch delete', 'rbac.authorization.k8s.io', 'rolebindings'],
   ['get create patch delete', 'networking.k8s.io', 'networkpolicies'],
@@ -116,7 +118,14 @@ export function accessTable(name: string): AccessCase[] {
     ...cases('coordinator', forbiddenToPods, false),
     ...cases('worker', [own, ['create', group, 'leases'], ...forbiddenToPods], false),
     ...cases('launcher', launcherRows, true),
-    ...cases('launcher', [['get list', '', 'secrets'], ['create', '', 'pods/exec']], false),
+    ...cases(
+      'launcher',
+      [
+        ['get list', '', 'secrets'],
+        ['create', '', 'pods/exec'],
+      ],
+      false,
+    ),
   ];
 }
 

@@ -39,14 +39,16 @@ export function coordinatorJob(owner: Owner, parameters: LaunchParameters): V1Jo
   };
 }
 
-/** 3 and 6: it was asked to go, or another one leads; the run goes on with the next one. */
+/** 3, 5 and 6: it was asked to go, or another one leads; the run goes on with the next one. */
+const leavingCodes = [exitCodes.stopped, exitCodes.drained, exitCodes.superseded];
+
 function failureRules() {
   const onExitCodes = (...values: number[]) => ({
     onExitCodes: { containerName: 'coordinator', operator: 'In', values },
   });
   return [
     { action: 'FailJob', ...onExitCodes(exitCodes.configuration) },
-    { action: 'Ignore', ...onExitCodes(exitCodes.stopped, exitCodes.superseded) },
+    { action: 'Ignore', ...onExitCodes(...leavingCodes) },
     { action: 'Ignore', onPodConditions: [{ type: 'DisruptionTarget', status: 'True' }] },
   ];
 }
@@ -106,7 +108,7 @@ function container(owner: Owner, parameters: LaunchParameters): V1Container {
   };
 }
 
-function coordinatorArgs({ namespace, name }: Owner, parameters: LaunchParameters): string[] {
+function coordinatorArgs({ name }: Owner, parameters: LaunchParameters): string[] {
   const { lease } = objectNames(name);
   const joinS = parameters.queue === undefined ? joinTimeoutS : queuedJoinTimeoutS;
   return [
@@ -114,21 +116,13 @@ function coordinatorArgs({ namespace, name }: Owner, parameters: LaunchParameter
     `--file=${specFolder}/${rootKeys.spec}`,
     `--run=${parameters.runUrl}`,
     '--if-exists=resume',
-    `--workers=${processesOf(parameters)}`,
+    `--workers=${parameters.workers}`,
     `--listen=$(POD_IP):${ports.control}`,
     '--standby',
-    `--lease=k8s://${namespace}/${lease}`,
+    `--lease=k8s://$(POD_NAMESPACE)/${lease}`,
     `--join-timeout=${joinS}`,
     '--json',
   ];
-}
-
-/** Members of the world: a pod has one for each of its GPUs, or one. */
-export function processesOf({
-  workers,
-  gpusPerWorker,
-}: Pick<LaunchParameters, 'workers' | 'gpusPerWorker'>): number {
-  return workers * Math.max(1, gpusPerWorker);
 }
 
 /** The Service that workers dial. */

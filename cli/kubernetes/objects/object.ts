@@ -17,7 +17,11 @@ export interface Owner extends ClusterRun {
 }
 
 /** Metadata of one of a run's objects. */
-export function metadataOf(owner: Owner, name: string, component?: Component): Manifest['metadata'] {
+export function metadataOf(
+  owner: Owner,
+  name: string,
+  component?: Component,
+): Manifest['metadata'] {
   return {
     name,
     namespace: owner.namespace,
@@ -27,5 +31,7 @@ export function metadataOf(owner: Owner, name: string, component?: Component): M
 }
 
 function referenceTo(run: string, uid: string): V1OwnerReference {
-  return { apiVersion: 'v1', kind: 'ConfigMap', name: objectNames(run).root, uid };
+  const name = objectNames(run).root;
+  // The root stays until all others are gone, so a run whose root is there is there.
+  return { apiVersion: 'v1', kind: 'ConfigMap', name, uid, blockOwnerDeletion: true };
 }

@@ -13,7 +13,7 @@ import { workerBudget, workerJob, workersService } from './workers.js';
 export function surroundings(owner: Owner, parameters: LaunchParameters): Manifest[] {
   return [
     ...accessObjects(owner, parameters.serviceAccount),
-    leaseObject(owner),
+    leaseObject(owner, parameters.workers),
     coordinatorService(owner),
     workersService(owner),
     ...networkPolicies(owner, parameters),

@@ -86,7 +86,7 @@ function container(owner: Owner, parameters: LaunchParameters): V1Container {
   return {
     name: 'worker',
     image: parameters.image,
-    args: workerArgs(owner, parameters),
+    args: workerArgs(owner),
     env: environmentOf(parameters),
     envFrom: credentialsOf(parameters),
     ports: [{ name: 'exchange', containerPort: ports.exchange, protocol: 'TCP' }],
@@ -98,14 +98,13 @@ function container(owner: Owner, parameters: LaunchParameters): V1Container {
 }
 
 /** JOB_COMPLETION_INDEX is set by the Job. */
-function workerArgs({ name }: Owner, { gpusPerWorker }: LaunchParameters): string[] {
+function workerArgs({ name }: Owner): string[] {
   return [
     'worker',
     `--coordinator=${objectNames(name).coordinator}:${ports.control}`,
     '--id=worker-$(JOB_COMPLETION_INDEX)',
     `--listen=$(POD_IP):${ports.exchange}`,
     `--drain-timeout=${drainTimeoutS}`,
-    ...(gpusPerWorker > 0 ? ['--gpus=all'] : []),
   ];
 }
 
