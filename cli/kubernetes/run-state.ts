@@ -65,7 +65,8 @@ export function refuseGoing({ root, parameters }: RunState): void {
   );
 }
 
-function readRoot(run: ClusterRun, root: V1ConfigMap) {
+function readRoot({ namespace, name }: ClusterRun, root: V1ConfigMap) {
+  const run = { namespace, name };
   const { data = {}, metadata } = root;
   const place = `${formatClusterRun(run)}, ConfigMap ${metadata?.name ?? ''}`;
   const specText = data[rootKeys.spec] ?? '';

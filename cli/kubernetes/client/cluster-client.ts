@@ -38,6 +38,8 @@ export interface Selection {
 
 export interface ClusterClient {
   readonly server: string;
+  /** How often, and after what waits, something is tried again. */
+  readonly limits: RetryLimits;
   /** Undefined: there is none. */
   get<T extends ClusterObject>(kind: Kind, namespace: string, name: string): Promise<T | undefined>;
   list<T extends ClusterObject>(
@@ -87,6 +89,7 @@ export function createClusterClient(connection: Connection, options: ClientOptio
   ];
   return {
     server: connection.server,
+    limits: options.limits ?? retryLimits,
     get: (...of) => unless(404, ask({ method: 'GET', path: pathOf(...of) })),
     list: (kind, namespace, selection) => listAll(ask, pathOf(kind, namespace), selection),
     create(object) {

@@ -34,7 +34,7 @@ export async function* podLog(client: ClusterClient, request: LogRequest): Async
     } catch (error) {
       if (request.signal?.aborted) return;
       if (isNotStarted(error) && !request.follow) return;
-      const waitMs = isNotStarted(error) ? startMs : retryDelayMs(error, ++failures);
+      const waitMs = isNotStarted(error) ? startMs : retryDelayMs(error, ++failures, client.limits);
       if (waitMs === undefined) throw error;
       const { signal } = request;
       await sleep(waitMs, undefined, signal === undefined ? {} : { signal }).catch(() => undefined);

@@ -4,7 +4,7 @@
 
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ClusterError, isLost, refusalOf, retryDelayMs, retryLimits } from './answers.js';
+import { ClusterError, isLost, refusalOf, retryDelayMs } from './answers.js';
 import type { ClusterClient, ClusterObject, Selection } from './cluster-client.js';
 import { pathOf, type Kind } from './resources.js';
 
@@ -72,7 +72,7 @@ async function* changes<T extends ClusterObject>(
       if (signal.aborted) return;
       if (isExpired(error)) return;
       // The list that follows reports what lasts.
-      const waitMs = retryDelayMs(error, ++failures, retryLimits);
+      const waitMs = retryDelayMs(error, ++failures, client.limits);
       if (waitMs === undefined) {
         if (isLost(error)) return;
         throw error;

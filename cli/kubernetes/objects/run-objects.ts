@@ -43,5 +43,7 @@ export function runObjects(
 
 /** The objects as a stream of YAML documents, as `kubectl apply -f -` reads them. */
 export function printObjects(objects: readonly Manifest[]): string {
-  return objects.map((object) => stringify(object, { lineWidth: 100 })).join('---\n');
+  return objects
+    .map((object) => stringify(object, { blockQuote: 'literal', lineWidth: 100 }))
+    .join('---\n');
 }
