@@ -6,15 +6,20 @@ import { exitCodes } from '../../../shared/exit-codes.js';
 import type { LaunchParameters } from '../launch-parameters.js';
 import { labelsOf, objectNames, ports, rootKeys, selectorLabels } from '../names.js';
 import { metadataOf, type Manifest, type Owner } from './object.js';
-import { containerSecurity, credentialsOf, environmentOf, podBase, queueing } from './pod.js';
+import {
+  containerSecurity,
+  credentialsOf,
+  environmentOf,
+  podBase,
+  queuedJoinTimeoutS,
+  queueing,
+} from './pod.js';
 
 const specFolder = '/etc/lockstep';
 const token = '/var/run/secrets/kubernetes.io/serviceaccount';
 
 /** Seconds to wait for all workers: nodes may have to be added, images fetched. */
 export const joinTimeoutS = 600;
-/** In a queue, workers may start long after the coordinators. */
-const queuedJoinTimeoutS = 86_400;
 
 /** The coordinators' Job. It ends when one of them has ended the run and the others are gone. */
 export function coordinatorJob(owner: Owner, parameters: LaunchParameters): V1Job & Manifest {

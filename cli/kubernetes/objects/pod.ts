@@ -68,6 +68,9 @@ export function credentialsOf({ s3Secret }: LaunchParameters): V1EnvFromSource[]
   return s3Secret === undefined ? [] : [{ secretRef: { name: s3Secret } }];
 }
 
+/** Seconds that coordinators and workers wait for each other where a queue starts them. */
+export const queuedJoinTimeoutS = 86_400;
+
 /** Labels and fields that hand a Job to Kueue, which starts it when there is room. */
 export function queueing(queue: string | undefined): {
   readonly labels: Record<string, string>;

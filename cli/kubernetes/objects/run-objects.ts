@@ -1,6 +1,6 @@
 // All objects of a run, in the order in which they are sent. Pure: parameters in, objects out.
 
-import { stringify } from 'yaml';
+import { stringify, type CreateNodeOptions, type ToStringOptions } from 'yaml';
 import type { LaunchParameters } from '../launch-parameters.js';
 import { accessObjects } from './access.js';
 import { coordinatorJob, coordinatorService } from './coordinator.js';
@@ -41,9 +41,14 @@ export function runObjects(
   ];
 }
 
+const yamlForm: ToStringOptions & CreateNodeOptions = {
+  aliasDuplicateObjects: false,
+  blockQuote: 'literal',
+  lineWidth: 100,
+  singleQuote: true,
+};
+
 /** The objects as a stream of YAML documents, as `kubectl apply -f -` reads them. */
 export function printObjects(objects: readonly Manifest[]): string {
-  return objects
-    .map((object) => stringify(object, { blockQuote: 'literal', lineWidth: 100 }))
-    .join('---\n');
+  return objects.map((object) => stringify(object, yamlForm)).join('---\n');
 }

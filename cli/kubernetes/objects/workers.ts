@@ -19,6 +19,7 @@ import {
   drainTimeoutS,
   environmentOf,
   podBase,
+  queuedJoinTimeoutS,
   queueing,
 } from './pod.js';
 
@@ -86,7 +87,7 @@ function container(owner: Owner, parameters: LaunchParameters): V1Container {
   return {
     name: 'worker',
     image: parameters.image,
-    args: workerArgs(owner),
+    args: workerArgs(owner, parameters),
     env: environmentOf(parameters),
     envFrom: credentialsOf(parameters),
     ports: [{ name: 'exchange', containerPort: ports.exchange, protocol: 'TCP' }],
@@ -98,13 +99,15 @@ function container(owner: Owner, parameters: LaunchParameters): V1Container {
 }
 
 /** JOB_COMPLETION_INDEX is set by the Job. */
-function workerArgs({ name }: Owner): string[] {
+function workerArgs({ name }: Owner, { queue }: LaunchParameters): string[] {
   return [
     'worker',
     `--coordinator=${objectNames(name).coordinator}:${ports.control}`,
     '--id=worker-$(JOB_COMPLETION_INDEX)',
     `--listen=$(POD_IP):${ports.exchange}`,
     `--drain-timeout=${drainTimeoutS}`,
+    // In a queue, the coordinators may start long after the workers.
+    ...(queue === undefined ? [] : [`--patience=${queuedJoinTimeoutS}`]),
   ];
 }
 
