@@ -102,6 +102,11 @@ export const commands: readonly CommandEntry[] = [
     register: async (y) => y.command((await import('./commands/bench.js')).benchCommand),
   },
   {
+    usage: 'setup <engine>',
+    summary: 'Set up what an engine needs beyond npm packages',
+    register: async (y) => y.command((await import('./commands/setup.js')).setupCommand),
+  },
+  {
     usage: 'doctor',
     summary: 'Say whether this machine has what a run needs',
     register: async (y) => y.command((await import('./commands/doctor.js')).doctorCommand),
