@@ -19,6 +19,7 @@ export interface ManifestFolder {
 const datasetUrl = 's3://lockstep/datasets/faces';
 const paper = openPreset('paper', [`dataset.url=${datasetUrl}`]);
 const demo = openPreset('demo', [`dataset.url=${datasetUrl}`, 'engine.threads=1']);
+const onGpus = openPreset('paper', [`dataset.url=${datasetUrl}`, 'engine.name=tensorflow']);
 const name = 'lockstep';
 
 const baseParameters: LaunchParameters = {
@@ -41,7 +42,7 @@ export const manifestFolders: readonly ManifestFolder[] = [
   },
   {
     folder: 'overlays/gpu',
-    specText: paper.text,
+    specText: onGpus.text,
     parameters: {
       ...{ ...baseParameters, namespace: name, image: `${baseParameters.image}-gpu`, workers: 4 },
       ...{ gpusPerWorker: 1, memoryPerWorker: '16Gi' },
