@@ -40,13 +40,11 @@ export function explain(error: unknown): unknown {
   if (!(error instanceof ClusterError)) return error;
   const { status, reason, message, causes } = error;
   if (status === 401 || status === 403)
-    return new OperatorError('the cluster does not allow it', [
-      {
-        key: '--context',
-        given: message,
-        allowed: 'an account with the rights that docs/kubernetes.md lists',
-      },
-    ]);
+    return new CommandFailed(
+      `the cluster does not allow it: ${message}`,
+      exitCodes.configuration,
+      'docs/kubernetes.md lists the rights that are needed; --context chooses another account.',
+    );
   if (status === 409 && causes.length > 0)
     return new OperatorError(
       'somebody else has changed an object of the run',

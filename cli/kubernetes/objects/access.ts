@@ -88,7 +88,8 @@ export const launcherRows: readonly Row[] = [
   ['get list watch', '', 'pods'],
   ['get', '', 'pods/log'],
   ['get list watch create patch delete', 'batch', 'jobs'],
-  ['get list watch create patch delete', 'coordination.k8s.io', 'leases'],
+  // Update: nobody can give the coordinators a right that they have not got themselves.
+  ['get list watch create update patch delete', 'coordination.k8s.io', 'leases'],
   ['get create patch delete', 'rbac.authorization.k8s.io', 'roles'],
   ['get create patch delete', 'rbac.authorization.k8s.io', 'rolebindings'],
   ['get create patch delete', 'networking.k8s.io', 'networkpolicies'],

@@ -63,9 +63,11 @@ test('the component adds NATS, the way to it, and its address', { skip }, (t) =>
   const folder = realpathSync(mkdtempSync(join(tmpdir(), 'lockstep-overlay-')));
   t.after(() => rmSync(folder, { recursive: true }));
   const place = (name: string): string => relative(folder, packageFile(`deploy/k8s/${name}`));
-  const kustomization = `resources: ['${place('overlays/gpu')}']\ncomponents: ['${place('components/nats')}']\n`;
+  const kustomization = `namespace: faces\nresources: ['${place('overlays/gpu')}']\ncomponents: ['${place('components/nats')}']\n`;
   writeFileSync(join(folder, 'kustomization.yaml'), kustomization);
-  const rendered = byName(render(folder));
+  const objects = render(folder);
+  assert.ok(objects.every(({ metadata }) => metadata.namespace === 'faces'));
+  const rendered = byName(objects);
   for (const name of [
     'StatefulSet lockstep-nats',
     'Service lockstep-nats',
