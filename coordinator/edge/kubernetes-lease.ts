@@ -30,6 +30,8 @@ export interface KubernetesLeaseOptions {
   /** One line when another holds the lease, or the API server goes away or is back. */
   readonly onNotice: (text: string) => void;
   readonly timing?: ElectionTiming;
+  /** Of the cluster; that of this process when not given. */
+  readonly kubeconfig?: string;
 }
 
 /** Creates the lease of one coordinator; nothing is sent yet. An OperatorError without a cluster. */
@@ -37,7 +39,7 @@ export function createKubernetesLease(options: KubernetesLeaseOptions): Lease & 
   const place = parseLeaseUrl(options.url);
   const timing = options.timing ?? defaultElectionTiming;
   const { leaseMs, requestMs } = timing;
-  const object = createLeaseObject(loadCluster(), { place, leaseMs, requestMs });
+  const object = createLeaseObject(loadCluster(options.kubeconfig), { place, leaseMs, requestMs });
   return new KubernetesLease(options, object, timing);
 }
 

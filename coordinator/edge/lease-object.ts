@@ -37,10 +37,10 @@ export interface LeaseObjectOptions {
 }
 
 /**
- * The configuration of the cluster: $KUBECONFIG, ~/.kube/config or the pod's service account. An
- * OperatorError where there is none or it can't be read.
+ * The configuration of the cluster: the file at `path`, or else $KUBECONFIG, ~/.kube/config or the
+ * pod's service account. An OperatorError where there is none or it can't be read.
  */
-export function loadCluster(): KubeConfig {
+export function loadCluster(path?: string): KubeConfig {
   const config = new KubeConfig();
   const refuse = (hint: string): OperatorError =>
     new OperatorError('the cluster can not be reached', [
@@ -52,7 +52,8 @@ export function loadCluster(): KubeConfig {
       },
     ]);
   try {
-    config.loadFromDefault();
+    if (path === undefined) config.loadFromDefault();
+    else config.loadFromFile(path);
   } catch (error) {
     throw refuse(error instanceof Error ? error.message : String(error));
   }
