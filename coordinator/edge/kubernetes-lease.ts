@@ -34,7 +34,7 @@ export interface KubernetesLeaseOptions {
   readonly kubeconfig?: string;
 }
 
-/** Creates the lease of one coordinator; nothing is sent yet. An OperatorError without a cluster. */
+/** Creates the lease of one coordinator, unsent; an OperatorError where there is no cluster. */
 export function createKubernetesLease(options: KubernetesLeaseOptions): Lease & LeaseBoard {
   const place = parseLeaseUrl(options.url);
   const timing = options.timing ?? defaultElectionTiming;

@@ -47,10 +47,10 @@ export interface ElectionResult {
   readonly tail: readonly string[];
 }
 
-/** Below the bound of docs/reliability.md: (1 + d) / (1 - d) < 1.5. */
+/** Below the bound: (1 + d) / (1 - d) < 1.5. */
 const safeDrift = 0.19;
 const faultyMs = 180_000;
-/** After healing: the longest pause a server asks for, a lease, and a few looks, on a slow clock. */
+/** After healing: the longest pause a server asks for, a lease and a few looks, slowly counted. */
 const electedMs = 65_000;
 const keptMs = 60_000;
 
