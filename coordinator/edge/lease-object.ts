@@ -17,6 +17,9 @@ import { OperatorError } from '../../shared/problems.js';
 import type { ElectionEffect, ElectionEvent, SeenLease } from '../core/election-state.js';
 import type { LeasePlace } from './lease-url.js';
 
+/** Who we are in the server's account of who has written which field. */
+const fieldManager = 'lockstep-coordinator';
+
 /** What the election wants to be written. */
 export type LeaseWrite = Extract<ElectionEffect, { readonly kind: 'write' }>;
 
@@ -107,8 +110,8 @@ class ApiLease implements LeaseObject {
       const body = this.#body(wanted, annotations);
       const limit = within(requestMs);
       this.#last = isNew
-        ? await this.#api.createNamespacedLease({ namespace, body }, limit)
-        : await this.#api.replaceNamespacedLease({ ...place, body }, limit);
+        ? await this.#api.createNamespacedLease({ namespace, body, fieldManager }, limit)
+        : await this.#api.replaceNamespacedLease({ ...place, body, fieldManager }, limit);
       return { kind: 'written', lease: seen(this.#last) };
     } catch (error) {
       // A create that finds nothing lacks its namespace; a replace, its object.
@@ -187,8 +190,12 @@ function codeOf(error: unknown): number | undefined {
 
 function failed(error: unknown, requestMs: number): ElectionEvent {
   const retryAfterMs = retryAfterOf(error);
-  const reason = reasonOf(error, requestMs);
-  return { kind: 'failed', reason, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) };
+  const status = codeOf(error);
+  return {
+    ...{ kind: 'failed', reason: reasonOf(error, requestMs) },
+    ...(status === undefined ? {} : { status }),
+    ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
+  };
 }
 
 function reasonOf(error: unknown, requestMs: number): string {

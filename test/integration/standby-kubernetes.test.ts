@@ -16,12 +16,12 @@ import { packFaces } from '../support/tiny-dataset.js';
 import { tinyRun } from '../support/tiny-run.js';
 import { until } from '../support/until.js';
 
-const steps = 500;
+/** Of the run that is finished; the other one is stopped before its end. */
+const steps = 300;
 const patienceMs = 60_000;
 
 let folder: string;
 let api: LeaseApi;
-let sha256: string;
 let started: RunningCommand[] = [];
 
 before(async () => {
@@ -30,12 +30,9 @@ before(async () => {
   const url = `file://${folder}/dataset`;
   await packFaces(url, folder);
   await writeFile(join(folder, 'run.yaml'), printSpec(tinyRun(url, steps - 3)));
+  await writeFile(join(folder, 'long.yaml'), printSpec(tinyRun(url, 9_000)));
   await writeFile(join(folder, 'other.yaml'), printSpec({ ...tinyRun(url, steps - 3), seed: 12 }));
   await api.writeKubeconfig(join(folder, 'kubeconfig'), 'coordinator');
-  const args = ['train', '-f', 'run.yaml', '--workers', '1', '--run', 'undisturbed', '--json'];
-  const { lines, stderr } = await runLockstep(args, folder);
-  assert.equal(lines.at(-1)?.['kind'], 'finished', stderr);
-  sha256 = String(lines.at(-1)?.['sha256']);
 });
 
 after(async () => {
@@ -52,11 +49,24 @@ function start(args: readonly string[]): RunningCommand {
   return running;
 }
 
+/** The parameters' sum after so many steps that nothing happens to. */
+async function undisturbed(file: string, step: number): Promise<string> {
+  const args = ['train', '-f', file, '--workers', '1', '--run', `undisturbed-${step}`, '--json'];
+  const { lines, stderr } = await runLockstep([...args, `--stop-after=${step}`], folder);
+  assert.equal(lines.at(-1)?.['step'], step, stderr);
+  return String(lines.at(-1)?.['sha256']);
+}
+
 /** A coordinator with the arguments that a cluster gives it. */
-function startCoordinator(run: string, address: string, file = 'run.yaml'): RunningCommand {
+function startCoordinator(
+  run: string,
+  address: string,
+  file: string,
+  more: readonly string[] = [],
+): RunningCommand {
   const args = ['coordinator', `--file=${file}`, `--run=${run}`, '--if-exists=resume'];
   const lease = ['--standby', `--lease=k8s://training/${run}`, '--json'];
-  return start([...args, '--workers=2', `--listen=${address}`, ...lease]);
+  return start([...args, '--workers=2', `--listen=${address}`, ...lease, ...more]);
 }
 
 const addresses = async (count: number): Promise<string[]> => {
@@ -81,12 +91,13 @@ const statusOf = (run: string): Record<string, unknown> =>
   >;
 
 test('a coordinator that is killed is followed by the one that stands by', async () => {
-  const run = 'killed';
+  const [run, file] = ['killed', 'run.yaml'];
+  const sha256 = await undisturbed(file, steps);
   const places = await addresses(2);
-  const first = startCoordinator(run, places[0] ?? '');
+  const first = startCoordinator(run, places[0] ?? '', file);
   const told = await first.line('listening');
   assert.deepEqual([told['term'], told['lease_transitions']], [1, 0]);
-  const second = startCoordinator(run, places[1] ?? '');
+  const second = startCoordinator(run, places[1] ?? '', file);
   await standsBy(second);
   const workers = startWorkers(places);
   await stepOf(first, 10);
@@ -115,7 +126,7 @@ test('a coordinator that is killed is followed by the one that stands by', async
   assert.equal(api.lease(run)?.spec.holderIdentity, '');
 
   // Whoever comes now finds that there is nothing left to do.
-  const late = await startCoordinator(run, places[0] ?? '').result;
+  const late = await startCoordinator(run, places[0] ?? '', file).result;
   assert.equal(late.code, exitCodes.ok, late.stderr);
   const { kind, step, sha256: sum } = late.lines.at(-1) ?? {};
   assert.deepEqual([kind, step, sum], ['finished', steps, sha256]);
@@ -126,11 +137,11 @@ test('a coordinator that is killed is followed by the one that stands by', async
 });
 
 test('a coordinator that has to go hands over, and a run without workers is stopped', async () => {
-  const run = 'drained';
+  const [run, file] = ['drained', 'long.yaml'];
   const places = await addresses(2);
-  const first = startCoordinator(run, places[0] ?? '');
+  const first = startCoordinator(run, places[0] ?? '', file);
   await first.line('listening');
-  const second = startCoordinator(run, places[1] ?? '');
+  const second = startCoordinator(run, places[1] ?? '', file);
   await standsBy(second);
   const workers = startWorkers(places);
   await stepOf(first, 10);
@@ -155,7 +166,7 @@ test('a coordinator that has to go hands over, and a run without workers is stop
   assert.equal((alone['members'] as unknown[]).length, 1);
   assert.equal((await workers[1]?.result)?.code, exitCodes.drained);
 
-  const third = startCoordinator(run, places[0] ?? '');
+  const third = startCoordinator(run, places[0] ?? '', file);
   await standsBy(third);
   third.process.kill('SIGTERM');
   assert.equal((await third.result).code, exitCodes.drained);
@@ -168,11 +179,14 @@ test('a coordinator that has to go hands over, and a run without workers is stop
   assert.ok(Number(last['step']) > 10);
   assert.equal((await workers[0]?.result)?.code, exitCodes.stopped);
   // Nobody takes it up again against the operator's will.
-  assert.equal((await startCoordinator(run, places[0] ?? '').result).code, exitCodes.stopped);
+  const refused = await startCoordinator(run, places[0] ?? '', file).result;
+  assert.equal(refused.code, exitCodes.stopped);
 
   api.annotate(run, { [leaseAnnotations.workers]: '2' });
-  const again = startCoordinator(run, places[0] ?? '');
+  const halt = Number(last['step']) + 20;
+  const again = startCoordinator(run, places[0] ?? '', file, [`--stop-after=${halt}`]);
   startWorkers(places);
   const end = (await again.result).lines.at(-1) ?? {};
-  assert.deepEqual([end['kind'], end['step'], end['sha256']], ['finished', steps, sha256]);
+  const sha256 = await undisturbed(file, halt);
+  assert.deepEqual([end['kind'], end['step'], end['sha256']], ['stopped', halt, sha256]);
 });
