@@ -4,6 +4,7 @@
 
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
+import { leaseAnnotations, parseLeaseUrl } from '../../shared/kubernetes/lease-place.js';
 import { elect } from '../core/election.js';
 import {
   defaultElectionTiming,
@@ -16,13 +17,6 @@ import {
 } from '../core/election-state.js';
 import type { Lease, LeaseBoard } from './lease.js';
 import { createLeaseObject, loadCluster, type LeaseObject } from './lease-object.js';
-import { parseLeaseUrl } from './lease-url.js';
-
-/** Annotations of the Lease: what the leader tells, and how many workers it is to have. */
-export const leaseAnnotations = {
-  status: 'lockstep.dev/status',
-  workers: 'lockstep.dev/workers',
-} as const;
 
 export interface KubernetesLeaseOptions {
   /** k8s://NAMESPACE/NAME */

@@ -7,11 +7,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, afterEach, before, describe, it } from 'node:test';
 import type { ElectionTiming } from '../../coordinator/core/election-state.js';
-import {
-  createKubernetesLease,
-  leaseAnnotations,
-} from '../../coordinator/edge/kubernetes-lease.js';
-import { parseLeaseUrl } from '../../coordinator/edge/lease-url.js';
+import { createKubernetesLease } from '../../coordinator/edge/kubernetes-lease.js';
+import { leaseAnnotations, parseLeaseUrl } from '../../shared/kubernetes/lease-place.js';
 import { OperatorError } from '../../shared/problems.js';
 import { startLeaseApi, type LeaseApi, type WireLease } from '../support/lease-api.js';
 import { until } from '../support/until.js';
