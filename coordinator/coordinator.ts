@@ -42,7 +42,7 @@ export interface CoordinatorOptions {
   readonly reporter: Reporter;
   /** Aborted when the operator asks to stop; the reason is the signal's name. */
   readonly stop: AbortSignal;
-  /** Another coordinator takes over when this one has to go: on SIGTERM it leaves, and stops no run. */
+  /** Another coordinator takes over from this one: on SIGTERM it leaves, and stops no run. */
   readonly isReplaceable: boolean;
 }
 

@@ -158,6 +158,7 @@ async function lead(
   const reporter = createReporter({
     ...{ run: options.run, url: options.runUrl, spec: plan.record.spec, until, store, bus },
     ...{ startStep: plan.startStep, startSha256: plan.savedSha256, now: Date.now, onLine },
+    leaseTransitions: board?.transitions,
   });
   let stopWatching = (): void => undefined;
   const onLeading = (leading: Leading): void => {

@@ -2,9 +2,9 @@
 // path: gradients never pass through it.
 
 import type { Argv, CommandModule } from 'yargs';
-import { parseLeaseUrl } from '../../coordinator/edge/lease-url.js';
 import { coordinatorMain } from '../../coordinator/main.js';
 import { readEnvironment } from '../../shared/environment.js';
+import { parseLeaseUrl } from '../../shared/kubernetes/lease-place.js';
 import { OperatorError } from '../../shared/problems.js';
 import { exitWithParent } from '../cluster/parent-watch.js';
 import { withSpecOptions, resolveSpec, type SpecArguments } from '../spec-options.js';

@@ -50,7 +50,13 @@ export type ElectionEvent =
   /** The answer to `write`: somebody else has written, created or deleted the object before. */
   | { readonly kind: 'refused' }
   /** There was no useful answer; what was asked for may have been done. */
-  | { readonly kind: 'failed'; readonly reason: string; readonly retryAfterMs?: number }
+  | {
+      readonly kind: 'failed';
+      readonly reason: string;
+      /** What the server said, as a number; undefined when it said nothing. */
+      readonly status?: number;
+      readonly retryAfterMs?: number;
+    }
   /** We want the lease no more, and have stopped to act by it. */
   | { readonly kind: 'release' };
 
@@ -69,7 +75,7 @@ export type ElectionEffect =
   | { readonly kind: 'lost'; readonly reason: string }
   /** Another one holds it; told once for each holder. */
   | { readonly kind: 'standingBy'; readonly holder: string }
-  /** A request has failed, for another reason than the one before; empty: all is well again. */
+  /** Requests fail, or otherwise than before; empty: all is well again. */
   | { readonly kind: 'trouble'; readonly reason: string }
   /** It is given up, as far as that was possible. */
   | { readonly kind: 'released' };
@@ -95,7 +101,8 @@ export interface ElectionState {
   refusals: number;
   /** Requests that are still made to give it up. */
   releasesLeft: number;
-  trouble: string;
+  /** Why requests fail; undefined while they don't. */
+  trouble: { readonly reason: string; readonly status: number | undefined } | undefined;
   toldHolder: string;
 }
 
@@ -108,7 +115,7 @@ export function initialElection(me: string, nowMs: number, timing: ElectionTimin
     ...{ me, timing, phase: 'waiting', seen: undefined, hasSeenOne: false },
     ...{ isStale: true, untilMs: 0 },
     ...{ request: undefined, dueMs: nowMs, refusals: 0, releasesLeft: mostReleases },
-    ...{ trouble: '', toldHolder: '' },
+    ...{ trouble: undefined, toldHolder: '' },
   };
 }
 

@@ -7,6 +7,8 @@ import type { ElectionEffect, ElectionEvent, ElectionState, SeenLease } from './
 /** Refused writes after which we look again at once. */
 const mostRefusals = 2;
 
+const deleted = { reason: 'the lease was deleted', status: 404 };
+
 /** A server may ask us to wait for longer; who waits for the lease comes back after so long. */
 const longestRetryMs = 30_000;
 
@@ -36,7 +38,8 @@ export function elect(state: ElectionState, event: ElectionEvent, nowMs: number)
 
 function overdue({ timing, trouble }: ElectionState): string {
   const seconds = timing.renewDeadlineMs / 1000;
-  return `it could not be renewed for ${seconds} s${trouble === '' ? '' : `: ${trouble}`}`;
+  const why = trouble === undefined ? '' : `: ${trouble.reason}`;
+  return `it could not be renewed for ${seconds} s${why}`;
 }
 
 function lose(state: ElectionState, reason: string): ElectionEffect[] {
@@ -89,7 +92,7 @@ function onFound(
     case 'leading':
       if (isOurs) return write(state, state.me, nowMs);
       // Who finds none waits before it makes another, so we have our time still.
-      if (lease === undefined) return onTrouble(state, 'the lease was deleted', nowMs);
+      if (lease === undefined) return onTrouble(state, deleted, nowMs);
       return lose(state, `${lease.holder === '' ? 'nobody' : lease.holder} holds it`);
     case 'releasing':
       return isOurs ? write(state, '', nowMs) : over(state);
@@ -152,31 +155,31 @@ function releaseAgain(state: ElectionState, nowMs: number): ElectionEffect[] {
 
 function onFailed(
   state: ElectionState,
-  { reason, retryAfterMs = 0 }: ElectionEvent & { readonly kind: 'failed' },
+  event: ElectionEvent & { readonly kind: 'failed' },
   nowMs: number,
 ): ElectionEffect[] {
   // It may have been done all the same.
   if (state.request?.kind === 'write') state.isStale = true;
   state.request = undefined;
-  if (state.phase !== 'releasing') return onTrouble(state, reason, nowMs, retryAfterMs);
+  if (state.phase !== 'releasing') return onTrouble(state, event, nowMs);
   return releaseAgain(state, nowMs);
 }
 
+/** A connection fails in many words, which are told once. */
 function onTrouble(
   state: ElectionState,
-  reason: string,
+  { reason, status, retryAfterMs = 0 }: Omit<ElectionEvent & { readonly kind: 'failed' }, 'kind'>,
   nowMs: number,
-  retryAfterMs = 0,
 ): ElectionEffect[] {
-  const isNews = reason !== state.trouble;
-  state.trouble = reason;
+  const isNews = state.trouble === undefined || state.trouble.status !== status;
+  state.trouble = { reason, status };
   pause(state, nowMs, retryAfterMs);
   return isNews ? [{ kind: 'trouble', reason }] : [];
 }
 
 function recovered(state: ElectionState): ElectionEffect[] {
-  if (state.trouble === '') return [];
-  state.trouble = '';
+  if (state.trouble === undefined) return [];
+  state.trouble = undefined;
   return [{ kind: 'trouble', reason: '' }];
 }
 

@@ -4,6 +4,7 @@
 
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
+import { leaseAnnotations, parseLeaseUrl } from '../../shared/kubernetes/lease-place.js';
 import { elect } from '../core/election.js';
 import {
   defaultElectionTiming,
@@ -16,13 +17,6 @@ import {
 } from '../core/election-state.js';
 import type { Lease, LeaseBoard } from './lease.js';
 import { createLeaseObject, loadCluster, type LeaseObject } from './lease-object.js';
-import { parseLeaseUrl } from './lease-url.js';
-
-/** Annotations of the Lease: what the leader tells, and how many workers it is to have. */
-export const leaseAnnotations = {
-  status: 'lockstep.dev/status',
-  workers: 'lockstep.dev/workers',
-} as const;
 
 export interface KubernetesLeaseOptions {
   /** k8s://NAMESPACE/NAME */
@@ -30,14 +24,16 @@ export interface KubernetesLeaseOptions {
   /** One line when another holds the lease, or the API server goes away or is back. */
   readonly onNotice: (text: string) => void;
   readonly timing?: ElectionTiming;
+  /** Of the cluster; that of this process when not given. */
+  readonly kubeconfig?: string;
 }
 
-/** Creates the lease of one coordinator; nothing is sent yet. An OperatorError without a cluster. */
+/** Creates the lease of one coordinator, unsent; an OperatorError where there is no cluster. */
 export function createKubernetesLease(options: KubernetesLeaseOptions): Lease & LeaseBoard {
   const place = parseLeaseUrl(options.url);
   const timing = options.timing ?? defaultElectionTiming;
   const { leaseMs, requestMs } = timing;
-  const object = createLeaseObject(loadCluster(), { place, leaseMs, requestMs });
+  const object = createLeaseObject(loadCluster(options.kubeconfig), { place, leaseMs, requestMs });
   return new KubernetesLease(options, object, timing);
 }
 

@@ -13,9 +13,12 @@ import {
   type RequestContext,
   type V1Lease,
 } from '@kubernetes/client-node';
+import type { LeasePlace } from '../../shared/kubernetes/lease-place.js';
 import { OperatorError } from '../../shared/problems.js';
 import type { ElectionEffect, ElectionEvent, SeenLease } from '../core/election-state.js';
-import type { LeasePlace } from './lease-url.js';
+
+/** Who we are in the server's account of who has written which field. */
+const fieldManager = 'lockstep-coordinator';
 
 /** What the election wants to be written. */
 export type LeaseWrite = Extract<ElectionEffect, { readonly kind: 'write' }>;
@@ -37,10 +40,10 @@ export interface LeaseObjectOptions {
 }
 
 /**
- * The configuration of the cluster: $KUBECONFIG, ~/.kube/config or the pod's service account. An
- * OperatorError where there is none or it can't be read.
+ * The configuration of the cluster: the file at `path`, or else $KUBECONFIG, ~/.kube/config or the
+ * pod's service account. An OperatorError where there is none or it can't be read.
  */
-export function loadCluster(): KubeConfig {
+export function loadCluster(path?: string): KubeConfig {
   const config = new KubeConfig();
   const refuse = (hint: string): OperatorError =>
     new OperatorError('the cluster can not be reached', [
@@ -52,7 +55,8 @@ export function loadCluster(): KubeConfig {
       },
     ]);
   try {
-    config.loadFromDefault();
+    if (path === undefined) config.loadFromDefault();
+    else config.loadFromFile(path);
   } catch (error) {
     throw refuse(error instanceof Error ? error.message : String(error));
   }
@@ -106,8 +110,8 @@ class ApiLease implements LeaseObject {
       const body = this.#body(wanted, annotations);
       const limit = within(requestMs);
       this.#last = isNew
-        ? await this.#api.createNamespacedLease({ namespace, body }, limit)
-        : await this.#api.replaceNamespacedLease({ ...place, body }, limit);
+        ? await this.#api.createNamespacedLease({ namespace, body, fieldManager }, limit)
+        : await this.#api.replaceNamespacedLease({ ...place, body, fieldManager }, limit);
       return { kind: 'written', lease: seen(this.#last) };
     } catch (error) {
       // A create that finds nothing lacks its namespace; a replace, its object.
@@ -186,8 +190,12 @@ function codeOf(error: unknown): number | undefined {
 
 function failed(error: unknown, requestMs: number): ElectionEvent {
   const retryAfterMs = retryAfterOf(error);
-  const reason = reasonOf(error, requestMs);
-  return { kind: 'failed', reason, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) };
+  const status = codeOf(error);
+  return {
+    ...{ kind: 'failed', reason: reasonOf(error, requestMs) },
+    ...(status === undefined ? {} : { status }),
+    ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
+  };
 }
 
 function reasonOf(error: unknown, requestMs: number): string {

@@ -34,8 +34,8 @@ function createContender() {
     ...{ state, happen, written },
     found: (seen: SeenLease | undefined) => happen({ kind: 'found', lease: seen }),
     refused: () => happen({ kind: 'refused' }),
-    failed: (reason: string, retryAfterMs?: number) =>
-      happen({ kind: 'failed', reason, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) }),
+    failed: (reason: string, said: { status?: number; retryAfterMs?: number } = {}) =>
+      happen({ kind: 'failed', reason, ...said }),
     /** Lets time pass, with a tick at the end of it. */
     after: (ms: number) => {
       nowMs += ms;
@@ -186,6 +186,26 @@ test('a holder has lost when it can not renew for 10 s, and says why', () => {
   assert.deepEqual(a.written(), [], 'an answer that comes now is too late');
 });
 
+test('trouble is told once for each thing that the server says, and when it is over', () => {
+  const a = createHolder();
+  const told = [
+    a.failed('connection refused'),
+    a.failed('no answer'),
+    a.failed('HTTP 403: no', { status: 403 }),
+    a.failed('HTTP 403: never', { status: 403 }),
+    a.failed('HTTP 500: oh', { status: 500 }),
+    a.written(),
+    a.failed('no answer'),
+  ];
+  assert.deepEqual(told.flat(), [
+    'trouble: connection refused',
+    'trouble: HTTP 403: no',
+    'trouble: HTTP 500: oh',
+    'trouble: ',
+    'trouble: no answer',
+  ]);
+});
+
 test('the end of its time needs no tick', () => {
   const a = createHolder();
   a.pass(10_000);
@@ -196,7 +216,7 @@ test('the end of its time needs no tick', () => {
 test('a holder tries once more before its time is over, whatever the server asks for', () => {
   const a = createHolder();
   a.after(2_000);
-  a.failed('HTTP 429: later', 60_000);
+  a.failed('HTTP 429: later', { retryAfterMs: 60_000 });
   assert.equal(a.wakesIn(), 6_500);
   assert.deepEqual(a.after(6_500), ['read']);
   assert.equal(a.wakesIn(), 1_500, 'for the end of its time');
@@ -214,7 +234,7 @@ test('who waits for the lease comes back when the server asks for it, but not to
   ] as const) {
     const a = createContender();
     a.tick();
-    a.failed('HTTP 429: later', asked);
+    a.failed('HTTP 429: later', { retryAfterMs: asked });
     assert.equal(a.wakesIn(), waited);
   }
 });

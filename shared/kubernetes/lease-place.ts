@@ -1,6 +1,13 @@
-// How the operator names a lease in a cluster: k8s://NAMESPACE/NAME. Pure.
+// The Lease of a run in a cluster: how the operator names it, k8s://NAMESPACE/NAME, and what is
+// written on it besides its holder. Pure.
 
-import { OperatorError } from '../../shared/problems.js';
+import { OperatorError } from '../problems.js';
+
+/** Annotations of the Lease: what the leader tells, and how many workers it is to have. */
+export const leaseAnnotations = {
+  status: 'lockstep.dev/status',
+  workers: 'lockstep.dev/workers',
+} as const;
 
 /** A Lease object of a cluster. */
 export interface LeasePlace {
