@@ -34,7 +34,7 @@ export async function cancelRun(
       throw new CommandFailed(
         `still there: ${left.join(', ')}`,
         exitCodes.failed,
-        'The cluster has been told to delete them. A pod on a lost node stays until that is removed.',
+        'The cluster was told to delete them. A pod on a lost node stays until that is removed.',
       );
     await removeRoots(client, run, found);
     await sleep(lookMs);

@@ -1,9 +1,9 @@
 // What the leader of a run writes on the run's Lease every few seconds: the command line reads it
-// with the right to read leases alone. Written by another version of Lockstep, it may lack anything.
+// with the right to read leases alone. Another version of Lockstep may have written something else.
 
 import type { V1Lease } from '@kubernetes/client-node';
 import { z } from 'zod';
-import { annotations } from './names.js';
+import { leaseAnnotations } from '../../shared/kubernetes/lease-place.js';
 
 const count = z.number().catch(0);
 const word = z.string().catch('');
@@ -50,7 +50,7 @@ const longest = 256 * 1024;
 
 /** The leader's status; undefined where none has been written, or it can't be read. */
 export function leaderStatus(lease: V1Lease | undefined): LeaderStatus | undefined {
-  const text = lease?.metadata?.annotations?.[annotations.status];
+  const text = lease?.metadata?.annotations?.[leaseAnnotations.status];
   if (text === undefined || text.length > longest) return undefined;
   try {
     return leaderStatusSchema.parse(JSON.parse(text));
@@ -61,6 +61,6 @@ export function leaderStatus(lease: V1Lease | undefined): LeaderStatus | undefin
 
 /** How many workers the operator wants; undefined where it is not written. */
 export function wantedWorkers(lease: V1Lease | undefined): number | undefined {
-  const text = lease?.metadata?.annotations?.[annotations.workers];
+  const text = lease?.metadata?.annotations?.[leaseAnnotations.workers];
   return text !== undefined && /^\d{1,6}$/.test(text) ? Number(text) : undefined;
 }

@@ -64,7 +64,7 @@ export function manifestFiles(): ReadonlyMap<string, string> {
   return new Map([...files, ...baseManifests()]);
 }
 
-const heading = `# Written by \`npm run manifests\` from cli/kubernetes/objects: what \`lockstep launch\` sends.
+const heading = `# Written by \`npm run manifests\`: the objects that \`lockstep launch\` sends.
 `;
 
 const fileOf: Readonly<Record<string, string>> = {

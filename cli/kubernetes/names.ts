@@ -20,12 +20,6 @@ const namespacePattern = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
 /** Ports of the two programs, in pods, Services and policies. */
 export const ports = { control: 7400, exchange: 7401 } as const;
 
-/** Annotations of a run's Lease: where the leader tells how far it is, and how many are wanted. */
-export const annotations = {
-  status: 'lockstep.dev/status',
-  workers: 'lockstep.dev/workers',
-} as const;
-
 /** Keys of a run's root ConfigMap. */
 export const rootKeys = { spec: 'run.yaml', launch: 'launch.json' } as const;
 

@@ -1,5 +1,5 @@
-// Changes how many workers a run in a cluster has: the Job makes or takes away pods, the Lease tells
-// the leader how many it is to have, the budget and the root keep up.
+// Changes how many workers a run in a cluster has: the Job makes or takes away pods, the Lease
+// tells the leader how many it is to have, the budget and the root keep up.
 
 import type { V1Job } from '@kubernetes/client-node';
 import { OperatorError } from '../../shared/problems.js';
@@ -10,7 +10,7 @@ import { launchText, leaseObject } from './objects/root.js';
 import { workerBudget } from './objects/workers.js';
 import { jobStage, refuseGoing, requireRun, type RunState } from './run-state.js';
 
-/** Scales; answers how many there were. Each part may be repeated, so a scale that broke off may be. */
+/** Scales; answers how many there were. A scale that broke off may be repeated. */
 export async function scaleRun(
   client: ClusterClient,
   run: ClusterRun,

@@ -1,5 +1,5 @@
-// The second half of `lockstep launch` and `lockstep resume`: says what was done, then waits for the
-// end of the run, unless asked not to, and says how it ended.
+// The second half of `lockstep launch` and `lockstep resume`: says what was done, then waits for
+// the end of the run, unless asked not to, and says how it ended.
 
 import { readEnvironment } from '../../shared/environment.js';
 import { exitCodes } from '../../shared/exit-codes.js';

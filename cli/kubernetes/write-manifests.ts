@@ -1,4 +1,4 @@
-// `npm run manifests`: writes the files below deploy/k8s that are made from the objects of a launch.
+// `npm run manifests`: writes the files below deploy/k8s that are made of the objects of a launch.
 
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';

@@ -58,7 +58,7 @@ export interface ClusterClient {
     name: string,
     change: object,
   ): Promise<T>;
-  /** Deletes with foreground propagation; false: there was none. `uid`: only if it is still that. */
+  /** Deletes with foreground propagation; false: there was none. `uid`: only if it is that one. */
   remove(kind: Kind, namespace: string, name: string, uid?: string): Promise<boolean>;
   /** One attempt, for streams: the head of an answer that is no refusal. */
   open(request: ApiRequest): Promise<ApiAnswer>;

@@ -1,8 +1,9 @@
 // The object that a run stands and falls with, and the Lease that its coordinators share.
 
 import type { V1ConfigMap, V1Lease } from '@kubernetes/client-node';
+import { leaseAnnotations } from '../../../shared/kubernetes/lease-place.js';
 import { launchParametersSchema, type LaunchParameters } from '../launch-parameters.js';
-import { annotations, objectNames, rootKeys } from '../names.js';
+import { objectNames, rootKeys } from '../names.js';
 import { metadataOf, type Manifest, type Owner } from './object.js';
 
 /** launch.json: the parameters in the order of the schema. */
@@ -33,6 +34,6 @@ export function leaseObject(owner: Owner, workers: number): V1Lease & Manifest {
   return {
     apiVersion: 'coordination.k8s.io/v1',
     kind: 'Lease',
-    metadata: { ...metadata, annotations: { [annotations.workers]: String(workers) } },
+    metadata: { ...metadata, annotations: { [leaseAnnotations.workers]: String(workers) } },
   };
 }

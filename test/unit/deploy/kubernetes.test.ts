@@ -12,9 +12,7 @@ import {
 import { runObjects } from '../../../cli/kubernetes/objects/run-objects.js';
 import { objectsOf } from '../../../cli/kubernetes/taken.js';
 import { defaultElectionTiming } from '../../../coordinator/core/election-state.js';
-import { leaseAnnotations } from '../../../coordinator/edge/kubernetes-lease.js';
-import { annotations } from '../../../cli/kubernetes/names.js';
-import { parseLeaseUrl } from '../../../coordinator/edge/lease-url.js';
+import { parseLeaseUrl } from '../../../shared/kubernetes/lease-place.js';
 import { packageFile } from '../../../shared/paths.js';
 import { exitCodes } from '../../../shared/exit-codes.js';
 import { parseSpec } from '../../../shared/spec/load.js';
@@ -219,10 +217,6 @@ test('pods have longer to end than leaving in order may take, and leaders as lon
   assert.ok(graceS !== undefined && graceS >= drainS + 30, `${graceS} s for ${drainS} s`);
   // And a lease that was not given back runs out before.
   assert.ok(defaultElectionTiming.leaseMs < drainS * 1000);
-});
-
-test('the command line and the coordinators mean the same annotations', () => {
-  assert.deepEqual(annotations, leaseAnnotations);
 });
 
 test('containers set no variable that nobody reads', () => {
