@@ -19,6 +19,7 @@ export interface LaunchArguments extends SpecArguments, ClusterArguments {
   readonly namespace: string;
   readonly s3Secret?: string | undefined;
   readonly serviceAccount?: string | undefined;
+  readonly serviceAccountRole?: string | undefined;
   readonly s3Endpoint?: string | undefined;
   readonly s3Region: string;
   readonly nats?: string | undefined;
@@ -58,6 +59,7 @@ export function withLaunchOptions(y: Argv): Argv<LaunchArguments> {
     .option('namespace', { ...word('Namespace'), default: launchDefaults.namespace })
     .option('s3-secret', word('Secret with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY'))
     .option('service-account', word('ServiceAccount whose role may use the object store'))
+    .option('service-account-role', word("AWS role for the run's own ServiceAccounts, by its ARN"))
     .option('s3-endpoint', word("An S3 server other than AWS's, as pods reach it"))
     .option('s3-region', { ...word('Region of the bucket'), default: launchDefaults.s3Region })
     .option('nats', word('nats:// address for events, as pods reach it'))
@@ -93,6 +95,7 @@ export function launchParametersOf(args: LaunchArguments, spec: RunSpec): Launch
     ...{ namespace, runUrl, image, workers, coordinators, gpusPerWorker },
     cpusPerWorker: args.cpusPerWorker ?? String(spec.engine.threads),
     ...{ memoryPerWorker, s3Secret: args.s3Secret, serviceAccount: args.serviceAccount },
+    serviceAccountRole: args.serviceAccountRole,
     ...{ s3Endpoint: args.s3Endpoint, s3Region, natsUrl: args.nats, queue: args.queue },
   };
 }

@@ -25,6 +25,8 @@ export const launchParametersSchema = z.object({
   s3Secret: text.optional(),
   /** A ServiceAccount of the cluster's owner with rights in the object store, for all pods. */
   serviceAccount: text.optional(),
+  /** An AWS role that the run's own ServiceAccounts may take (IRSA), by its ARN. */
+  serviceAccountRole: text.optional(),
   s3Endpoint: text.optional(),
   s3Region: text,
   natsUrl: text.optional(),
@@ -50,6 +52,7 @@ const mostGpus = 1;
 /** A Kubernetes quantity, positive; https://kubernetes.io/docs/reference/kubernetes-api/ */
 const quantity = /^(?=.*[1-9])[0-9]+(\.[0-9]+)?(m|k|[KMGT]i?)?$/;
 const imagePattern = /^[a-z0-9][a-z0-9._:/-]*(:[\w][\w.-]{0,127})?(@sha256:[a-f0-9]{64})?$/i;
+const rolePattern = /^arn:aws[a-z-]*:iam::\d{12}:role\/[\w+=,.@/-]{1,512}$/;
 const namePattern = /^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/;
 
 /** Throws one OperatorError with everything that is wrong. */
@@ -109,8 +112,7 @@ function countProblems(given: LaunchParameters, microShards: number): Problem[] 
 }
 
 function storeProblems(given: LaunchParameters, spec: RunSpec): Problem[] {
-  const { runUrl, s3Endpoint, natsUrl, s3Secret, serviceAccount, s3Region } = given;
-  const both = s3Secret !== undefined && serviceAccount !== undefined;
+  const { runUrl, s3Endpoint, natsUrl, s3Region, serviceAccountRole: role } = given;
   return [
     ...failing([
       ['--run', runUrl, isS3(runUrl), 's3://bucket/prefix, which all pods can reach'],
@@ -119,15 +121,30 @@ function storeProblems(given: LaunchParameters, spec: RunSpec): Problem[] {
       ['--s3-region', s3Region, /^[a-z0-9-]{1,64}$/.test(s3Region), 'the name of a region'],
       ['--nats', natsUrl, isUrl(natsUrl, /^(nats|tls|wss?):$/), 'a nats:// address'],
       [
-        '--service-account',
-        both ? serviceAccount : undefined,
-        false,
-        'left out where --s3-secret is given',
+        '--service-account-role',
+        role,
+        rolePattern.test(role ?? ''),
+        'arn:aws:iam::ACCOUNT:role/NAME',
       ],
     ]),
+    ...credentialProblems(given),
     ...secretProblems('--s3-endpoint', s3Endpoint),
     ...secretProblems('--nats', natsUrl),
   ];
+}
+
+/** One way to the object store's rights, or none where nodes have them. */
+function credentialProblems(given: LaunchParameters): Problem[] {
+  const ways = {
+    '--s3-secret': given.s3Secret,
+    '--service-account': given.serviceAccount,
+    '--service-account-role': given.serviceAccountRole,
+  };
+  const [, ...more] = Object.entries(ways).filter(([, value]) => value !== undefined);
+  return more.map(([key, value]) => ({
+    ...{ key, given: value },
+    allowed: `one of ${Object.keys(ways).join(', ')}`,
+  }));
 }
 
 /** Objects are read by many: they carry no passwords. */

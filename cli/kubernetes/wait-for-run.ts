@@ -59,7 +59,7 @@ async function tellEnd(
   isJson: boolean,
 ): Promise<void> {
   const run = formatClusterRun(parameters);
-  const { runUrl: url, workers } = parameters;
+  const { runUrl: url } = parameters;
   if (end.kind !== 'finished') {
     const exitCode = end.kind === 'failed' ? failedExitCode(end.reason) : exitCodes.stopped;
     const { step = 0, result } = end.progress ?? {};
@@ -75,7 +75,6 @@ async function tellEnd(
       url,
       step,
       sha256,
-      workers,
       exit_code: exitCodes.ok,
     });
   printLine(`finished: ${end.reason || `step ${step}`}`);

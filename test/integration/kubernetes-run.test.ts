@@ -16,6 +16,7 @@ import { launchRun, resumeRun } from '../../cli/kubernetes/launch-run.js';
 import { requireRun } from '../../cli/kubernetes/run-state.js';
 import { resultOf } from '../../cli/kubernetes/run-result.js';
 import type { RunStage } from '../../cli/kubernetes/run-stage.js';
+import { showLogs } from '../../cli/kubernetes/run-logs.js';
 import { scaleRun } from '../../cli/kubernetes/scale-run.js';
 import { clusterStatusJson, statusOf } from '../../cli/kubernetes/status-run.js';
 import { objectsOf } from '../../cli/kubernetes/taken.js';
@@ -342,4 +343,44 @@ test('the status says what the leader says, and what pods there are', async () =
       reason: 'exit code 5',
     },
   ]);
+});
+
+test('logs that are followed show pods that come later, until one has succeeded', async () => {
+  await launchRun(client, wanted, document);
+  const labels = job('coordinator')?.spec?.template.metadata?.labels;
+  const path = (name: string) => `/api/v1/namespaces/n/pods/${name}`;
+  const pod = (name: string, phase: string) =>
+    server.change(path(name), { metadata: { name, labels }, status: { phase } });
+  for (const name of ['a', 'b']) server.logs.set(name, `2026-11-25T12:00:00Z of ${name}\n`);
+  pod('a', 'Failed');
+  const lines: string[] = [];
+  const request = { component: 'coordinator', follow: true } as const;
+  const { signal } = new AbortController();
+  const shown = showLogs(client, run, { ...request, signal }, (name, line) =>
+    lines.push(`${name} ${line}`),
+  );
+  await until(() => lines.length === 1 && server.watches === 1, 'the first pod');
+  pod('b', 'Pending');
+  pod('b', 'Running');
+  await until(() => lines.length === 2, 'the pod that came later');
+  pod('b', 'Succeeded');
+  assert.equal(await shown, 2);
+  assert.deepEqual(lines, ['a of a', 'b of b']);
+});
+
+test('logs of one worker are asked for by its index', async () => {
+  await launchRun(client, wanted, document);
+  const base = job('worker')?.spec?.template.metadata?.labels ?? {};
+  for (const index of ['0', '1']) {
+    const labels = { ...base, 'batch.kubernetes.io/job-completion-index': index };
+    server.change(`/api/v1/namespaces/n/pods/w${index}`, {
+      metadata: { name: `w${index}`, labels },
+    });
+    server.logs.set(`w${index}`, `2026-11-25T12:00:00Z of ${index}\n`);
+  }
+  const lines: string[] = [];
+  const { signal } = new AbortController();
+  const request = { component: 'worker', index: 1, follow: false, signal } as const;
+  assert.equal(await showLogs(client, run, request, (_, line) => lines.push(line)), 1);
+  assert.deepEqual(lines, ['of 1']);
 });

@@ -7,6 +7,7 @@ import type {
   V1RoleBinding,
   V1ServiceAccount,
 } from '@kubernetes/client-node';
+import type { LaunchParameters } from '../launch-parameters.js';
 import { objectNames, type Component } from '../names.js';
 import { metadataOf, type Manifest, type Owner } from './object.js';
 
@@ -21,27 +22,34 @@ export function leaseRules(lease: string): V1PolicyRule[] {
 }
 
 /** ServiceAccounts (unless the cluster's owner gives one), and the coordinators' Role. */
-export function accessObjects(owner: Owner, serviceAccount: string | undefined): Manifest[] {
-  const { coordinator, worker } = objectNames(owner.name);
+export function accessObjects(owner: Owner, parameters: LaunchParameters): Manifest[] {
+  const { coordinator } = objectNames(owner.name);
+  const { serviceAccount, serviceAccountRole: role } = parameters;
   const own = serviceAccount === undefined;
   return [
-    ...(own ? [account(owner, coordinator, 'coordinator'), account(owner, worker, 'worker')] : []),
-    role(owner),
+    ...(own ? [account(owner, 'coordinator', role), account(owner, 'worker', role)] : []),
+    leaseRole(owner),
     roleBinding(owner, serviceAccount ?? coordinator),
   ];
 }
 
-/** Pods say themselves whether they want a token. */
-function account(owner: Owner, name: string, component: Component): V1ServiceAccount & Manifest {
+/** Pods say themselves whether they want a token. The role is read by AWS's webhook. */
+function account(
+  owner: Owner,
+  component: Component,
+  role: string | undefined,
+): V1ServiceAccount & Manifest {
+  const metadata = metadataOf(owner, objectNames(owner.name)[component], component);
+  const annotations = role === undefined ? undefined : { 'eks.amazonaws.com/role-arn': role };
   return {
     apiVersion: 'v1',
     kind: 'ServiceAccount',
-    metadata: metadataOf(owner, name, component),
+    metadata: annotations === undefined ? metadata : { ...metadata, annotations },
     automountServiceAccountToken: false,
   };
 }
 
-function role(owner: Owner): V1Role & Manifest {
+function leaseRole(owner: Owner): V1Role & Manifest {
   const { coordinator, lease } = objectNames(owner.name);
   return {
     apiVersion: 'rbac.authorization.k8s.io/v1',

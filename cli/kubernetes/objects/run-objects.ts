@@ -12,7 +12,7 @@ import { workerBudget, workerJob, workersService } from './workers.js';
 /** What surrounds the Jobs, owned by the root; may be sent again and again. */
 export function surroundings(owner: Owner, parameters: LaunchParameters): Manifest[] {
   return [
-    ...accessObjects(owner, parameters.serviceAccount),
+    ...accessObjects(owner, parameters),
     leaseObject(owner, parameters.workers),
     coordinatorService(owner),
     workersService(owner),

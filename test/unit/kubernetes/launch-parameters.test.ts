@@ -77,6 +77,8 @@ test('each is checked', () => {
     [{ s3Region: 'eu central' }, '--s3-region'],
     [{ natsUrl: 'http://nats' }, '--nats'],
     [{ serviceAccount: 'trainer' }, '--service-account'],
+    [{ serviceAccountRole: 'arn:aws:iam::123456789012:role/x' }, '--service-account-role'],
+    [{ s3Secret: undefined, serviceAccountRole: 'trainer' }, '--service-account-role'],
     [{ s3Secret: 'S3' }, '--s3-secret'],
     [{ queue: 'a b' }, '--queue'],
   ];
@@ -129,6 +131,19 @@ test('policies open the ports of the servers that are given', () => {
   assert.deepEqual(open({ s3Endpoint: 'http://minio:9000' }), [[443, 6443, 9000], [9000]]);
   assert.deepEqual(open({ s3Endpoint: 'http://minio' }), [[80, 443, 6443], [80]]);
   assert.deepEqual(open({ natsUrl: 'nats://nats' }), [[443, 4222, 6443], [443]]);
+});
+
+test("a role is written on the run's own accounts", () => {
+  const role = 'arn:aws:iam::123456789012:role/trainer';
+  const change = { s3Secret: undefined, serviceAccountRole: role };
+  assert.deepEqual(problems(change), []);
+  const accounts = runObjects({ ...good, ...change }, '').filter(
+    ({ kind }) => kind === 'ServiceAccount',
+  );
+  assert.deepEqual(
+    accounts.map(({ metadata }) => metadata.annotations),
+    Array(2).fill({ 'eks.amazonaws.com/role-arn': role }),
+  );
 });
 
 test('what is given reaches the pods', () => {
