@@ -10,7 +10,7 @@ import { ClusterError } from './client/answers.js';
 import type { ClusterClient, ClusterObject } from './client/cluster-client.js';
 import type { Kind } from './client/resources.js';
 import { formatClusterRun, labelSelector, objectNames, type ClusterRun } from './names.js';
-import { gracePeriodS } from './objects/pod.js';
+import { drainTimeoutS, gracePeriodS } from './objects/pod.js';
 import { objectsOf } from './taken.js';
 
 const lookMs = 1000;
@@ -21,7 +21,8 @@ export async function cancelRun(
   run: ClusterRun,
   onLeft: (left: readonly string[]) => void = () => undefined,
 ): Promise<void> {
-  const untilMs = performance.now() + 1000 * (gracePeriodS + 120);
+  const drainUntilMs = performance.now() + 1000 * (drainTimeoutS + 30);
+  const untilMs = drainUntilMs + 1000 * (gracePeriodS + 60);
   let before = '';
   for (let round = 1; ; round++) {
     const found = await findLeft(client, run);
@@ -36,7 +37,8 @@ export async function cancelRun(
         exitCodes.failed,
         'The cluster was told to delete them. A pod on a lost node stays until that is removed.',
       );
-    await removeRoots(client, run, found);
+    if (!(await letWorkersLeave(client, run, found, drainUntilMs)))
+      await removeRoots(client, run, found);
     await sleep(lookMs);
   }
 }
@@ -65,6 +67,25 @@ async function findLeft(client: ClusterClient, run: ClusterRun): Promise<Left[]>
       object: pod,
     })),
   ];
+}
+
+/**
+ * Workers first: while there is a coordinator they leave in order, at once, and store the state
+ * that only they have. Without one each would wait for it. True: there are still some.
+ */
+async function letWorkersLeave(
+  client: ClusterClient,
+  { namespace, name }: ClusterRun,
+  found: readonly Left[],
+  untilMs: number,
+): Promise<boolean> {
+  const { worker } = objectNames(name);
+  const job = found.find((one) => one.kind === 'Job' && one.name === worker);
+  if (job !== undefined && job.object.metadata?.deletionTimestamp === undefined)
+    await client.remove('Job', namespace, worker, job.object.metadata?.uid);
+  const isWorker = ({ kind, object }: Left): boolean =>
+    kind === 'Pod' && object.metadata?.labels?.['app.kubernetes.io/component'] === 'worker';
+  return performance.now() < untilMs && found.some(isWorker);
 }
 
 /** Another program's object of the same name is none of the run's. */

@@ -239,6 +239,10 @@ test('a cancel leaves nothing, not even what nobody owns, and nothing of others'
   await cancelRun(client, run, (names) => left.push(names.length));
   assert.deepEqual([...server.objects.keys()], ['/api/v1/namespaces/n/configmaps/other-run']);
   assert.equal(left[0], 14);
+  // Workers first, while a coordinator can let them leave in order.
+  const deleted = server.requests.filter(({ method }) => method === 'DELETE');
+  const roots = deleted.map(({ path }) => path).filter((path) => /faces-(worker|run)$/.test(path));
+  assert.deepEqual(roots, [jobPath('worker'), rootPath]);
   await assert.rejects(cancelRun(client, run), /there is no such run/);
   await assert.rejects(requireRun(client, run), /lockstep launch with the same --run goes on/);
 });
