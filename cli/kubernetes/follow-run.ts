@@ -47,7 +47,10 @@ export async function followRun(
       (found) => learn({ lease: found.get(names.lease) }),
     ),
   ]);
-  return signal.aborted && !ended.signal.aborted ? undefined : last;
+  if (signal.aborted && !ended.signal.aborted) return undefined;
+  // What the leader wrote last may have been on its way still.
+  const lease = await client.get<V1Lease>('Lease', namespace, names.lease);
+  return last && runStage({ coordinator: undefined, worker: undefined, ...facts, lease });
 }
 
 async function eachChange<T extends object>(
