@@ -60,25 +60,12 @@ test('launch waits for the end and tells the result, also to a script', async ()
 
 test('a person sees what it waits for, and progress', async () => {
   const launched = start(...launch);
-  await until(() => server.watches === 2, 'it waits');
-  tell({
-    step: 3,
-    until: 9,
-    stage: 'running',
-    phase: 'pixel',
-    imagesPerSecond: 5,
-    world: 2,
-    target: 2,
-  });
-  tell({
-    step: 6,
-    until: 9,
-    stage: 'running',
-    phase: 'pixel',
-    imagesPerSecond: 5,
-    world: 2,
-    target: 2,
-  });
+  let said = '';
+  launched.process.stderr?.on('data', (text: string) => (said += text));
+  await until(() => said.includes('starting: '), 'it waits');
+  const numbers = { imagesPerSecond: 5, world: 2, target: 2 };
+  tell({ step: 6, until: 9, stage: 'running', phase: 'pixel', ...numbers });
+  await until(() => said.includes('train '), 'progress');
   server.change(`${jobs}/faces-worker`, {
     status: {
       conditions: [
