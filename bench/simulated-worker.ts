@@ -43,7 +43,7 @@ export function createSimulatedWorker(
   identity: Pick<WorkerConfig, 'worker' | 'incarnation' | 'address'>,
   isDead: (peer: string) => boolean,
 ): SimulatedWorker {
-  const config = { ...identity, ...patience, fingerprint: 'bench', pid: 1, host: 'bench' };
+  const config = { ...identity, ...patience, pid: 1, host: 'bench' };
   const state = initialWorkerState(config, 0);
   let said: WorkerMessage[] = [];
   let votedIn: Generation | undefined;
@@ -94,7 +94,7 @@ function answer(
 ): WorkerEvent[] {
   switch (effect.kind) {
     case 'prepare':
-      return [{ kind: 'ready' }];
+      return [{ kind: 'ready', fingerprint: 'bench' }];
     case 'enter':
       return [{ kind: 'entered', generation: effect.generation }];
     case 'join': {

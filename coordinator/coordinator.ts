@@ -86,7 +86,7 @@ export async function leadRun(
       case 'dismiss':
         return sessions.dismiss(effect.session, effect.exitCode, effect.reason);
       case 'formed':
-        return reporter.formed(effect.world, effect.reason);
+        return reporter.formed(effect);
       case 'lost':
         return reporter.lost(effect);
       case 'notice':

@@ -187,7 +187,7 @@ async function lead(
 
 function configOf(
   options: CoordinatorMainOptions,
-  { record }: RunPlan,
+  { record, savedFingerprint }: RunPlan,
   term: number,
 ): CoordinatorConfig {
   const last = lastStep(record.spec);
@@ -195,6 +195,8 @@ function configOf(
     term,
     worldSize: options.worldSize,
     microShards: record.spec.batch.microShards,
+    allowsMixed: record.spec.engine.mixed,
+    savedFingerprint,
     until: options.stopAfter ?? last,
     lastStep: last,
     timing: { ...defaultTiming, joinTimeoutMs: options.joinTimeoutMs },

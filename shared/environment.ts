@@ -112,6 +112,11 @@ export function compiler(): string {
   return process.env['CXX'] || 'c++';
 }
 
+/** Lets this process see one GPU only; before CUDA is loaded. */
+export function showOnlyGpu(id: string): void {
+  process.env['CUDA_VISIBLE_DEVICES'] = id;
+}
+
 /** GPUs that `CUDA_VISIBLE_DEVICES` leaves to this process; undefined: all. */
 export function visibleDevices(): string[] | undefined {
   const given = process.env['CUDA_VISIBLE_DEVICES'];

@@ -5,7 +5,7 @@ import { Worker } from 'node:worker_threads';
 import { exitCodes } from '../shared/exit-codes.js';
 import type { StoreOptions } from '../shared/store/open-store.js';
 import { createRunningStores } from '../shared/store/store-notices.js';
-import { createOnnxEngine } from './engine/onnx-engine.js';
+import type { Provider } from './engine/engine.js';
 import type { NetworkOptions, ToCompute, ToNetwork } from './network/ports.js';
 import { createTraps, signalSelf } from './network/traps.js';
 import { createCompute } from './training/compute.js';
@@ -22,6 +22,8 @@ export interface WorkerMainOptions {
   readonly cacheMib: number;
   /** Threads of the compute engine at most. */
   readonly maxThreads: number;
+  /** What the engine is to compute with; undefined: its own choice. */
+  readonly provider: Provider | undefined;
   /** Longest time without any coordinator. */
   readonly patienceMs: number;
   /** Longest time that leaving in order may take. */
@@ -41,10 +43,9 @@ export interface WorkerResult {
 export async function workerMain(options: WorkerMainOptions): Promise<WorkerResult> {
   const { coordinators, worker, listen, advertise, stop } = options;
   const { patienceMs, drainMs, allowsFaults } = options;
-  const { fingerprint } = createOnnxEngine({ threads: 1 });
   const incarnation = Date.now();
   const workerData: NetworkOptions = {
-    ...{ coordinators, worker, incarnation, fingerprint, listen, advertise },
+    ...{ coordinators, worker, incarnation, listen, advertise },
     ...{ patienceMs, drainMs, allowsFaults },
   };
   const network = new Worker(new URL('./network/network-thread.js', import.meta.url), {

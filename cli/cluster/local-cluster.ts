@@ -4,6 +4,7 @@
 
 import { availableParallelism } from 'node:os';
 import { exitCodes } from '../../shared/exit-codes.js';
+import type { Provider } from '../../worker/engine/engine.js';
 import { createChildren, type Child, type Children } from './child-processes.js';
 import { createCoordinators, type Coordinators, type SeatStart } from './coordinators.js';
 import { freeAddresses } from './fixed-port.js';
@@ -35,6 +36,10 @@ export interface LocalClusterOptions {
   readonly restarts: number;
   readonly hasStandby: boolean;
   readonly allowsFaults: boolean;
+  /** What the engine computes with; undefined: its own choice. */
+  readonly provider: Provider | undefined;
+  /** GPUs that workers are given in turn; empty: they are not told any. */
+  readonly devices: readonly string[];
   /** Each line of the coordinators, parsed; the last one tells the result. */
   readonly onLine: (line: RunLine) => void;
   /** What a process says on stderr. */
@@ -143,13 +148,17 @@ class LocalCluster {
   }
 
   #startWorker(worker: string): Child {
-    const { workers, allowsFaults, onLine } = this.#options;
-    // Workers share the cores; the bytes do not depend on threads.
+    const { workers, allowsFaults, onLine, provider, devices } = this.#options;
+    // Workers share the cores; an engine whose bytes depend on threads takes the spec's.
     const threads = Math.max(1, Math.floor(availableParallelism() / workers));
+    const number = Number(worker.slice(worker.lastIndexOf('-') + 1));
+    const device = devices[number % devices.length];
     const child = this.#children.start([
       ...['worker', '--coordinator', this.#addresses.join(','), '--id', worker],
       ...['--threads', String(threads), '--patience', String(patienceS)],
       ...(allowsFaults ? ['--allow-faults'] : []),
+      ...(provider === undefined ? [] : ['--provider', provider]),
+      ...(device === undefined ? [] : ['--gpu', device]),
     ]);
     onLine({ kind: 'worker', worker, pid: child.pid });
     return child;

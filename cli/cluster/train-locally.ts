@@ -2,6 +2,8 @@
 
 import { readEnvironment } from '../../shared/environment.js';
 import { OperatorError, type Problem } from '../../shared/problems.js';
+import type { Provider } from '../../worker/engine/engine.js';
+import { chooseDevices } from '../gpu/devices.js';
 import { printJson, printNote } from '../output.js';
 import { runLocalCluster } from './local-cluster.js';
 import { createRunView } from './run-view.js';
@@ -14,6 +16,8 @@ export interface LocalTrainingArguments {
   nats?: string | undefined;
   restarts: number;
   standby: boolean;
+  provider?: Provider | undefined;
+  gpus?: string | undefined;
   allowFaults: boolean;
   json: boolean;
 }
@@ -25,6 +29,7 @@ export async function trainLocally(
   specArgs?: readonly string[],
 ): Promise<void> {
   requireSense(args);
+  const devices = args.gpus === undefined ? [] : chooseDevices(args.gpus);
   const view = args.json ? undefined : createRunView(readEnvironment().isPlain);
   const stop = stopOnSignals(() => printNote('stopping after this step; once more ends at once'));
   const optional = [
@@ -34,6 +39,7 @@ export async function trainLocally(
   process.exitCode = await runLocalCluster({
     ...{ runUrl, specArgs, coordinatorArgs: optional, workers: args.workers },
     ...{ restarts: args.restarts, hasStandby: args.standby, allowsFaults: args.allowFaults },
+    ...{ provider: args.gpus === undefined ? args.provider : 'cuda', devices },
     onLine: (line) => (view === undefined ? printJson(line) : view.show(line)),
     onComplaint: printNote,
     stop,
@@ -41,8 +47,11 @@ export async function trainLocally(
   view?.close();
 }
 
-function requireSense({ restarts, standby, nats }: LocalTrainingArguments): void {
+function requireSense(args: LocalTrainingArguments): void {
+  const { restarts, standby, nats, gpus, provider } = args;
   const problems: Problem[] = [];
+  if (gpus !== undefined && provider !== undefined && provider !== 'cuda')
+    problems.push({ key: '--provider', given: provider, allowed: 'cuda, with --gpus' });
   if (!Number.isInteger(restarts) || restarts < 0)
     problems.push({ key: '--restarts', given: restarts, allowed: 'a whole number, 0 for never' });
   if (standby && (nats ?? readEnvironment().natsUrl) === undefined)

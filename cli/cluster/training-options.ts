@@ -1,9 +1,10 @@
 // The options that `lockstep train` and `lockstep resume` share.
 
 import type { Argv } from 'yargs';
+import { providers } from '../../worker/engine/engine.js';
 import type { LocalTrainingArguments } from './train-locally.js';
 
-/** Adds --workers, --stop-after, --nats, --standby, --restarts, --allow-faults and --json. */
+/** Adds the options of LocalTrainingArguments. */
 export function withTrainingOptions<T>(y: Argv<T>): Argv<T & LocalTrainingArguments> {
   return y
     .option('workers', {
@@ -32,6 +33,16 @@ export function withTrainingOptions<T>(y: Argv<T>): Argv<T & LocalTrainingArgume
       default: 100,
       requiresArg: true,
       describe: 'How many processes that die are started again, in all; 0: none',
+    })
+    .option('provider', {
+      choices: providers,
+      describe: "What the spec's engine computes with (default: cpu, and tensorflow any GPU)",
+    })
+    .option('gpus', {
+      type: 'string',
+      requiresArg: true,
+      describe:
+        'all, or numbers with commas: GPUs that the workers share, one each if they suffice',
     })
     .option('allow-faults', {
       type: 'boolean',

@@ -1,93 +1,41 @@
 // `lockstep worker`: one worker process. Usually started by `lockstep train` or by Kubernetes.
 
-import { availableParallelism } from 'node:os';
-import type { ArgumentsCamelCase, Argv, CommandModule } from 'yargs';
+import type { ArgumentsCamelCase, CommandModule } from 'yargs';
+import { showOnlyGpu } from '../../shared/environment.js';
 import { OperatorError, type Problem } from '../../shared/problems.js';
 import { workerMain } from '../../worker/main.js';
 import { exitWithParent } from '../cluster/parent-watch.js';
+import { chooseDevices } from '../gpu/devices.js';
+import { runGpuWorkers } from '../gpu/gpu-workers.js';
 import { printNote } from '../output.js';
+import { withWorkerOptions, type WorkerArguments } from '../worker-options.js';
 import { storeOptions } from '../store-options.js';
 import { stopOnSignals } from '../cluster/stop-signal.js';
 
-interface WorkerArguments {
-  coordinator: string;
-  id: string;
-  listen: string;
-  advertise?: string | undefined;
-  cacheMib: number;
-  threads: number;
-  patience: number;
-  drainTimeout: number;
-  allowFaults: boolean;
-  exitWithParent: boolean;
-}
+/** Of all processes of `--gpus` together; what dies more often has a reason that stays. */
+const mostRestarts = 100;
 
 export const workerCommand: CommandModule<object, WorkerArguments> = {
   command: 'worker',
   describe: 'Run one worker: it joins a coordinator, computes gradients and exchanges them',
   builder: (y) =>
-    y
-      .option('coordinator', {
-        type: 'string',
-        demandOption: true,
-        describe: 'host:port of the coordinator; with commas, also of those that stand by',
-      })
-      .option('id', {
-        type: 'string',
-        demandOption: true,
-        describe: 'name of the worker, its own in the run; ranks are in the order of names',
-      })
-      .option('listen', {
-        type: 'string',
-        default: '127.0.0.1:0',
-        describe: 'host:port that other workers pull gradients from; port 0: any',
-      })
-      .option('advertise', {
-        type: 'string',
-        describe: 'host that other workers reach this one by (default: that of --listen)',
-      })
-      .option('cache-mib', {
-        type: 'number',
-        default: 512,
-        describe: 'decoded pictures kept in memory, in MiB',
-      })
-      .option('threads', {
-        type: 'number',
-        default: availableParallelism(),
-        defaultDescription: 'the cores of this machine',
-        describe: 'compute threads at most, if the spec asks for more',
-      })
-      .option('patience', {
-        type: 'number',
-        default: 600,
-        describe: 'seconds without any coordinator after which it gives up; until then it trains',
-      })
-      .option('drain-timeout', {
-        type: 'number',
-        default: 20,
-        describe: 'seconds that leaving in order may take, after SIGTERM',
-      })
-      .option('allow-faults', {
-        type: 'boolean',
-        default: false,
-        describe: 'obey lockstep chaos where it asks to misbehave',
-      })
-      .option('exit-with-parent', {
-        type: 'boolean',
-        default: false,
-        hidden: true,
-        describe: 'end when stdin is closed',
-      })
+    withWorkerOptions(y)
       .example(
         '$0 worker --coordinator HOST:7400 --id w-1 --listen 0.0.0.0:7401 --advertise HOST-1',
         'join the run of a coordinator on another machine',
-      ) as Argv<object> as Argv<WorkerArguments>,
+      )
+      .example(
+        '$0 worker --coordinator HOST:7400 --id node-1 --gpus all',
+        'a worker for each GPU: node-1-gpu0, node-1-gpu1, ...',
+      ),
   handler: runWorker,
 };
 
 async function runWorker(args: ArgumentsCamelCase<WorkerArguments>): Promise<void> {
   requireOptions(args);
   if (args.exitWithParent) exitWithParent();
+  if (args.gpus !== undefined) return runOnGpus(args, chooseDevices(args.gpus));
+  if (args.gpu !== undefined) showOnlyGpu(args.gpu);
   const advertise = args.advertise ?? hostOf(args.listen);
   const { exitCode, reason } = await workerMain({
     coordinators: args.coordinator.split(','),
@@ -96,6 +44,7 @@ async function runWorker(args: ArgumentsCamelCase<WorkerArguments>): Promise<voi
     advertise,
     cacheMib: args.cacheMib,
     maxThreads: args.threads,
+    provider: args.provider,
     patienceMs: args.patience * 1000,
     drainMs: args.drainTimeout * 1000,
     allowsFaults: args.allowFaults,
@@ -105,6 +54,32 @@ async function runWorker(args: ArgumentsCamelCase<WorkerArguments>): Promise<voi
   });
   if (exitCode !== 0) printNote(`${args.id}: ${reason}`);
   process.exitCode = exitCode;
+}
+
+/** One process a device; each gets its share of the threads, and a name and a port of its own. */
+async function runOnGpus(
+  args: ArgumentsCamelCase<WorkerArguments>,
+  devices: readonly string[],
+): Promise<void> {
+  const threads = Math.max(1, Math.floor(args.threads / devices.length));
+  const [host, port] = [
+    hostOf(args.listen),
+    Number(args.listen.slice(args.listen.lastIndexOf(':') + 1)),
+  ];
+  process.exitCode = await runGpuWorkers({
+    devices,
+    argumentsOf: (device, i) => [
+      ...['worker', '--coordinator', args.coordinator, '--id', `${args.id}-gpu${i}`],
+      ...['--listen', `${host}:${port === 0 ? 0 : port + i}`],
+      ...['--advertise', args.advertise ?? host, '--cache-mib', String(args.cacheMib)],
+      ...['--threads', String(threads), '--provider', 'cuda', '--gpu', device],
+      ...['--patience', String(args.patience), '--drain-timeout', String(args.drainTimeout)],
+      ...(args.allowFaults ? ['--allow-faults'] : []),
+    ],
+    restarts: mostRestarts,
+    onNotice: printNote,
+    stop: stopOnSignals(() => printNote('stopping; once more ends at once')),
+  });
 }
 
 /** Refuses what could only fail later. */
@@ -123,6 +98,12 @@ function requireOptions(args: WorkerArguments): void {
       key: '--coordinator',
       given: args.coordinator,
       allowed: 'host:port, or several with commas between them',
+    });
+  if (args.gpus !== undefined && args.provider !== undefined && args.provider !== 'cuda')
+    problems.push({
+      key: '--provider',
+      given: args.provider,
+      allowed: 'cuda, with --gpus: no other provider can be told its GPU',
     });
   for (const [key, given] of [
     ['--patience', args.patience],

@@ -20,7 +20,7 @@ export type ProbeResult =
 
 const timeoutMs = 120_000;
 
-/** Runs `lockstep doctor --engine` with these variables set; never rejects for what the engine does. */
+/** Runs `lockstep doctor --engine` with these variables set; what the engine does is an answer. */
 export async function probe(
   { engine, provider, threads }: TrialRequest,
   environment: Readonly<Record<string, string>> = {},
@@ -40,6 +40,13 @@ export async function probe(
     child.once('error', reject);
     child.once('close', (code, signal) => resolve(signal ?? String(code)));
   });
-  if (ended !== '0') return { failure: said.trim() || `the process ended with ${ended}` };
+  if (ended !== '0') return { failure: lastWords(said) || `the process ended with ${ended}` };
   return { trial: trialSchema.parse(JSON.parse(printed)) };
+}
+
+/** What our own process said of its failure, without what native libraries said before. */
+function lastWords(said: string): string {
+  const own = said.lastIndexOf('lockstep: ');
+  const words = own === -1 ? said : said.slice(own + 'lockstep: '.length);
+  return words.trim().replace(/\s*\n\s*/g, ' ');
 }

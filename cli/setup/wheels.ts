@@ -11,7 +11,7 @@ export const tensorflowVersion = '2.21.0';
 const python = 'python3';
 const pythonMissing = 'install Python 3 with pip (Debian: apt-get install python3-pip)';
 const pipFailed =
-  'a Python with pip that reaches PyPI or a mirror of it (PIP_INDEX_URL); without one: --wheel FILE or --library FOLDER';
+  'a pip that reaches PyPI or a mirror of it (PIP_INDEX_URL); else --wheel FILE or --library FOLDER';
 
 /** What is taken out of a wheel; the addon includes these headers and no others. */
 const members = [

@@ -58,9 +58,9 @@ function replaced(before: WorkerView, hello: Hello): CoordinatorEffect {
 }
 
 function viewOfHello(session: number, hello: Hello, nowMs: number): WorkerView {
-  const { worker, incarnation, address, fingerprint, pid, host, allowsFaults, status } = hello;
+  const { worker, incarnation, address, pid, host, allowsFaults, status } = hello;
   return {
-    ...{ worker, incarnation, address, fingerprint, pid, host, allowsFaults, status, session },
+    ...{ worker, incarnation, address, pid, host, allowsFaults, status, session },
     heardMs: nowMs,
     readySinceMs: undefined,
     benchedUntilMs: 0,
@@ -85,9 +85,6 @@ function refuse(
   const isOther = known !== undefined && known.incarnation !== hello.incarnation;
   if (isOther && hello.status.generation > 0 && isReachable(state, known, nowMs))
     return mistake(`another process has joined as ${hello.worker}: give each its own --id`);
-  const other = [...state.workers.values()].find(({ worker }) => worker !== hello.worker);
-  if (other !== undefined && other.fingerprint !== hello.fingerprint)
-    return mistake(`it computes with ${hello.fingerprint}, the others with ${other.fingerprint}`);
   return undefined;
 }
 

@@ -4,6 +4,7 @@
 import type { DigestReport, PartStored, SnapshotReport } from '../../shared/control/messages.js';
 import type { Step } from '../../shared/words.js';
 import { judge } from './divergence.js';
+import { fingerprintOf } from './fingerprints.js';
 import type { CoordinatorEffect, CoordinatorState, PendingCheckpoint } from './state.js';
 
 /** Unfinished checkpoints that are remembered; older ones are forgotten first. */
@@ -74,8 +75,9 @@ function complete(
   if (new Set(values).size > 1) return refuse(state, step, digests, nowMs);
   if (isAwaited(state, pending)) return [];
   pending.isStoring = true;
-  const fingerprint = [...state.workers.values()][0]?.fingerprint ?? 'unknown';
   const { stage } = state;
+  const told = 'world' in stage ? fingerprintOf(state, stage.world.members) : undefined;
+  const fingerprint = told ?? state.fingerprint ?? 'unknown';
   const worldSize = 'world' in stage ? stage.world.members.length : state.target;
   return [{ kind: 'storeManifest', snapshot, parts: stored, worldSize, fingerprint }];
 }

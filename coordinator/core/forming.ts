@@ -5,6 +5,7 @@
 import { generationOf } from '../../shared/control/generation.js';
 import type { CoordinatorMessage, StateSource } from '../../shared/control/messages.js';
 import type { Step } from '../../shared/words.js';
+import { noteFingerprint } from './fingerprints.js';
 import { isReachable } from './liveness.js';
 import { isFree, isLeaving } from './stages.js';
 import type { CoordinatorEffect, CoordinatorState, FormedWorld, WorkerView } from './state.js';
@@ -66,7 +67,11 @@ export function formWorld(
   state.coldStep = undefined;
   state.newestStep = Math.max(state.newestStep, step);
   for (const view of chosen) view.order = undefined;
-  return [{ kind: 'formed', world, reason }];
+  const notices = noteFingerprint(state, world);
+  return [
+    { kind: 'formed', world, fingerprint: state.fingerprint ?? 'unknown', reason },
+    ...notices,
+  ];
 }
 
 function sourceOf({ status, isDiverged }: WorkerView, step: Step): StateSource {

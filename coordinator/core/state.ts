@@ -64,6 +64,10 @@ export interface CoordinatorConfig {
   readonly until: Step;
   /** The spec's last step: only a run that got there has finished. */
   readonly lastStep: Step;
+  /** The spec lets workers compute with different things. */
+  readonly allowsMixed?: boolean | undefined;
+  /** What the newest whole checkpoint was computed with; undefined without one. */
+  readonly savedFingerprint?: string | undefined;
   readonly timing: CoordinatorTiming;
 }
 
@@ -72,7 +76,6 @@ export interface WorkerView {
   readonly worker: string;
   readonly incarnation: number;
   address: string;
-  readonly fingerprint: string;
   readonly pid: number;
   readonly host: string;
   /** It obeys injected faults. */
@@ -182,6 +185,8 @@ export interface CoordinatorState {
   coldStep: Step | undefined;
   /** Highest step known to be committed. */
   newestStep: Step;
+  /** What the newest world or checkpoint was computed with; undefined before the first. */
+  fingerprint: string | undefined;
   /** Pairs of workers ("a b") whose link was cut, and when last. */
   readonly cutLinks: Map<string, number>;
   /** Digests of the present world's steps, by step and worker. */
@@ -248,7 +253,12 @@ export type CoordinatorEffect =
       readonly worldSize: number;
       readonly fingerprint: string;
     }
-  | { readonly kind: 'formed'; readonly world: FormedWorld; readonly reason: string }
+  | {
+      readonly kind: 'formed';
+      readonly world: FormedWorld;
+      readonly fingerprint: string;
+      readonly reason: string;
+    }
   /** A worker is taken out of the world, and since when it had not been heard. */
   | {
       readonly kind: 'lost';
@@ -288,6 +298,7 @@ export function initialCoordinatorState(
     savedStep,
     coldStep: undefined,
     newestStep: savedStep ?? 0,
+    fingerprint: config.savedFingerprint,
     cutLinks: new Map(),
     digests: new Map(),
     oddities: new Map(),

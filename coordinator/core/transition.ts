@@ -14,6 +14,7 @@ import {
   setBack,
 } from './checkpoints.js';
 import { compareDigest } from './divergence.js';
+import { refuseMixed } from './fingerprints.js';
 import { awaitFinish } from './finishing.js';
 import { byName } from './forming.js';
 import { awaitWorkers } from './gathering.js';
@@ -149,9 +150,11 @@ function onMessage(
   if (message.kind === 'hello') {
     if (message.term > state.config.term) return stepDown(state, supersededBy(state, message.term));
     const effects = admit(state, session, message, nowMs);
-    if (state.workers.get(worker)?.session === session) adoptWorld(state, message, nowMs);
-    noteReadiness(state.workers.get(worker), nowMs);
-    return effects;
+    const view = state.workers.get(worker);
+    if (view?.session !== session) return effects;
+    adoptWorld(state, message, nowMs);
+    noteReadiness(view, nowMs);
+    return [...effects, ...refuseMixed(state, view)];
   }
   const view = state.workers.get(worker);
   // Who was refused or replaced has no say.
@@ -168,7 +171,7 @@ function onReport(
 ): CoordinatorEffect[] | undefined {
   switch (message.kind) {
     case 'status':
-      return onStatus(view, message, nowMs);
+      return onStatus(state, view, message, nowMs);
     case 'stepReport':
       if (message.step > state.newestStep) state.failures = 0;
       state.newestStep = Math.max(state.newestStep, message.step);
@@ -192,6 +195,7 @@ function onReport(
 
 /** A routine heartbeat changes nothing that a decision looks at. */
 function onStatus(
+  state: CoordinatorState,
   view: WorkerView,
   message: StatusMessage,
   nowMs: number,
@@ -201,6 +205,7 @@ function onStatus(
   view.status = message;
   if (message.stage === 'entered') view.isDiverged = false;
   noteReadiness(view, nowMs);
+  if (message.fingerprint !== before.fingerprint) return refuseMixed(state, view);
   const isRoutine =
     message.stage === before.stage &&
     message.generation === before.generation &&
@@ -210,9 +215,8 @@ function onStatus(
   return isRoutine ? undefined : [];
 }
 
-function noteReadiness(view: WorkerView | undefined, nowMs: number): void {
-  if (view !== undefined)
-    view.readySinceMs = isFree(view) ? (view.readySinceMs ?? nowMs) : undefined;
+function noteReadiness(view: WorkerView, nowMs: number): void {
+  view.readySinceMs = isFree(view) ? (view.readySinceMs ?? nowMs) : undefined;
 }
 
 /** A failing worker is lost like any other; but what fails again and again ends the run. */

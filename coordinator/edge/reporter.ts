@@ -6,7 +6,7 @@ import type { EventBus, EventKind, RunEvent } from '../../shared/events/bus.js';
 import { exitCodes, type ExitCode } from '../../shared/exit-codes.js';
 import { lastStep, type RunSpec } from '../../shared/spec/schema.js';
 import type { ObjectStore } from '../../shared/store/store.js';
-import type { CoordinatorEffect, Ending, FormedWorld } from '../core/state.js';
+import type { CoordinatorEffect, Ending } from '../core/state.js';
 import { findStraggler, type PaceView } from '../core/straggler.js';
 import { createMetricSegments } from './metric-segments.js';
 import { createPace } from './pace.js';
@@ -36,7 +36,7 @@ export interface ReporterOptions {
 export interface Reporter {
   /** The first line. */
   started(): void;
-  formed(world: FormedWorld, reason: string): void;
+  formed(effect: CoordinatorEffect & { readonly kind: 'formed' }): void;
   /** A worker was taken out of the world. */
   lost(loss: LostWorker): void;
   /** The run is to have so many worker processes. */
@@ -145,9 +145,9 @@ function tellerOfWorlds(
 ): Pick<Reporter, 'formed' | 'lost' | 'worldReason'> {
   let worldReason = '';
   return {
-    formed: ({ generation, members, step }, reason) => {
+    formed: ({ world: { generation, members, step }, fingerprint, reason }) => {
       worldReason = reason;
-      const data = { generation, members, step, reason };
+      const data = { generation, members, step, reason, fingerprint };
       publish('world', 'formed', `world-${generation}`, data);
       onLine({ kind: 'world', ...data });
     },

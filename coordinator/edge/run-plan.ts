@@ -26,6 +26,8 @@ export interface RunPlan {
   readonly startStep: number;
   /** The step a whole checkpoint exists for already. */
   readonly savedStep: number | undefined;
+  /** What that checkpoint was computed with. */
+  readonly savedFingerprint: string | undefined;
   /** Sum of the parameters in that checkpoint; empty without one. */
   readonly savedSha256: string;
   readonly trainSamples: number;
@@ -74,6 +76,7 @@ export async function planRun(request: RunRequest): Promise<RunPlan> {
     isNew,
     startStep: savedStep ?? 0,
     savedStep,
+    savedFingerprint: found?.manifest?.fingerprint,
     savedSha256: found?.manifest?.parametersSha256 ?? '',
     trainSamples: train.length,
     testSamples: test.length,

@@ -4,7 +4,7 @@
 import { z } from 'zod';
 
 /** Version of the control protocol; a worker of another version is refused. */
-export const protocolVersion = 2;
+export const protocolVersion = 3;
 
 /** Most workers of a run. */
 export const maxWorkers = 4096;
@@ -54,6 +54,8 @@ const statusFields = {
   trouble: text,
   obstacle: text,
   pace,
+  /** Empty until the run is loaded. */
+  fingerprint: z.string().max(200),
 };
 const status = z.object({ kind: z.literal('status'), ...statusFields });
 
@@ -77,7 +79,6 @@ const hello = z.object({
   worker: workerId,
   incarnation: step,
   address,
-  fingerprint: name,
   pid: step,
   host: z.string().max(253),
   term: step,

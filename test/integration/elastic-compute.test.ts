@@ -55,7 +55,13 @@ async function startWorker(
     told.push(message);
     if (worker !== undefined) onTold(worker, message);
   };
-  const options = { storeOptions: {}, cacheMib: 16, maxThreads: 1, warn: () => undefined };
+  const options = {
+    storeOptions: {},
+    cacheMib: 16,
+    maxThreads: 1,
+    provider: undefined,
+    warn: () => undefined,
+  };
   const compute = createCompute({
     send,
     prepare: async (request) => (run = await prepare(request, { ...options, send })),

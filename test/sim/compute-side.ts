@@ -128,7 +128,7 @@ export class ComputeSide {
   *#prepare(): Task {
     const { process, pace, send } = this.#options;
     yield* process.sleep(pace.prepareMs);
-    send({ kind: 'ready' });
+    send({ kind: 'ready', fingerprint: 'sim' });
   }
 
   *#enter(order: WorkerEffect & { readonly kind: 'enter' }): Task {

@@ -81,7 +81,7 @@ export class WorkerNode {
     const { patienceMs } = around;
     const config = {
       ...{ ...who, address, patienceMs, drainMs: 30_000, allowsFaults: false },
-      ...{ fingerprint: 'sim', pid: who.incarnation, host: process.node },
+      ...{ pid: who.incarnation, host: process.node },
     };
     this.state = initialWorkerState(config, process.nowMs);
     this.exchange = new ExchangeSide(process, around.network, options.windowChunks, {

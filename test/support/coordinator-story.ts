@@ -12,6 +12,7 @@ import { transition } from '../../coordinator/core/transition.js';
 import { generationOf } from '../../shared/control/generation.js';
 import {
   noWorld,
+  protocolVersion,
   type Hello,
   type WorkerMessage,
   type WorkerStage,
@@ -39,8 +40,12 @@ export function createStory(change: Partial<CoordinatorConfig> = {}, savedStep?:
   const config = { ...storyConfig, ...change };
   const state = initialCoordinatorState(config, savedStep, nowMs);
   const statuses = new Map<string, WorkerStatus & { session: number; incarnation: number }>();
-  const happen = (event: CoordinatorEvent): string[] =>
-    transition(state, event, nowMs).map(describe);
+  const notices: string[] = [];
+  const happen = (event: CoordinatorEvent): string[] => {
+    const effects = transition(state, event, nowMs);
+    for (const effect of effects) if (effect.kind === 'notice') notices.push(effect.text);
+    return effects.map(describe);
+  };
   const says = (worker: string, message: WorkerMessage): string[] => {
     const session = statuses.get(worker)?.session ?? 0;
     return happen({ kind: 'message', session, worker, message });
@@ -74,12 +79,13 @@ export function createStory(change: Partial<CoordinatorConfig> = {}, savedStep?:
     const session = statuses.get(worker)?.session ?? 0;
     return happen({ kind: 'closed', session, worker, reason: 'cut' });
   };
-  return { state, happen, says, is, hello, wait, closes, now: () => nowMs };
+  return { state, happen, says, is, hello, wait, closes, notices, now: () => nowMs };
 }
 
 export type Story = ReturnType<typeof createStory>;
 
-const newStatus: WorkerStatus = {
+/** What a worker says of itself when it has just started. */
+export const newStatus: WorkerStatus = {
   sequence: 1,
   generation: 0,
   stage: 'joining',
@@ -91,15 +97,15 @@ const newStatus: WorkerStatus = {
   trouble: '',
   obstacle: '',
   pace: noPace,
+  fingerprint: 'onnx/1/cpu',
 };
 
 const newHello: Hello = {
   kind: 'hello',
-  protocol: 2,
+  protocol: protocolVersion,
   worker: '',
   incarnation: 1,
   address: '127.0.0.1:1',
-  fingerprint: 'onnx/1/cpu',
   pid: 1,
   host: 'here',
   term: 0,
@@ -125,7 +131,8 @@ export function statusIn(generation: number) {
   return {
     ...{ sequence: 1, generation, stage: 'training' as const, step: 0, hasState: true },
     ...{ activity: '', isLeaving: false, suspicions: [], trouble: '', obstacle: '' },
-    pace: { dataS: 0, computeS: 0, exchangeS: 0, updateS: 0, waitedFor: '', waitedS: 0 },
+    pace: noPace,
+    fingerprint: 'onnx/1/cpu',
   };
 }
 

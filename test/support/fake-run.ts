@@ -140,6 +140,7 @@ function fakeRun(own: OwnState, saved: string[], effects: FakeEffects): Prepared
   };
   return {
     spec,
+    fingerprint: 'fake',
     task,
     own,
     phases: { at: () => Promise.resolve(phase), close: () => Promise.resolve() },

@@ -30,17 +30,18 @@ export function statusOf(state: WorkerState): WorkerStatus {
     trouble: state.trouble,
     obstacle: state.obstacle,
     pace: state.pace,
+    fingerprint: state.fingerprint,
   };
 }
 
 /** The first message of a session: who this is, and the world it is in. */
 export function greet(state: WorkerState): Hello {
-  const { worker, incarnation, address, fingerprint, pid, host, allowsFaults } = state.config;
+  const { worker, incarnation, address, pid, host, allowsFaults } = state.config;
   const isInWorld = state.stage !== 'joining' && state.stage !== 'ready';
   return {
     kind: 'hello',
     protocol: protocolVersion,
-    ...{ worker, incarnation, address, fingerprint, pid, host, allowsFaults },
+    ...{ worker, incarnation, address, pid, host, allowsFaults },
     term: state.term,
     status: statusOf(state),
     world: isInWorld ? state.world : noWorld,

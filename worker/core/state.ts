@@ -18,7 +18,6 @@ export interface WorkerConfig {
   readonly incarnation: number;
   /** "host:port" of its exchange server. */
   readonly address: string;
-  readonly fingerprint: string;
   readonly pid: number;
   readonly host: string;
   /** Longest time without any coordinator; after it the worker gives up. */
@@ -68,6 +67,8 @@ export interface WorkerState {
   /** A later world, to be entered as soon as this one is left. */
   next: Omit<WorldMessage, 'kind'> | undefined;
   rank: Rank;
+  /** What it computes with; empty until the run is loaded. */
+  fingerprint: string;
   /** Steps committed in its state, if it has one. */
   step: Step;
   hasState: boolean;
@@ -94,8 +95,8 @@ export type WorkerEvent =
   /** The edge dials again by itself, address after address. */
   | { readonly kind: 'sessionLost'; readonly reason: string }
   | { readonly kind: 'message'; readonly message: CoordinatorMessage }
-  /** The compute thread has loaded the run. */
-  | { readonly kind: 'ready' }
+  /** The compute thread has loaded the run, and knows what it computes with. */
+  | { readonly kind: 'ready'; readonly fingerprint: string }
   /** It has the state of the world's first step. */
   | { readonly kind: 'entered'; readonly generation: Generation }
   /** It could not get it (the donor is gone, say); its own state is as it was. */
@@ -184,6 +185,7 @@ export function initialWorkerState(config: WorkerConfig, nowMs: number): WorkerS
     world: noWorld,
     next: undefined,
     rank: 0,
+    fingerprint: '',
     step: 0,
     hasState: false,
     activity: 'join',

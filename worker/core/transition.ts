@@ -38,7 +38,7 @@ function decide(state: WorkerState, event: WorkerEvent, nowMs: number): WorkerEf
     case 'message':
       return onMessage(state, event.message);
     case 'ready':
-      return onReady(state);
+      return onReady(state, event.fingerprint);
     case 'entered':
       return onEntered(state, event.generation);
     case 'enterFailed':
@@ -171,8 +171,9 @@ function enterNext(state: WorkerState): WorkerEffect[] {
   return [{ kind: 'enter', generation, rank, worldSize, step, source, donor }];
 }
 
-function onReady(state: WorkerState): WorkerEffect[] {
+function onReady(state: WorkerState, fingerprint: string): WorkerEffect[] {
   if (state.stage !== 'joining') return [];
+  state.fingerprint = fingerprint;
   state.stage = 'ready';
   state.activity = 'wait';
   return enterNext(state);

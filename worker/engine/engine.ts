@@ -40,7 +40,7 @@ export interface EngineOptions {
   readonly profile?: string | undefined;
 }
 
-/** The array that is fed for an input; an OperatorError is no use, since it is a caller's mistake. */
+/** The array that is fed for an input; without one it is the caller's mistake. */
 export function fedArray(
   feeds: Readonly<Record<string, Float32Array>>,
   name: string,

@@ -27,13 +27,13 @@ if (port === null) throw new Error('the network thread is started by the worker'
 const toCompute = (message: ToCompute, transfer: readonly ArrayBuffer[] = []): void =>
   port.postMessage(message, transfer);
 
-const { worker, incarnation, fingerprint, patienceMs, drainMs, allowsFaults } = options;
+const { worker, incarnation, patienceMs, drainMs, allowsFaults } = options;
 const server = new Server(exchangeServerOptions);
 const exchange = createExchange({ server });
 const stateServer = createStateServer({ server, toCompute });
 const stateClient = createStateClient({ worker, toCompute });
 const address = await bindWorker(server, options.listen, options.advertise).catch(endUnbound);
-const identity = { worker, incarnation, address, fingerprint, pid: process.pid, host: hostname() };
+const identity = { worker, incarnation, address, pid: process.pid, host: hostname() };
 const traps = createTraps(signalSelf(worker));
 const limits = { patienceMs, drainMs, allowsFaults };
 const state = initialWorkerState({ ...identity, ...limits }, performance.now());

@@ -12,7 +12,6 @@ export interface NetworkOptions {
   readonly coordinators: readonly string[];
   readonly worker: string;
   readonly incarnation: number;
-  readonly fingerprint: string;
   /** "host:port" to serve the exchange at; port 0 for any. */
   readonly listen: string;
   /** Host that peers reach this worker by. */

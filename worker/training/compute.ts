@@ -40,7 +40,7 @@ export function createCompute({ send, prepare }: ComputeOptions): Compute {
     if (preparing !== undefined) throw new Error('a run is prepared once');
     preparing = prepare(request);
     loaded = createLoaded(await preparing, send);
-    send({ kind: 'ready' });
+    send({ kind: 'ready', fingerprint: loaded.run.fingerprint });
   };
   const enter = (order: Enter): void => {
     if (loaded === undefined) throw new Error('a world before the run is loaded');

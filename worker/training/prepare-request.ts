@@ -2,6 +2,7 @@
 // share.
 
 import type { StoreOptions } from '../../shared/store/open-store.js';
+import type { Provider } from '../engine/engine.js';
 import type { ToCompute, ToNetwork } from '../network/ports.js';
 
 /** What the network thread asks the compute thread to prepare. */
@@ -15,6 +16,8 @@ export interface PrepareOptions {
   readonly cacheMib: number;
   /** Threads of the engine at most: the spec may ask for more than this machine has. */
   readonly maxThreads: number;
+  /** What the engine is to compute with; undefined: its own choice. */
+  readonly provider: Provider | undefined;
   readonly send: SendToNetwork;
   /** Says something to the operator that does not end the run. */
   readonly warn: (text: string) => void;

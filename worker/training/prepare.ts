@@ -12,7 +12,7 @@ import { createSrganTask } from '../../task/srgan/task.js';
 import type { Task } from '../../task/task.js';
 import type { Loader } from '../data/loader.js';
 import { createLoader } from '../data/threaded-loader.js';
-import { createOnnxEngine } from '../engine/onnx-engine.js';
+import { createEngine } from '../engine/create-engine.js';
 import { createEvaluationSide, type EvaluationSide } from './evaluation-side.js';
 import { openState } from './open-state.js';
 import { createOwnState, type OwnState } from './own-state.js';
@@ -24,6 +24,8 @@ import { createVectorPool, type VectorPool } from './vector-pool.js';
 /** A worker that is ready for its first world. */
 export interface PreparedRun {
   readonly spec: RunSpec;
+  /** What it computes with, as far as that changes the bytes. */
+  readonly fingerprint: string;
   readonly task: Task;
   readonly own: OwnState;
   readonly phases: Phases;
@@ -49,8 +51,9 @@ export async function prepare(request: Prepare, options: PrepareOptions): Promis
   const loader = await openLoader(spec, options);
   const own = createOwnState(task.networks);
   const { state } = own;
-  const threads = Math.min(spec.engine.threads, options.maxThreads);
-  const phases = createPhases(task, spec, createOnnxEngine({ threads }), state);
+  const threads = threadsOf(spec, options.maxThreads);
+  const engine = await createEngine(spec.engine.name, { threads, provider: options.provider });
+  const phases = createPhases(task, spec, engine, state);
   const vectors = createVectorPool(longestVector(task, spec));
   const saver = createSaver({ task, state, runUrl, storeOptions, send });
   const store = openStore(runUrl, storeOptions);
@@ -62,6 +65,7 @@ export async function prepare(request: Prepare, options: PrepareOptions): Promis
   };
   return {
     spec,
+    fingerprint: engine.fingerprint,
     task,
     own,
     phases,
@@ -75,6 +79,11 @@ export async function prepare(request: Prepare, options: PrepareOptions): Promis
       await store.close();
     },
   };
+}
+
+/** On TensorFlow another number of threads gives other bytes: there it is the spec's. */
+function threadsOf({ engine }: RunSpec, mostThreads: number): number {
+  return engine.name === 'onnx' ? Math.min(engine.threads, mostThreads) : engine.threads;
 }
 
 async function openLoader(spec: RunSpec, options: PrepareOptions): Promise<Loader> {

@@ -74,7 +74,7 @@ test('a preset prints as YAML or JSON, overridden', () => {
 test('doctor finds the native packages and names a server that is away', () => {
   const { status, stdout } = lockstep('doctor');
   assert.equal(status, exitCodes.ok, stdout);
-  assert.match(stdout, /^ok +onnxruntime-node +its binary for \S+ loads$/m);
+  assert.match(stdout, /^ok +onnx on cpu +onnx\/[\d.]+\/cpu: [\d.]+ ms, [\d.]+ GFLOP\/s$/m);
   const env = childEnvironment({ LOCKSTEP_NATS_URL: 'nats://127.0.0.1:1' });
   const away = lockstepWith(env, 'doctor', '--json');
   assert.equal(away.status, exitCodes.failed);

@@ -26,12 +26,19 @@ function stateOf(...workers: readonly WorkerView[]) {
 function viewOf(worker: string, computeS: number, step: number): WorkerView {
   const pace = { dataS: 0.01, computeS, exchangeS: 0.1, updateS: 0, waitedFor: '', waitedS: 0 };
   return {
-    ...{ worker, incarnation: 7, address: 'h:1', fingerprint: 'f', pid: 1, host: 'h', session: 1 },
+    ...{ worker, incarnation: 7, address: 'h:1', pid: 1, host: 'h', session: 1 },
     ...{ heardMs: 4_500, readySinceMs: undefined, benchedUntilMs: 0, isDiverged: false },
     ...{ order: undefined, failure: undefined, isDismissed: false, allowsFaults: false },
     status: {
       ...{ sequence: 1, generation: 9, stage: 'training', step, hasState: true, pace },
-      ...{ activity: 'compute', isLeaving: false, suspicions: [], trouble: '', obstacle: '' },
+      ...{
+        activity: 'compute',
+        isLeaving: false,
+        suspicions: [],
+        trouble: '',
+        obstacle: '',
+        fingerprint: 'f',
+      },
     },
   };
 }

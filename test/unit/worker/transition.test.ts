@@ -18,7 +18,6 @@ const config: WorkerConfig = {
   worker: 'w-1',
   incarnation: 1,
   address: '127.0.0.1:1',
-  fingerprint: 'onnx/1/cpu',
   pid: 1,
   host: 'here',
   patienceMs: 60_000,
@@ -70,7 +69,7 @@ function training(change: Partial<WorkerConfig> = {}) {
   const story = createStory(change);
   story.happen({ kind: 'sessionOpened' });
   story.hears(welcome());
-  story.happen({ kind: 'ready' });
+  story.happen({ kind: 'ready', fingerprint: 'onnx/1/cpu' });
   story.hears(world(first));
   story.happen({ kind: 'entered', generation: first });
   story.hears({ kind: 'connect', generation: first });
@@ -82,7 +81,7 @@ test('a worker loads the run, enters the world, connects and trains, and tells e
   const story = createStory();
   assert.deepEqual(story.happen({ kind: 'sessionOpened' }), ['say hello']);
   assert.deepEqual(story.hears(welcome()), ['prepare']);
-  assert.deepEqual(story.happen({ kind: 'ready' }), ['say ready']);
+  assert.deepEqual(story.happen({ kind: 'ready', fingerprint: 'onnx/1/cpu' }), ['say ready']);
   assert.deepEqual(story.hears(world(first)), ['say entering', 'enter 0 from checkpoint']);
   assert.deepEqual(story.happen({ kind: 'entered', generation: first }), ['say entered']);
   assert.deepEqual(story.hears({ kind: 'connect', generation: first }), ['say connecting', 'join']);

@@ -1,5 +1,6 @@
 // The words of TensorFlow's GraphDef, spelled as protobuf's JSON form: the topology of a TF.js
-// graph model as it is, and by proto.ts the bytes of a saved model. It knows nothing of step graphs.
+// graph model as it is, and by saved-model.ts the bytes of a saved model. It knows nothing of step
+// graphs.
 
 import type { DType } from '../../step-graph.js';
 
