@@ -193,3 +193,20 @@ test('a coordinator that has to go hands over, and a run without workers is stop
   const sha256 = await undisturbed(file, halt);
   assert.deepEqual([end['kind'], end['step'], end['sha256']], ['stopped', halt, sha256]);
 });
+
+test('a coordinator that can not renew its lease ends before another one may lead', async () => {
+  const [address = ''] = await addresses(1);
+  const alone = startCoordinator('cut-off', address, 'run.yaml');
+  await alone.line('run');
+  await until(() => statusOf('cut-off')['term'] === 1, 'a renewal', patienceMs);
+  api.inflict({ cut: 'before' });
+  const cutMs = performance.now();
+  const { code, lines, stderr } = await alone.result;
+  api.clear();
+  assert.equal(code, exitCodes.superseded, stderr);
+  const { kind, reason } = lines.at(-1) ?? {};
+  assert.equal(kind, 'superseded');
+  assert.match(String(reason), /^the lease of the run is lost: it could not be renewed for 10 s: /);
+  const seconds = (performance.now() - cutMs) / 1000;
+  assert.ok(seconds > 7 && seconds < 15, `${seconds} s`);
+});
