@@ -90,7 +90,7 @@ const statusOf = (run: string): Record<string, unknown> =>
     unknown
   >;
 
-test('a coordinator that is killed is followed by the one that stands by', async () => {
+test('a coordinator that is killed is followed by the one that stands by', async (t) => {
   const [run, file] = ['killed', 'run.yaml'];
   const sha256 = await undisturbed(file, steps);
   const places = await addresses(2);
@@ -113,6 +113,7 @@ test('a coordinator that is killed is followed by the one that stands by', async
   assert.deepEqual([next['term'], next['lease_transitions']], [2, 1]);
   const seconds = (performance.now() - killedMs) / 1000;
   assert.ok(seconds > 10 && seconds < 25, `${seconds} s`);
+  t.diagnostic(`another one led ${seconds.toFixed(1)} s after SIGKILL`);
   const { code, lines, stderr } = await second.result;
   assert.equal(code, exitCodes.ok, stderr);
   const last = lines.at(-1) ?? {};
@@ -136,7 +137,7 @@ test('a coordinator that is killed is followed by the one that stands by', async
   assert.match(other.stderr, /holds a run with another spec\n.*seed: given 12; allowed: 11/);
 });
 
-test('a coordinator that has to go hands over, and a run without workers is stopped', async () => {
+test('a coordinator that has to go hands over, and a run without workers is stopped', async (t) => {
   const [run, file] = ['drained', 'long.yaml'];
   const places = await addresses(2);
   const first = startCoordinator(run, places[0] ?? '', file);
@@ -151,7 +152,9 @@ test('a coordinator that has to go hands over, and a run without workers is stop
   assert.equal(gone.code, exitCodes.drained, gone.stderr);
   assert.match(String(gone.lines.at(-1)?.['reason']), /asked to leave \(SIGTERM\)/);
   await second.line('listening');
-  assert.ok(performance.now() - askedMs < 12_000, 'no lease had to expire');
+  const seconds = (performance.now() - askedMs) / 1000;
+  assert.ok(seconds < 12, `no lease had to expire, but it took ${seconds} s`);
+  t.diagnostic(`another one led ${seconds.toFixed(1)} s after SIGTERM`);
   const step = Number(second.lines().at(-1)?.['step'] ?? 0);
   await stepOf(second, step + 5);
   assert.equal(
@@ -189,4 +192,21 @@ test('a coordinator that has to go hands over, and a run without workers is stop
   const end = (await again.result).lines.at(-1) ?? {};
   const sha256 = await undisturbed(file, halt);
   assert.deepEqual([end['kind'], end['step'], end['sha256']], ['stopped', halt, sha256]);
+});
+
+test('a coordinator that can not renew its lease ends before another one may lead', async () => {
+  const [address = ''] = await addresses(1);
+  const alone = startCoordinator('cut-off', address, 'run.yaml');
+  await alone.line('run');
+  await until(() => statusOf('cut-off')['term'] === 1, 'a renewal', patienceMs);
+  api.inflict({ cut: 'before' });
+  const cutMs = performance.now();
+  const { code, lines, stderr } = await alone.result;
+  api.clear();
+  assert.equal(code, exitCodes.superseded, stderr);
+  const { kind, reason } = lines.at(-1) ?? {};
+  assert.equal(kind, 'superseded');
+  assert.match(String(reason), /^the lease of the run is lost: it could not be renewed for 10 s: /);
+  const seconds = (performance.now() - cutMs) / 1000;
+  assert.ok(seconds > 7 && seconds < 15, `${seconds} s`);
 });
