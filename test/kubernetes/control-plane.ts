@@ -195,7 +195,7 @@ function createPlane(
         ['get', 'events', '-A', '--sort-by=.lastTimestamp'],
       ];
       const seen = await Promise.all(views.map((args) => kubectl(args)));
-      const logs = servers.map((server) => `--- ${server.name}\n${server.tail(15)}`);
+      const logs = servers.map((server) => `--- ${server.name}\n${server.tail(5)}`);
       return [...seen.map(({ stdout, stderr }) => stdout + stderr), ...logs].join('\n');
     },
     async close() {

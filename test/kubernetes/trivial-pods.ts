@@ -35,8 +35,10 @@ export function podObject(
   name: string,
   spec: V1PodSpec,
   labels: Record<string, string> = {},
+  finalizers: readonly string[] = [],
 ): string {
-  return JSON.stringify({ apiVersion: 'v1', kind: 'Pod', metadata: { name, labels }, spec });
+  const metadata = { name, labels, finalizers };
+  return JSON.stringify({ apiVersion: 'v1', kind: 'Pod', metadata, spec });
 }
 
 /** An Indexed Job as JSON for kubectl; its pods have the label `job-name`. */
