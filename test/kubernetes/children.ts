@@ -1,5 +1,5 @@
 // Child processes that must not outlive the test: servers with their output in a file, and the end
-// of all of them when this process ends, whether it was asked to or not. Knows nothing of Kubernetes.
+// of all of them when this process ends or is told to. Knows nothing of Kubernetes.
 
 import { spawn, type ChildProcess } from 'node:child_process';
 import { closeSync, openSync, readFileSync } from 'node:fs';

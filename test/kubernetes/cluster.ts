@@ -28,7 +28,7 @@ export interface Cluster {
     isWanted: (pod: V1Pod | undefined) => boolean,
     timeoutMs?: number,
   ): Promise<V1Pod | undefined>;
-  /** Cuts a node's power, waits until the cluster has noticed, and says that it will not be back. */
+  /** Cuts a node's power, waits until that is noticed, and says that it will not be back. */
   loseNode(name: string): Promise<void>;
   close(): Promise<void>;
 }

@@ -47,7 +47,7 @@ export interface KubectlOptions {
 /** Longest wait for a server to be ready, under load. */
 const readyMs = 60_000;
 
-/** Starts a control plane in a folder of its own; rejects with the logs when it does not come up. */
+/** Starts a control plane in a folder of its own; rejects with the logs where it does not. */
 export async function startControlPlane(): Promise<ControlPlane> {
   const programs = findPrograms();
   if (programs === undefined) throw new Error(String(skipWithoutControlPlane()));

@@ -43,10 +43,9 @@ export async function createManifestCheck(plane: ControlPlane): Promise<Manifest
       for (const namespace of new Set(named)) {
         if (namespace !== undefined) await ensure(namespace);
         const chosen = documents.filter((_, i) => named[i] === namespace);
-        const list = { apiVersion: 'v1', kind: 'List', items: chosen };
         const args = ['apply', '--dry-run=server', '--validate=strict', '-n', namespace ?? own];
         const { code, stdout, stderr } = await plane.kubectl([...args, '-f', '-'], {
-          input: JSON.stringify(list),
+          input: chosen.map((one) => JSON.stringify(one)).join('\n---\n'),
         });
         problems.push(...stderr.split('\n').filter((line) => line.trim() !== ''));
         const accepted = stdout.trim().split('\n').length;

@@ -56,13 +56,15 @@ export function apiServer({ folder, ports }: Layout): string[] {
     '--bind-address=127.0.0.1',
     '--advertise-address=127.0.0.1',
     `--secure-port=${ports.api}`,
-    // The object behind the Service "kubernetes" would have to hold an address that is not loopback.
+    // The endpoint of the Service "kubernetes" would have to be an address that is not loopback.
     '--endpoint-reconciler-type=none',
     '--service-cluster-ip-range=10.96.0.0/16',
     `--service-account-key-file=${join(folder, 'sa.pub')}`,
     `--service-account-signing-key-file=${join(folder, 'sa.key')}`,
     '--service-account-issuer=https://kubernetes.default.svc',
     '--authorization-mode=RBAC',
+    // As in any cluster: what is privileged is refused by Pod Security.
+    '--allow-privileged=true',
     `--token-auth-file=${join(folder, 'tokens.csv')}`,
     '--kubelet-preferred-address-types=InternalIP',
     `--default-not-ready-toleration-seconds=${tolerationS}`,

@@ -24,7 +24,7 @@ export interface NodeAgentOptions {
 }
 
 export interface NodeAgent {
-  /** Process of a pod's container (its only one when not named); undefined when it is not running. */
+  /** Process of a pod's container (the first when not named); undefined when none is running. */
   pid(namespace: string, pod: string, container?: string): number | undefined;
   /** What a pod's container has written so far, for as long as the pod is there. */
   log(namespace: string, pod: string, container: string): string;

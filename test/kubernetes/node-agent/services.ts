@@ -1,6 +1,7 @@
 // What cluster DNS and kube-proxy do, on loopback: each Service has an address that leads to one of
-// its ready pods, refused while there is none; a headless Service's name has the pods' own addresses.
-// The endpoints are worked out here: the API server takes no loopback addresses into EndpointSlices.
+// its ready pods, refused while there is none; a headless Service's name has the addresses of its
+// pods. Endpoints are worked out here, as the API server takes no loopback addresses into
+// EndpointSlices.
 
 import type { V1Pod, V1Service } from '@kubernetes/client-node';
 import { renameSync, writeFileSync } from 'node:fs';

@@ -1,5 +1,5 @@
 // A pod's volumes as folders. Processes share one file system, so nothing can be mounted where the
-// manifest says: paths below a mount point are rewritten, in arguments and variables, to the folder.
+// manifest says: in arguments and variables, paths below a mount point become paths of the folder.
 
 import type {
   V1Container,
