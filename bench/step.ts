@@ -10,18 +10,20 @@ import {
   type NetworkSpec,
 } from '../shared/flat/layout.js';
 import { createRandomStream } from '../shared/random.js';
-import type { PhaseSpec, RunSpec } from '../shared/spec/schema.js';
+import type { EngineName, PhaseSpec, RunSpec } from '../shared/spec/schema.js';
 import { createSrganTask } from '../task/srgan/task.js';
 import type { StepDefinition, Task } from '../task/task.js';
-import { trace } from '../trace/trace.js';
-import { createOnnxEngine } from '../worker/engine/onnx-engine.js';
+import { createEngine } from '../worker/engine/create-engine.js';
+import type { Provider } from '../worker/engine/engine.js';
 import { applyAdam, type AdamState } from '../worker/optimizer/adam.js';
 
 export interface StepBenchOptions {
   readonly spec: RunSpec;
   /** Images of the micro-shard. */
   readonly batch: number;
+  readonly engine: EngineName;
   readonly threads: number;
+  readonly provider?: Provider | undefined;
   /** Steps that are measured, after two that are not. */
   readonly steps: number;
   /** Writes the engine's profile to a file that starts with this. */
@@ -55,16 +57,15 @@ interface Trained {
 
 /** Measures the step of the spec's last phase. */
 export async function benchStep(options: StepBenchOptions): Promise<StepBenchResult> {
-  const { spec, batch, threads, steps, profile } = options;
-  const engine = createOnnxEngine({ threads, ...(profile === undefined ? {} : { profile }) });
+  const { spec, batch, steps } = options;
+  const engine = await createEngine(options.engine, options);
   const phase = spec.phases.at(-1)!;
   const task = createSrganTask(spec);
   const step = task.step(phase.name);
-  const graph = trace(stepInputs(task, step, batch), (inputs) => {
+  const compiled = await engine.compile(stepInputs(task, step, batch), (inputs) => {
     const { gradients, statistics, metrics } = step.run(inputs);
     return { ...gradients, ...statistics, ...metrics };
   });
-  const compiled = await engine.compile(graph);
   const networks = task.networks.filter(({ name }) => step.trains.includes(name));
   const trained = networks.map((network) => startTraining(task, network));
   const feeds = { ...randomBatch(task, batch), ...merge(trained, (t) => t.state.parameters) };

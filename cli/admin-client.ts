@@ -22,6 +22,8 @@ export interface AdminArguments {
   readonly run: string;
   /** "host:port" to ask instead of the address in the run's folder. */
   readonly coordinator?: string | undefined;
+  /** Context of the kubeconfig, for a run in a cluster. */
+  readonly context?: string | undefined;
 }
 
 /** Calls `use` with a client of the run's leading coordinator, and with the status it told. */

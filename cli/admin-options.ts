@@ -2,14 +2,15 @@
 
 import type { Argv } from 'yargs';
 import type { AdminArguments } from './admin-client.js';
+import { withClusterOptions } from './kubernetes/cluster-access.js';
 
-/** Adds RUN, --coordinator and --json. */
+/** Adds RUN, --coordinator, --context and --json. */
 export function withAdminOptions<T>(y: Argv<T>): Argv<T & AdminArguments & { json: boolean }> {
-  return y
+  return withClusterOptions(y)
     .positional('run', {
       type: 'string',
       demandOption: true,
-      describe: 'A file:// or s3:// folder, or the id of a local run',
+      describe: 'A file:// or s3:// folder, the id of a local run, or k8s://NAMESPACE/NAME',
     })
     .option('coordinator', {
       type: 'string',

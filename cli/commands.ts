@@ -40,6 +40,11 @@ export const commands: readonly CommandEntry[] = [
     register: async (y) => y.command((await import('./commands/resume.js')).resumeCommand),
   },
   {
+    usage: 'launch',
+    summary: 'Launch a run on Kubernetes, or go on with it, and wait for its end',
+    register: async (y) => y.command((await import('./commands/launch.js')).launchCommand),
+  },
+  {
     usage: 'status <run>',
     summary: 'Say where a run is: its world, step, time left, checkpoint, and each worker',
     register: async (y) => y.command((await import('./commands/status.js')).statusCommand),
@@ -48,6 +53,16 @@ export const commands: readonly CommandEntry[] = [
     usage: 'scale <run>',
     summary: 'Change how many workers a run has while it trains; the bytes stay the same',
     register: async (y) => y.command((await import('./commands/scale.js')).scaleCommand),
+  },
+  {
+    usage: 'logs <run>',
+    summary: 'Show what the coordinators or workers of a run in a cluster print',
+    register: async (y) => y.command((await import('./commands/logs.js')).logsCommand),
+  },
+  {
+    usage: 'cancel <run>',
+    summary: 'End a run in a cluster and leave nothing of it there; its checkpoints stay',
+    register: async (y) => y.command((await import('./commands/cancel.js')).cancelCommand),
   },
   {
     usage: 'chaos <run>',
@@ -85,6 +100,11 @@ export const commands: readonly CommandEntry[] = [
     usage: 'bench <what>',
     summary: 'Measure what this machine can do',
     register: async (y) => y.command((await import('./commands/bench.js')).benchCommand),
+  },
+  {
+    usage: 'setup <engine>',
+    summary: 'Set up what an engine needs beyond npm packages',
+    register: async (y) => y.command((await import('./commands/setup.js')).setupCommand),
   },
   {
     usage: 'doctor',

@@ -1,7 +1,7 @@
 // The coordinator's loop: events in, decisions by the core, effects performed in order.
 
 import type { CoordinatorMessage, WorkerMessage } from '../shared/control/messages.js';
-import { exitCodes, type ExitCode } from '../shared/exit-codes.js';
+import type { ExitCode } from '../shared/exit-codes.js';
 import type { CheckpointManifest } from '../shared/checkpoint/manifest.js';
 import { canonicalJson, specDigest } from '../shared/spec/digest.js';
 import type { ObjectStore } from '../shared/store/store.js';
@@ -40,8 +40,10 @@ export interface CoordinatorOptions {
   readonly config: CoordinatorConfig;
   readonly store: ObjectStore;
   readonly reporter: Reporter;
-  /** Aborted when the operator asks to stop. */
+  /** Aborted when the operator asks to stop; the reason is the signal's name. */
   readonly stop: AbortSignal;
+  /** Another coordinator takes over from this one: on SIGTERM it leaves, and stops no run. */
+  readonly isReplaceable: boolean;
 }
 
 /**
@@ -103,7 +105,7 @@ export async function leadRun(
         return;
       case 'stepDown':
         reporter.superseded(effect.reason);
-        return finish(exitCodes.superseded);
+        return finish(effect.exitCode);
     }
   };
 
@@ -113,13 +115,17 @@ export async function leadRun(
     onClosed: (session, worker, reason) => soon({ kind: 'closed', session, worker, reason }),
   });
   onLeading({ state, paces, dispatch, send });
-  const forgetStop = whenAborted(options.stop, (reason) => dispatch({ kind: 'stopAsked', reason }));
+  const forgetStop = whenAborted(options.stop, (reason) => dispatch(farewell(options, reason)));
   const timer = setInterval(() => dispatch({ kind: 'tick' }), tickMs);
   const code = await finished;
   clearInterval(timer);
   forgetStop();
   await sessions.close(leaveMs);
   return code;
+}
+
+function farewell({ isReplaceable }: CoordinatorOptions, reason: string): CoordinatorEvent {
+  return { kind: isReplaceable && reason === 'SIGTERM' ? 'leaveAsked' : 'stopAsked', reason };
 }
 
 /** Calls `listener` when asked to stop, also if that was before; gives a function to end it. */

@@ -12,11 +12,12 @@ import { createRunningStores } from '../shared/store/store-notices.js';
 import { leadRun } from './coordinator.js';
 import { defaultTiming, type CoordinatorConfig } from './core/state.js';
 import { createAdministration } from './edge/administration.js';
-import { leaseKey, type Lease } from './edge/lease.js';
+import { leaseKey, type Lease, type LeaseBoard } from './edge/lease.js';
+import { serveLease } from './edge/lease-serving.js';
 import type { Leading } from './edge/leading.js';
 import { createNatsLease } from './edge/nats-lease.js';
 import { createReporter, type ReportLine } from './edge/reporter.js';
-import { planRun, recordRun, type RunPlan } from './edge/run-plan.js';
+import { openRun, type IfExists, type RunPlan } from './edge/run-plan.js';
 import { createSessions, type Sessions } from './edge/sessions.js';
 import { watchTerm } from './edge/term-watch.js';
 import { claimTerm } from './edge/terms.js';
@@ -32,12 +33,15 @@ export interface CoordinatorMainOptions {
   readonly run: string;
   /** The spec of a new run; undefined resumes the run that is there. */
   readonly spec: RunSpec | undefined;
+  readonly ifExists: IfExists;
   readonly worldSize: number;
   /** Halt after this step instead of the spec's last. */
   readonly stopAfter: number | undefined;
   readonly natsUrl: string | undefined;
-  /** Lead only while holding the run's lease in NATS. */
+  /** Lead only while holding the run's lease: in NATS, or that of `leaseUrl`. */
   readonly standby: boolean;
+  /** k8s://NAMESPACE/NAME */
+  readonly leaseUrl: string | undefined;
   /** How the object store is reached; once the run is led it is waited for much longer. */
   readonly storeOptions: StoreOptions;
   readonly joinTimeoutMs: number;
@@ -47,47 +51,71 @@ export interface CoordinatorMainOptions {
 
 /** Runs a coordinator to its run's end; the last line told is the result. */
 export async function coordinatorMain(options: CoordinatorMainOptions): Promise<ExitCode> {
-  const lease = openLease(options);
+  const held = await openLease(options);
+  const { lease, board } = held;
   try {
     await lease?.acquire(options.stop);
   } catch (error) {
-    if (options.stop.aborted) return exitCodes.stopped;
+    // Nobody was led yet: where a lease says who is next, the run goes on.
+    if (options.stop.aborted) return board === undefined ? exitCodes.stopped : exitCodes.drained;
     throw error;
   }
   try {
-    return await serve(options, lease);
+    return await serve(options, held);
   } finally {
     await lease?.release();
   }
 }
 
-function openLease({ standby, natsUrl, runUrl, onLine }: CoordinatorMainOptions) {
-  if (!standby || natsUrl === undefined) return undefined;
-  return createNatsLease({
-    url: natsUrl,
-    key: leaseKey(runUrl),
-    holder: `pid ${process.pid} on ${hostname()}`,
-    onNotice: (text) => onLine({ kind: 'notice', text }),
-  });
+interface HeldLease {
+  readonly lease: Lease | undefined;
+  /** Of a lease that can carry more than its holder. */
+  readonly board: LeaseBoard | undefined;
+}
+
+async function openLease(options: CoordinatorMainOptions): Promise<HeldLease> {
+  const { standby, leaseUrl, natsUrl, runUrl, onLine } = options;
+  const onNotice = (text: string): void => onLine({ kind: 'notice', text });
+  if (standby && leaseUrl !== undefined) {
+    // The client of Kubernetes is large, and nobody else needs it.
+    const { createKubernetesLease } = await import('./edge/kubernetes-lease.js');
+    const lease = createKubernetesLease({ url: leaseUrl, onNotice });
+    return { lease, board: lease };
+  }
+  if (!standby || natsUrl === undefined) return { lease: undefined, board: undefined };
+  const holder = `pid ${process.pid} on ${hostname()}`;
+  const lease = createNatsLease({ url: natsUrl, key: leaseKey(runUrl), holder, onNotice });
+  return { lease, board: undefined };
 }
 
 /** The address is bound first: a run must not be there that nobody can lead. */
-async function serve(options: CoordinatorMainOptions, lease: Lease | undefined): Promise<ExitCode> {
+async function serve(options: CoordinatorMainOptions, held: HeldLease): Promise<ExitCode> {
+  let lost: string | undefined;
+  held.lease?.onLost((reason) => (lost = reason));
   const administration = createAdministration(options);
   const sessions = await createSessions(options.listen, administration.addServices);
   const store = openStore(options.runUrl, options.storeOptions);
   try {
-    const plan = await planRun({
-      ...{ run: options.run, store, storeOptions: options.storeOptions, spec: options.spec },
+    const plan = await openRun({
+      ...{ run: options.run, store, storeOptions: options.storeOptions },
+      ...{ spec: options.spec, ifExists: options.ifExists },
       ...{ worldSize: options.worldSize, until: options.stopAfter, nowMs: Date.now() },
     });
-    await recordRun(store, plan);
+    if (lost !== undefined) {
+      // A term taken now would put down whoever holds the lease.
+      options.onLine({
+        kind: 'superseded',
+        reason: `the lease of the run is lost: ${String(lost)}`,
+      });
+      return exitCodes.superseded;
+    }
     const term = await claimTerm(store, {
       ...{ address: reachable(sessions.address), pid: process.pid, host: hostname() },
       startedAt: new Date().toISOString(),
     });
-    options.onLine({ kind: 'listening', address: sessions.address, term });
-    return await lead(options, { lease, sessions, plan, term }, administration.lead);
+    const lease = held.board && { lease_transitions: held.board.transitions };
+    options.onLine({ kind: 'listening', address: sessions.address, term, ...lease });
+    return await lead(options, { ...held, sessions, plan, term }, administration.lead);
   } finally {
     await sessions.close(0);
     await store.close();
@@ -101,8 +129,7 @@ function reachable(address: string): string {
   return ['0.0.0.0', '[::]', ''].includes(host) ? `${hostname()}${port}` : address;
 }
 
-interface Parts {
-  readonly lease: Lease | undefined;
+interface Parts extends HeldLease {
   readonly sessions: Sessions;
   readonly plan: RunPlan;
   readonly term: number;
@@ -110,15 +137,17 @@ interface Parts {
 
 async function lead(
   options: CoordinatorMainOptions,
-  { lease, sessions, plan, term }: Parts,
+  { lease, board, sessions, plan, term }: Parts,
   administer: ReturnType<typeof createAdministration>['lead'],
 ): Promise<ExitCode> {
   // The result is the last line, after what is left to say about the bus.
   let result: ReportLine | undefined;
+  let phase = '';
   const onLine = (line: ReportLine): void => {
     if (line.kind === 'finished' || line.kind === 'stopped' || line.kind === 'failed')
       result = line;
-    else options.onLine(line);
+    else if (line.kind === 'step') phase = String(line['phase']);
+    if (line !== result) options.onLine(line);
   };
   const onNotice = (text: string): void => onLine({ kind: 'notice', text });
   const stores = createRunningStores(options.storeOptions, onNotice);
@@ -129,16 +158,25 @@ async function lead(
   const reporter = createReporter({
     ...{ run: options.run, url: options.runUrl, spec: plan.record.spec, until, store, bus },
     ...{ startStep: plan.startStep, startSha256: plan.savedSha256, now: Date.now, onLine },
+    leaseTransitions: board?.transitions,
   });
   let stopWatching = (): void => undefined;
   const onLeading = (leading: Leading): void => {
-    administer(leading, reporter);
-    stopWatching = watchTerm(store, term, lease, (later) =>
-      leading.dispatch({ kind: 'superseded', term: later }),
-    );
+    const admin = administer(leading, reporter);
+    const { dispatch } = leading;
+    stopWatching = watchTerm(store, term, lease, dispatch);
+    const address = reachable(sessions.address);
+    const facts = () => ({ address, phase, result, transitions: board?.transitions ?? 0 });
+    if (board !== undefined) serveLease(board, { admin, facts, dispatch, onNotice });
   };
   const { runUrl, stop } = options;
-  const code = await leadRun({ sessions, runUrl, plan, config, store, reporter, stop }, onLeading);
+  const code = await leadRun(
+    {
+      ...{ sessions, runUrl, plan, config, store, reporter, stop },
+      isReplaceable: board !== undefined,
+    },
+    onLeading,
+  );
   stopWatching();
   await closeBus(bus, onNotice);
   await store.close();

@@ -1,6 +1,8 @@
 // The environment variables Lockstep reads, all of them, parsed once. `process.env` appears in no
 // other file. Credentials are not here: the AWS SDK finds them by its own chain.
 
+import { homedir } from 'node:os';
+import { join } from 'node:path';
 import { z } from 'zod';
 import { OperatorError, type Problem } from './problems.js';
 import { maskSecrets } from './secrets.js';
@@ -93,6 +95,45 @@ export function childEnvironment(
   return Object.fromEntries(
     merged.filter((entry): entry is [string, string] => entry[1] !== undefined),
   );
+}
+
+/** Variables that native libraries read while they load. */
+export interface NativeEnvironment {
+  /** Set whatever the operator has set. */
+  readonly forced: Readonly<Record<string, string>>;
+  /** Set where the operator has not. */
+  readonly defaults: Readonly<Record<string, string>>;
+}
+
+/** Sets them in this process; only the main thread's environment is the process's own. */
+export function setNativeEnvironment({ forced, defaults }: NativeEnvironment): void {
+  for (const [name, value] of Object.entries(defaults)) process.env[name] ??= value;
+  Object.assign(process.env, forced);
+}
+
+/** The C++ compiler of the system, or the one that `CXX` names. */
+export function compiler(): string {
+  return process.env['CXX'] || 'c++';
+}
+
+/** GPUs that `CUDA_VISIBLE_DEVICES` leaves to this process; undefined: all. */
+export function visibleDevices(): string[] | undefined {
+  const given = process.env['CUDA_VISIBLE_DEVICES'];
+  if (given === undefined) return undefined;
+  return given
+    .split(',')
+    .map((id) => id.trim())
+    .filter((id) => id !== '' && id !== '-1');
+}
+
+/** Where Lockstep may keep what it can make again (https://specifications.freedesktop.org/basedir). */
+export function cacheFolder(): string {
+  return join(process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'lockstep');
+}
+
+/** Folders of `LD_LIBRARY_PATH`. */
+export function libraryPath(): string[] {
+  return (process.env['LD_LIBRARY_PATH'] ?? '').split(':').filter((folder) => folder !== '');
 }
 
 /** Turns off the AWS SDK's notice on Node 20: the lockfile pins the SDK, so it asks for nothing. */

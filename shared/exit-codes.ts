@@ -10,7 +10,7 @@ export const exitCodes = {
   stopped: 3,
   /** All workers were lost and none came back; the run can be resumed from its checkpoint. */
   workerLost: 4,
-  /** A worker left on purpose (SIGTERM, scale-down); the run goes on without it. */
+  /** A worker or a coordinator left on purpose (SIGTERM, scale-down); the run goes on without. */
   drained: 5,
   /** A coordinator stepped down, because another one with a higher term has taken over. */
   superseded: 6,

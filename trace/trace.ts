@@ -7,23 +7,21 @@ import type { NamedTensors } from '../task/task.js';
 import { recordingBackend, traceBackendName, type GraphDraft } from './record/backend.js';
 import { simplify } from './simplify/simplify.js';
 import type { GraphPort, StepGraph } from './step-graph.js';
+import { UnknownKernel } from './unknown-kernel.js';
+
+/** A function of TF.js tensors by name. */
+export type TensorFunction = (inputs: NamedTensors) => NamedTensors;
 
 /**
  * Runs `f` on placeholders of the given names and shapes (float32) and returns what it did,
  * simplified. Throws when `f` reads a value or uses a kernel that has no recording.
  */
-export function trace(
-  inputs: readonly TensorSpec[],
-  f: (inputs: NamedTensors) => NamedTensors,
-): StepGraph {
+export function trace(inputs: readonly TensorSpec[], f: TensorFunction): StepGraph {
   return simplify(record(inputs, f));
 }
 
 /** As `trace`, but exactly as recorded. */
-export function record(
-  inputs: readonly TensorSpec[],
-  f: (inputs: NamedTensors) => NamedTensors,
-): StepGraph {
+export function record(inputs: readonly TensorSpec[], f: TensorFunction): StepGraph {
   const backend = recordingBackend();
   const draft: GraphDraft = { values: [], constants: new Map(), nodes: [] };
   const ports: { inputs: GraphPort[]; outputs: GraphPort[] } = { inputs: [], outputs: [] };
@@ -44,15 +42,13 @@ export function record(
   return { ...draft, ...ports };
 }
 
-function run(f: (inputs: NamedTensors) => NamedTensors, inputs: NamedTensors): NamedTensors {
+function run(f: TensorFunction, inputs: NamedTensors): NamedTensors {
   try {
     return f(inputs);
   } catch (error) {
     const kernel = /Kernel '(\w+)' not registered/.exec(String(error))?.[1];
     if (kernel === undefined) throw error;
-    throw new Error(`kernel ${kernel} has no recording: add one under trace/record`, {
-      cause: error,
-    });
+    throw new UnknownKernel(kernel, 'recording: add one under trace/record', { cause: error });
   }
 }
 

@@ -4,6 +4,7 @@
 import type { Argv, CommandModule } from 'yargs';
 import { coordinatorMain } from '../../coordinator/main.js';
 import { readEnvironment } from '../../shared/environment.js';
+import { parseLeaseUrl } from '../../shared/kubernetes/lease-place.js';
 import { OperatorError } from '../../shared/problems.js';
 import { exitWithParent } from '../cluster/parent-watch.js';
 import { withSpecOptions, resolveSpec, type SpecArguments } from '../spec-options.js';
@@ -22,6 +23,8 @@ interface CoordinatorArguments extends SpecArguments {
   nats?: string | undefined;
   joinTimeout: number;
   standby: boolean;
+  lease?: string | undefined;
+  ifExists: 'fail' | 'resume';
   exitWithParent: boolean;
   json: boolean;
 }
@@ -41,6 +44,11 @@ export const coordinatorCommand: CommandModule<object, CoordinatorArguments> = {
         default: false,
         describe: 'go on with the run that is there, by its own spec',
       })
+      .option('if-exists', {
+        choices: ['fail', 'resume'] as const,
+        default: 'fail' as const,
+        describe: 'what to do when the folder holds a run of this spec already',
+      })
       .option('workers', { type: 'number', default: 1, describe: 'workers the world is formed of' })
       .option('listen', { type: 'string', default: '127.0.0.1:7400', describe: 'host:port' })
       .option('stop-after', { type: 'number', describe: 'halt, checkpointed, after this step' })
@@ -53,7 +61,12 @@ export const coordinatorCommand: CommandModule<object, CoordinatorArguments> = {
       .option('standby', {
         type: 'boolean',
         default: false,
-        describe: 'lead only while holding the lease of the run in NATS; else wait for it',
+        describe: 'lead only while holding the lease of the run (in NATS or --lease); else wait',
+      })
+      .option('lease', {
+        type: 'string',
+        requiresArg: true,
+        describe: 'Lease of a Kubernetes cluster for --standby: k8s://NAMESPACE/NAME',
       })
       .option('exit-with-parent', {
         type: 'boolean',
@@ -69,11 +82,16 @@ export const coordinatorCommand: CommandModule<object, CoordinatorArguments> = {
       .example(
         '$0 coordinator --resume --standby --run s3://bucket/faces --workers 4 --nats nats://n',
         'take over when the coordinator that leads the run is lost',
+      )
+      .example(
+        '$0 coordinator -f run.yaml --run s3://bucket/faces --if-exists resume --workers 4 ' +
+          '--listen 10.1.2.3:7400 --standby --lease k8s://training/faces',
+        'one of two pods: the one that gets the Lease opens the run, or goes on with it',
       ) as Argv<object> as Argv<CoordinatorArguments>,
   handler: async (args) => {
     const environment = readEnvironment();
     const natsUrl = args.nats ?? environment.natsUrl;
-    requireLease(args.standby, natsUrl);
+    requireLease(args, natsUrl);
     if (args.exitWithParent) exitWithParent();
     const view = args.json ? undefined : createRunView(environment.isPlain);
     const url = runUrl(args.run);
@@ -82,10 +100,12 @@ export const coordinatorCommand: CommandModule<object, CoordinatorArguments> = {
       runUrl: url,
       run: runId(url),
       spec: args.resume ? undefined : resolveSpec(args),
+      ifExists: args.ifExists,
       worldSize: args.workers,
       stopAfter: args.stopAfter,
       natsUrl,
       standby: args.standby,
+      leaseUrl: args.lease,
       storeOptions: storeOptions(),
       joinTimeoutMs: args.joinTimeout * 1000,
       stop: stopOnSignals(() => printNote('stopping after this step; once more ends at once')),
@@ -95,13 +115,15 @@ export const coordinatorCommand: CommandModule<object, CoordinatorArguments> = {
   },
 };
 
-function requireLease(isStandby: boolean, natsUrl: string | undefined): void {
-  if (!isStandby || natsUrl !== undefined) return;
-  throw new OperatorError('the coordinator can not start', [
-    {
-      key: '--nats',
-      given: undefined,
-      allowed: 'a nats:// url, where --standby keeps the lease of the run',
-    },
-  ]);
+function requireLease({ standby, lease }: CoordinatorArguments, natsUrl: string | undefined): void {
+  if (lease !== undefined) parseLeaseUrl(lease);
+  if (standby ? lease !== undefined || natsUrl !== undefined : lease === undefined) return;
+  const problem = standby
+    ? {
+        key: '--nats or --lease',
+        given: undefined,
+        allowed: 'a nats:// or k8s:// url, where --standby keeps the lease of the run',
+      }
+    : { key: '--lease', given: lease, allowed: 'together with --standby, which waits for it' };
+  throw new OperatorError('the coordinator can not start', [problem]);
 }

@@ -2,22 +2,23 @@
 // processors, memory, and the servers that the environment names.
 
 import { connect } from 'node:net';
-import { availableParallelism, totalmem } from 'node:os';
+import { totalmem } from 'node:os';
 import type { CommandModule } from 'yargs';
 import { readEnvironment } from '../../shared/environment.js';
 import { exitCodes } from '../../shared/exit-codes.js';
+import { engineNames, type EngineName } from '../../shared/spec/schema.js';
+import { providers, type Provider } from '../../worker/engine/engine.js';
+import { examineDevices, examineEngines } from '../doctor/engines.js';
+import { judged, type Finding } from '../doctor/finding.js';
 import { CommandFailed } from '../failure.js';
 import { printJson, printTable } from '../output.js';
+import { trialWords, tryEngine, type Trial } from '../probe/trial.js';
 
 interface Arguments {
+  readonly engine?: EngineName | undefined;
+  readonly provider?: Provider | undefined;
+  readonly threads: number;
   readonly json: boolean;
-}
-
-/** One finding about the machine. */
-interface Finding {
-  readonly what: string;
-  readonly isGood: boolean;
-  readonly detail: string;
 }
 
 /** A worker of the paper preset stays below this. */
@@ -28,26 +29,39 @@ export const doctorCommand: CommandModule<object, Arguments> = {
   command: 'doctor',
   describe: 'Say whether this machine has what a run needs',
   builder: (y) =>
-    y.option('json', { type: 'boolean', default: false, describe: 'Print JSON, a line a finding' }),
-  handler: async ({ json }) => {
+    y
+      .option('engine', { choices: engineNames, describe: 'Try this engine, and nothing else' })
+      .option('provider', { choices: providers, implies: 'engine', describe: 'On this provider' })
+      .option('threads', { type: 'number', default: 1, describe: 'Threads for --engine' })
+      .option('json', { type: 'boolean', default: false, describe: 'Print JSON, a line a finding' })
+      .example('$0 doctor', `all engines there are, and how long each takes for ${trialWords}`)
+      .example('$0 doctor --engine tensorflow --provider cuda', 'why TensorFlow finds no GPU'),
+  handler: async ({ engine, provider, threads, json }) => {
+    if (engine !== undefined) return show(await tryEngine({ engine, provider, threads }), json);
     const findings = await examine();
     if (json) findings.forEach(printJson);
-    else
-      printTable(findings.map(({ what, isGood, detail }) => [isGood ? 'ok' : 'BAD', what, detail]));
-    const bad = findings.filter((finding) => !finding.isGood).map((finding) => finding.what);
+    else printTable(findings.map(({ what, state, detail }) => [words[state], what, detail]));
+    const bad = findings.filter(({ state }) => state === 'bad').map(({ what }) => what);
     if (bad.length > 0)
       throw new CommandFailed(`not in order: ${bad.join(', ')}`, exitCodes.failed);
   },
 };
 
+const words = { ok: 'ok', absent: '-', bad: 'BAD' } as const;
+
+function show(trial: Trial, isJson: boolean): void {
+  if (isJson) printJson(trial);
+  else printTable([['figure', 'value'], ...Object.entries(trial)]);
+}
+
 async function examine(): Promise<Finding[]> {
   const { s3, natsUrl } = readEnvironment();
   const memory = `${(totalmem() / 1024 ** 3).toFixed(1)} GiB`;
   return [
-    { what: 'Node', isGood: true, detail: process.version },
-    { what: 'processors', isGood: true, detail: String(availableParallelism()) },
-    { what: 'memory', isGood: totalmem() >= workerBytes, detail: memory },
-    await examinePackage('onnxruntime-node', () => import('onnxruntime-node')),
+    judged('Node', true, process.version),
+    ...examineDevices(),
+    judged('memory', totalmem() >= workerBytes, memory),
+    ...(await examineEngines()),
     await examinePackage('sharp', () => import('sharp')),
     await examineServer(
       'object store',
@@ -61,13 +75,9 @@ async function examine(): Promise<Finding[]> {
 async function examinePackage(what: string, load: () => Promise<unknown>): Promise<Finding> {
   try {
     await load();
-    return {
-      what,
-      isGood: true,
-      detail: `its binary for ${process.platform}-${process.arch} loads`,
-    };
+    return judged(what, true, `its binary for ${process.platform}-${process.arch} loads`);
   } catch (error) {
-    return { what, isGood: false, detail: error instanceof Error ? error.message : String(error) };
+    return judged(what, false, error instanceof Error ? error.message : String(error));
   }
 }
 
@@ -76,13 +86,13 @@ async function examineServer(
   url: string | undefined,
   none: string,
 ): Promise<Finding> {
-  if (url === undefined) return { what, isGood: true, detail: none };
+  if (url === undefined) return judged(what, true, none);
   const { hostname, port, protocol } = new URL(url.split(',', 1)[0] ?? url);
   const implied = { 'http:': 80, 'https:': 443, 'nats:': 4222 }[protocol] ?? 443;
   const address = { host: hostname, port: port === '' ? implied : Number(port) };
   const failure = await connectTo(address);
   const place = `${address.host}:${address.port}`;
-  return { what, isGood: failure === undefined, detail: failure ?? `${place} accepts connections` };
+  return judged(what, failure === undefined, failure ?? `${place} accepts connections`);
 }
 
 /** Undefined when a TCP connection could be made, else why not. */

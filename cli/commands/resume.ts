@@ -1,26 +1,77 @@
-// `lockstep resume`: goes on with a run from its newest whole checkpoint, on any number of workers.
+// `lockstep resume`: goes on with a run from its newest whole checkpoint, on any number of workers,
+// here or in the cluster it was launched in.
 
 import type { CommandModule } from 'yargs';
+import { OperatorError } from '../../shared/problems.js';
 import { trainLocally, type LocalTrainingArguments } from '../cluster/train-locally.js';
 import { withTrainingOptions } from '../cluster/training-options.js';
+import { withCluster, withClusterOptions } from '../kubernetes/cluster-access.js';
+import { resumeRun } from '../kubernetes/launch-run.js';
+import { isClusterRun, parseClusterRun } from '../kubernetes/names.js';
+import { requireRun } from '../kubernetes/run-state.js';
+import { waitForRun } from '../kubernetes/wait-for-run.js';
 import { runUrl } from '../run-location.js';
 
-interface ResumeArguments extends LocalTrainingArguments {
-  run: string;
+interface ResumeArguments extends Omit<LocalTrainingArguments, 'workers'> {
+  readonly run: string;
+  readonly workers?: number | undefined;
+  readonly image?: string | undefined;
+  readonly detach: boolean;
+  readonly context?: string | undefined;
 }
 
 export const resumeCommand: CommandModule<object, ResumeArguments> = {
   command: 'resume <run>',
   describe: 'Go on with a run from its newest whole checkpoint, on any number of workers',
   builder: (y) =>
-    withTrainingOptions(
-      y.positional('run', {
+    withClusterOptions(withTrainingOptions(y))
+      .positional('run', {
         type: 'string',
         demandOption: true,
-        describe: 'file:// or s3:// folder of the run, or the id of a local run',
-      }),
-    ).example('$0 resume s3://bucket/runs/faces --workers 4', 'resume on four workers'),
+        describe:
+          'file:// or s3:// folder of the run, the id of a local run, or k8s://NAMESPACE/NAME',
+      })
+      .option('workers', {
+        type: 'number',
+        default: undefined,
+        defaultDescription: '1; in a cluster as many as it had',
+      })
+      .option('image', {
+        type: 'string',
+        requiresArg: true,
+        describe: 'In a cluster: another image',
+      })
+      .option('detach', {
+        type: 'boolean',
+        default: false,
+        describe: 'In a cluster: do not wait for the end',
+      })
+      .example('$0 resume s3://bucket/runs/faces --workers 4', 'resume on four workers')
+      .example('$0 resume k8s://training/faces', 'a run whose Jobs have failed'),
   handler: async (args) => {
-    await trainLocally(args, runUrl(args.run));
+    if (isClusterRun(args.run)) return resumeInCluster(args);
+    refuseClusterOptions(args);
+    await trainLocally({ ...args, workers: args.workers ?? 1 }, runUrl(args.run));
   },
 };
+
+async function resumeInCluster(args: ResumeArguments): Promise<void> {
+  const run = parseClusterRun(args.run);
+  const { workers, image } = args;
+  await withCluster(args, async (client) => {
+    const found = await requireRun(client, run);
+    const change = {
+      ...(workers === undefined ? {} : { workers }),
+      ...(image === undefined ? {} : { image }),
+    };
+    await waitForRun(client, await resumeRun(client, found, change), args);
+  });
+}
+
+function refuseClusterOptions({ image, detach }: ResumeArguments): void {
+  const given = { '--image': image, '--detach': detach || undefined };
+  const problems = Object.entries(given)
+    .filter(([, value]) => value !== undefined)
+    .map(([key, value]) => ({ key, given: value, allowed: 'for k8s://NAMESPACE/NAME only' }));
+  if (problems.length > 0) throw new OperatorError('the run can not be resumed', problems);
+}

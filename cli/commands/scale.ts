@@ -4,6 +4,9 @@ import type { CommandModule } from 'yargs';
 import { OperatorError } from '../../shared/problems.js';
 import { withAdmin, type AdminArguments } from '../admin-client.js';
 import { withAdminOptions } from '../admin-options.js';
+import { withCluster } from '../kubernetes/cluster-access.js';
+import { isClusterRun, parseClusterRun } from '../kubernetes/names.js';
+import { scaleRun } from '../kubernetes/scale-run.js';
 import { printJson, printLine } from '../output.js';
 
 interface ScaleArguments extends AdminArguments {
@@ -22,19 +25,28 @@ export const scaleCommand: CommandModule<object, ScaleArguments> = {
         requiresArg: true,
         describe: 'Workers that it is to have, from 1 to batch.microShards of its spec',
       })
-      .example('$0 scale tiny-20261124-190000 --workers 4', 'four workers from the next step on'),
+      .example('$0 scale tiny-20261124-190000 --workers 4', 'four workers from the next step on')
+      .example('$0 scale k8s://training/faces --workers 4', 'pods come or go'),
   handler: async (args) => {
     const { workers } = args;
     if (!Number.isInteger(workers) || workers < 1)
       throw new OperatorError('the run can not be scaled', [
         { key: '--workers', given: workers, allowed: "1 to the spec's batch.microShards" },
       ]);
-    const { run, before } = await withAdmin(args, async (client, status) => ({
-      run: status.run,
-      ...(await client.scale(workers)),
-    }));
+    const { run, before } = isClusterRun(args.run)
+      ? await scaleInCluster(args)
+      : await withAdmin(args, async (client, status) => ({
+          run: status.run,
+          ...(await client.scale(workers)),
+        }));
     if (args.json) printJson({ run, before, workers });
     else if (before === workers) printLine(`${run} has ${workers} workers already`);
     else printLine(`${run}: ${before} workers, ${workers} from the next steps on`);
   },
 };
+
+async function scaleInCluster(args: ScaleArguments): Promise<{ run: string; before: number }> {
+  const run = parseClusterRun(args.run);
+  const scaled = await withCluster(args, (client) => scaleRun(client, run, args.workers));
+  return { run: args.run, ...scaled };
+}

@@ -24,10 +24,8 @@ export function awaitWorkers(
   const candidates = findCandidates(state, nowMs);
   const wanted = Math.min(state.target, state.config.microShards);
   const waitedMs = nowMs - stage.sinceMs;
-  if (candidates.length === 0) {
-    if (waitedMs <= state.config.timing.joinTimeoutMs) return [];
-    return end(state, nobodyCame(state));
-  }
+  if (candidates.length === 0)
+    return waitedMs <= longestWaitMs(state, nowMs) ? [] : end(state, nobodyCame(state));
   if (candidates.length < wanted && !isPatienceOver(state, stage, candidates, nowMs)) return [];
   const after = stage.reason === '' ? '' : `, after: ${stage.reason}`;
   const reason = `${candidates.length} of ${wanted} workers joined${after}`;
@@ -36,6 +34,17 @@ export function awaitWorkers(
   if (stage.isSearching) return [];
   stage.isSearching = true;
   return [{ kind: 'findCheckpoint' }];
+}
+
+/** Of a run that is finished only those are waited for that are there: to tell them so. */
+function longestWaitMs(state: CoordinatorState, nowMs: number): number {
+  const { joinTimeoutMs, finishedMs } = state.config.timing;
+  const isAnyoneHere = [...state.workers.values()].some((view) => isReachable(state, view, nowMs));
+  return isFinished(state) && !isAnyoneHere ? Math.min(joinTimeoutMs, finishedMs) : joinTimeoutMs;
+}
+
+function isFinished({ savedStep, config }: CoordinatorState): boolean {
+  return savedStep !== undefined && savedStep >= config.lastStep;
 }
 
 /** A new run waits for all; one that goes on does not wait long for those that may be gone. */
@@ -69,7 +78,8 @@ function stopUnformed(state: CoordinatorState, reason: string): CoordinatorEffec
 
 /** The end of a run whose workers are all gone. */
 export function nobodyCame(state: CoordinatorState): Ending {
-  const { config, formed } = state;
+  const { config, formed, savedStep } = state;
+  if (isFinished(state)) return { exitCode: exitCodes.ok, reason: `finished at step ${savedStep}` };
   const seconds = Math.round(config.timing.joinTimeoutMs / 1000);
   if (formed === 0) {
     const reason = `no worker joined within ${seconds} s`;

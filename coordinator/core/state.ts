@@ -31,6 +31,10 @@ export interface CoordinatorTiming {
   readonly batchMs: number;
   /** An order is repeated when it was not obeyed for so long. */
   readonly resendMs: number;
+  /** Longest wait for workers of a run whose last step is checkpointed. */
+  readonly finishedMs: number;
+  /** A coordinator that has to leave looks for so long whether its workers have to as well. */
+  readonly leaveMs: number;
 }
 
 /** What production runs with. */
@@ -44,6 +48,8 @@ export const defaultTiming: CoordinatorTiming = {
   benchMs: 30_000,
   batchMs: 300,
   resendMs: 1_000,
+  finishedMs: 15_000,
+  leaveMs: 2_000,
 };
 
 /** What does not change during the coordinator's life. */
@@ -186,6 +192,8 @@ export interface CoordinatorState {
   failures: number;
   /** A stop was asked for: the reason. */
   stopReason: string | undefined;
+  /** This coordinator has to leave: why, and since when. */
+  leaving: { readonly reason: string; readonly sinceMs: number } | undefined;
   /** The run is to end this way as soon as the state is stored. */
   ending: Ending | undefined;
   /** When the core was asked last: a coordinator that was blocked has not heard silence. */
@@ -213,8 +221,11 @@ export type CoordinatorEvent =
   | { readonly kind: 'manifestFailed'; readonly step: Step; readonly reason: string }
   | { readonly kind: 'stopAsked'; readonly reason: string }
   | { readonly kind: 'scaleAsked'; readonly workers: number }
-  /** Another coordinator with a higher term leads the run. */
+  /** Another coordinator with a higher term leads the run; or the run's lease is lost. */
   | { readonly kind: 'superseded'; readonly term: number }
+  /** This coordinator has to go, and another one may take over. */
+  | { readonly kind: 'leaveAsked'; readonly reason: string }
+  | { readonly kind: 'leaseLost'; readonly reason: string }
   | { readonly kind: 'tick' };
 
 export type CoordinatorEffect =
@@ -246,14 +257,13 @@ export type CoordinatorEffect =
       readonly generation: Generation;
       readonly silentMs: number;
     }
-  /** The run is to have so many worker processes. */
   | { readonly kind: 'target'; readonly workers: number }
   /** Tell the log and the operator. */
   | { readonly kind: 'notice'; readonly text: string }
   /** The run is over: tell all workers, then the operator. */
   | { readonly kind: 'end'; readonly ending: Ending }
-  /** Leave without touching the run: another coordinator leads it. */
-  | { readonly kind: 'stepDown'; readonly reason: string };
+  /** Leave without touching the run: another coordinator leads it, or may soon. */
+  | { readonly kind: 'stepDown'; readonly exitCode: ExitCode; readonly reason: string };
 
 /** The state before anything has happened; `savedStep` is the newest whole checkpoint's. */
 export function initialCoordinatorState(
@@ -283,6 +293,7 @@ export function initialCoordinatorState(
     oddities: new Map(),
     failures: 0,
     stopReason: undefined,
+    leaving: undefined,
     ending: undefined,
     tickedMs: nowMs,
   };

@@ -20,6 +20,7 @@ import { awaitWorkers } from './gathering.js';
 import { awaitHalt } from './halting.js';
 import { giveOrders } from './orders.js';
 import { watchWorld } from './running.js';
+import { leaveWhenDue, noteLeave, stepDown, supersededBy } from './leaving.js';
 import { end, isFree } from './stages.js';
 import type {
   CoordinatorEffect,
@@ -68,7 +69,7 @@ export function transitionAll(
 
 /** Follows the stages as far as they lead now, then gives the orders that are due. */
 function settle(state: CoordinatorState, nowMs: number): CoordinatorEffect[] {
-  const effects = completeCheckpoints(state, nowMs);
+  const effects = [...completeCheckpoints(state, nowMs), ...leaveWhenDue(state, nowMs)];
   for (let moves = 0; moves < maxMoves; moves++) {
     const before = state.stage;
     effects.push(...advance(state, nowMs));
@@ -129,17 +130,15 @@ function onEvent(
     case 'scaleAsked':
       return onScaleAsked(state, event.workers);
     case 'superseded':
-      return stepDown(state, event.term);
+      return stepDown(state, supersededBy(state, event.term));
+    case 'leaseLost':
+      return stepDown(state, `the lease of the run is lost: ${event.reason}`);
+    case 'leaveAsked':
+      return noteLeave(state, event.reason, nowMs);
     case 'tick':
       onTick(state, nowMs);
       return [];
   }
-}
-
-function stepDown(state: CoordinatorState, term: number): CoordinatorEffect[] {
-  const reason = `a coordinator of term ${term} leads the run; this one had ${state.config.term}`;
-  state.stage = { kind: 'ended', ending: { exitCode: exitCodes.superseded, reason } };
-  return [{ kind: 'stepDown', reason }];
 }
 
 function onMessage(
@@ -148,7 +147,7 @@ function onMessage(
   nowMs: number,
 ): CoordinatorEffect[] | undefined {
   if (message.kind === 'hello') {
-    if (message.term > state.config.term) return stepDown(state, message.term);
+    if (message.term > state.config.term) return stepDown(state, supersededBy(state, message.term));
     const effects = admit(state, session, message, nowMs);
     if (state.workers.get(worker)?.session === session) adoptWorld(state, message, nowMs);
     noteReadiness(state.workers.get(worker), nowMs);
@@ -245,6 +244,9 @@ function onScaleAsked(state: CoordinatorState, workers: number): CoordinatorEffe
     .filter(({ session }) => session !== undefined)
     .sort((a, b) => byName(a.worker, b.worker));
   for (const [i, view] of present.entries()) view.isDismissed = i >= workers;
+  // Who was let go and has gone may come again, as another process, when there is room.
+  if (present.length < workers)
+    for (const view of state.workers.values()) view.isDismissed &&= view.session !== undefined;
   return [{ kind: 'target', workers }];
 }
 

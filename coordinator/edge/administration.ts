@@ -16,8 +16,8 @@ export interface RunIdentity {
 
 export interface Administration {
   addServices(server: Server): void;
-  /** The coordinator leads from now on. */
-  lead(leading: Leading, reporter: Reporter): void;
+  /** The coordinator leads from now on; gives what it answers with. */
+  lead(leading: Leading, reporter: Reporter): AdminHandlers;
 }
 
 /** Creates the answers of one coordinator. */
@@ -35,6 +35,7 @@ export function createAdministration({ run, runUrl }: RunIdentity): Administrati
     }),
     lead: (given, reporter) => {
       handlers = createHandlers({ run, runUrl }, given, reporter);
+      return handlers;
     },
   };
 }

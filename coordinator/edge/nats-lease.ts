@@ -53,7 +53,7 @@ class NatsLease implements Lease {
   /** Of our entry; undefined when we don't hold the lease. */
   #revision: number | undefined;
   #keeping: Promise<void> | undefined;
-  #listeners: ((holder: string) => void)[] = [];
+  #listeners: ((reason: string) => void)[] = [];
   #isAway = false;
   #toldHolder = '';
 
@@ -63,7 +63,7 @@ class NatsLease implements Lease {
     this.#body = Buffer.from(JSON.stringify({ id: this.#id, holder: options.holder }));
   }
 
-  onLost(listener: (holder: string) => void): void {
+  onLost(listener: (reason: string) => void): void {
     this.#listeners.push(listener);
   }
 
@@ -105,7 +105,8 @@ class NatsLease implements Lease {
       const entry = await this.#attempt((kv) => this.#renew(kv, revision));
       if (entry === undefined) continue;
       this.#revision = entry.isOurs ? entry.revision : undefined;
-      if (!entry.isOurs) for (const listener of this.#listeners) listener(entry.holder);
+      if (!entry.isOurs)
+        for (const listener of this.#listeners) listener(`${entry.holder} holds it`);
     }
   }
 

@@ -25,6 +25,8 @@ export interface ReporterOptions {
   readonly until: number;
   /** Sum of the parameters in the checkpoint that the run starts from; empty without one. */
   readonly startSha256: string;
+  /** How often the run's lease has changed hands; undefined where that is not counted. */
+  readonly leaseTransitions?: number | undefined;
   readonly store: ObjectStore;
   readonly bus: EventBus;
   readonly now: () => number;
@@ -86,7 +88,9 @@ export function createReporter(options: ReporterOptions): Reporter {
 
   return {
     started: () => {
-      const data = { run, url, step: startStep, last_step: last, until };
+      const { leaseTransitions } = options;
+      const lease = leaseTransitions === undefined ? {} : { lease_transitions: leaseTransitions };
+      const data = { run, url, step: startStep, last_step: last, until, ...lease };
       publish('run', 'started', `run-started-${pad(startStep)}-${now()}`, data);
       onLine({ kind: 'run', ...data });
     },

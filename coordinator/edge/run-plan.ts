@@ -8,10 +8,12 @@ import { newestWholeCheckpoint } from '../../shared/checkpoint/list.js';
 import { OperatorError, type Problem } from '../../shared/problems.js';
 import {
   createRunRecord,
+  findRunRecord,
   readRunRecord,
   refuseExistingRun,
   type RunRecord,
 } from '../../shared/run/record.js';
+import { specDifferences } from '../../shared/spec/difference.js';
 import { lastStep, type RunSpec } from '../../shared/spec/schema.js';
 import { openStore, type StoreOptions } from '../../shared/store/open-store.js';
 import type { ObjectStore } from '../../shared/store/store.js';
@@ -30,12 +32,17 @@ export interface RunPlan {
   readonly testSamples: number;
 }
 
+/** A run that is there is refused, or gone on with. */
+export type IfExists = 'fail' | 'resume';
+
 export interface RunRequest {
   readonly run: string;
   readonly store: ObjectStore;
   readonly storeOptions: StoreOptions;
   /** The spec of a new run; undefined resumes the run that is there. */
   readonly spec: RunSpec | undefined;
+  /** What a spec means for a folder that holds a run of that spec already. */
+  readonly ifExists: IfExists;
   readonly worldSize: number;
   readonly until: number | undefined;
   readonly nowMs: number;
@@ -43,10 +50,8 @@ export interface RunRequest {
 
 /** Plans a run and writes nothing; an OperatorError lists what does not fit. */
 export async function planRun(request: RunRequest): Promise<RunPlan> {
-  const isNew = request.spec !== undefined;
-  // Soon said; what decides is the put of the record.
-  if (isNew) await refuseExistingRun(request.store);
-  const existing = isNew ? undefined : await readRunRecord(request.store);
+  const existing = await findRun(request);
+  const isNew = existing === undefined;
   const spec = existing?.spec ?? request.spec;
   if (spec === undefined) throw new Error('a run has a spec');
   const { index, sha256 } = await readIndex(request, spec);
@@ -81,6 +86,49 @@ export async function planRun(request: RunRequest): Promise<RunPlan> {
  */
 export async function recordRun(store: ObjectStore, plan: RunPlan): Promise<void> {
   if (plan.isNew) await createRunRecord(store, plan.record);
+}
+
+/** Plans a run and writes its record, with which the folder is a run. */
+export async function openRun(request: RunRequest): Promise<RunPlan> {
+  const plan = await planRun(request);
+  try {
+    await recordRun(request.store, plan);
+    return plan;
+  } catch (error) {
+    // Another coordinator has opened it since.
+    if (!(error instanceof OperatorError) || request.ifExists === 'fail') throw error;
+    return planRun(request);
+  }
+}
+
+/** The run to go on with; undefined where a new one is to be opened. */
+async function findRun({ store, spec, ifExists }: RunRequest): Promise<RunRecord | undefined> {
+  if (spec === undefined) return readRunRecord(store);
+  if (ifExists === 'resume') {
+    const existing = await findRunRecord(store);
+    if (existing !== undefined) requireSameSpec(store.url, spec, existing.spec);
+    return existing;
+  }
+  // Soon said; what decides is the put of the record.
+  await refuseExistingRun(store);
+  return undefined;
+}
+
+/** A run has pinned the sum of its dataset's index, which the operator need not know. */
+function requireSameSpec(url: string, given: RunSpec, existing: RunSpec): void {
+  const { indexSha256 = existing.dataset.indexSha256 } = given.dataset;
+  const pinned = { ...given, dataset: { ...given.dataset, indexSha256 } };
+  const differences = specDifferences(pinned, existing);
+  if (differences.length === 0) return;
+  throw new OperatorError(
+    `${url} holds a run with another spec`,
+    differences.map(({ key, left, right }) => ({
+      key,
+      given: left,
+      allowed: `${JSON.stringify(right) ?? 'nothing'}, as the run has it`,
+      hint: 'another spec is another run: give it another --run',
+    })),
+  );
 }
 
 async function readIndex(

@@ -1,5 +1,5 @@
-// Whether this coordinator still leads: it looks at the run's terms now and then, and at once when
-// somebody else is seen to hold the lease.
+// Whether this coordinator still leads: it looks at the run's terms now and then, and is told at
+// once when it does not hold the lease any more.
 
 import type { ObjectStore } from '../../shared/store/store.js';
 import type { Lease } from './lease.js';
@@ -8,12 +8,17 @@ import { newestTermNumber } from './terms.js';
 /** How often the terms are looked at. */
 const intervalMs = 5_000;
 
-/** Calls `onLater` once when a later term than `term` leads; the function given back ends it. */
+/** What is told, once: a later term leads, or the lease is lost, which comes to the same. */
+export type StepDown =
+  | { readonly kind: 'superseded'; readonly term: number }
+  | { readonly kind: 'leaseLost'; readonly reason: string };
+
+/** Calls `onStepDown` once when this coordinator must not lead any more; the result ends it. */
 export function watchTerm(
   store: ObjectStore,
   term: number,
   lease: Lease | undefined,
-  onLater: (term: number) => void,
+  onStepDown: (why: StepDown) => void,
 ): () => void {
   let isOver = false;
   let isLooking = false;
@@ -21,10 +26,10 @@ export function watchTerm(
     isOver = true;
     clearInterval(timer);
   };
-  const tell = (later: number): void => {
+  const tell = (why: StepDown): void => {
     if (isOver) return;
     end();
-    onLater(later);
+    onStepDown(why);
   };
   const look = async (): Promise<void> => {
     if (isLooking) return;
@@ -32,9 +37,9 @@ export function watchTerm(
     // A store that is away says nothing about who leads.
     const newest = await newestTermNumber(store).catch(() => 0);
     isLooking = false;
-    if (newest > term) tell(newest);
+    if (newest > term) tell({ kind: 'superseded', term: newest });
   };
   const timer = setInterval(() => void look(), intervalMs);
-  lease?.onLost(() => tell(term + 1));
+  lease?.onLost((reason) => tell({ kind: 'leaseLost', reason }));
   return end;
 }

@@ -51,6 +51,11 @@ function existsAlready(url: string): OperatorError {
   ]);
 }
 
+/** The record of the run that is there, if there is one. */
+export async function findRunRecord(store: ObjectStore): Promise<RunRecord | undefined> {
+  return (await store.head(recordKey)) === undefined ? undefined : readRunRecord(store);
+}
+
 /** Reads the record of a run; an OperatorError when there is none or it can't be read. */
 export async function readRunRecord(store: ObjectStore): Promise<RunRecord> {
   const problem = (allowed: string): OperatorError =>

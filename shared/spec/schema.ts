@@ -12,6 +12,10 @@ const name = (letters: number) =>
     .regex(new RegExp(`^[a-z][a-z0-9-]{0,${letters - 1}}$`))
     .describe(`at most ${letters} of a-z, 0-9 and -, a letter first`);
 
+/** The compute engines; see docs/engines.md. */
+export const engineNames = ['onnx', 'tensorflow', 'tensorflow-eager'] as const;
+export type EngineName = (typeof engineNames)[number];
+
 const normalization = z.enum(['none', 'batch']);
 
 /** The generator: head, residual blocks, upsampling by 4 in two stages, tail. */
@@ -114,9 +118,11 @@ export const runSpecSchema = z.strictObject({
     limit: count(10_000),
   }),
   engine: z.strictObject({
-    name: z.enum(['onnx']),
+    name: z.enum(engineNames),
     /** Threads of the compute engine in each worker. */
     threads: count(256),
+    /** Lets workers differ in what makes the bytes: the run is then no function of its spec. */
+    mixed: z.boolean().optional(),
   }),
 });
 

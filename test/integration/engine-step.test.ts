@@ -100,7 +100,7 @@ describe('a training step on the onnx engine', () => {
   it('takes and fills views of shared memory', async () => {
     const step = stepOf(tinySpec());
     const graph = trace(step.inputs, step.run);
-    const compiled = await createOnnxEngine({ threads: 1 }).compile(graph);
+    const compiled = await createOnnxEngine({ threads: 1 }).compile(step.inputs, step.run);
     const own = outputArrays(graph);
     const shared = Object.fromEntries(
       Object.entries(own).map(([name, { length }]) => [name, sharedView(length)]),
@@ -127,7 +127,7 @@ describe('a training step on the onnx engine', () => {
   it('computes only what is fetched', async () => {
     const step = stepOf(tinySpec());
     const graph = trace(step.inputs, step.run);
-    const compiled = await createOnnxEngine({ threads: 1 }).compile(graph);
+    const compiled = await createOnnxEngine({ threads: 1 }).compile(step.inputs, step.run);
     const all = outputArrays(graph);
     await compiled.run(step.values, all);
     const mse = new Float32Array(1);

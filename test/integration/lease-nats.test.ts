@@ -27,9 +27,9 @@ describe('the lease of a run on NATS', { skip: skipWithout('nats-server') }, () 
     const onNotice = (text: string): void => void notices.push(text);
     const lease = createNatsLease({ url: server.url, key, holder, onNotice });
     const contender: Contender = { lease, notices, isHolder: false, lostTo: undefined };
-    lease.onLost((other) => {
+    lease.onLost((reason) => {
       contender.isHolder = false;
-      contender.lostTo = other;
+      contender.lostTo = reason;
     });
     lease.acquire(never).then(
       () => (contender.isHolder = true),
@@ -98,7 +98,7 @@ describe('the lease of a run on NATS', { skip: skipWithout('nats-server') }, () 
     const back = ({ notices }: Contender): boolean => notices.includes('NATS is back');
     await until(() => back(a) && back(b), 'both are back');
     await until(() => a.isHolder !== b.isHolder, 'one holds it');
-    if (b.isHolder) assert.equal(a.lostTo, 'b');
+    if (b.isHolder) assert.equal(a.lostTo, 'b holds it');
     await a.lease.release();
     await b.lease.release();
   });
@@ -110,7 +110,7 @@ describe('the lease of a run on NATS', { skip: skipWithout('nats-server') }, () 
     const b = contend('frozen', 'b');
     await until(() => b.isHolder, 'b holds it', 15_000);
     holder.thaw();
-    assert.equal(await holder.lost, 'lost to b');
+    assert.equal(await holder.lost, 'lost: b holds it');
     assert.ok(b.isHolder && b.lostTo === undefined);
     holder.kill();
     await b.lease.release();
@@ -144,7 +144,7 @@ function spawnHolder(url: string, key: string) {
   const script = `
     const { createNatsLease } = await import(${JSON.stringify(module)});
     const lease = createNatsLease({ ...${options}, onNotice: () => {} });
-    lease.onLost((holder) => console.log('lost to ' + holder));
+    lease.onLost((reason) => console.log('lost: ' + reason));
     await lease.acquire(new AbortController().signal);
     console.log('held');
     setInterval(() => {}, 1000);`;

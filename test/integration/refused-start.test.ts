@@ -39,6 +39,12 @@ for (const [flag, value] of [
     assert.match(stderr, new RegExp(`--${flag}: given .*; allowed: `));
   });
 
+/** An environment without a cluster and without NATS. */
+const nowhere = {
+  ...{ KUBECONFIG: undefined, KUBERNETES_SERVICE_HOST: undefined },
+  LOCKSTEP_NATS_URL: undefined,
+};
+
 /** An address that something else listens at. */
 async function takeAddress(): Promise<{ address: string; free(): void }> {
   const taken = createServer();
@@ -65,3 +71,17 @@ test('an address that is taken is refused to a worker, too', async () => {
   assert.equal(code, exitCodes.configuration);
   assert.match(stderr, new RegExp(`--listen: given "${address}"; allowed: .*free`));
 });
+
+for (const [args, words] of [
+  [['--standby'], /--nats or --lease: missing; allowed: a nats:\/\/ or k8s:\/\/ url/],
+  [['--lease', 'k8s://a/b'], /--lease: given "k8s:\/\/a\/b"; allowed: together with --standby/],
+  [['--standby', '--lease', 'k8s://a'], /--lease: given "k8s:\/\/a"; allowed: k8s:\/\/NAMESPACE/],
+  [['--standby', '--lease', 'k8s://a/b'], /KUBECONFIG: missing; allowed: a kubeconfig there or/],
+  [['--if-exists', 'overwrite'], /if-exists/],
+] as const)
+  test(`${args.join(' ')} is refused where that can't be`, async () => {
+    const environment = { ...nowhere, HOME: folder };
+    const { code, stderr } = await runLockstep([...serve, 'odd', ...args], folder, environment);
+    assert.equal(code, exitCodes.configuration);
+    assert.match(stderr, words);
+  });

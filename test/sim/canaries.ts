@@ -50,6 +50,20 @@ export const unheardWorker: SimOptions = {
   ],
 };
 
+/** A coordinator is followed by another one, which dies; then the world has to change. */
+const followedBack: SimOptions = {
+  workers: 3,
+  shape: { lastStep: 300, microShards: 6 },
+  script: [
+    { atMs: 3_000, fault: 'secondCoordinator' },
+    { atMs: 5_000, fault: 'killCoordinator' },
+    { atMs: 5_200, fault: 'drainWorker' },
+    { atMs: 9_000, fault: 'secondCoordinator' },
+    { atMs: 11_000, fault: 'killCoordinator' },
+    { atMs: 11_200, fault: 'addWorker' },
+  ],
+};
+
 /** Vote of worker-0 alone is neither given nor read. */
 const deaf = { heedsVote: (worker: string): boolean => worker !== 'worker-0' };
 
@@ -125,6 +139,7 @@ export const canaries: readonly Canary[] = [
           ? [{ ...event, message: { ...event.message, term: 1e6 } }]
           : [event],
     }),
+    options: followedBack,
   },
   {
     bug: 'two worlds of one generation',

@@ -10,7 +10,6 @@ import {
 } from '../../coordinator/core/state.js';
 import { transition } from '../../coordinator/core/transition.js';
 import type { CoordinatorMessage, WorkerMessage } from '../../shared/control/messages.js';
-import { exitCodes } from '../../shared/exit-codes.js';
 import { commitManifest, folderOf, newestWhole, stepOf } from './checkpoint-files.js';
 import { repeated, type Told } from './control-edge.js';
 import type { Dice } from './dice.js';
@@ -197,7 +196,7 @@ export class CoordinatorNode {
           this.#send(session, { kind: 'end', ...effect.ending });
         return this.#leave(effect.ending.exitCode, effect.ending.reason);
       case 'stepDown':
-        return this.#leave(exitCodes.superseded, effect.reason);
+        return this.#leave(effect.exitCode, effect.reason);
     }
   }
 

@@ -20,6 +20,8 @@ export const faultKinds = {
   killCoordinator: 4,
   loseCoordinatorMachine: 1,
   freezeCoordinator: 2,
+  drainCoordinator: 2,
+  loseLease: 1,
   secondCoordinator: 2,
   stopRun: 1,
   cutPeers: 4,
@@ -136,6 +138,16 @@ function act(ports: FaultPorts, kind: FaultKind): string | undefined {
     case 'freezeCoordinator':
       coordinator?.process.freeze(forMs);
       if (coordinator !== undefined) network.froze(coordinator.process);
+      return coordinator?.process.name;
+    case 'drainCoordinator':
+      coordinator?.process.deliver(() =>
+        coordinator.dispatch({ kind: 'leaveAsked', reason: 'SIGTERM' }),
+      );
+      return coordinator?.process.name;
+    case 'loseLease':
+      coordinator?.process.deliver(() =>
+        coordinator.dispatch({ kind: 'leaseLost', reason: 'it could not be renewed' }),
+      );
       return coordinator?.process.name;
     case 'secondCoordinator':
       return coordinator === undefined

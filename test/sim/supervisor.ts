@@ -208,7 +208,7 @@ export class Supervisor {
   #onCoordinatorExit(node: string, code: number, reason: string): void {
     this.#options.around.trace.add(node, `coordinator ends with ${code}: ${reason}`);
     this.#options.around.coverage.count(`coordinator exit ${code}`);
-    if (code === exitCodes.superseded) {
+    if (code === exitCodes.superseded || code === exitCodes.drained) {
       // Whoever took over may be gone by now.
       this.#clock.after(1_000, () => {
         if (this.coordinators.length === 0 && this.ending === undefined)

@@ -5,14 +5,11 @@ import * as tf from '@tensorflow/tfjs-core';
 import assert from 'node:assert/strict';
 import { sizeOf, type TensorSpec } from '../../shared/flat/layout.js';
 import { createRandomStream } from '../../shared/random.js';
-import type { NamedTensors } from '../../task/task.js';
 import type { StepGraph } from '../../trace/step-graph.js';
-import { trace } from '../../trace/trace.js';
+import { trace, type TensorFunction } from '../../trace/trace.js';
 import type { Engine } from '../../worker/engine/engine.js';
 
 export type NamedArrays = Record<string, Float32Array>;
-
-type TensorFunction = (inputs: NamedTensors) => NamedTensors;
 
 /** Values in [-1, 1) for every input, from a seed. */
 export function randomInputs(inputs: readonly TensorSpec[], seed: number): NamedArrays {
@@ -56,9 +53,8 @@ export async function runTraced(
   f: TensorFunction,
   values: NamedArrays,
 ): Promise<NamedArrays> {
-  const graph = trace(inputs, f);
-  const compiled = await engine.compile(graph);
-  const results = outputArrays(graph);
+  const results = outputArrays(trace(inputs, f));
+  const compiled = await engine.compile(inputs, f);
   await compiled.run(values, results);
   await compiled.close();
   return results;

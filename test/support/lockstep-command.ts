@@ -15,6 +15,8 @@ export interface CommandResult {
 export interface RunningCommand {
   readonly process: ChildProcess;
   readonly result: Promise<CommandResult>;
+  /** The JSON lines so far. */
+  lines(): readonly Record<string, unknown>[];
   /** Resolves with the first line of that kind that `isWanted` accepts; rejects at the end. */
   line(
     kind: string,
@@ -58,6 +60,7 @@ export function startLockstep(
   return {
     process: child,
     result,
+    lines: () => lines,
     line: (kind, isWanted = () => true) =>
       new Promise((resolve, reject) => {
         const waiter: Waiter = (line) => {

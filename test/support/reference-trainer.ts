@@ -5,9 +5,8 @@ import { createHash } from 'node:crypto';
 import { createLayout, viewsOf } from '../../shared/flat/layout.js';
 import { phaseAt, type RunSpec } from '../../shared/spec/schema.js';
 import { createSrganTask } from '../../task/srgan/task.js';
-import { trace } from '../../trace/trace.js';
 import type { CompiledGraph } from '../../worker/engine/engine.js';
-import { createOnnxEngine } from '../../worker/engine/onnx-engine.js';
+import { createEngine } from '../../worker/engine/create-engine.js';
 
 type Values = Record<string, Float32Array>;
 
@@ -37,8 +36,9 @@ export async function referenceSha256(spec: RunSpec, steps: number, batchOf: Bat
       ...networksIn(reads).flatMap((n) => n.parameters),
     ];
     if (!graphs.has(phase.name)) {
-      const graph = trace(inputs, (tensors) => run(tensors).gradients);
-      graphs.set(phase.name, await createOnnxEngine({ threads: 1 }).compile(graph));
+      const engine = await createEngine(spec.engine.name, { threads: spec.engine.threads });
+      const gradients = await engine.compile(inputs, (tensors) => run(tensors).gradients);
+      graphs.set(phase.name, gradients);
     }
     const sum = async (from: number, to: number): Promise<Values> => {
       if (to - from === 1) {

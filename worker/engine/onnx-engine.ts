@@ -1,36 +1,59 @@
-// The embedded engine: ONNX Runtime's CPU kernels, as they come inside an npm package. It lowers
-// a step graph to one ONNX model and runs it in one native call, which blocks the thread. Results
+// The embedded engine: ONNX Runtime's kernels, as they come inside an npm package. It lowers a
+// step graph to one ONNX model and runs it in one native call, which blocks the thread. Results
 // are written straight into the caller's arrays. Its bytes do not depend on the number of threads.
 
 import * as ort from 'onnxruntime-node';
 import { lowerToOnnx } from '../../trace/lower/onnx/lower.js';
+import { OperatorError } from '../../shared/problems.js';
 import type { StepGraph } from '../../trace/step-graph.js';
-import type { CompiledGraph, Engine, EngineOptions } from './engine.js';
-
-/** Options beyond a run's: for finding out where the time goes. */
-export interface OnnxEngineOptions extends EngineOptions {
-  /** Writes ONNX Runtime's profile to a file that starts with this. */
-  readonly profile?: string;
-}
+import type { CompiledGraph, Engine, EngineOptions, Provider } from './engine.js';
+import { lowered } from './lowered.js';
 
 /** Creates the engine; sessions are made by `compile`. */
-export function createOnnxEngine(options: OnnxEngineOptions): Engine {
+export function createOnnxEngine(options: EngineOptions): Engine {
+  const provider = options.provider ?? 'cpu';
   return {
     name: 'onnx',
-    fingerprint: `onnx/${ort.env.versions.node}/cpu`,
-    compile: async (graph) => {
-      const model = lowerToOnnx(withDistinctPorts(graph), { forRuntime: true });
-      const session = await ort.InferenceSession.create(model, sessionOptions(options));
+    fingerprint: `onnx/${ort.env.versions.node}/${provider}`,
+    compile: async (inputs, f) => {
+      const { model, graph } = lowered('onnx', inputs, f, (graph) => {
+        return { graph, model: lowerToOnnx(withDistinctPorts(graph), { forRuntime: true }) };
+      });
+      const session = await createSession(model, provider, options);
       return new OnnxGraph(session, graph);
     },
   };
 }
 
-function sessionOptions({
-  threads,
-  profile,
-}: OnnxEngineOptions): ort.InferenceSession.SessionOptions {
+async function createSession(
+  model: Uint8Array,
+  provider: Provider,
+  options: EngineOptions,
+): Promise<ort.InferenceSession> {
+  try {
+    return await ort.InferenceSession.create(model, sessionOptions(options, provider));
+  } catch (error) {
+    if (provider === 'cpu') throw error;
+    const { message } = error as Error;
+    throw new OperatorError(`ONNX Runtime can not compute with ${provider}`, [
+      { key: '--provider', given: provider, allowed: needs[provider], hint: message.slice(0, 500) },
+    ]);
+  }
+}
+
+const needs: Readonly<Record<Exclude<Provider, 'cpu'>, string>> = {
+  webgpu: 'a machine with a GPU and its Vulkan driver',
+  cuda:
+    'a machine with CUDA 12, cuDNN 9 and the provider itself, which is a download: ' +
+    'cd node_modules/onnxruntime-node && ONNXRUNTIME_NODE_INSTALL=cuda12 node script/install.js',
+};
+
+function sessionOptions(
+  { threads, profile }: EngineOptions,
+  provider: Provider,
+): ort.InferenceSession.SessionOptions {
   return {
+    executionProviders: [provider],
     intraOpNumThreads: threads,
     interOpNumThreads: 1,
     executionMode: 'sequential',

@@ -1,14 +1,8 @@
 // The generator under evaluation: the task's inference graph, compiled for each size of face
 // there is, fed with the parameters of one snapshot after the other. Knows engine and task only.
 
-import {
-  createLayout,
-  viewsOf,
-  type FlatLayout,
-  type NetworkSpec,
-} from '../../shared/flat/layout.js';
+import { createLayout, viewsOf, type NetworkSpec } from '../../shared/flat/layout.js';
 import type { Task } from '../../task/task.js';
-import { trace } from '../../trace/trace.js';
 import { scale } from '../data/bicubic.js';
 import type { CompiledGraph, Engine } from '../engine/engine.js';
 import type { Enlarge } from './assess.js';
@@ -35,6 +29,7 @@ export function createEnlarger(engine: Engine, task: Task): Enlarger {
     parameters: createLayout(network.parameters),
     statistics: createLayout(network.statistics),
   };
+  const weights = [...layouts.parameters.slices, ...layouts.statistics.slices];
   const compiled = new Map<string, CompiledGraph>();
 
   const graphOf = async (width: number, height: number): Promise<CompiledGraph> => {
@@ -46,21 +41,24 @@ export function createEnlarger(engine: Engine, task: Task): Enlarger {
       compiled.delete(oldest[0]);
       await oldest[1].close();
     }
-    const graph = await engine.compile(traceInference(task, layouts, width, height));
+    const inputs = [...weights, { name: 'input', shape: [1, height, width, 3] }];
+    const graph = await engine.compile(inputs, (tensors) => ({
+      output: task.inference.run(tensors),
+    }));
     compiled.set(size, graph);
     return graph;
   };
 
   return {
     with: (snapshot) => {
-      const weights = {
+      const values = {
         ...viewsOf(layouts.parameters, snapshot.parameters),
         ...viewsOf(layouts.statistics, snapshot.statistics),
       };
       return async (lr, width, height) => {
         const output = new Float32Array(lr.length * scale * scale);
         const graph = await graphOf(width, height);
-        await graph.run({ ...weights, input: lr }, { output });
+        await graph.run({ ...values, input: lr }, { output });
         return output;
       };
     },
@@ -75,15 +73,4 @@ function inferenceNetwork(task: Task): NetworkSpec {
   const network = task.networks.find(({ name }) => name === task.inference.network);
   if (network === undefined) throw new Error(`the task has no network ${task.inference.network}`);
   return network;
-}
-
-function traceInference(
-  task: Task,
-  layouts: { readonly parameters: FlatLayout; readonly statistics: FlatLayout },
-  width: number,
-  height: number,
-) {
-  const weights = [...layouts.parameters.slices, ...layouts.statistics.slices];
-  const inputs = [...weights, { name: 'input', shape: [1, height, width, 3] }];
-  return trace(inputs, (tensors) => ({ output: task.inference.run(tensors) }));
 }

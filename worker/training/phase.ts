@@ -5,7 +5,6 @@ import { createLayout, viewsOf, type TensorSpec } from '../../shared/flat/layout
 import { phaseAt, type PhaseSpec, type RunSpec } from '../../shared/spec/schema.js';
 import type { TrainingState } from '../../shared/checkpoint/state.js';
 import type { NamedTensors, StepDefinition, StepOutputs, Task } from '../../task/task.js';
-import { trace } from '../../trace/trace.js';
 import type { MicroBatch } from '../data/loader.js';
 import type { Engine } from '../engine/engine.js';
 import { outputName, stepVector, stopVote, type StepVector } from './step-vector.js';
@@ -73,10 +72,9 @@ async function compilePhase(
 ): Promise<Phase> {
   const definition = task.step(phase.name);
   const vector = stepVector(task, definition);
-  const graph = trace(stepInputs(task, spec, definition), (inputs) =>
+  const compiled = await engine.compile(stepInputs(task, spec, definition), (inputs) =>
     nameOutputs(definition.run(inputs)),
   );
-  const compiled = await engine.compile(graph);
   const parameters = parameterViews(task, definition, state);
   const out = new Float32Array(vector.layout.size);
   const { [stopVote]: _, ...fetches } = viewsOf(vector.layout, out);

@@ -25,6 +25,9 @@ export interface PodPlace {
   platform(pod: V1Pod): Promise<Readonly<Record<string, string>>>;
 }
 
+/** Lines of each container that are told after a failure. */
+const tailLines = 6;
+
 export class PodRunner {
   readonly #place: PodPlace;
   readonly #startTime = new Date();
@@ -70,6 +73,16 @@ export class PodRunner {
   pid(container?: string): number | undefined {
     return this.#all().find(({ name, pid }) => pid !== undefined && name === (container ?? name))
       ?.pid;
+  }
+
+  /** The last lines of its containers, and how they ended. */
+  describe(): string {
+    const parts = this.#all().map(({ name, exitCode, log }) => {
+      const tail = log.lines.slice(-tailLines).map(({ text }) => `    ${text}\n`);
+      const title = `${this.#pod.metadata?.name} ${name}`;
+      return `--- ${title}: ${exitCode ?? 'not ended'}\n${tail.join('')}`;
+    });
+    return parts.join('');
   }
 
   /** Runs the pod to its end, and, when it was deleted, takes it from the API. */
@@ -128,13 +141,15 @@ export class PodRunner {
     const tmp = mounts.find(({ mountPath }) => mountPath === '/tmp')?.folder ?? join(root, 'tmp');
     await mkdir(tmp, { recursive: true });
     const platform = await this.#place.platform(pod);
-    const { command = this.#place.entrypoint(container.image ?? ''), args = [] } = container;
+    const { image = '', command, args = [] } = container;
+    const given = [...(command ?? []), ...args].map((text) => rewrite(expand(text, values)));
     return {
       container,
       podIp,
       cwd: root,
       env: { HOME: root, TMPDIR: tmp, ...platform, ...(Object.fromEntries(own) as typeof values) },
-      argv: [...command, ...args].map((text) => rewrite(expand(text, values))),
+      // The path of what stands for an image is one of this machine's.
+      argv: command === undefined ? [...this.#place.entrypoint(image), ...given] : given,
       rewrite,
     };
   }

@@ -1,77 +1,152 @@
-// The Dockerfile against the repository: there is what it copies, and it copies what is needed.
+// The Dockerfile against the repository: there is what it copies, it copies what is needed, and
+// what it runs is a command of Lockstep's. No container engine is needed.
 
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
+import { createServer, type AddressInfo } from 'node:net';
 import { test } from 'node:test';
+import { parse } from 'yaml';
+import { commands, wordOf } from '../../../cli/commands.js';
+import { ports } from '../../../cli/kubernetes/names.js';
+import { userId } from '../../../cli/kubernetes/objects/pod.js';
 import { packageFile } from '../../../shared/paths.js';
-import { readJob } from './manifests.js';
+import {
+  argumentsOf,
+  copied,
+  dockerfileText,
+  inContext,
+  stage,
+  stages,
+} from '../../support/dockerfile.js';
+import { containerOf, readBase, readJob } from './manifests.js';
 
-const text = readFileSync(packageFile('deploy/docker/Dockerfile'), 'utf8');
+interface PackageJson {
+  readonly version: string;
+  readonly files: readonly string[];
+  readonly bin: Readonly<Record<string, string>>;
+  readonly scripts: Readonly<Record<string, string>>;
+}
+const readJson = <T>(file: string) => JSON.parse(readFileSync(packageFile(file), 'utf8')) as T;
+const packageJson = readJson<PackageJson>('package.json');
 
-/** Instructions with their arguments, continued lines joined, by stage. */
-const stages = text
-  .replace(/^#.*\n/gm, '')
-  .replace(/\\\n\s*/g, '')
-  .split(/^(?=FROM )/m)
-  .slice(1)
-  .map((stage) => stage.split('\n').filter((line) => line !== ''));
-
-const argumentsOf = (stage: readonly string[], instruction: string): string[] =>
-  stage
-    .filter((line) => line.startsWith(`${instruction} `))
-    .map((line) => line.slice(instruction.length + 1));
-
-/** What a stage copies out of the repository. */
-const copied = (stage: readonly string[]): string[] =>
-  argumentsOf(stage, 'COPY')
-    .filter((line) => !line.startsWith('--from'))
-    .flatMap((line) => line.split(' ').slice(0, -1));
-
-const [build = [], dependencies = [], final = []] = stages;
-const readJson = (file: string) =>
-  JSON.parse(readFileSync(packageFile(file), 'utf8')) as Record<string, string[]>;
-
-test('there are three stages on one image of an exact version', () => {
-  assert.deepEqual(
-    stages.map(([from]) => from),
-    ['FROM ${NODE_IMAGE} AS build', 'FROM ${NODE_IMAGE} AS dependencies', 'FROM ${NODE_IMAGE}'],
-  );
-  assert.match(text, /^ARG NODE_IMAGE=node:22\.\d+\.\d+-bookworm-slim$/m);
+test('all stages begin with one image of an exact version, or with each other', () => {
+  const names = stages.map(({ name }) => name);
+  assert.deepEqual(names, ['build', 'dependencies', 'program', 'tensorflow', 'gpu', 'cpu']);
+  for (const { from, name } of stages)
+    assert.ok(
+      from === '${NODE_IMAGE}' || names.indexOf(from) < names.indexOf(name),
+      `${name}: ${from}`,
+    );
+  for (const { lines } of stages)
+    for (const [, from = ''] of lines.join('\n').matchAll(/--from=(\S+)/g))
+      assert.ok(names.includes(from));
+  assert.match(dockerfileText, /^ARG NODE_IMAGE=node:22\.\d+\.\d+-bookworm-slim$/m);
 });
 
-test('everything that is copied is in the repository', () => {
+test('everything that is copied is in the repository, and given to the builder', () => {
   const sources = stages.flatMap(copied);
   assert.ok(sources.length > 15, `${sources.length} sources`);
-  for (const source of sources) assert.ok(existsSync(packageFile(source)), source);
+  for (const source of sources) {
+    assert.ok(existsSync(packageFile(source)), source);
+    assert.ok(inContext().includes(source), `${source} is ignored`);
+  }
+  assert.deepEqual([...new Set(sources)].sort(), [...inContext()].sort());
 });
 
 test('all sources but the tests are compiled', () => {
-  const { include = [] } = readJson('tsconfig.json');
+  const { include } = readJson<{ include: string[] }>('tsconfig.json');
   const folders = include.filter((folder) => folder !== 'test');
   const files = ['package.json', 'package-lock.json', '.npmrc', 'tsconfig.json'];
-  assert.deepEqual(copied(build).sort(), [...files, ...folders].sort());
-  assert.deepEqual(argumentsOf(build, 'RUN'), ['npm ci', 'npm run build']);
+  assert.deepEqual(copied(stage('build')).sort(), [...files, ...folders].sort());
+  assert.deepEqual(argumentsOf(stage('build'), 'RUN'), ['npm ci', 'npm run build']);
 });
 
-test('the image holds what the npm package holds, and its dependencies', () => {
-  const { files = [] } = readJson('package.json');
-  const packed = files.filter((file) => !file.startsWith('!'));
-  const fromStages = argumentsOf(final, 'COPY').filter((line) => line.startsWith('--from'));
-  assert.deepEqual(fromStages, [
-    '--from=dependencies /opt/lockstep/node_modules node_modules',
-    '--from=build /opt/lockstep/dist dist',
-  ]);
+test('the images hold what the npm package holds, and its dependencies', () => {
+  const packed = packageJson.files.filter((file) => !file.startsWith('!'));
+  const program = stage('program');
   for (const file of packed.filter((one) => one !== 'dist'))
-    assert.ok(copied(final).includes(file));
-  assert.deepEqual(copied(dependencies), ['package.json', 'package-lock.json', '.npmrc']);
-  assert.match(argumentsOf(dependencies, 'RUN')[0] ?? '', /^npm ci --omit=dev /);
+    assert.ok(copied(program).includes(file), file);
+  const fromStages = (name: string) =>
+    argumentsOf(stage(name), 'COPY').filter((line) => line.startsWith('--from'));
+  assert.deepEqual(fromStages('program'), ['--from=build /opt/lockstep/dist dist']);
+  assert.deepEqual(fromStages('cpu'), [
+    '--from=dependencies /opt/lockstep/node_modules node_modules',
+  ]);
+  assert.deepEqual(fromStages('gpu'), [
+    '--from=tensorflow /opt/tensorflow /opt/tensorflow',
+    '--from=tensorflow /opt/lockstep/node_modules node_modules',
+  ]);
+  assert.deepEqual(copied(stage('dependencies')), ['package.json', 'package-lock.json', '.npmrc']);
+  assert.match(argumentsOf(stage('dependencies'), 'RUN')[0] ?? '', /^npm ci --omit=dev /);
 });
 
-test('it runs lockstep, as the user that the pods run as', () => {
-  const { runAsUser, runAsGroup } = readJob('lockstep-worker').template.spec.securityContext;
-  assert.deepEqual(argumentsOf(final, 'USER'), [`${String(runAsUser)}:${String(runAsGroup)}`]);
-  assert.deepEqual(argumentsOf(final, 'ENTRYPOINT'), ['["lockstep"]']);
+test('both images run lockstep, as the user that the pods run as', () => {
+  const program = stage('program');
+  assert.deepEqual(argumentsOf(program, 'USER'), [`${userId}:${userId}`]);
+  assert.deepEqual(argumentsOf(program, 'ENTRYPOINT'), ['["lockstep"]']);
   const link = /^ln -s \/opt\/lockstep\/(\S+) \/usr\/local\/bin\/lockstep$/;
-  const target = link.exec(argumentsOf(final, 'RUN')[0] ?? '')?.[1] ?? '';
-  assert.deepEqual(readJson('package.json')['bin'], { lockstep: target });
+  const target = link.exec(argumentsOf(program, 'RUN')[0] ?? '')?.[1] ?? '';
+  assert.deepEqual(packageJson.bin, { lockstep: target });
+  for (const name of ['cpu', 'gpu']) {
+    assert.equal(stage(name).from, 'program');
+    for (const changed of ['USER', 'ENTRYPOINT', 'CMD'])
+      assert.deepEqual(argumentsOf(stage(name), changed), [], `${name} ${changed}`);
+  }
+});
+
+test('what the stages and the pods run are commands of lockstep', () => {
+  const words = commands.map(wordOf);
+  const [setup = ''] = argumentsOf(stage('tensorflow'), 'RUN').slice(-1);
+  const [, word = '', engine, flags = ''] =
+    /^node bin\/lockstep\.js (\S+) (\S+) (.*?) *\|\|/.exec(setup) ?? [];
+  assert.ok(words.includes(word), setup);
+  assert.deepEqual([engine, flags], ['tensorflow', '--gpu --library-cache /opt/tensorflow']);
+  const help = spawnSync(process.execPath, [
+    packageFile('bin/lockstep.js'),
+    word,
+    'tensorflow',
+    '--help',
+  ]);
+  for (const flag of ['--gpu', '--library-cache'])
+    assert.match(help.stdout.toString(), new RegExp(flag));
+  for (const job of ['lockstep-coordinator', 'lockstep-worker'])
+    assert.ok(words.includes(containerOf(readJob(job)).args?.[0] ?? ''), job);
+});
+
+test('the scripts build the targets under the names that the manifests ask for', () => {
+  const tags = (['cpu', 'gpu'] as const).map((target) => {
+    const script = packageJson.scripts[target === 'cpu' ? 'image' : 'image:gpu'] ?? '';
+    const [, tag = ''] =
+      new RegExp(
+        `^docker build -f deploy/docker/Dockerfile --target ${target} -t (\\S+) \\.$`,
+      ).exec(script) ?? [];
+    return tag.replace('$npm_package_version', packageJson.version);
+  });
+  const overlay = parse(
+    readFileSync(packageFile('deploy/k8s/overlays/gpu/kustomization.yaml'), 'utf8'),
+  ) as {
+    images: { name: string; newTag: string }[];
+  };
+  const [image] = overlay.images;
+  assert.equal(tags[0], containerOf(readJob('lockstep-worker')).image);
+  assert.equal(tags[1], `${image?.name}:${image?.newTag}`);
+  assert.equal((JSON.parse(readBase('launch.json')) as { image: string }).image, tags[0]);
+});
+
+test('the health check asks for the ports of the programs, and sees who listens', async (t) => {
+  const [, command = ''] =
+    /^HEALTHCHECK .* CMD (\[.*\])$/m.exec(stage('program').lines.join('\n')) ?? [];
+  const [node, script, ...asked] = JSON.parse(command) as string[];
+  assert.deepEqual([node, script], ['node', '/opt/lockstep/bin/health.js']);
+  assert.deepEqual(asked, [String(ports.control), String(ports.exchange)]);
+  const check = (port: number) =>
+    spawnSync(process.execPath, [packageFile('bin/health.js'), '1', String(port)]).status;
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.after(() => server.close());
+  const { port } = server.address() as AddressInfo;
+  assert.equal(check(port), 0);
+  await new Promise((resolve) => server.close(resolve));
+  assert.equal(check(port), 1);
 });

@@ -1,12 +1,21 @@
-// The base for Kubernetes says what the program says: arguments, ports, exit codes, environment.
+// What runs in a cluster says what the programs say: arguments, ports, exit codes, environment,
+// times. Looked at in the base's files, which are what `lockstep launch` sends.
 
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
+import { manifestFiles, manifestFolders } from '../../../cli/kubernetes/manifest-files.js';
+import {
+  launchParametersSchema,
+  requireLaunchable,
+} from '../../../cli/kubernetes/launch-parameters.js';
+import { runObjects } from '../../../cli/kubernetes/objects/run-objects.js';
+import { objectsOf } from '../../../cli/kubernetes/taken.js';
+import { defaultElectionTiming } from '../../../coordinator/core/election-state.js';
+import { parseLeaseUrl } from '../../../shared/kubernetes/lease-place.js';
 import { packageFile } from '../../../shared/paths.js';
 import { exitCodes } from '../../../shared/exit-codes.js';
 import { parseSpec } from '../../../shared/spec/load.js';
-import { openPreset } from '../../../shared/spec/presets.js';
 import {
   base,
   containerOf,
@@ -24,52 +33,87 @@ const workers = readJob('lockstep-worker');
 const jobs = [coordinator, workers];
 const component = (name: string) => ({
   'app.kubernetes.io/name': 'lockstep',
+  'app.kubernetes.io/instance': 'lockstep',
   'app.kubernetes.io/component': name,
 });
 
-const coordinatorArgs = parseCommandLine(containerOf(coordinator).args ?? []);
+const downward = { POD_IP: '10.0.0.9', POD_NAMESPACE: 'training', POD_NAME: 'p' };
+const coordinatorArgs = parseCommandLine(expand(containerOf(coordinator).args ?? [], downward));
 const workerArgs = parseCommandLine(
-  expand(containerOf(workers).args ?? [], { JOB_COMPLETION_INDEX: '7', POD_IP: '10.0.0.9' }),
+  expand(containerOf(workers).args ?? [], { ...downward, JOB_COMPLETION_INDEX: '7' }),
 );
+
+test('the files are what a launch sends: npm run manifests writes them anew', () => {
+  for (const [path, text] of manifestFiles())
+    assert.equal(readFileSync(packageFile(`deploy/k8s/${path}`), 'utf8'), text, path);
+  const { resources } = readKustomization();
+  for (const file of resources) assert.ok(manifestFiles().has(`base/${file}`), file);
+  for (const { parameters, specText, folder } of manifestFolders)
+    requireLaunchable(parameters, parseSpec(specText, folder).spec);
+});
 
 test('the kustomization names files that exist, and every manifest carries the labels', () => {
   const { resources, configMapGenerator } = readKustomization();
   for (const file of [...resources, ...configMapGenerator.flatMap(({ files }) => files)])
     assert.ok(existsSync(packageFile(`${base}/${file}`)), file);
-  const kinds = readManifests().map(({ kind }) => kind);
-  assert.deepEqual(
-    kinds.sort(),
-    ['Job', 'NetworkPolicy', 'Service', 'ServiceAccount'].flatMap((kind) => [kind, kind]),
-  );
+  const version = (
+    JSON.parse(readFileSync(packageFile('package.json'), 'utf8')) as { version: string }
+  ).version;
   for (const { kind, metadata } of readManifests()) {
-    const name = metadata.labels['app.kubernetes.io/component'] ?? '';
-    const expected = { ...component(name), 'app.kubernetes.io/part-of': 'lockstep' };
-    assert.deepEqual(metadata.labels, expected, `${kind} ${metadata.name}`);
-    assert.match(metadata.name, new RegExp(`^lockstep-${name}s?$`));
+    const { 'app.kubernetes.io/component': _, ...labels } = metadata.labels;
+    assert.deepEqual(
+      labels,
+      {
+        'app.kubernetes.io/name': 'lockstep',
+        'app.kubernetes.io/instance': 'lockstep',
+        'app.kubernetes.io/part-of': 'lockstep',
+        'app.kubernetes.io/version': version,
+        'app.kubernetes.io/managed-by': 'lockstep',
+      },
+      `${kind} ${metadata.name}`,
+    );
   }
 });
 
-test('the run spec is the preset paper with another dataset', () => {
-  const url = 's3://lockstep/datasets/faces';
-  assert.equal(
-    readBase('run.yaml'),
-    openPreset('paper', [`dataset.url=${url}`]).text,
-    `lockstep spec paper --set dataset.url=${url} > ${base}/run.yaml`,
-  );
+test('a cancel looks for every object that a launch makes', () => {
+  const [{ parameters } = assert.fail()] = manifestFolders;
+  const made = runObjects({ ...parameters, name: 'a' }, '').map(({ kind, metadata }) => [
+    kind,
+    metadata.name,
+  ]);
+  assert.deepEqual([['ConfigMap', 'a-run'], ...objectsOf('a')].sort(), made.sort());
+});
+
+test('all but the root are owned by the root, and gone before it is', () => {
+  const [{ parameters } = assert.fail()] = manifestFolders;
+  const [root, ...owned] = runObjects({ ...parameters, name: 'a' }, '', 'the-uid');
+  assert.equal(root?.metadata.ownerReferences, undefined);
+  for (const { metadata } of owned) {
+    const owner = { apiVersion: 'v1', kind: 'ConfigMap', name: 'a-run', uid: 'the-uid' };
+    assert.deepEqual(
+      metadata.ownerReferences,
+      [{ ...owner, blockOwnerDeletion: true }],
+      metadata.name,
+    );
+  }
 });
 
 test('the programs take the arguments they are given', () => {
   assert.equal(coordinatorArgs.command, 'coordinator');
-  assert.equal(coordinatorArgs.values['file'], '/etc/lockstep/run.yaml');
-  assert.match(String(coordinatorArgs.values['run']), /^s3:\/\//);
-  assert.equal(coordinatorArgs.values['json'], true);
+  const { values } = coordinatorArgs;
+  assert.equal(values['file'], '/etc/lockstep/run.yaml');
+  assert.match(String(values['run']), /^s3:\/\//);
+  assert.deepEqual([values['json'], values['standby'], values['ifExists']], [true, true, 'resume']);
+  const lease = readManifests().find(({ kind }) => kind === 'Lease');
+  assert.deepEqual(parseLeaseUrl(String(values['lease'])), {
+    ...{ namespace: 'training', name: lease?.metadata.name },
+  });
   assert.equal(workerArgs.command, 'worker');
   assert.equal(workerArgs.values['id'], 'worker-7');
-  assert.equal(workerArgs.values['advertise'], '10.0.0.9');
 });
 
 test('an argument the programs do not know would be noticed', () => {
-  const args = containerOf(coordinator).args ?? [];
+  const args = expand(containerOf(coordinator).args ?? [], downward);
   assert.throws(() => parseCommandLine([...args, '--replicas=2']), /Unknown argument: replicas/);
   assert.throws(() => parseCommandLine(['worker', '--id=a']), /Missing required.*coordinator/);
   assert.throws(() => expand(['$(NODE_NAME)'], {}), /NODE_NAME/);
@@ -77,35 +121,44 @@ test('an argument the programs do not know would be noticed', () => {
 
 test('as many workers are made as the coordinator waits for and the spec allows', () => {
   const { batch, engine } = parseSpec(readBase('run.yaml'), 'run.yaml').spec;
-  assert.equal(coordinatorArgs.values['workers'], workers.completions);
-  assert.equal(workers.parallelism, workers.completions);
-  assert.ok(workers.completions <= batch.microShards);
+  const { workers: launched } = launchParametersSchema.parse(JSON.parse(readBase('launch.json')));
+  assert.deepEqual(
+    [workers.completions, workers.parallelism, coordinatorArgs.values['workers']],
+    [launched, launched, launched],
+  );
+  assert.ok(launched <= batch.microShards);
   assert.equal(containerOf(workers).resources.requests['cpu'], String(engine.threads));
-  assert.deepEqual([coordinator.completions, coordinator.parallelism], [1, 1]);
+  // A Job without completions ends when one coordinator has succeeded and the others are gone.
+  assert.deepEqual([coordinator.completions, coordinator.parallelism], [undefined, 2]);
 });
 
 test('the spec is mounted where the coordinator looks for it', () => {
   const mount = containerOf(coordinator).volumeMounts.find(({ name }) => name === 'spec');
   const [generated] = readKustomization().configMapGenerator;
   const volume = coordinator.template.spec.volumes.find(({ name }) => name === 'spec');
-  assert.equal(generated?.name, 'lockstep-spec');
-  assert.deepEqual(volume?.['configMap'], { name: 'lockstep-spec' });
-  assert.equal(`${mount?.mountPath}/${generated?.files[0]}`, coordinatorArgs.values['file']);
+  const items = [{ key: 'run.yaml', path: 'run.yaml' }];
+  assert.deepEqual(volume?.['configMap'], { name: generated?.name, items });
+  assert.deepEqual(generated?.files, ['run.yaml', 'launch.json']);
+  assert.equal(`${mount?.mountPath}/run.yaml`, coordinatorArgs.values['file']);
 });
 
-test('ports and names agree between arguments, containers, services and policies', () => {
+test('ports, probes and names agree between arguments, containers, services and policies', () => {
   const sides = [
     { job: coordinator, args: coordinatorArgs, service: 'lockstep-coordinator' },
     { job: workers, args: workerArgs, service: 'lockstep-workers' },
   ];
   for (const { job, args, service } of sides) {
     const { name, containerPort } = containerOf(job).ports[0] ?? assert.fail();
-    assert.equal(args.values['listen'], `0.0.0.0:${containerPort}`);
+    // On the pod's own address, which others reach it by: a probe comes there, too.
+    assert.equal(args.values['listen'], `10.0.0.9:${containerPort}`);
+    const { tcpSocket } = containerOf(job).readinessProbe as { tcpSocket: unknown };
+    assert.deepEqual(tcpSocket, { port: name });
     const { ports, selector } = readService(service);
     assert.deepEqual(ports, [{ name, port: containerPort, targetPort: name }]);
     for (const [key, value] of Object.entries(selector))
       assert.equal(job.template.metadata.labels[key], value, `${service} selects by ${key}`);
     assert.deepEqual(selector, component(containerOf(job).name));
+    assert.deepEqual(job.template.spec.topologySpreadConstraints.length, 1);
   }
   assert.equal(workerArgs.values['coordinator'], 'lockstep-coordinator:7400');
   assert.equal(workers.template.spec.subdomain, 'lockstep-workers');
@@ -120,7 +173,8 @@ test('policies let through what the programs do, and nothing else', () => {
     podSelector: { matchLabels: component('coordinator') },
     policyTypes: ['Ingress', 'Egress'],
     ingress: [{ from: to('worker'), ports: [tcp(7400)] }],
-    egress: [names, { ports: [tcp(443), tcp(4222)] }],
+    // The object store, and the API server behind its Service or itself.
+    egress: [names, { ports: [tcp(443), tcp(6443)] }],
   });
   assert.deepEqual(readPolicy('lockstep-worker'), {
     podSelector: { matchLabels: component('worker') },
@@ -136,50 +190,46 @@ test('policies let through what the programs do, and nothing else', () => {
 });
 
 test('a failed pod is judged by the exit codes of the program, and no index runs twice at a time', () => {
-  assert.equal(workers.completionMode, 'Indexed');
-  assert.equal(workers.backoffLimitPerIndex, 20);
-  const onExitCode = (code: number) => ({
-    containerName: containerOf(workers).name,
-    operator: 'In',
-    values: [code],
+  const rules = (containerName: string, ignored: readonly number[]) => [
+    {
+      action: 'FailJob',
+      onExitCodes: { containerName, operator: 'In', values: [exitCodes.configuration] },
+    },
+    { action: 'Ignore', onExitCodes: { containerName, operator: 'In', values: ignored } },
+    { action: 'Ignore', onPodConditions: [{ type: 'DisruptionTarget', status: 'True' }] },
+  ];
+  const { stopped, drained, superseded } = exitCodes;
+  assert.deepEqual(workers.podFailurePolicy, { rules: rules('worker', [stopped, drained]) });
+  assert.deepEqual(coordinator.podFailurePolicy, {
+    rules: rules('coordinator', [stopped, drained, superseded]),
   });
-  assert.deepEqual(workers.podFailurePolicy, {
-    rules: [
-      { action: 'FailJob', onExitCodes: onExitCode(exitCodes.configuration) },
-      { action: 'Ignore', onExitCodes: onExitCode(exitCodes.drained) },
-      { action: 'Ignore', onPodConditions: [{ type: 'DisruptionTarget', status: 'True' }] },
-    ],
-  });
-  assert.equal(coordinator.backoffLimit, 0);
-  assert.deepEqual(
-    jobs.map((job) => job.podReplacementPolicy),
-    ['Failed', 'Failed'],
-  );
+  assert.deepEqual([workers.completionMode, workers.backoffLimitPerIndex], ['Indexed', 20]);
+  for (const job of jobs) {
+    assert.equal(job.podReplacementPolicy, 'Failed');
+    assert.equal(job.template.spec.restartPolicy, 'Never');
+  }
 });
 
-test('the coordinator has as long to end as the workers whose checkpoint it commits', () => {
-  const [coordinators, theirs] = jobs.map((job) => job.template.spec.terminationGracePeriodSeconds);
-  assert.equal(coordinators, theirs);
-  // The default of --drain-timeout, after which a worker just leaves.
-  assert.ok((theirs ?? 0) > 2 * 20);
+test('pods have longer to end than leaving in order may take, and leaders as long', () => {
+  const [theirs, graceS] = jobs.map((job) => job.template.spec.terminationGracePeriodSeconds);
+  assert.equal(theirs, graceS);
+  const drainS = Number(workerArgs.values['drainTimeout']);
+  assert.ok(graceS !== undefined && graceS >= drainS + 30, `${graceS} s for ${drainS} s`);
+  // And a lease that was not given back runs out before.
+  assert.ok(defaultElectionTiming.leaseMs < drainS * 1000);
 });
 
 test('containers set no variable that nobody reads', () => {
   const known = readFileSync(packageFile('shared/environment.ts'), 'utf8');
-  const { configMapGenerator } = readKustomization();
-  const environment = configMapGenerator.find(({ name }) => name === 'lockstep-environment');
-  const names = (environment?.literals ?? []).map((literal) => literal.split('=', 1)[0] ?? '');
-  assert.deepEqual(names, ['AWS_REGION', 'LOCKSTEP_S3_ENDPOINT', 'LOCKSTEP_NATS_URL']);
-  for (const name of names) assert.match(known, new RegExp(`^  ${name}: `, 'm'));
   for (const job of jobs) {
-    const container = containerOf(job);
-    assert.deepEqual(container.envFrom, [
-      { configMapRef: { name: 'lockstep-environment' } },
-      { secretRef: { name: 'lockstep-s3', optional: true } },
-    ]);
-    for (const { name } of container.env)
+    const { env, envFrom, args } = containerOf(job);
+    assert.deepEqual(envFrom, [{ secretRef: { name: 'lockstep-s3' } }]);
+    // POD_NAME is for people who look into a pod.
+    for (const { name } of env.filter((one) => one.name !== 'POD_NAME'))
       assert.ok(
-        container.args?.some((arg) => arg.includes(`$(${name})`)),
+        args?.some((arg) => arg.includes(`$(${name})`)) ||
+          new RegExp(`^  ${name}: `, 'm').test(known) ||
+          (name === 'POD_NAMESPACE' && job === workers),
         name,
       );
   }

@@ -37,6 +37,7 @@ const containerSchema = z.object({
     requests: z.record(z.string(), z.string()),
     limits: z.record(z.string(), z.string()),
   }),
+  readinessProbe: z.unknown().optional(),
   securityContext: z.unknown().optional(),
   volumeMounts: z.array(z.object({ name: z.string(), mountPath: z.string() })).default([]),
 });
@@ -45,6 +46,7 @@ const podSchema = z.object({
   restartPolicy: z.string(),
   serviceAccountName: z.string(),
   automountServiceAccountToken: z.boolean(),
+  topologySpreadConstraints: z.array(z.object({ topologyKey: z.string() })).default([]),
   subdomain: z.string().optional(),
   terminationGracePeriodSeconds: z.int(),
   securityContext: z.record(z.string(), z.unknown()),
@@ -64,7 +66,7 @@ const manifestSchema = z.object({
 /** A Job, as far as the tests look at it. */
 export const jobSchema = z.object({
   completionMode: z.string().default('NonIndexed'),
-  completions: z.int(),
+  completions: z.int().optional(),
   parallelism: z.int(),
   backoffLimit: z.int().optional(),
   backoffLimitPerIndex: z.int().optional(),

@@ -1,5 +1,5 @@
 // Every pod keeps to the Pod Security profile "restricted", and a little more: nothing of its file
-// system can be written but /tmp, and it has no token of the Kubernetes API.
+// system can be written but /tmp, and only the coordinators have a token of the Kubernetes API.
 // https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted
 
 import assert from 'node:assert/strict';
@@ -9,7 +9,7 @@ import { packageFile } from '../../../shared/paths.js';
 import { containerOf, jobSchema, readManifests, type Job } from './manifests.js';
 
 /** What the profile allows in a pod's volumes, of what is used here. */
-const allowedVolumes = ['configMap', 'emptyDir'];
+const allowedVolumes = ['configMap', 'emptyDir', 'projected'];
 
 const pods = readManifests()
   .filter(({ kind }) => kind === 'Job')
@@ -31,6 +31,7 @@ for (const [name, job] of pods) {
       runAsNonRoot: true,
       runAsUser: 1000,
       runAsGroup: 1000,
+      fsGroup: 1000,
       seccompProfile: { type: 'RuntimeDefault' },
     });
     for (const container of containers)
@@ -58,7 +59,9 @@ for (const [name, job] of pods) {
     assert.ok(volumeMounts.some(({ mountPath }) => mountPath === '/tmp'));
   });
 
-  test(`${name} has an account of its own, without a token`, () => {
+  test(`${name} has an account of its own, and a token only for the Lease`, () => {
+    const tokens = pod.volumes.filter((volume) => 'projected' in volume).map((one) => one.name);
+    assert.deepEqual(tokens, name === 'lockstep-coordinator' ? ['token'] : []);
     assert.equal(pod.serviceAccountName, name);
     assert.equal(pod.automountServiceAccountToken, false);
     assert.equal(pod.restartPolicy, 'Never');

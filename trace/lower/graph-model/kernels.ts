@@ -2,7 +2,9 @@
 // the table here; a kernel that is missing is refused by name.
 
 import type { GraphNode, GraphValue } from '../../step-graph.js';
-import { integerAttr, integersAttr, stringAttr, type AttrValue } from './node-def.js';
+import type { ConvAttributes } from '../../record/networks.js';
+import { integerAttr, stringAttr, type AttrValue } from '../tensorflow/node-def.js';
+import { convolutionAttrs, paddingName } from '../tensorflow/padding.js';
 
 /** An operation for a node; its inputs are the node's in their order, then `constants`. */
 export interface Operation {
@@ -26,37 +28,13 @@ const same =
   () => ({ op });
 
 const conv2d: KernelLowering = ({ attrs }, inputs) => {
-  const [strideHeight, strideWidth] = attrs['strides'] as [number, number];
-  const [dilationHeight, dilationWidth] = attrs['dilations'] as [number, number];
-  const padding = attrs['padding'] as readonly [number, number, number, number];
-  return {
-    op: 'Conv2D',
-    attr: {
-      strides: integersAttr([1, strideHeight, strideWidth, 1]),
-      dilations: integersAttr([1, dilationHeight, dilationWidth, 1]),
-      data_format: stringAttr('NHWC'),
-      ...paddingOf(padding, inputs[1]!.shape, attrs),
-    },
-  };
+  const geometry = attrs as unknown as ConvAttributes;
+  const [image, filter] = inputs.map(({ shape }) => shape) as [number[], number[]];
+  const padding = paddingName(image.slice(1, 3), filter.slice(0, 2), geometry);
+  // With strides, what "SAME" means depends on the extents, which may be open.
+  const isOfAnyExtent = padding === 'VALID' || geometry.strides.every((stride) => stride === 1);
+  return { op: 'Conv2D', attr: convolutionAttrs(geometry, isOfAnyExtent ? padding : undefined) };
 };
-
-/** "SAME" and "VALID" where they are meant, so that every TF.js backend can run the model. */
-function paddingOf(
-  [top, left, bottom, right]: readonly [number, number, number, number],
-  [height, width]: readonly number[],
-  attrs: GraphNode['attrs'],
-): Record<string, AttrValue> {
-  if (top + left + bottom + right === 0) return { padding: stringAttr('VALID') };
-  const isPlain = [attrs['strides'], attrs['dilations']].flat().every((factor) => factor === 1);
-  const half = (extent: number) => (extent - 1) / 2;
-  const isSame = [top, bottom].every((pad) => pad === half(height!));
-  if (isPlain && isSame && [left, right].every((pad) => pad === half(width!)))
-    return { padding: stringAttr('SAME') };
-  return {
-    padding: stringAttr('EXPLICIT'),
-    explicit_paddings: integersAttr([0, 0, top, bottom, left, right, 0, 0]),
-  };
-}
 
 export const kernelLowerings: Readonly<Record<string, KernelLowering>> = {
   Add: same('AddV2'),

@@ -4,7 +4,7 @@
 import { sizeOf } from '../../../shared/flat/layout.js';
 import type { GraphConstant, GraphPort, StepGraph, ValueId } from '../../step-graph.js';
 import { kernelLowerings } from './kernels.js';
-import { tensorShape, typeName, type NodeDef, type Weight } from './node-def.js';
+import { tensorShape, typeName, type NodeDef, type Weight } from '../tensorflow/node-def.js';
 
 /** The two files of a TF.js graph model. */
 export interface GraphModelFiles {

@@ -11,6 +11,7 @@ import { movementLowerings } from './kernels/movement.js';
 import { productLowerings } from './kernels/products.js';
 import { reductionLowerings } from './kernels/reduction.js';
 import { resizingLowerings } from './kernels/resizing.js';
+import { UnknownKernel } from '../../unknown-kernel.js';
 import type { Lowering } from './lowering.js';
 import { nameOutputs } from './outputs.js';
 import { prepareForOnnx } from './prepare.js';
@@ -111,7 +112,7 @@ function lowerConstants(b: OnnxBuilder, graph: StepGraph, values: Map<ValueId, O
 function lowerNodes(b: OnnxBuilder, graph: StepGraph, values: Map<ValueId, OnnxValue>): void {
   for (const { kernel, inputs, outputs, attrs } of graph.nodes) {
     const lowering = lowerings[kernel];
-    if (lowering === undefined) throw new Error(`kernel ${kernel} has no lowering to ONNX`);
+    if (lowering === undefined) throw new UnknownKernel(kernel, 'lowering to ONNX');
     const given = Object.entries(inputs).map(([name, id]) => [name, values.get(id)!]);
     const result = lowering(b, {
       kernel,

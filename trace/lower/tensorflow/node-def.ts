@@ -1,5 +1,7 @@
-// The words of a TF.js graph model's topology: TensorFlow's GraphDef, spelled as JSON. It knows
-// nothing of step graphs.
+// The words of TensorFlow's GraphDef, spelled as protobuf's JSON form: the topology of a TF.js
+// graph model as it is, and by proto.ts the bytes of a saved model. It knows nothing of step graphs.
+
+import type { DType } from '../../step-graph.js';
 
 /** A node attribute, as protobuf's JSON form has it: strings are base64, 64-bit integers text. */
 export type AttrValue =
@@ -10,11 +12,21 @@ export type AttrValue =
   | { readonly b: boolean }
   | { readonly list: { readonly i: readonly string[] } }
   | { readonly shape: TensorShape }
-  | { readonly tensor: { readonly dtype: string; readonly tensorShape: TensorShape } };
+  | { readonly tensor: TensorProto };
 
 /** Unknown extents are "-1". */
 export interface TensorShape {
   readonly dim: readonly { readonly size: string }[];
+}
+
+/** A constant: its bytes in base64, or one number that fills it; neither where they lie apart. */
+export interface TensorProto {
+  readonly dtype: string;
+  readonly tensorShape: TensorShape;
+  readonly tensorContent?: string;
+  readonly floatVal?: readonly number[];
+  readonly intVal?: readonly number[];
+  readonly boolVal?: readonly boolean[];
 }
 
 export interface NodeDef {
@@ -32,11 +44,16 @@ export interface Weight {
   readonly data: Float32Array | Int32Array;
 }
 
-const typeNames = { float32: 'DT_FLOAT', int32: 'DT_INT32' } as const;
+const typeNames = { float32: 'DT_FLOAT', int32: 'DT_INT32', bool: 'DT_BOOL' } as const;
 
 /** "DT_FLOAT" for float32. */
-export function typeName(dtype: 'float32' | 'int32'): string {
+export function typeName(dtype: DType): string {
   return typeNames[dtype];
+}
+
+/** An attribute that names a type. */
+export function typeAttr(dtype: DType): AttrValue {
+  return { type: typeName(dtype) };
 }
 
 /** A text, in base64. */

@@ -1,0 +1,163 @@
+// What `lockstep launch` is told about a run, checked as a whole before anything is sent. The root
+// ConfigMap keeps it as launch.json, so that `lockstep resume` can take it from there.
+
+import { z } from 'zod';
+import { OperatorError, type Problem } from '../../shared/problems.js';
+import type { RunSpec } from '../../shared/spec/schema.js';
+import { parseStoreUrl } from '../../shared/store/store-url.js';
+import { isNamespace, isRunName } from './names.js';
+
+const text = z.string().max(2048);
+
+/** The form of launch.json. */
+export const launchParametersSchema = z.object({
+  name: text,
+  namespace: text,
+  /** The run's folder in the object store. */
+  runUrl: text,
+  image: text,
+  workers: z.int(),
+  coordinators: z.int(),
+  gpusPerWorker: z.int(),
+  cpusPerWorker: text,
+  memoryPerWorker: text,
+  /** A Secret with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, by name. */
+  s3Secret: text.optional(),
+  /** A ServiceAccount of the cluster's owner with rights in the object store, for all pods. */
+  serviceAccount: text.optional(),
+  s3Endpoint: text.optional(),
+  s3Region: text,
+  natsUrl: text.optional(),
+  /** A Kueue LocalQueue. */
+  queue: text.optional(),
+});
+
+export type LaunchParameters = z.infer<typeof launchParametersSchema>;
+
+/** What the commands use when an option is not given. */
+export const launchDefaults = {
+  namespace: 'default',
+  workers: 1,
+  coordinators: 2,
+  gpusPerWorker: 0,
+  memoryPerWorker: '4Gi',
+  s3Region: 'us-east-1',
+} as const;
+
+const mostCoordinators = 5;
+/** A worker drives one GPU. */
+const mostGpus = 1;
+/** A Kubernetes quantity, positive; https://kubernetes.io/docs/reference/kubernetes-api/ */
+const quantity = /^(?=.*[1-9])[0-9]+(\.[0-9]+)?(m|k|[KMGT]i?)?$/;
+const imagePattern = /^[a-z0-9][a-z0-9._:/-]*(:[\w][\w.-]{0,127})?(@sha256:[a-f0-9]{64})?$/i;
+const namePattern = /^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/;
+
+/** Throws one OperatorError with everything that is wrong. */
+export function requireLaunchable(given: LaunchParameters, spec: RunSpec): void {
+  const problems = [
+    ...nameProblems(given),
+    ...countProblems(given, spec.batch.microShards),
+    ...storeProblems(given, spec),
+    ...quantityProblems(given),
+  ];
+  if (problems.length > 0) throw new OperatorError('the run can not be launched', problems);
+}
+
+type Check = readonly [key: string, given: string | undefined, isGood: boolean, allowed: string];
+
+function failing(checks: readonly Check[]): Problem[] {
+  return checks
+    .filter(([, given, isGood]) => given !== undefined && !isGood)
+    .map(([key, given, , allowed]) => ({ key, given: given === '' ? undefined : given, allowed }));
+}
+
+function nameProblems(given: LaunchParameters): Problem[] {
+  const { name, namespace, image, s3Secret, serviceAccount, queue } = given;
+  const isName = (value = ''): boolean => namePattern.test(value);
+  return failing([
+    ['--name', name, isRunName(name), 'small letters, digits and -, from a letter on, at most 40'],
+    ['--namespace', namespace, isNamespace(namespace), 'the name of a namespace'],
+    ['--image', image, imagePattern.test(image), 'registry/repository:tag, or with a digest'],
+    ['--s3-secret', s3Secret, isName(s3Secret), 'the name of a Secret in the namespace'],
+    ['--service-account', serviceAccount, isName(serviceAccount), 'the name of a ServiceAccount'],
+    ['--queue', queue, isName(queue), 'the name of a LocalQueue'],
+  ]);
+}
+
+function countProblems(given: LaunchParameters, microShards: number): Problem[] {
+  const { workers, coordinators, gpusPerWorker } = given;
+  const counts = [
+    ['--workers', workers, 1, microShards, ", the spec's batch.microShards"],
+    ['--coordinators', coordinators, 1, mostCoordinators, ''],
+    [
+      '--gpus-per-worker',
+      gpusPerWorker,
+      0,
+      mostGpus,
+      ': a worker drives one, more GPUs are more workers',
+    ],
+  ] as const;
+  return counts
+    .filter(
+      ([, value, least, most]) => !(Number.isInteger(value) && value >= least && value <= most),
+    )
+    .map(([key, value, least, most, why]) => ({
+      key,
+      given: value,
+      allowed: `${least} to ${most}${why}`,
+    }));
+}
+
+function storeProblems(given: LaunchParameters, spec: RunSpec): Problem[] {
+  const { runUrl, s3Endpoint, natsUrl, s3Secret, serviceAccount, s3Region } = given;
+  const both = s3Secret !== undefined && serviceAccount !== undefined;
+  return [
+    ...failing([
+      ['--run', runUrl, isS3(runUrl), 's3://bucket/prefix, which all pods can reach'],
+      ['dataset.url', spec.dataset.url, isS3(spec.dataset.url), 's3://bucket/prefix'],
+      ['--s3-endpoint', s3Endpoint, isUrl(s3Endpoint, /^https?:$/), 'an http(s):// address'],
+      ['--s3-region', s3Region, /^[a-z0-9-]{1,64}$/.test(s3Region), 'the name of a region'],
+      ['--nats', natsUrl, isUrl(natsUrl, /^(nats|tls|wss?):$/), 'a nats:// address'],
+      [
+        '--service-account',
+        both ? serviceAccount : undefined,
+        false,
+        'left out where --s3-secret is given',
+      ],
+    ]),
+    ...secretProblems('--s3-endpoint', s3Endpoint),
+    ...secretProblems('--nats', natsUrl),
+  ];
+}
+
+/** Objects are read by many: they carry no passwords. */
+function secretProblems(key: string, url: string | undefined): Problem[] {
+  if (url === undefined || !/\/\/[^/@]*@/.test(url)) return [];
+  return [
+    { key, given: url.replace(/\/\/[^/@]*@/, '//***@'), allowed: 'an address without password' },
+  ];
+}
+
+function quantityProblems(given: LaunchParameters): Problem[] {
+  const { cpusPerWorker, memoryPerWorker } = given;
+  return failing([
+    ['--cpus-per-worker', cpusPerWorker, quantity.test(cpusPerWorker), 'for example 4 or 500m'],
+    ['--memory-per-worker', memoryPerWorker, quantity.test(memoryPerWorker), 'for example 4Gi'],
+  ]);
+}
+
+function isS3(url: string): boolean {
+  try {
+    return parseStoreUrl(url).kind === 's3';
+  } catch {
+    return false;
+  }
+}
+
+function isUrl(given: string | undefined, scheme: RegExp): boolean {
+  try {
+    return scheme.test(new URL(given ?? '').protocol);
+  } catch {
+    return false;
+  }
+}

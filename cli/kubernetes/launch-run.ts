@@ -1,0 +1,197 @@
+// Brings a run into the cluster, or goes on with the one that is there: whatever state an earlier
+// launch left, the same call ends in one run. What differs from the run that is there is refused.
+
+import type { V1ConfigMap, V1Job } from '@kubernetes/client-node';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { exitCodes } from '../../shared/exit-codes.js';
+import { OperatorError, type Problem } from '../../shared/problems.js';
+import { specDifferences } from '../../shared/spec/difference.js';
+import type { SpecDocument } from '../../shared/spec/load.js';
+import { CommandFailed } from '../failure.js';
+import { ClusterError } from './client/answers.js';
+import type { ClusterClient, ClusterObject } from './client/cluster-client.js';
+import type { Kind } from './client/resources.js';
+import { requireLaunchable, type LaunchParameters } from './launch-parameters.js';
+import { objectNames, rootKeys } from './names.js';
+import type { Manifest } from './objects/object.js';
+import { gracePeriodS } from './objects/pod.js';
+import { launchText, rootObject } from './objects/root.js';
+import { jobs, surroundings } from './objects/run-objects.js';
+import { findRun, jobStage, refuseGoing, type RunState } from './run-state.js';
+import { refuseTaken } from './taken.js';
+
+/** What a launch came to. */
+export interface Launched {
+  /** `running`: it was going on already; `finished`: it has ended well before. */
+  readonly action: 'created' | 'resumed' | 'running' | 'finished';
+  /** What the run has now. */
+  readonly parameters: LaunchParameters;
+}
+
+/** Another command may change the run at the same time; then all is looked at anew. */
+const mostRounds = 5;
+
+/** Launches a new run, or goes on with the run of that name if it is of the same spec. */
+export function launchRun(
+  client: ClusterClient,
+  wanted: LaunchParameters,
+  document: SpecDocument,
+): Promise<Launched> {
+  return inRounds(async () => {
+    const found = await findRun(client, wanted);
+    if (found !== undefined) {
+      refuseOther(found, wanted, document);
+      return goOn(client, found, wanted);
+    }
+    await refuseTaken(client, wanted);
+    const root = await client.create<V1ConfigMap & Manifest>(rootObject(wanted, document.text));
+    if (root === undefined) return undefined;
+    await send(client, wanted, root.metadata.uid ?? '', jobNames);
+    return { action: 'created', parameters: wanted };
+  });
+}
+
+/** Goes on with a run; `change` is what is to be other than before. */
+export function resumeRun(
+  client: ClusterClient,
+  found: RunState,
+  change: Partial<LaunchParameters>,
+): Promise<Launched> {
+  return inRounds(async () => {
+    const now = (await findRun(client, found.parameters)) ?? found;
+    const wanted = { ...now.parameters, ...change };
+    requireLaunchable(wanted, now.spec);
+    return goOn(client, now, wanted);
+  });
+}
+
+async function inRounds(round: () => Promise<Launched | undefined>): Promise<Launched> {
+  for (let n = 1; ; n++) {
+    try {
+      const launched = await round();
+      if (launched !== undefined) return launched;
+    } catch (error) {
+      const isRace = error instanceof ClusterError && error.status === 409 && !error.causes.length;
+      if (!isRace || n === mostRounds) throw error;
+    }
+    if (n === mostRounds)
+      throw new CommandFailed('others change the run at the same time', exitCodes.failed);
+  }
+}
+
+type JobName = 'coordinator' | 'worker';
+const jobNames: readonly JobName[] = ['coordinator', 'worker'];
+
+async function goOn(
+  client: ClusterClient,
+  found: RunState,
+  wanted: LaunchParameters,
+): Promise<Launched> {
+  refuseGoing(found);
+  if (jobStage(found.coordinator) === 'complete')
+    return { action: 'finished', parameters: found.parameters };
+  const ended = jobNames.filter((name) => hasEnded(found, name));
+  if (ended.length === jobNames.length) await rewriteRoot(client, found, wanted);
+  else refuseChanges(found.parameters, wanted);
+  if (ended.length === 0) return { action: 'running', parameters: found.parameters };
+  const parameters = ended.length === jobNames.length ? wanted : found.parameters;
+  for (const name of ended) await removeJob(client, found[name]);
+  await send(client, parameters, found.uid, ended);
+  return { action: 'resumed', parameters };
+}
+
+/** Workers that are done while a coordinator still is at work: the run is about to end. */
+function hasEnded(found: RunState, name: JobName): boolean {
+  const stage = jobStage(found[name]);
+  if (stage === 'complete') return !['active', 'suspended'].includes(jobStage(found.coordinator));
+  return stage === 'missing' || stage === 'failed' || stage === 'going';
+}
+
+async function rewriteRoot(
+  client: ClusterClient,
+  { root, parameters }: RunState,
+  wanted: LaunchParameters,
+): Promise<void> {
+  if (launchText(parameters) === launchText(wanted)) return;
+  const { namespace = '', name = '', resourceVersion } = root.metadata ?? {};
+  const data = { [rootKeys.launch]: launchText(wanted) };
+  await client.patch('ConfigMap', namespace, name, { metadata: { resourceVersion }, data });
+}
+
+async function send(
+  client: ClusterClient,
+  parameters: LaunchParameters,
+  uid: string,
+  wanted: readonly JobName[],
+): Promise<void> {
+  const owner = { namespace: parameters.namespace, name: parameters.name, uid };
+  const names = wanted.map((job) => objectNames(owner.name)[job] as string);
+  for (const object of surroundings(owner, parameters)) await client.apply(object);
+  for (const job of jobs(owner, parameters))
+    if (names.includes(job.metadata.name)) await client.apply(job);
+}
+
+async function removeJob(client: ClusterClient, job: V1Job | undefined): Promise<void> {
+  const { namespace = '', name = '', uid = '' } = job?.metadata ?? {};
+  if (job === undefined) return;
+  await client.remove('Job', namespace, name, uid);
+  await untilGone(client, 'Job', namespace, name, uid);
+}
+
+const lookMs = 500;
+
+/** Waits until an object is gone, or another has its name; pods may take their time to end. */
+async function untilGone(
+  client: ClusterClient,
+  kind: Kind,
+  namespace: string,
+  name: string,
+  uid: string,
+): Promise<void> {
+  const untilMs = performance.now() + 1000 * (gracePeriodS + 60);
+  for (;;) {
+    const found = await client.get<ClusterObject>(kind, namespace, name);
+    if (found?.metadata?.uid !== uid) return;
+    if (performance.now() > untilMs)
+      throw new CommandFailed(
+        `${kind} ${name} does not go away`,
+        exitCodes.failed,
+        'Its pods do not end: their node may be lost.',
+      );
+    await sleep(lookMs);
+  }
+}
+
+/** Another spec, or another folder, is another run. */
+function refuseOther(found: RunState, wanted: LaunchParameters, { spec }: SpecDocument): void {
+  const problems: Problem[] = specDifferences(spec, found.spec).map(({ key, left, right }) => ({
+    key,
+    given: left,
+    allowed: `${JSON.stringify(right) ?? 'nothing'}, as the run has it`,
+  }));
+  if (wanted.runUrl !== found.parameters.runUrl)
+    problems.push({ key: '--run', given: wanted.runUrl, allowed: found.parameters.runUrl });
+  if (problems.length === 0) return;
+  const [first, ...others] = problems;
+  const hint = 'another spec is another run: give it another --name and --run';
+  throw new OperatorError(
+    `there is another run named ${wanted.name} in ${wanted.namespace}`,
+    first === undefined ? [] : [{ ...first, hint }, ...others],
+  );
+}
+
+/** Jobs that go on can't be changed but by `lockstep scale`. */
+function refuseChanges(has: LaunchParameters, wanted: LaunchParameters): void {
+  const keys = Object.keys(wanted) as (keyof LaunchParameters)[];
+  const changed = keys.filter((key) => key !== 'workers' && wanted[key] !== has[key]);
+  if (changed.length === 0) return;
+  throw new OperatorError(
+    `${wanted.name} goes on, and can not be changed meanwhile`,
+    changed.map((key) => ({
+      key: `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`,
+      given: wanted[key],
+      allowed: `${has[key] ?? 'nothing'}, as it runs with`,
+      hint: 'lockstep cancel ends it; launched again, it goes on from its newest checkpoint',
+    })),
+  );
+}

@@ -1,0 +1,66 @@
+// Who may talk to whom; everything else is refused. A policy knows ports, not names: the object
+// store and NATS are let through on the ports of the addresses that were given.
+
+import type { V1NetworkPolicy, V1NetworkPolicyPort } from '@kubernetes/client-node';
+import type { LaunchParameters } from '../launch-parameters.js';
+import { objectNames, ports, selectorLabels, type Component } from '../names.js';
+import { metadataOf, type Manifest, type Owner } from './object.js';
+
+type Rules = Pick<NonNullable<V1NetworkPolicy['spec']>, 'ingress' | 'egress'>;
+
+const tcp = (port: number): V1NetworkPolicyPort => ({ protocol: 'TCP', port });
+const names = { ports: [{ protocol: 'UDP', port: 53 }, tcp(53)] };
+/** Of the API server, behind its Service and on its own. */
+const apiPorts = [443, 6443];
+const natsPort = 4222;
+
+/** The policies of a run's pods. */
+export function networkPolicies(owner: Owner, parameters: LaunchParameters): Manifest[] {
+  const of = (component: Component) => [
+    { podSelector: { matchLabels: selectorLabels(owner.name, component) } },
+  ];
+  const store = portOf(parameters.s3Endpoint, 443);
+  const { natsUrl } = parameters;
+  const bus = natsUrl === undefined ? [] : [portOf(natsUrl, natsPort)];
+  const servers = [...new Set([store, ...apiPorts, ...bus])].sort((a, b) => a - b);
+  return [
+    policy(owner, 'coordinator', {
+      ingress: [{ _from: of('worker'), ports: [tcp(ports.control)] }],
+      egress: [names, { ports: servers.map(tcp) }],
+    }),
+    policy(owner, 'worker', {
+      ingress: [{ _from: of('worker'), ports: [tcp(ports.exchange)] }],
+      egress: [
+        { to: of('worker'), ports: [tcp(ports.exchange)] },
+        { to: of('coordinator'), ports: [tcp(ports.control)] },
+        names,
+        { ports: [tcp(store)] },
+      ],
+    }),
+  ];
+}
+
+function policy(owner: Owner, component: Component, rules: Rules): Manifest {
+  const { ingress = [], egress = [] } = rules;
+  return {
+    apiVersion: 'networking.k8s.io/v1',
+    kind: 'NetworkPolicy',
+    metadata: metadataOf(owner, objectNames(owner.name)[component], component),
+    // `from` is a word of TypeScript's to the library's types, but not on the wire.
+    ...{
+      spec: {
+        podSelector: { matchLabels: selectorLabels(owner.name, component) },
+        policyTypes: ['Ingress', 'Egress'],
+        ingress: ingress.map(({ _from, ...rest }) => ({ from: _from, ...rest })),
+        egress,
+      },
+    },
+  };
+}
+
+function portOf(url: string | undefined, otherwise: number): number {
+  if (url === undefined) return otherwise;
+  const { port, protocol } = new URL(url);
+  if (port !== '') return Number(port);
+  return protocol === 'http:' ? 80 : otherwise;
+}

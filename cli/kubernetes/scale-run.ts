@@ -1,0 +1,70 @@
+// Changes how many workers a run in a cluster has: the Job makes or takes away pods, the Lease
+// tells the leader how many it is to have, the budget and the root keep up.
+
+import type { V1Job } from '@kubernetes/client-node';
+import { OperatorError } from '../../shared/problems.js';
+import { ClusterError } from './client/answers.js';
+import type { ClusterClient } from './client/cluster-client.js';
+import { formatClusterRun, objectNames, rootKeys, type ClusterRun } from './names.js';
+import { launchText, leaseObject } from './objects/root.js';
+import { workerBudget } from './objects/workers.js';
+import { jobStage, refuseGoing, requireRun, type RunState } from './run-state.js';
+
+/** Scales; answers how many there were. A scale that broke off may be repeated. */
+export async function scaleRun(
+  client: ClusterClient,
+  run: ClusterRun,
+  workers: number,
+): Promise<{ readonly before: number }> {
+  const found = await requireRun(client, run);
+  requireScalable(found, run, workers);
+  const { namespace, name } = run;
+  const names = objectNames(name);
+  const owner = { namespace, name, uid: found.uid };
+  const before = found.worker?.spec?.completions ?? found.parameters.workers;
+  // Pods first: of two workers too many, those with the highest index leave by themselves.
+  const spec = { completions: workers, parallelism: workers };
+  await client.patch<V1Job>('Job', namespace, names.worker, { spec });
+  await client.apply(leaseObject(owner, workers), true);
+  await client.apply(workerBudget(owner, workers), true);
+  await rewriteRoot(client, run, workers);
+  return { before };
+}
+
+function requireScalable(found: RunState, run: ClusterRun, workers: number): void {
+  refuseGoing(found);
+  const most = found.spec.batch.microShards;
+  if (!(Number.isInteger(workers) && workers >= 1 && workers <= most))
+    throw new OperatorError('the run can not be scaled', [
+      { key: '--workers', given: workers, allowed: `1 to ${most}, batch.microShards of its spec` },
+    ]);
+  const stages = [jobStage(found.coordinator), jobStage(found.worker)];
+  if (stages.every((stage) => stage === 'active' || stage === 'suspended')) return;
+  const url = formatClusterRun(run);
+  throw new OperatorError('the run does not go on', [
+    {
+      key: 'RUN',
+      given: `${url}, whose Jobs are ${stages.join(' and ')}`,
+      allowed: 'a run that goes on',
+      hint: `lockstep resume ${url} --workers ${workers}`,
+    },
+  ]);
+}
+
+/** What a resume starts from; written anew when somebody else has written meanwhile. */
+async function rewriteRoot(client: ClusterClient, run: ClusterRun, workers: number): Promise<void> {
+  for (let tries = 1; ; tries++) {
+    const { root, parameters } = await requireRun(client, run);
+    const { name = '', resourceVersion } = root.metadata ?? {};
+    const data = { [rootKeys.launch]: launchText({ ...parameters, workers }) };
+    try {
+      await client.patch('ConfigMap', run.namespace, name, { metadata: { resourceVersion }, data });
+      return;
+    } catch (error) {
+      const isRace = error instanceof ClusterError && error.status === 409;
+      if (!isRace || tries === mostTries) throw error;
+    }
+  }
+}
+
+const mostTries = 5;

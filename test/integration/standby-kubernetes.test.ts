@@ -1,0 +1,192 @@
+// Coordinators as a cluster runs them, as real processes on a Lease: one leads, and when it is
+// killed, or has to go, the other one goes on. The bytes are those of an undisturbed run.
+
+import assert from 'node:assert/strict';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { exitCodes } from '../../shared/exit-codes.js';
+import { leaseAnnotations } from '../../shared/kubernetes/lease-place.js';
+import { printSpec } from '../../shared/spec/load.js';
+import { startLeaseApi, type LeaseApi } from '../support/lease-api.js';
+import { runLockstep, startLockstep, type RunningCommand } from '../support/lockstep-command.js';
+import { freePort } from '../support/servers.js';
+import { packFaces } from '../support/tiny-dataset.js';
+import { tinyRun } from '../support/tiny-run.js';
+import { until } from '../support/until.js';
+
+/** Of the run that is finished; the other one is stopped before its end. */
+const steps = 300;
+const patienceMs = 60_000;
+
+let folder: string;
+let api: LeaseApi;
+let started: RunningCommand[] = [];
+
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'lockstep-standby-'));
+  api = await startLeaseApi();
+  const url = `file://${folder}/dataset`;
+  await packFaces(url, folder);
+  await writeFile(join(folder, 'run.yaml'), printSpec(tinyRun(url, steps - 3)));
+  await writeFile(join(folder, 'long.yaml'), printSpec(tinyRun(url, 9_000)));
+  await writeFile(join(folder, 'other.yaml'), printSpec({ ...tinyRun(url, steps - 3), seed: 12 }));
+  await api.writeKubeconfig(join(folder, 'kubeconfig'), 'coordinator');
+});
+
+after(async () => {
+  for (const { process } of started) process.kill('SIGKILL');
+  await Promise.all(started.map(({ result }) => result));
+  await api.close();
+  await rm(folder, { recursive: true });
+});
+
+function start(args: readonly string[]): RunningCommand {
+  const environment = { KUBECONFIG: join(folder, 'kubeconfig') };
+  const running = startLockstep(args, folder, environment, 180_000);
+  started = [...started, running];
+  return running;
+}
+
+/** The parameters' sum after so many steps that nothing happens to. */
+async function undisturbed(file: string, step: number): Promise<string> {
+  const args = ['train', '-f', file, '--workers', '1', '--run', `undisturbed-${step}`, '--json'];
+  const { lines, stderr } = await runLockstep([...args, `--stop-after=${step}`], folder);
+  assert.equal(lines.at(-1)?.['step'], step, stderr);
+  return String(lines.at(-1)?.['sha256']);
+}
+
+/** A coordinator with the arguments that a cluster gives it. */
+function startCoordinator(
+  run: string,
+  address: string,
+  file: string,
+  more: readonly string[] = [],
+): RunningCommand {
+  const args = ['coordinator', `--file=${file}`, `--run=${run}`, '--if-exists=resume'];
+  const lease = ['--standby', `--lease=k8s://training/${run}`, '--json'];
+  return start([...args, '--workers=2', `--listen=${address}`, ...lease, ...more]);
+}
+
+const addresses = async (count: number): Promise<string[]> => {
+  const ports = await Promise.all(Array.from({ length: count }, freePort));
+  return ports.map((port) => `127.0.0.1:${port}`);
+};
+
+function startWorkers(coordinators: readonly string[], count = 2): RunningCommand[] {
+  return Array.from({ length: count }, (_, i) =>
+    start(['worker', `--coordinator=${coordinators.join(',')}`, `--id=worker-${i}`]),
+  );
+}
+
+const standsBy = (one: RunningCommand): Promise<unknown> =>
+  one.line('notice', ({ text }) => /standing by$/.test(String(text)));
+const stepOf = (one: RunningCommand, step: number): Promise<unknown> =>
+  one.line('step', (line) => Number(line['step']) >= step);
+const statusOf = (run: string): Record<string, unknown> =>
+  JSON.parse(api.lease(run)?.metadata.annotations?.[leaseAnnotations.status] ?? '{}') as Record<
+    string,
+    unknown
+  >;
+
+test('a coordinator that is killed is followed by the one that stands by', async () => {
+  const [run, file] = ['killed', 'run.yaml'];
+  const sha256 = await undisturbed(file, steps);
+  const places = await addresses(2);
+  const first = startCoordinator(run, places[0] ?? '', file);
+  const told = await first.line('listening');
+  assert.deepEqual([told['term'], told['lease_transitions']], [1, 0]);
+  const second = startCoordinator(run, places[1] ?? '', file);
+  await standsBy(second);
+  const workers = startWorkers(places);
+  await stepOf(first, 10);
+  await until(() => Number(statusOf(run)['step']) > 0, 'the status is shown', patienceMs);
+  const status = statusOf(run);
+  assert.deepEqual(
+    [status['run'], status['until'], status['term'], status['address'], status['world']],
+    [run, steps, 1, places[0], 2],
+  );
+  first.process.kill('SIGKILL');
+  const killedMs = performance.now();
+  const next = await second.line('listening');
+  assert.deepEqual([next['term'], next['lease_transitions']], [2, 1]);
+  const seconds = (performance.now() - killedMs) / 1000;
+  assert.ok(seconds > 10 && seconds < 25, `${seconds} s`);
+  const { code, lines, stderr } = await second.result;
+  assert.equal(code, exitCodes.ok, stderr);
+  const last = lines.at(-1) ?? {};
+  assert.deepEqual(
+    [last['kind'], last['run'], last['step'], last['sha256']],
+    ['finished', run, steps, sha256],
+  );
+  for (const worker of workers) assert.equal((await worker.result).code, exitCodes.ok);
+  const { result } = statusOf(run) as { result: Record<string, unknown> };
+  assert.deepEqual([result['kind'], result['sha256']], ['finished', sha256]);
+  assert.equal(api.lease(run)?.spec.holderIdentity, '');
+
+  // Whoever comes now finds that there is nothing left to do.
+  const late = await startCoordinator(run, places[0] ?? '', file).result;
+  assert.equal(late.code, exitCodes.ok, late.stderr);
+  const { kind, step, sha256: sum } = late.lines.at(-1) ?? {};
+  assert.deepEqual([kind, step, sum], ['finished', steps, sha256]);
+
+  const other = await startCoordinator(run, places[0] ?? '', 'other.yaml').result;
+  assert.equal(other.code, exitCodes.configuration);
+  assert.match(other.stderr, /holds a run with another spec\n.*seed: given 12; allowed: 11/);
+});
+
+test('a coordinator that has to go hands over, and a run without workers is stopped', async () => {
+  const [run, file] = ['drained', 'long.yaml'];
+  const places = await addresses(2);
+  const first = startCoordinator(run, places[0] ?? '', file);
+  await first.line('listening');
+  const second = startCoordinator(run, places[1] ?? '', file);
+  await standsBy(second);
+  const workers = startWorkers(places);
+  await stepOf(first, 10);
+  first.process.kill('SIGTERM');
+  const askedMs = performance.now();
+  const gone = await first.result;
+  assert.equal(gone.code, exitCodes.drained, gone.stderr);
+  assert.match(String(gone.lines.at(-1)?.['reason']), /asked to leave \(SIGTERM\)/);
+  await second.line('listening');
+  assert.ok(performance.now() - askedMs < 12_000, 'no lease had to expire');
+  const step = Number(second.lines().at(-1)?.['step'] ?? 0);
+  await stepOf(second, step + 5);
+  assert.equal(
+    second.lines().filter(({ kind }) => kind === 'world').length,
+    0,
+    'the workers have stayed in their world',
+  );
+
+  api.annotate(run, { [leaseAnnotations.workers]: '1' });
+  await second.line('target', ({ workers: wanted }) => wanted === 1);
+  const alone = await second.line('world');
+  assert.equal((alone['members'] as unknown[]).length, 1);
+  assert.equal((await workers[1]?.result)?.code, exitCodes.drained);
+
+  const third = startCoordinator(run, places[0] ?? '', file);
+  await standsBy(third);
+  third.process.kill('SIGTERM');
+  assert.equal((await third.result).code, exitCodes.drained);
+
+  api.annotate(run, { [leaseAnnotations.workers]: '0' });
+  const stopped = await second.result;
+  assert.equal(stopped.code, exitCodes.stopped, stopped.stderr);
+  const last = stopped.lines.at(-1) ?? {};
+  assert.equal(last['kind'], 'stopped');
+  assert.ok(Number(last['step']) > 10);
+  assert.equal((await workers[0]?.result)?.code, exitCodes.stopped);
+  // Nobody takes it up again against the operator's will.
+  const refused = await startCoordinator(run, places[0] ?? '', file).result;
+  assert.equal(refused.code, exitCodes.stopped);
+
+  api.annotate(run, { [leaseAnnotations.workers]: '2' });
+  const halt = Number(last['step']) + 20;
+  const again = startCoordinator(run, places[0] ?? '', file, [`--stop-after=${halt}`]);
+  startWorkers(places);
+  const end = (await again.result).lines.at(-1) ?? {};
+  const sha256 = await undisturbed(file, halt);
+  assert.deepEqual([end['kind'], end['step'], end['sha256']], ['stopped', halt, sha256]);
+});

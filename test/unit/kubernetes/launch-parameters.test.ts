@@ -1,0 +1,145 @@
+// What can be launched: everything that is wrong is told at once, before anything is sent.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import {
+  requireLaunchable,
+  type LaunchParameters,
+} from '../../../cli/kubernetes/launch-parameters.js';
+import {
+  formatClusterRun,
+  isClusterRun,
+  objectNames,
+  parseClusterRun,
+} from '../../../cli/kubernetes/names.js';
+import { networkPolicies } from '../../../cli/kubernetes/objects/network.js';
+import { runObjects } from '../../../cli/kubernetes/objects/run-objects.js';
+import { OperatorError } from '../../../shared/problems.js';
+import { loadPreset } from '../../../shared/spec/presets.js';
+
+const spec = loadPreset('paper', ['dataset.url=s3://bucket/faces']);
+const good: LaunchParameters = {
+  ...{
+    name: 'faces',
+    namespace: 'training',
+    runUrl: 's3://bucket/runs/faces',
+    image: 'lockstep:1',
+  },
+  ...{
+    workers: 4,
+    coordinators: 2,
+    gpusPerWorker: 1,
+    cpusPerWorker: '500m',
+    memoryPerWorker: '4Gi',
+  },
+  ...{ s3Region: 'eu-central-1', s3Secret: 's3', queue: 'gpus', natsUrl: 'nats://nats:4222' },
+};
+
+/** Keys of the problems. */
+function problems(change: Partial<LaunchParameters>): string[] {
+  try {
+    requireLaunchable({ ...good, ...change }, spec);
+    return [];
+  } catch (error) {
+    assert.ok(error instanceof OperatorError);
+    return error.problems.map(({ key }) => key);
+  }
+}
+
+test('good parameters are accepted', () => {
+  assert.deepEqual(problems({}), []);
+  const digest = `registry.example.com:5000/a/lockstep:0.1.0@sha256:${'a'.repeat(64)}`;
+  assert.deepEqual(
+    problems({ image: digest, queue: undefined, s3Endpoint: 'https://s3.example.com' }),
+    [],
+  );
+  assert.deepEqual(problems({ s3Secret: undefined, serviceAccount: 'trainer' }), []);
+});
+
+test('each is checked', () => {
+  const cases: [Partial<LaunchParameters>, string][] = [
+    [{ name: 'Faces' }, '--name'],
+    [{ name: '1st' }, '--name'],
+    [{ name: 'a'.repeat(41) }, '--name'],
+    [{ namespace: 'a.b' }, '--namespace'],
+    [{ image: 'lockstep 1' }, '--image'],
+    [{ image: '' }, '--image'],
+    [{ workers: 5 }, '--workers'],
+    [{ workers: 0 }, '--workers'],
+    [{ workers: 1.5 }, '--workers'],
+    [{ coordinators: 0 }, '--coordinators'],
+    [{ gpusPerWorker: 2 }, '--gpus-per-worker'],
+    [{ cpusPerWorker: '0' }, '--cpus-per-worker'],
+    [{ cpusPerWorker: 'four' }, '--cpus-per-worker'],
+    [{ memoryPerWorker: '4GB' }, '--memory-per-worker'],
+    [{ runUrl: 'file:///runs' }, '--run'],
+    [{ s3Endpoint: 'minio:9000' }, '--s3-endpoint'],
+    [{ s3Region: 'eu central' }, '--s3-region'],
+    [{ natsUrl: 'http://nats' }, '--nats'],
+    [{ serviceAccount: 'trainer' }, '--service-account'],
+    [{ s3Secret: 'S3' }, '--s3-secret'],
+    [{ queue: 'a b' }, '--queue'],
+  ];
+  for (const [change, key] of cases)
+    assert.deepEqual(problems(change), [key], JSON.stringify(change));
+  assert.deepEqual(problems({ name: 'X', workers: 9, image: '' }), [
+    '--name',
+    '--image',
+    '--workers',
+  ]);
+});
+
+test('passwords in addresses are refused, and not repeated', () => {
+  const change = { natsUrl: 'nats://me:secret@nats:4222', s3Endpoint: 'http://k:secret@s3' };
+  assert.deepEqual(problems(change), ['--s3-endpoint', '--nats']);
+  assert.throws(
+    () => requireLaunchable({ ...good, ...change }, spec),
+    (error: Error) => !error.message.includes('secret@') && error.message.includes('//***@nats'),
+  );
+});
+
+test('a run in a cluster has a name of its own', () => {
+  const run = { namespace: 'training', name: 'faces' };
+  assert.deepEqual(parseClusterRun(formatClusterRun(run)), run);
+  assert.equal(isClusterRun('s3://training/faces'), false);
+  for (const bad of ['k8s://faces', 'k8s://a/b/c', 'k8s:///b', 'k8s://a/', 'k8s://A/b', 's3://a/b'])
+    assert.throws(() => parseClusterRun(bad), /k8s:\/\/NAMESPACE\/NAME/, bad);
+});
+
+test('names of pods and labels fit, with the longest name of a run', () => {
+  const names = Object.values(objectNames('a'.repeat(40)));
+  for (const name of names) assert.ok(name.length + '-255-xxxxx'.length <= 63, name);
+});
+
+test('policies open the ports of the servers that are given', () => {
+  const open = (change: Partial<LaunchParameters>) =>
+    networkPolicies(
+      { namespace: 'n', name: 'a', uid: undefined },
+      { ...good, natsUrl: undefined, ...change },
+    ).map((policy) => {
+      const { spec: rules } = policy as unknown as {
+        spec: { egress: { ports: { port: number }[]; to?: unknown }[] };
+      };
+      const outside = rules.egress.filter(
+        ({ to, ports }) => to === undefined && ports[0]?.port !== 53,
+      );
+      return outside.flatMap(({ ports }) => ports.map(({ port }) => port));
+    });
+  assert.deepEqual(open({}), [[443, 6443], [443]]);
+  assert.deepEqual(open({ s3Endpoint: 'http://minio:9000' }), [[443, 6443, 9000], [9000]]);
+  assert.deepEqual(open({ s3Endpoint: 'http://minio' }), [[80, 443, 6443], [80]]);
+  assert.deepEqual(open({ natsUrl: 'nats://nats' }), [[443, 4222, 6443], [443]]);
+});
+
+test('what is given reaches the pods', () => {
+  const text = JSON.stringify(
+    runObjects({ ...good, s3Secret: undefined, serviceAccount: 'trainer' }, ''),
+  );
+  assert.match(text, /"serviceAccountName":"trainer"/);
+  assert.ok(!text.includes('"kind":"ServiceAccount","metadata"'));
+  assert.ok(!text.includes('secretRef'));
+  assert.match(text, /"nvidia.com\/gpu":"1"/);
+  assert.match(text, /"kueue.x-k8s.io\/queue-name":"gpus"/);
+  assert.equal(text.split('"suspend":true').length - 1, 2);
+  assert.match(text, /"name":"LOCKSTEP_NATS_URL","value":"nats:\/\/nats:4222"/);
+});

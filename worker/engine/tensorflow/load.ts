@@ -1,0 +1,124 @@
+// Loads TensorFlow through the stock packages @tensorflow/tfjs-node-gpu or @tensorflow/tfjs-node,
+// which are there only when the operator has set them up. What is missing is said with the command
+// that mends it.
+
+import { createRequire } from 'node:module';
+import { isMainThread } from 'node:worker_threads';
+import { setNativeEnvironment } from '../../../shared/environment.js';
+import { OperatorError, type Problem } from '../../../shared/problems.js';
+import { registerGradients } from '../../../task/ops/gradients.js';
+import type { EngineOptions } from '../engine.js';
+import type { TensorflowBackend, TensorflowBinding } from './binding.js';
+import { missingCudaLibraries } from './cuda-libraries.js';
+import { findAddon, libraryFolder } from './package.js';
+
+/** What TF.js calls the backend of these packages. */
+export const backendName = 'tensorflow';
+
+/** The command that mends an installation. */
+export const setupCommand = 'npm run setup:tensorflow';
+
+export interface LoadedTensorflow {
+  readonly binding: TensorflowBinding;
+  readonly backend: TensorflowBackend;
+  /** "2.21.0" */
+  readonly version: string;
+  /** What changes the bytes, less the engine's name: "2.21.0/cpu/threads=1", "2.21.0/cuda". */
+  readonly fingerprint: string;
+}
+
+const require = createRequire(import.meta.url);
+let loaded: (LoadedTensorflow & { readonly asked: string }) | undefined;
+
+/**
+ * Loads TensorFlow, once a process and with its threads for good; throws OperatorError when the
+ * machine lacks something, or when a GPU is asked for and TensorFlow finds none.
+ */
+export function loadTensorflow(options: EngineOptions): LoadedTensorflow {
+  const { threads, provider } = options;
+  const asked = `${threads} threads, ${provider ?? 'any provider'}`;
+  if (loaded !== undefined && loaded.asked !== asked)
+    throw new Error(`TensorFlow was loaded for ${loaded.asked}, and now ${asked} are asked for`);
+  if (loaded !== undefined) return loaded;
+  if (!isMainThread) throw new Error('TensorFlow is loaded by the main thread only');
+  requireUsable(options);
+  setNativeEnvironment(nativeVariables(threads, provider === 'cpu'));
+  const backend = requireBackend();
+  const { binding } = backend;
+  const isGpu = binding.isUsingGpuDevice();
+  if (provider === 'cuda' && !isGpu) throw withoutGpu();
+  const version = binding.TF_Version;
+  const fingerprint = isGpu ? `${version}/cuda` : `${version}/cpu/threads=${threads}`;
+  loaded = { binding, backend, version, fingerprint, asked };
+  return loaded;
+}
+
+/** Read by TensorFlow while it loads; those that change bytes are not left to the operator. */
+function nativeVariables(threads: number, isWithoutGpu: boolean) {
+  return {
+    forced: {
+      TF_NUM_INTRAOP_THREADS: String(threads),
+      TF_NUM_INTEROP_THREADS: '1',
+      OMP_NUM_THREADS: String(threads),
+      TF_DETERMINISTIC_OPS: '1',
+      TF_ENABLE_ONEDNN_OPTS: '1',
+      ...(isWithoutGpu ? { CUDA_VISIBLE_DEVICES: '-1' } : {}),
+    },
+    defaults: { TF_CPP_MIN_LOG_LEVEL: '2', TF_FORCE_GPU_ALLOW_GROWTH: 'true' },
+  };
+}
+
+function requireBackend(): TensorflowBackend {
+  const { name } = findAddon();
+  supplyRemovedFunctions();
+  try {
+    const tf = require(name) as { findBackend(name: string): unknown };
+    registerGradients();
+    return tf.findBackend(backendName) as TensorflowBackend;
+  } catch (error) {
+    throw new OperatorError('TensorFlow can not be loaded', [
+      {
+        key: name,
+        given: (error as Error).message,
+        allowed: 'an addon and a TensorFlow library that load',
+        hint: `set it up anew: ${setupCommand} -- --force`,
+      },
+    ]);
+  }
+}
+
+/** tfjs-node 4.22 calls functions of `util` that Node 23 no longer has. */
+function supplyRemovedFunctions(): void {
+  const util = require('node:util') as Record<string, unknown>;
+  util['isNullOrUndefined'] ??= (value: unknown) => value === null || value === undefined;
+  util['isArray'] ??= Array.isArray;
+}
+
+function requireUsable({ provider, profile }: EngineOptions): void {
+  const problems: Problem[] = [];
+  if (provider === 'webgpu')
+    problems.push({ key: '--provider', given: provider, allowed: 'cpu, cuda' });
+  if (profile !== undefined)
+    problems.push({ key: '--profile', given: profile, allowed: 'nothing: it can not profile' });
+  if (problems.length > 0)
+    throw new OperatorError('the TensorFlow engine can not do this', problems);
+}
+
+function withoutGpu(): OperatorError {
+  const missing = missingCudaLibraries(libraryFolder(findAddon()));
+  return new OperatorError('TensorFlow finds no GPU, and one was asked for', [
+    missing.length === 0
+      ? {
+          key: 'GPU',
+          given: undefined,
+          allowed: 'an NVIDIA GPU that TensorFlow can use',
+          hint: 'see nvidia-smi and CUDA_VISIBLE_DEVICES; TF_CPP_MIN_LOG_LEVEL=0 shows why',
+        }
+      : {
+          key: 'CUDA libraries',
+          given: `without ${missing.join(', ')}`,
+          allowed: 'CUDA 12 and cuDNN 9 where the TensorFlow library finds them',
+          hint: `${setupCommand} -- --gpu`,
+        },
+  ]);
+}
