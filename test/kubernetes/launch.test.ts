@@ -63,7 +63,8 @@ describe('launched runs', { skip: skipWithoutControlPlane() }, () => {
     const text = metadata?.annotations?.['lockstep.dev/status'];
     return text === undefined ? undefined : (JSON.parse(text) as Told);
   };
-  const stepOf = async (name: string): Promise<number> => (await told(name).catch(() => undefined))?.step ?? 0;
+  const stepOf = async (name: string): Promise<number> =>
+    (await told(name).catch(() => undefined))?.step ?? 0;
   /** Waits until the run has made so many more steps. */
   const goesOn = async (name: string, steps = 10, timeoutMs = 60_000): Promise<void> => {
     const from = await stepOf(name);
@@ -159,7 +160,8 @@ describe('launched runs', { skip: skipWithoutControlPlane() }, () => {
 
     await say('cancel');
     await lockstep(['cancel', run]);
-    await say('CANCELLED'); process.stdout.write(cluster.agent.describe());
+    await say('CANCELLED');
+    process.stdout.write(cluster.agent.describe());
     const kinds =
       'configmap,job,pod,service,lease,serviceaccount,role,rolebinding,networkpolicy,pdb';
     const label = `app.kubernetes.io/instance=${name}`;
