@@ -63,8 +63,7 @@ describe('launched runs', { skip: skipWithoutControlPlane() }, () => {
     const text = metadata?.annotations?.['lockstep.dev/status'];
     return text === undefined ? undefined : (JSON.parse(text) as Told);
   };
-  const stepOf = async (name: string): Promise<number> =>
-    (await told(name).catch(() => undefined))?.step ?? 0;
+  const stepOf = async (name: string): Promise<number> => (await told(name))?.step ?? 0;
   /** Waits until the run has made so many more steps. */
   const goesOn = async (name: string, steps = 10, timeoutMs = 60_000): Promise<void> => {
     const from = await stepOf(name);
@@ -117,21 +116,16 @@ describe('launched runs', { skip: skipWithoutControlPlane() }, () => {
   it('do so although pods go, nodes go, leaders go, and the number of workers changes', async () => {
     const name = 'long';
     const run = `k8s://${namespace}/${name}`;
-    const startMs = performance.now();
-    const say = async (what: string): Promise<void> =>
-      void process.stdout.write(
-        `${Math.round(performance.now() - startMs)} ms, step ${await stepOf(name)}: ${what}\n`,
-      );
     await lockstep(launch('long.yaml', name, 3, '--detach'));
     await hasReady(name, 3);
     await goesOn(name, 2);
 
-    await say('delete a worker');
+    // A worker is deleted.
     await cluster.plane.ask(['-n', namespace, 'delete', 'pod', await worker(name), '--wait=false']);
     await goesOn(name);
     await hasReady(name, 3);
 
-    await say('evict a worker');
+    // A worker is evicted.
     const evicted = await worker(name);
     await cluster.core.createNamespacedPodEviction({
       ...{ namespace, name: evicted },
@@ -139,7 +133,7 @@ describe('launched runs', { skip: skipWithoutControlPlane() }, () => {
     });
     await goesOn(name);
 
-    await say('kill the leader');
+    // The leader is killed.
     const [leader] = await ready(name, 'coordinator');
     const terms = (await lease(name)).spec?.leaseTransitions ?? 0;
     const pid = cluster.agent.pid(namespace, leader?.metadata?.name ?? '');
@@ -149,19 +143,16 @@ describe('launched runs', { skip: skipWithoutControlPlane() }, () => {
     await until(hasNext, 'the other coordinator leads', 40_000);
     await goesOn(name);
 
-    await say('scale to 5');
+    // More workers, and fewer.
     await lockstep(['scale', run, '--workers', '5']);
     await hasReady(name, 5);
     await goesOn(name);
-    await say('scale to 2');
     await lockstep(['scale', run, '--workers', '2']);
     await hasReady(name, 2);
     await goesOn(name);
 
-    await say('cancel');
+    // It is cancelled, and nothing is left; launched again, it goes on.
     await lockstep(['cancel', run]);
-    await say('CANCELLED');
-    process.stdout.write(cluster.agent.describe());
     const kinds =
       'configmap,job,pod,service,lease,serviceaccount,role,rolebinding,networkpolicy,pdb';
     const label = `app.kubernetes.io/instance=${name}`;
@@ -170,11 +161,8 @@ describe('launched runs', { skip: skipWithoutControlPlane() }, () => {
     await lockstep(launch('long.yaml', name, 3, '--detach'));
     await hasReady(name, 3);
     await goesOn(name);
-    await say('lose a node');
     await cluster.loseNode('node-a');
-    await say('it is lost');
     await goesOn(name, 10, 120_000);
-    await say('wait for the end');
     const { lines } = await lockstep(['resume', run, '--json']);
     assert.equal(lines.at(-1)?.['step'], longSteps + 3);
     assert.equal(lines.at(-1)?.['sha256'], await trainedHere('long.yaml'));
