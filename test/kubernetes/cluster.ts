@@ -90,9 +90,9 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
 /** For `afterEach`: says what the cluster looked like when the test failed. */
 export async function tellFailure(
   test: unknown,
-  { plane }: Cluster,
+  { plane, agent }: Cluster,
   say: (text: string) => void = (text) => void process.stdout.write(text),
 ): Promise<void> {
   const hasPassed = (test as { readonly passed?: boolean }).passed;
-  if (hasPassed === false) say(`${await plane.describe()}\n`);
+  if (hasPassed === false) say(`${agent.describe()}${await plane.describe()}\n`);
 }

@@ -28,6 +28,8 @@ export interface NodeAgent {
   pid(namespace: string, pod: string, container?: string): number | undefined;
   /** What a pod's container has written so far, for as long as the pod is there. */
   log(namespace: string, pod: string, container: string): string;
+  /** The last lines of every container there was, and how it ended. */
+  describe(): string;
   /** The node's power is cut: its processes are killed, and nothing is heard of it any more. */
   loseNode(name: string): void;
   /** Kills all processes and stops; the objects stay. */
@@ -50,6 +52,8 @@ class Agent implements NodeAgent {
   readonly #services: Services;
   readonly #nodes = new Map<string, LiveNode>();
   readonly #runners = new Map<string, PodRunner>();
+  /** All there were. */
+  readonly #history: PodRunner[] = [];
   readonly #closers: (() => void)[] = [];
   readonly #objects = new Map<string, V1Service>();
   /** Second number of the pods' addresses; the Services have the next. */
@@ -94,6 +98,10 @@ class Agent implements NodeAgent {
   log(namespace: string, pod: string, container: string): string {
     const lines = this.#runners.get(`${namespace}/${pod}`)?.log(container)?.lines ?? [];
     return lines.map(({ text }) => `${text}\n`).join('');
+  }
+
+  describe(): string {
+    return this.#history.map((runner) => runner.describe()).join('');
   }
 
   loseNode(name: string): void {
@@ -184,6 +192,7 @@ class Agent implements NodeAgent {
       }),
     });
     this.#runners.set(key, runner);
+    this.#history.push(runner);
     runner.update(pod);
     void runner.run();
   }

@@ -25,6 +25,9 @@ export interface PodPlace {
   platform(pod: V1Pod): Promise<Readonly<Record<string, string>>>;
 }
 
+/** Lines of each container that are told after a failure. */
+const tailLines = 6;
+
 export class PodRunner {
   readonly #place: PodPlace;
   readonly #startTime = new Date();
@@ -70,6 +73,16 @@ export class PodRunner {
   pid(container?: string): number | undefined {
     return this.#all().find(({ name, pid }) => pid !== undefined && name === (container ?? name))
       ?.pid;
+  }
+
+  /** The last lines of its containers, and how they ended. */
+  describe(): string {
+    const parts = this.#all().map(({ name, exitCode, log }) => {
+      const tail = log.lines.slice(-tailLines).map(({ text }) => `    ${text}\n`);
+      const title = `${this.#pod.metadata?.name} ${name}`;
+      return `--- ${title}: ${exitCode ?? 'not ended'}\n${tail.join('')}`;
+    });
+    return parts.join('');
   }
 
   /** Runs the pod to its end, and, when it was deleted, takes it from the API. */
