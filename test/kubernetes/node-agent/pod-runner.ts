@@ -141,13 +141,15 @@ export class PodRunner {
     const tmp = mounts.find(({ mountPath }) => mountPath === '/tmp')?.folder ?? join(root, 'tmp');
     await mkdir(tmp, { recursive: true });
     const platform = await this.#place.platform(pod);
-    const { command = this.#place.entrypoint(container.image ?? ''), args = [] } = container;
+    const { image = '', command, args = [] } = container;
+    const given = [...(command ?? []), ...args].map((text) => rewrite(expand(text, values)));
     return {
       container,
       podIp,
       cwd: root,
       env: { HOME: root, TMPDIR: tmp, ...platform, ...(Object.fromEntries(own) as typeof values) },
-      argv: [...command, ...args].map((text) => rewrite(expand(text, values))),
+      // The path of what stands for an image is one of this machine's.
+      argv: command === undefined ? [...this.#place.entrypoint(image), ...given] : given,
       rewrite,
     };
   }
