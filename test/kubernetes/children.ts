@@ -9,8 +9,9 @@ import { childEnvironment } from '../../shared/environment.js';
 const endings = new Set<() => void>();
 let isWatching = false;
 
+/** The last one first: processes before their folder. */
 function endAll(): void {
-  for (const end of endings) end();
+  for (const end of [...endings].reverse()) end();
 }
 
 /** Calls `end` when this process ends or is told to (a test's time limit sends SIGTERM). */

@@ -4,13 +4,14 @@
 
 import { KubeConfig } from '@kubernetes/client-node';
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
+import { rmSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { get } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { freePort } from '../support/servers.js';
 import { until } from '../support/until.js';
-import { runProgram, startServer, type Output, type Server } from './children.js';
+import { onOurEnd, runProgram, startServer, type Output, type Server } from './children.js';
 import { findPrograms, skipWithoutControlPlane } from './programs.js';
 import { apiServer, controllerManager, etcd, scheduler, type Layout } from './server-flags.js';
 
@@ -161,6 +162,7 @@ function createPlane(
 ): ControlPlane {
   const { folder } = layout;
   const kubeconfig = join(folder, 'admin.kubeconfig');
+  const forget = onOurEnd(() => rmSync(folder, { recursive: true, force: true }));
   const kubectl = (args: readonly string[], options: KubectlOptions = {}): Promise<Output> =>
     runProgram(kubectlPath, args, { ...options, env: { KUBECONFIG: kubeconfig, ...options.env } });
   const ask = async (args: readonly string[], input?: string): Promise<string> => {
@@ -200,6 +202,7 @@ function createPlane(
     },
     async close() {
       await Promise.all(servers.map((server) => server.kill()));
+      forget();
       await rm(folder, { recursive: true, force: true });
     },
   };
