@@ -30,7 +30,10 @@ export async function createManifestCheck(plane: ControlPlane): Promise<Manifest
   const ensure = async (namespace: string): Promise<void> => {
     if (known.has(namespace)) return;
     known.add(namespace);
-    await plane.createNamespace(namespace, strictLabels);
+    const { code } = await plane.kubectl(['get', 'namespace', namespace]);
+    if (code !== 0) return plane.createNamespace(namespace, strictLabels);
+    const labels = Object.entries(strictLabels).map(([key, value]) => `${key}=${value}`);
+    await plane.ask(['label', 'namespace', namespace, '--overwrite', ...labels]);
   };
   await ensure(own);
   return {
