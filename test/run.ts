@@ -50,8 +50,14 @@ function filesOf({ name, isOnDemand }: Layer, filters: readonly string[]): strin
     .map((entry) => join(entry.parentPath, entry.name))
     .filter((file) => relative(root, file).startsWith(`${name}/`));
   const wanted = (file: string): boolean =>
-    filters.length === 0 || filters.some((filter) => relative(root, file).includes(filter));
+    filters.length === 0 || filters.some((filter) => matches(relative(root, file), filter));
   return found.filter(wanted).sort();
+}
+
+/** A layer's name matches the layer, anything else any part of a path. */
+function matches(path: string, filter: string): boolean {
+  const isLayer = layers.some(({ name }) => filter === `${name}/`);
+  return isLayer ? path.startsWith(filter) : path.includes(filter);
 }
 
 /** Totals of the closing summary ("tests 12", "pass 11", ...), added up over the layers. */
