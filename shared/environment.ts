@@ -25,6 +25,7 @@ const variables = z.object({
   LOCKSTEP_TEST_S3_ENDPOINT: endpoint.optional(),
   LOCKSTEP_TEST_NATS_SERVER: z.string().max(4096).optional(),
   LOCKSTEP_TEST_VERSITYGW: z.string().max(4096).optional(),
+  LOCKSTEP_TEST_KUBERNETES: z.string().max(4096).optional(),
   NO_COLOR: z.string().optional(),
   CI: z.string().optional(),
 });
@@ -45,6 +46,8 @@ export interface Environment {
     readonly s3Endpoint: string | undefined;
     readonly natsServer: string | undefined;
     readonly versitygw: string | undefined;
+    /** Folder of the programs of a Kubernetes control plane. */
+    readonly kubernetes: string | undefined;
   };
 }
 
@@ -71,6 +74,7 @@ export function parseEnvironment(given: Readonly<Record<string, string | undefin
       s3Endpoint: values.LOCKSTEP_TEST_S3_ENDPOINT,
       natsServer: values.LOCKSTEP_TEST_NATS_SERVER,
       versitygw: values.LOCKSTEP_TEST_VERSITYGW,
+      kubernetes: values.LOCKSTEP_TEST_KUBERNETES,
     }),
   });
 }

@@ -1,5 +1,6 @@
 // Runs the tests: node's own runner over the compiled files, layer by layer (unit, property,
-// sim, integration, e2e), each with limits of its own, and one closing summary over all of them.
+// sim, integration, e2e, kubernetes), each with limits of its own, and one closing summary over
+// all of them.
 //
 //   node dist/test/run.js [LAYER or part of a file's path]... [--name PATTERN]
 
@@ -19,6 +20,8 @@ interface Layer {
   readonly concurrency: number;
   /** Limit of one file, and of each test in it. */
   readonly timeoutMs: number;
+  /** Runs only when it is named. */
+  readonly isOnDemand?: boolean;
 }
 
 const cores = Math.min(4, availableParallelism());
@@ -28,6 +31,7 @@ const layers: readonly Layer[] = [
   { name: 'sim', concurrency: cores, timeoutMs: 180_000 },
   { name: 'integration', concurrency: Math.max(1, Math.floor(cores / 2)), timeoutMs: 300_000 },
   { name: 'e2e', concurrency: 1, timeoutMs: 900_000 },
+  { name: 'kubernetes', concurrency: 1, timeoutMs: 900_000, isOnDemand: true },
 ];
 
 /** An event of node's runner, as far as it matters here. */
@@ -37,15 +41,23 @@ interface TestEvent {
 }
 
 /** The test files of a layer whose path contains one of the filters, sorted. */
-function filesOf(layer: string, filters: readonly string[]): string[] {
+function filesOf({ name, isOnDemand }: Layer, filters: readonly string[]): string[] {
+  const isNamed = filters.some((filter) => filter.startsWith(`${name}/`));
+  if (isOnDemand === true && !isNamed) return [];
   const root = fileURLToPath(new URL('.', import.meta.url));
   const found = readdirSync(root, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile() && entry.name.endsWith('.test.js'))
     .map((entry) => join(entry.parentPath, entry.name))
-    .filter((file) => relative(root, file).startsWith(`${layer}/`));
+    .filter((file) => relative(root, file).startsWith(`${name}/`));
   const wanted = (file: string): boolean =>
-    filters.length === 0 || filters.some((filter) => relative(root, file).includes(filter));
+    filters.length === 0 || filters.some((filter) => matches(relative(root, file), filter));
   return found.filter(wanted).sort();
+}
+
+/** A layer's name matches the layer, anything else any part of a path. */
+function matches(path: string, filter: string): boolean {
+  const isLayer = layers.some(({ name }) => filter === `${name}/`);
+  return isLayer ? path.startsWith(filter) : path.includes(filter);
 }
 
 /** Totals of the closing summary ("tests 12", "pass 11", ...), added up over the layers. */
@@ -77,7 +89,7 @@ function createSummary() {
 async function* runLayers(filters: readonly string[], name: string | undefined) {
   const summary = createSummary();
   for (const layer of layers) {
-    const files = filesOf(layer.name, filters);
+    const files = filesOf(layer, filters);
     if (files.length === 0) continue;
     const options = { files, concurrency: layer.concurrency, timeout: layer.timeoutMs };
     const events = run(name === undefined ? options : { ...options, testNamePatterns: [name] });
@@ -101,7 +113,7 @@ const { values, positionals } = parseArgs({
 const filters = positionals.map((filter) =>
   layers.some((layer) => layer.name === filter) ? `${filter}/` : filter,
 );
-if (layers.every((layer) => filesOf(layer.name, filters).length === 0)) {
+if (layers.every((layer) => filesOf(layer, filters).length === 0)) {
   process.stderr.write(`no test file matches ${positionals.join(' ')}\n`);
   process.exitCode = 1;
 } else {

@@ -13,7 +13,12 @@ test('an empty environment has the defaults', () => {
     natsUrl: undefined,
     logLevel: 'info',
     isPlain: false,
-    test: { s3Endpoint: undefined, natsServer: undefined, versitygw: undefined },
+    test: {
+      s3Endpoint: undefined,
+      natsServer: undefined,
+      versitygw: undefined,
+      kubernetes: undefined,
+    },
   });
 });
 

@@ -1,0 +1,170 @@
+// One pod on its node, from the binding to the end: volumes, init containers one by one, containers
+// together, SIGTERM and the grace period when it is deleted, and its status all the while.
+
+import type { V1Container, V1Pod, V1PodCondition } from '@kubernetes/client-node';
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { ContainerLog } from './container-log.js';
+import { ContainerRunner, type Start, type Surroundings } from './container-runner.js';
+import { environmentOf, expand, type Sources } from './pod-environment.js';
+import { podStatus, withTimes } from './pod-status.js';
+import type { PodWriter } from './pod-writer.js';
+import { makeVolumes, mountsOf, rewritePaths } from './volumes.js';
+
+/** What a pod gets from its node. */
+export interface PodPlace {
+  readonly podIp: string;
+  readonly hostIp: string;
+  /** A folder of its own: home of its processes and of its volumes. */
+  readonly root: string;
+  readonly sources: Sources;
+  readonly writer: PodWriter;
+  /** The command of an image, which a container's `command` replaces. */
+  entrypoint(image: string): readonly string[];
+  /** Variables that stand for what a container runtime and a cluster give a process. */
+  platform(pod: V1Pod): Promise<Readonly<Record<string, string>>>;
+}
+
+/** Lines of each container that are told after a failure. */
+const tailLines = 6;
+
+export class PodRunner {
+  readonly #place: PodPlace;
+  readonly #startTime = new Date();
+  readonly #initContainers: readonly ContainerRunner[];
+  readonly #containers: readonly ContainerRunner[];
+  #pod: V1Pod;
+  #conditions: readonly V1PodCondition[] = [];
+  #isStopping = false;
+  #isAbandoned = false;
+  #isOver = false;
+
+  constructor(pod: V1Pod, place: PodPlace) {
+    this.#pod = pod;
+    this.#place = place;
+    const { restartPolicy = 'Always', initContainers = [], containers = [] } = pod.spec ?? {};
+    const around = (policy: string): Surroundings => ({
+      restartPolicy: policy,
+      graceMs: (pod.spec?.terminationGracePeriodSeconds ?? 30) * 1000,
+      start: (container) => this.#start(container),
+      onChange: () => this.#publish(),
+    });
+    const initPolicy = restartPolicy === 'Never' ? 'Never' : 'OnFailure';
+    this.#initContainers = initContainers.map(
+      (one) => new ContainerRunner(one, around(initPolicy)),
+    );
+    this.#containers = containers.map((one) => new ContainerRunner(one, around(restartPolicy)));
+  }
+
+  get pod(): V1Pod {
+    return this.#pod;
+  }
+
+  get podIp(): string {
+    return this.#place.podIp;
+  }
+
+  /** The log of a container's last start. */
+  log(container: string): ContainerLog | undefined {
+    return this.#all().find(({ name }) => name === container)?.log;
+  }
+
+  /** Process of a container; undefined when it is not running. */
+  pid(container?: string): number | undefined {
+    return this.#all().find(({ name, pid }) => pid !== undefined && name === (container ?? name))
+      ?.pid;
+  }
+
+  /** The last lines of its containers, and how they ended. */
+  describe(): string {
+    const parts = this.#all().map(({ name, exitCode, log }) => {
+      const tail = log.lines.slice(-tailLines).map(({ text }) => `    ${text}\n`);
+      const title = `${this.#pod.metadata?.name} ${name}`;
+      return `--- ${title}: ${exitCode ?? 'not ended'}\n${tail.join('')}`;
+    });
+    return parts.join('');
+  }
+
+  /** Runs the pod to its end, and, when it was deleted, takes it from the API. */
+  async run(): Promise<void> {
+    await mkdir(this.#place.root, { recursive: true });
+    this.#publish();
+    for (const container of this.#initContainers) {
+      await container.run();
+      if (container.exitCode !== 0) return this.#finish();
+    }
+    await Promise.all(this.#containers.map((container) => container.run()));
+    await this.#finish();
+  }
+
+  /** Takes a newer version of the object; one that is being deleted is stopped. */
+  update(pod: V1Pod): void {
+    this.#pod = pod;
+    if (pod.metadata?.deletionTimestamp === undefined || this.#isAbandoned) return;
+    const graceMs = (pod.metadata.deletionGracePeriodSeconds ?? 30) * 1000;
+    this.#isStopping = true;
+    for (const container of this.#all()) container.stop(graceMs);
+    // Deleted after its end.
+    if (this.#isOver) void this.#place.writer.remove();
+  }
+
+  /** The object is gone, or the node is: nothing runs on, and nothing is written any more. */
+  abandon(): void {
+    this.#isAbandoned = true;
+    this.#place.writer.close();
+    for (const container of this.#all()) container.kill();
+  }
+
+  #all(): readonly ContainerRunner[] {
+    return [...this.#initContainers, ...this.#containers];
+  }
+
+  async #finish(): Promise<void> {
+    if (this.#isAbandoned) return;
+    this.#isOver = true;
+    this.#publish();
+    await this.#place.writer.settled();
+    if (this.#isStopping) await this.#place.writer.remove();
+  }
+
+  async #start(container: V1Container): Promise<Start> {
+    const { root, podIp, hostIp, sources } = this.#place;
+    const pod: V1Pod = {
+      ...this.#pod,
+      status: { ...this.#pod.status, podIP: podIp, hostIP: hostIp },
+    };
+    await makeVolumes(pod, root, sources);
+    const mounts = mountsOf(container, root);
+    const values = await environmentOf(pod, container, sources);
+    const rewrite = (text: string): string => rewritePaths(text, mounts);
+    const own = Object.entries(values).map(([name, value]) => [name, rewrite(value)]);
+    const tmp = mounts.find(({ mountPath }) => mountPath === '/tmp')?.folder ?? join(root, 'tmp');
+    await mkdir(tmp, { recursive: true });
+    const platform = await this.#place.platform(pod);
+    const { image = '', command, args = [] } = container;
+    const given = [...(command ?? []), ...args].map((text) => rewrite(expand(text, values)));
+    return {
+      container,
+      podIp,
+      cwd: root,
+      env: { HOME: root, TMPDIR: tmp, ...platform, ...(Object.fromEntries(own) as typeof values) },
+      // The path of what stands for an image is one of this machine's.
+      argv: command === undefined ? [...this.#place.entrypoint(image), ...given] : given,
+      rewrite,
+    };
+  }
+
+  #publish(): void {
+    if (this.#isAbandoned) return;
+    const status = podStatus({
+      podIp: this.#place.podIp,
+      hostIp: this.#place.hostIp,
+      startTime: this.#startTime,
+      initContainers: this.#initContainers.map((container) => container.status()),
+      containers: this.#containers.map((container) => container.status()),
+      isOver: this.#isOver,
+    });
+    this.#conditions = withTimes(status.conditions, this.#conditions, new Date());
+    this.#place.writer.write({ ...status, conditions: [...this.#conditions] });
+  }
+}
