@@ -2,6 +2,7 @@
 
 import type { Argv } from 'yargs';
 import type { RunSpec } from '../../shared/spec/schema.js';
+import { providers, type Provider } from '../../worker/engine/engine.js';
 import { runId } from '../run-location.js';
 import { withSpecOptions, type SpecArguments } from '../spec-options.js';
 import { withClusterOptions, type ClusterArguments } from './cluster-access.js';
@@ -12,6 +13,7 @@ export interface LaunchArguments extends SpecArguments, ClusterArguments {
   readonly image: string;
   readonly workers: number;
   readonly gpusPerWorker: number;
+  readonly provider?: Provider | undefined;
   readonly cpusPerWorker?: string | undefined;
   readonly memoryPerWorker: string;
   readonly coordinators: number;
@@ -42,6 +44,10 @@ export function withLaunchOptions(y: Argv): Argv<LaunchArguments> {
     .option('gpus-per-worker', {
       ...{ type: 'number', requiresArg: true, default: launchDefaults.gpusPerWorker },
       describe: 'nvidia.com/gpu of each: 0 or 1',
+    })
+    .option('provider', {
+      ...{ choices: providers, requiresArg: true, defaultDescription: 'cuda with GPUs' },
+      describe: "What the spec's engine computes with",
     })
     .option('cpus-per-worker', {
       ...word('CPUs of each'),
@@ -93,6 +99,7 @@ export function launchParametersOf(args: LaunchArguments, spec: RunSpec): Launch
   return {
     name: args.name ?? runId(runUrl),
     ...{ namespace, runUrl, image, workers, coordinators, gpusPerWorker },
+    provider: args.provider,
     cpusPerWorker: args.cpusPerWorker ?? String(spec.engine.threads),
     ...{ memoryPerWorker, s3Secret: args.s3Secret, serviceAccount: args.serviceAccount },
     serviceAccountRole: args.serviceAccountRole,

@@ -5,6 +5,7 @@ import { z } from 'zod';
 import { OperatorError, type Problem } from '../../shared/problems.js';
 import type { RunSpec } from '../../shared/spec/schema.js';
 import { parseStoreUrl } from '../../shared/store/store-url.js';
+import { providers } from '../../worker/engine/engine.js';
 import { isNamespace, isRunName } from './names.js';
 
 const text = z.string().max(2048);
@@ -19,6 +20,8 @@ export const launchParametersSchema = z.object({
   workers: z.int(),
   coordinators: z.int(),
   gpusPerWorker: z.int(),
+  /** What the engine computes with; with GPUs cuda, or a pod would hold one and use its CPU. */
+  provider: z.enum(providers).optional(),
   cpusPerWorker: text,
   memoryPerWorker: text,
   /** A Secret with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, by name. */

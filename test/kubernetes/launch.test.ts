@@ -45,7 +45,17 @@ describe('launched runs', { skip: skipWithoutControlPlane() }, () => {
   const launch = (spec: string, name: string, workers: number, ...more: string[]): string[] => [
     ...['launch', '-f', spec, '--image', 'lockstep:test', '--namespace', namespace],
     ...['--name', name, '--run', `s3://${place.bucket}/runs/${name}`, '--workers', `${workers}`],
-    ...['--gpus-per-worker', '1', '--s3-secret', 's3', '--s3-endpoint', place.options.endpoint],
+    // The nodes' GPUs are numbers only.
+    ...[
+      '--gpus-per-worker',
+      '1',
+      '--provider',
+      'cpu',
+      '--s3-secret',
+      's3',
+      '--s3-endpoint',
+      place.options.endpoint,
+    ],
     ...['--json', ...more],
   ];
   const writeSpec = (file: string, steps?: number): Promise<void> =>

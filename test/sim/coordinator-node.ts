@@ -2,12 +2,12 @@
 // store, put together as coordinator/coordinator.ts does it. It starts by taking the next term.
 
 import {
-  defaultTiming,
   initialCoordinatorState,
   type CoordinatorEffect,
   type CoordinatorEvent,
   type CoordinatorState,
 } from '../../coordinator/core/state.js';
+import { defaultTiming } from '../../coordinator/core/timing.js';
 import { transition } from '../../coordinator/core/transition.js';
 import type { CoordinatorMessage, WorkerMessage } from '../../shared/control/messages.js';
 import { commitManifest, folderOf, newestWhole, stepOf } from './checkpoint-files.js';

@@ -2,12 +2,12 @@
 // for, in words as well, so that a protocol story reads from top to bottom.
 
 import {
-  defaultTiming,
   initialCoordinatorState,
   type CoordinatorConfig,
   type CoordinatorEffect,
   type CoordinatorEvent,
 } from '../../coordinator/core/state.js';
+import { defaultTiming } from '../../coordinator/core/timing.js';
 import { transition } from '../../coordinator/core/transition.js';
 import { generationOf } from '../../shared/control/generation.js';
 import {

@@ -99,7 +99,9 @@ function container(owner: Owner, parameters: LaunchParameters): V1Container {
 }
 
 /** JOB_COMPLETION_INDEX is set by the Job. */
-function workerArgs({ name }: Owner, { queue }: LaunchParameters): string[] {
+function workerArgs({ name }: Owner, parameters: LaunchParameters): string[] {
+  const { queue, gpusPerWorker } = parameters;
+  const provider = parameters.provider ?? (gpusPerWorker > 0 ? 'cuda' : undefined);
   return [
     'worker',
     `--coordinator=${objectNames(name).coordinator}:${ports.control}`,
@@ -108,6 +110,7 @@ function workerArgs({ name }: Owner, { queue }: LaunchParameters): string[] {
     `--drain-timeout=${drainTimeoutS}`,
     // In a queue, the coordinators may start long after the workers.
     ...(queue === undefined ? [] : [`--patience=${queuedJoinTimeoutS}`]),
+    ...(provider === undefined ? [] : [`--provider=${provider}`]),
   ];
 }
 

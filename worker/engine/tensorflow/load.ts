@@ -9,7 +9,7 @@ import { OperatorError, type Problem } from '../../../shared/problems.js';
 import { registerGradients } from '../../../task/ops/gradients.js';
 import type { EngineOptions } from '../engine.js';
 import type { TensorflowBackend, TensorflowBinding } from './binding.js';
-import { missingCudaLibraries } from './cuda-libraries.js';
+import { driverLibrary, missingCudaLibraries } from './cuda-libraries.js';
 import { findAddon, libraryFolder } from './package.js';
 
 /** What TF.js calls the backend of these packages. */
@@ -106,6 +106,7 @@ function requireUsable({ provider, profile }: EngineOptions): void {
 
 function withoutGpu(): OperatorError {
   const missing = missingCudaLibraries(libraryFolder(findAddon()));
+  const isOnlyDriver = missing.join() === driverLibrary;
   return new OperatorError('TensorFlow finds no GPU, and one was asked for', [
     missing.length === 0
       ? {
@@ -118,7 +119,7 @@ function withoutGpu(): OperatorError {
           key: 'CUDA libraries',
           given: `without ${missing.join(', ')}`,
           allowed: 'CUDA 12 and cuDNN 9 where the TensorFlow library finds them',
-          hint: `${setupCommand} -- --gpu`,
+          hint: isOnlyDriver ? "NVIDIA's driver is not installed" : `${setupCommand} -- --gpu`,
         },
   ]);
 }
