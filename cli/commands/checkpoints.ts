@@ -41,13 +41,14 @@ const lsCommand: CommandModule<object, RunArguments> = {
       for (const entry of await requireCheckpoints(store)) lines.push(await lineOf(store, entry));
       if (json) return lines.forEach(printJson);
       printTable([
-        ['step', 'written', 'workers', 'MiB', 'parameters', 'state'],
+        ['step', 'written', 'workers', 'MiB', 'parameters', 'computed by', 'state'],
         ...lines.map((line): (string | number)[] => [
           line.step,
           line.created_at ?? '-',
           line.world ?? '-',
           mebibytes(line.bytes),
           line.sha256?.slice(0, 12) ?? '-',
+          line.fingerprint ?? '-',
           line.state,
         ]),
       ]);
@@ -146,6 +147,8 @@ interface ListLine {
   readonly created_at?: string;
   readonly world?: number;
   readonly sha256?: string;
+  /** What computed it: engine, version, provider. */
+  readonly fingerprint?: string;
 }
 
 async function lineOf(store: ObjectStore, { step, bytes }: CheckpointEntry): Promise<ListLine> {
@@ -159,6 +162,7 @@ async function lineOf(store: ObjectStore, { step, bytes }: CheckpointEntry): Pro
     created_at: manifest.createdAt,
     world: manifest.worldSize,
     sha256: manifest.parametersSha256,
+    fingerprint: manifest.fingerprint,
   };
 }
 

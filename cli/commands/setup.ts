@@ -10,7 +10,7 @@ interface Arguments {
   readonly gpu: boolean;
   readonly library?: string | undefined;
   readonly wheel?: readonly string[] | undefined;
-  readonly stock: boolean;
+  readonly stock?: boolean | undefined;
   readonly libraryCache?: string | undefined;
   readonly force: boolean;
   readonly json: boolean;
@@ -34,7 +34,6 @@ const setupTensorflowCommand: CommandModule<object, Arguments> = {
       })
       .option('stock', {
         type: 'boolean',
-        default: false,
         describe: "The package's own download: TensorFlow 2.9 and CUDA 11",
       })
       .option('library-cache', {
@@ -53,7 +52,7 @@ const setupTensorflowCommand: CommandModule<object, Arguments> = {
       isGpu: gpu,
       library: args.library,
       wheels: wheel,
-      isStock: stock,
+      isStock: stock === true,
       libraryCache: args.libraryCache,
       isForced: force,
       say: printNote,

@@ -53,7 +53,7 @@ describe('lockstep checkpoints', () => {
       const line = { state: 'finished', created_at: '2026-01-02T03:04:05.000Z', world: 2 };
       assert.deepEqual(
         lines.map(({ bytes, ...rest }) => (assert.ok(Number(bytes) > 2000), rest)),
-        [10, 20].map((step) => ({ step, ...line, sha256: sum })),
+        [10, 20].map((step) => ({ step, ...line, sha256: sum, fingerprint: 'test' })),
       );
     }
   });

@@ -84,6 +84,8 @@ for (const [engine, worlds, skip] of [
       assert.equal(stopped['step'], 4);
       const resumed = await train(['resume', `parts-${engine}`, '--workers', '2']);
       assert.equal(resumed['step'], 8);
+      const checkpoint = await train(['checkpoints', 'ls', `parts-${engine}`]);
+      assert.match(String(checkpoint['fingerprint']), new RegExp(`^${engine}/`));
       assert.equal(resumed['sha256'], whole['sha256']);
     },
   );
