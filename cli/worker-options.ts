@@ -51,7 +51,8 @@ export function withWorkerOptions(y: Argv<object>): Argv<WorkerArguments> {
       type: 'number',
       default: availableParallelism(),
       defaultDescription: 'the cores of this machine',
-      describe: 'compute threads at most, if the spec asks for more',
+      describe:
+        'compute threads at most, if the spec asks for more (TensorFlow: always as the spec)',
     })
     .option('provider', {
       choices: providers,
