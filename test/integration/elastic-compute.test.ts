@@ -71,7 +71,7 @@ async function startWorker(
   const record = JSON.stringify({ format, run: name, spec, createdAt: new Date().toISOString() });
   compute.onMessage({ kind: 'prepare', runUrl: `file://${folder}/${name}`, record });
   await until(() => told.length > 0, 'an answer to prepare');
-  assert.deepEqual(told, [{ kind: 'ready' }]);
+  assert.deepEqual(told, [{ kind: 'ready', fingerprint: run!.fingerprint }]);
   worker = { run: run!, told, send: compute.onMessage, close: compute.close };
   return worker;
 }
