@@ -69,6 +69,8 @@ export async function leadRun(
     reporter.message(message, paces);
   };
   const { soon, now: dispatch } = createEventBatch((events) => {
+    // Whoever has left, or told the result, has told its last line.
+    if (state.stage.kind === 'ended') return;
     for (const event of events) if (event.kind === 'message') observe(event.worker, event.message);
     for (const effect of transitionAll(state, events, performance.now())) perform(effect);
     if ('world' in state.stage) worldSize = state.stage.world.members.length;
@@ -94,11 +96,9 @@ export async function leadRun(
       case 'target':
         return reporter.target(effect.workers);
       case 'findCheckpoint':
-        storing = storing.then(() => search(options)).then(dispatch);
-        return;
+        return void (storing = storing.then(() => search(options)).then(dispatch));
       case 'storeManifest':
-        storing = storing.then(() => commit(options, effect)).then(dispatch);
-        return;
+        return void (storing = storing.then(() => commit(options, effect)).then(dispatch));
       case 'end':
         sessions.broadcast({ kind: 'end', ...effect.ending });
         void reporter.ended(effect.ending, worldSize).then(() => finish(effect.ending.exitCode));
