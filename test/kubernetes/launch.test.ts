@@ -176,5 +176,11 @@ describe('launched runs', { skip: skipWithoutControlPlane() }, () => {
     const { lines } = await lockstep(['resume', run, '--json']);
     assert.equal(lines.at(-1)?.['step'], longSteps + 3);
     assert.equal(lines.at(-1)?.['sha256'], await trainedHere('long.yaml'));
+    for (const job of [`${name}-worker`, `${name}-coordinator`]) {
+      const condition = 'jsonpath={.status.conditions[?(@.type=="Complete")].status}';
+      const isComplete = async (): Promise<boolean> =>
+        (await cluster.plane.ask(['-n', namespace, 'get', 'job', job, '-o', condition])) === 'True';
+      await until(isComplete, `the Job ${job} is complete`, 60_000);
+    }
   });
 });
