@@ -4,6 +4,7 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { z } from 'zod';
+import { median } from '../shared/median.js';
 import { packageFile } from '../shared/paths.js';
 
 export interface EnginesBenchOptions {
@@ -92,12 +93,6 @@ export function enginesTable(times: readonly EngineTimes[]): string {
   return [header, header.map(() => '---'), ...cells]
     .map((row) => `| ${row.join(' | ')} |`)
     .join('\n');
-}
-
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = Math.floor(sorted.length / 2);
-  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
 }
 
 function rounded(value: number): number {

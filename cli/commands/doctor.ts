@@ -10,6 +10,7 @@ import { engineNames, type EngineName } from '../../shared/spec/schema.js';
 import { providers, type Provider } from '../../worker/engine/engine.js';
 import { examineDevices, examineEngines } from '../doctor/engines.js';
 import { judged, type Finding } from '../doctor/finding.js';
+import { listGpus } from '../gpu/devices.js';
 import { CommandFailed } from '../failure.js';
 import { printJson, printTable } from '../output.js';
 import { trialWords, tryEngine, type Trial } from '../probe/trial.js';
@@ -56,12 +57,13 @@ function show(trial: Trial, isJson: boolean): void {
 
 async function examine(): Promise<Finding[]> {
   const { s3, natsUrl } = readEnvironment();
+  const gpus = listGpus();
   const memory = `${(totalmem() / 1024 ** 3).toFixed(1)} GiB`;
   return [
     judged('Node', true, process.version),
-    ...examineDevices(),
+    ...examineDevices(gpus),
     judged('memory', totalmem() >= workerBytes, memory),
-    ...(await examineEngines()),
+    ...(await examineEngines(gpus)),
     await examinePackage('sharp', () => import('sharp')),
     await examineServer(
       'object store',

@@ -1,7 +1,7 @@
 // The engines and providers of this machine, each tried in a process of its own.
 
 import { cpus } from 'node:os';
-import { listGpus } from '../gpu/devices.js';
+import type { Gpu } from '../gpu/devices.js';
 import { probe } from '../probe/probe.js';
 import type { TrialRequest } from '../probe/trial.js';
 import { judged, type Finding } from './finding.js';
@@ -12,9 +12,8 @@ type Candidate = Pick<TrialRequest, 'engine' | 'provider'> & {
 };
 
 /** Processors and GPUs by name. */
-export function examineDevices(): Finding[] {
+export function examineDevices(gpus: readonly Gpu[]): Finding[] {
   const processors = cpus();
-  const gpus = listGpus();
   return [
     judged('processors', true, `${processors.length} of ${processors[0]?.model.trim() ?? '?'}`),
     gpus.length === 0
@@ -24,14 +23,13 @@ export function examineDevices(): Finding[] {
 }
 
 /** Every engine on every provider that this machine could have, one after the other. */
-export async function examineEngines(): Promise<Finding[]> {
+export async function examineEngines(gpus: readonly Gpu[]): Promise<Finding[]> {
   const findings: Finding[] = [];
-  for (const candidate of candidates()) findings.push(await examine(candidate));
+  for (const candidate of candidates(gpus.length > 0)) findings.push(await examine(candidate));
   return findings;
 }
 
-function candidates(): Candidate[] {
-  const hasGpu = listGpus().length > 0;
+function candidates(hasGpu: boolean): Candidate[] {
   return [
     { engine: 'onnx', provider: 'cpu', isNeeded: true },
     { engine: 'onnx', provider: 'webgpu', isNeeded: false },

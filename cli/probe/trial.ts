@@ -1,6 +1,7 @@
 // Tries one engine on one provider: a convolution, compiled and timed.
 
 import * as tf from '@tensorflow/tfjs-core';
+import { median } from '../../shared/median.js';
 import type { EngineName } from '../../shared/spec/schema.js';
 import { createEngine } from '../../worker/engine/create-engine.js';
 import type { Provider } from '../../worker/engine/engine.js';
@@ -53,7 +54,7 @@ export async function tryEngine({ engine: name, ...options }: TrialRequest): Pro
   // Ones summed over a whole 3x3 window of 64 channels, away from the border.
   const middle = y[(48 * 96 + 48) * 64];
   if (middle !== 9 * 64) throw new Error(`the convolution gave ${middle}, not ${9 * 64}`);
-  const milliseconds = times.sort((a, b) => a - b)[Math.floor(repetitions / 2)]!;
+  const milliseconds = median(times);
   return {
     fingerprint: engine.fingerprint,
     milliseconds: Math.round(milliseconds * 100) / 100,

@@ -108,13 +108,9 @@ function runPython(scriptAndArgs: readonly string[]): Promise<string> {
 
 /** Links NVIDIA's libraries beside TensorFlow's, which looks for them there ($ORIGIN). */
 async function linkNvidia(from: string, library: string): Promise<void> {
-  for (const part of await foldersOf(from)) {
+  for (const part of await readdir(from).catch(() => [])) {
     const libraries = await readdir(join(from, part, 'lib')).catch(() => []);
     for (const name of libraries.filter((name) => name.includes('.so')))
       await symlink(join('..', 'nvidia', part, 'lib', name), join(library, name));
   }
-}
-
-async function foldersOf(path: string): Promise<string[]> {
-  return readdir(path).catch(() => []);
 }

@@ -1,6 +1,7 @@
 // The figures of the fault matrix as a page shows them: medians and worst cases, a row for each
 // fault. Pure: how they were measured is others' business.
 
+import { median } from '../../shared/median.js';
 import type { Outcome } from './fault-case.js';
 
 /** A case that was played. */
@@ -34,14 +35,6 @@ export interface Figures {
 
 const start = '<!-- figures:start -->';
 const end = '<!-- figures:end -->';
-
-/** The value in the middle; the mean of the two in the middle of an even number. */
-export function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = sorted.length / 2;
-  const around = sorted.slice(Math.ceil(middle) - 1, Math.floor(middle) + 1);
-  return around.reduce((sum, value) => sum + value, 0) / around.length;
-}
 
 /** "0.12 / 0.31 s": median and worst of those that are known; "-" for none. */
 export function medianAndWorst(ms: readonly (number | undefined)[]): string {

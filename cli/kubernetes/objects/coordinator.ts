@@ -4,7 +4,8 @@
 import type { V1Container, V1Job, V1PodSpec, V1Service } from '@kubernetes/client-node';
 import { exitCodes } from '../../../shared/exit-codes.js';
 import type { LaunchParameters } from '../launch-parameters.js';
-import { labelsOf, objectNames, ports, rootKeys, selectorLabels } from '../names.js';
+import { objectNames, ports, rootKeys, selectorLabels } from '../names.js';
+import { jobOf } from './job.js';
 import { metadataOf, type Manifest, type Owner } from './object.js';
 import {
   containerSecurity,
@@ -12,7 +13,6 @@ import {
   environmentOf,
   podBase,
   queuedJoinTimeoutS,
-  queueing,
 } from './pod.js';
 
 const specFolder = '/etc/lockstep';
@@ -23,25 +23,18 @@ export const joinTimeoutS = 600;
 
 /** The coordinators' Job. It ends when one of them has ended the run and the others are gone. */
 export function coordinatorJob(owner: Owner, parameters: LaunchParameters): V1Job & Manifest {
-  const { coordinator } = objectNames(owner.name);
-  const { labels, spec } = queueing(parameters.queue);
-  const metadata = metadataOf(owner, coordinator, 'coordinator');
-  return {
-    apiVersion: 'batch/v1',
-    kind: 'Job',
-    metadata: { ...metadata, labels: { ...metadata.labels, ...labels } },
+  return jobOf(owner, {
+    name: objectNames(owner.name).coordinator,
+    component: 'coordinator',
+    queue: parameters.queue,
     spec: {
-      ...spec,
       parallelism: parameters.coordinators,
       backoffLimit: 20,
       podReplacementPolicy: 'Failed',
       podFailurePolicy: { rules: failureRules() },
-      template: {
-        metadata: { labels: labelsOf(owner.name, 'coordinator') },
-        spec: podSpec(owner, parameters),
-      },
     },
-  };
+    pod: podSpec(owner, parameters),
+  });
 }
 
 /** 3, 5 and 6: it was asked to go, or another one leads; the run goes on with the next one. */

@@ -70,12 +70,3 @@ export function credentialsOf({ s3Secret }: LaunchParameters): V1EnvFromSource[]
 
 /** Seconds that coordinators and workers wait for each other where a queue starts them. */
 export const queuedJoinTimeoutS = 86_400;
-
-/** Labels and fields that hand a Job to Kueue, which starts it when there is room. */
-export function queueing(queue: string | undefined): {
-  readonly labels: Record<string, string>;
-  readonly spec: { readonly suspend?: boolean };
-} {
-  if (queue === undefined) return { labels: {}, spec: {} };
-  return { labels: { 'kueue.x-k8s.io/queue-name': queue }, spec: { suspend: true } };
-}

@@ -11,7 +11,8 @@ import type {
 } from '@kubernetes/client-node';
 import { exitCodes } from '../../../shared/exit-codes.js';
 import type { LaunchParameters } from '../launch-parameters.js';
-import { labelsOf, objectNames, ports, selectorLabels } from '../names.js';
+import { objectNames, ports, selectorLabels } from '../names.js';
+import { jobOf } from './job.js';
 import { metadataOf, type Manifest, type Owner } from './object.js';
 import {
   containerSecurity,
@@ -20,7 +21,6 @@ import {
   environmentOf,
   podBase,
   queuedJoinTimeoutS,
-  queueing,
 } from './pod.js';
 
 /** How often a worker may fail, by its own fault, before its index is given up. */
@@ -28,15 +28,11 @@ const failuresPerIndex = 20;
 
 /** The workers' Job: complete as soon as one of them was told that the run is finished. */
 export function workerJob(owner: Owner, parameters: LaunchParameters): V1Job & Manifest {
-  const { worker } = objectNames(owner.name);
-  const { labels, spec } = queueing(parameters.queue);
-  const metadata = metadataOf(owner, worker, 'worker');
-  return {
-    apiVersion: 'batch/v1',
-    kind: 'Job',
-    metadata: { ...metadata, labels: { ...metadata.labels, ...labels } },
+  return jobOf(owner, {
+    name: objectNames(owner.name).worker,
+    component: 'worker',
+    queue: parameters.queue,
     spec: {
-      ...spec,
       completionMode: 'Indexed',
       completions: parameters.workers,
       parallelism: parameters.workers,
@@ -46,12 +42,9 @@ export function workerJob(owner: Owner, parameters: LaunchParameters): V1Job & M
       podFailurePolicy: { rules: failureRules() },
       // An index whose pod still waits for a node has nothing to do any more.
       successPolicy: { rules: [{ succeededCount: 1 }] },
-      template: {
-        metadata: { labels: labelsOf(owner.name, 'worker') },
-        spec: podSpec(owner, parameters),
-      },
     },
-  };
+    pod: podSpec(owner, parameters),
+  });
 }
 
 /** 3 and 5: the run was stopped, or it left in order. Its index gets another pod. */

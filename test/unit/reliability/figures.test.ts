@@ -2,10 +2,10 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { median } from '../../../shared/median.js';
 import { createDice } from '../../reliability/fault-case.js';
 import {
   describeFigures,
-  median,
   medianAndWorst,
   replaceFigures,
   type Figures,

@@ -10,13 +10,10 @@ import { registerGradients } from '../../../task/ops/gradients.js';
 import type { EngineOptions } from '../engine.js';
 import type { TensorflowBackend, TensorflowBinding } from './binding.js';
 import { driverLibrary, missingCudaLibraries } from './cuda-libraries.js';
-import { findAddon, libraryFolder } from './package.js';
+import { findAddon, libraryFolder, setupCommand } from './package.js';
 
 /** What TF.js calls the backend of these packages. */
 export const backendName = 'tensorflow';
-
-/** The command that mends an installation. */
-export const setupCommand = 'npm run setup:tensorflow';
 
 export interface LoadedTensorflow {
   readonly binding: TensorflowBinding;

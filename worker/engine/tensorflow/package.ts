@@ -8,6 +8,9 @@ import { OperatorError } from '../../../shared/problems.js';
 /** The packages that bring the addon, in the order in which they are tried. */
 export const addonPackages = ['@tensorflow/tfjs-node-gpu', '@tensorflow/tfjs-node'] as const;
 
+/** The command that makes or mends an installation. */
+export const setupCommand = 'npm run setup:tensorflow';
+
 export interface AddonPackage {
   readonly name: string;
   readonly version: string;
@@ -44,7 +47,7 @@ export function libraryFolder({ folder }: AddonPackage): string {
 /** The package with its addon; throws OperatorError when one of them is missing. */
 export function findAddon(): AddonPackage {
   const found = findPackage();
-  const hint = 'npm run setup:tensorflow installs and builds it';
+  const hint = `${setupCommand} installs and builds it`;
   if (found === undefined)
     throw new OperatorError('the TensorFlow engine is not set up', [
       { key: addonPackages[0], given: undefined, allowed: 'an installed package', hint },

@@ -1,6 +1,6 @@
 // Value by value: most kernels have an operation of their own, with the same broadcasting.
 
-import { typeAttr } from '../node-def.js';
+import { integerAttr, typeAttr } from '../node-def.js';
 import { attribute, input, output, plain, type Lowering } from '../lowering.js';
 
 const unaryOperations = [
@@ -45,7 +45,7 @@ export const elementwiseLowerings: Readonly<Record<string, Lowering>> = {
   Add: add,
   AddN: (b, call) => {
     const names = Object.values(call.inputs).map(({ name }) => name);
-    return b.op('AddN', names, { N: { i: String(names.length) } }, output(call).dtype);
+    return b.op('AddN', names, { N: integerAttr(names.length) }, output(call).dtype);
   },
   LogicalNot: (b, call) => b.op('LogicalNot', [input(call, 'x').name], {}, null),
   LogicalAnd: (b, call) =>
