@@ -135,7 +135,7 @@ function measureLoss(cluster: SimulatedCluster, deaths: number): ChangeCost {
   // Spread over all ranks, the first among them.
   const dead = Array.from(
     { length: deaths },
-    (_, i) => living[Math.floor((i * living.length) / deaths)]!,
+    (_, i) => living[Math.floor((i * living.length) / deaths)],
   );
   cluster.kill(dead);
   return measureChange(cluster, generation);

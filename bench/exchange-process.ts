@@ -94,7 +94,7 @@ function sumOf(root: TreeNode, floats: number): Float32Array {
     return values;
   };
   return foldTree(root, leafOf, (left, right) => {
-    for (let i = 0; i < floats; i++) left[i] = Math.fround(left[i]! + right[i]!);
+    for (let i = 0; i < floats; i++) left[i] = Math.fround(left[i] + right[i]);
     return left;
   });
 }

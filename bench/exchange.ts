@@ -96,19 +96,19 @@ function summarize(
 ): ExchangeBenchResult {
   // A step takes as long as its slowest worker.
   const times = Array.from({ length: steps }, (_, step) =>
-    Math.max(...reports.map(({ stepSeconds }) => stepSeconds[step]!)),
+    Math.max(...reports.map(({ stepSeconds }) => stepSeconds[step])),
   ).sort((a, b) => a - b);
   const median = medianOf(times);
   const expected = referenceDigest(2 * workers, Math.round(mib * 262_144));
   const digests = reports.flatMap((report) => report.digests);
   const cpu = Array.from({ length: steps }, (_, step) =>
-    reports.reduce((sum, { cpuSeconds }) => sum + cpuSeconds[step]!, 0),
+    reports.reduce((sum, { cpuSeconds }) => sum + cpuSeconds[step], 0),
   );
   return {
     busbw_mib_s: round(((mib / median) * 2 * (workers - 1)) / workers, 1),
     algbw_mib_s: round(mib / median, 1),
     step_s: round(median, 4),
-    step_s_min: round(times[0]!, 4),
+    step_s_min: round(times[0], 4),
     step_s_max: round(times.at(-1)!, 4),
     cpu_s: round(medianOf(cpu), 3),
     workers,
@@ -119,7 +119,7 @@ function summarize(
 }
 
 function medianOf(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)]!;
+  return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)];
 }
 
 function round(value: number, digits: number): number {
@@ -147,7 +147,7 @@ function blockSum(root: TreeNode, first: number, count: number): Float32Array {
     return values;
   };
   return foldTree(root, leafOf, (left, right) => {
-    for (let i = 0; i < count; i++) left[i] = Math.fround(left[i]! + right[i]!);
+    for (let i = 0; i < count; i++) left[i] = Math.fround(left[i] + right[i]);
     return left;
   });
 }

@@ -149,7 +149,7 @@ function update(
   { optimizer }: RunSpec,
 ): void {
   trained.forEach(({ state, gradient }, i) => {
-    const { name } = networks[i]!;
+    const { name } = networks[i];
     const rate = learningRate[name as keyof typeof learningRate];
     applyAdam(state, gradient, { ...optimizer, learningRate: rate });
   });
@@ -164,16 +164,16 @@ function summarize(
   const sorted = (values: number[]) => values.sort((a, b) => a - b);
   const wall = sorted(times.map((time) => time.wall));
   const cpu = sorted(times.map((time) => time.cpu));
-  const median = (values: readonly number[]) => values[Math.floor(values.length / 2)]!;
+  const median = (values: readonly number[]) => values[Math.floor(values.length / 2)];
   const round = (value: number) => Math.round(value * 1000) / 1000;
   return {
     step_s: round(median(wall)),
-    min_s: round(wall[0]!),
+    min_s: round(wall[0]),
     max_s: round(wall.at(-1)!),
     cpu_s: round(median(cpu)),
     images_per_s: round(batch / median(wall)),
     rss_mib: Math.round(process.resourceUsage().maxRSS / 1024),
-    rss_first_mib: Math.round(times[0]!.rss / 2 ** 20),
+    rss_first_mib: Math.round(times[0].rss / 2 ** 20),
     rss_last_mib: Math.round(times.at(-1)!.rss / 2 ** 20),
     native_tensors: tensors,
     engine,

@@ -53,7 +53,7 @@ function judge(file: SourceFile): Candidate | string {
 }
 
 function refuseDoubles(sorted: readonly Candidate[]): void {
-  const doubles = sorted.filter((entry, i) => i > 0 && sorted[i - 1]!.key === entry.key);
+  const doubles = sorted.filter((entry, i) => i > 0 && sorted[i - 1].key === entry.key);
   if (doubles.length === 0) return;
   const first = new Map(sorted.toReversed().map((entry) => [entry.key, entry.file.path]));
   throw new OperatorError(

@@ -77,7 +77,7 @@ function toRgb(data: Uint8Array, { width, height, channels }: OutputInfo): Uint8
   if (channels === 3) return data;
   if (channels !== 1) throw new PictureError(`decodes to ${channels} channels`);
   const rgb = new Uint8Array(width * height * 3);
-  for (let i = 0; i < rgb.length; i++) rgb[i] = data[(i / 3) | 0]!;
+  for (let i = 0; i < rgb.length; i++) rgb[i] = data[(i / 3) | 0];
   return rgb;
 }
 

@@ -79,7 +79,7 @@ export function placementProblems(index: DatasetIndex): Problem[] {
   for (const [i, sample] of samples.entries()) {
     const shard = shards[sample.shard];
     const key = `samples.${i}`;
-    if (i > 0 && samples[i - 1]!.key >= sample.key)
+    if (i > 0 && samples[i - 1].key >= sample.key)
       problems.push({ key: `${key}.key`, given: sample.key, allowed: 'ascending keys, each once' });
     if (shard === undefined)
       problems.push({

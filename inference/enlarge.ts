@@ -68,7 +68,7 @@ function cutOut(rows: Rows, width: number, band: Span, column: Span): Float32Arr
   for (let y = 0; y < height; y++) {
     const from = (y * width + column.start) * 3;
     const to = y * columns * 3;
-    for (let i = 0; i < columns * 3; i++) pixels[to + i] = rows[from + i]! / 255;
+    for (let i = 0; i < columns * 3; i++) pixels[to + i] = rows[from + i] / 255;
   }
   return pixels;
 }
@@ -88,7 +88,7 @@ async function runExtended(
     for (let x = 0; x < wide; x++)
       for (let c = 0; c < 3; c++) {
         const from = Math.min(y, height - 1) * width + Math.min(x, width - 1);
-        extended[(y * wide + x) * 3 + c] = pixels[from * 3 + c]!;
+        extended[(y * wide + x) * 3 + c] = pixels[from * 3 + c];
       }
   const generated = await network(extended, tall, wide);
   const kept = new Float32Array(height * width * scale * scale * 3);
@@ -113,7 +113,7 @@ function pasteCore(
   for (let y = 0; y < spanLength(band.core) * scale; y++) {
     const from = (top + y) * tileRow + left;
     const to = (y * width + column.core.start) * scale * 3;
-    for (let i = 0; i < length; i++) output[to + i] = toByte(generated[from + i]!);
+    for (let i = 0; i < length; i++) output[to + i] = toByte(generated[from + i]);
   }
 }
 

@@ -47,7 +47,7 @@ export async function exportRun(request: ExportRequest): Promise<ExportResult> {
   const task = createSrganTask(manifest.spec);
   const { network: name } = task.inference;
   const networks = task.networks.filter((network) => network.name === name);
-  const { parameters, statistics } = (await readState(store, manifest, networks)).networks[name]!;
+  const { parameters, statistics } = (await readState(store, manifest, networks)).networks[name];
   const contents =
     format === 'onnx'
       ? { 'model.onnx': exportOnnx(task, parameters, statistics) }

@@ -59,10 +59,10 @@ function traceGenerator(task: Task): OpenGraph {
   const tensors = [...network.parameters, ...network.statistics];
   const [graph, other] = traceSizes.map((shape) =>
     trace([{ name: inputName, shape }, ...tensors], (inputs) => ({
-      [outputName]: task.inference.run({ ...inputs, input: inputs[inputName]! }),
+      [outputName]: task.inference.run({ ...inputs, input: inputs[inputName] }),
     })),
   );
-  return openSizes(graph!, other!);
+  return openSizes(graph, other);
 }
 
 function embeddedValues(

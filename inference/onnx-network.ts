@@ -27,7 +27,7 @@ export async function loadNetwork(path: string, threads: number): Promise<Loaded
     metadata,
     run: async (pixels, height, width) => {
       const input = new Tensor('float32', pixels, [1, height, width, 3]);
-      const output = (await session.run({ [inputName]: input }))[outputName]!;
+      const output = (await session.run({ [inputName]: input }))[outputName];
       return output.data as Float32Array;
     },
     close: () => session.release(),

@@ -23,7 +23,7 @@ export function openSizes(graph: StepGraph, other: StepGraph): OpenGraph {
     openAxes: Object.fromEntries(
       ports.map((port, i) => [
         port.name,
-        differingAxes(shapeOf(graph, port), shapeOf(other, otherPorts[i]!)),
+        differingAxes(shapeOf(graph, port), shapeOf(other, otherPorts[i])),
       ]),
     ),
   };
@@ -36,7 +36,7 @@ function fingerprint({ inputs, outputs, nodes, constants, values }: StepGraph): 
 }
 
 function shapeOf(graph: StepGraph, { value }: GraphPort): readonly number[] {
-  return graph.values[value]!.shape;
+  return graph.values[value].shape;
 }
 
 function differingAxes(a: readonly number[], b: readonly number[]): number[] {

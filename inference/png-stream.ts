@@ -102,11 +102,11 @@ function filterRow(
   channels: number,
 ): void {
   for (let i = 0; i < row.length; i++) {
-    const a = i < channels ? 0 : row[i - channels]!;
-    const b = above[i]!;
-    const c = i < channels ? 0 : above[i - channels]!;
+    const a = i < channels ? 0 : row[i - channels];
+    const b = above[i];
+    const c = i < channels ? 0 : above[i - channels];
     const [pa, pb, pc] = [Math.abs(b - c), Math.abs(a - c), Math.abs(a + b - 2 * c)];
     const guess = pa <= pb && pa <= pc ? a : pb <= pc ? b : c;
-    into[offset + i] = row[i]! - guess;
+    into[offset + i] = row[i] - guess;
   }
 }

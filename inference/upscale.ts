@@ -108,10 +108,10 @@ async function finishRows(
   const channels = colours + (alpha === undefined ? 0 : 1);
   const finished = new Uint8Array(pixels * channels);
   for (let i = 0; i < pixels; i++) {
-    const [red, green, blue] = [rows[3 * i]!, rows[3 * i + 1]!, rows[3 * i + 2]!];
+    const [red, green, blue] = [rows[3 * i], rows[3 * i + 1], rows[3 * i + 2]];
     if (colours === 1) finished[i * channels] = Math.round((red + green + blue) / 3);
     else finished.set([red, green, blue], i * channels);
-    if (alpha !== undefined) finished[i * channels + colours] = alpha[i]!;
+    if (alpha !== undefined) finished[i * channels + colours] = alpha[i];
   }
   return finished;
 }
@@ -166,7 +166,7 @@ async function checkOutput({ output, isForced }: UpscaleOptions): Promise<void> 
 }
 
 function checkSize(output: string, { width, height }: PictureFile, scale: number): void {
-  const largest = largestSides[extname(output).toLowerCase()]!;
+  const largest = largestSides[extname(output).toLowerCase()];
   if (Math.max(width, height) * scale <= largest) return;
   throw new OperatorError('the output would be too large for its format', [
     {

@@ -42,7 +42,7 @@ export const chaosCommand: CommandModule<object, ChaosArguments> = {
         '$0 chaos tiny-20261124-190000 --faults all,kill:3 --every 10 --duration 600',
         'all faults, kills three times as often',
       )
-      .epilogue(helpText()) as Argv<object> as Argv<ChaosArguments>,
+      .epilogue(helpText()) as Argv<ChaosArguments>,
   handler: injectFaults,
 };
 

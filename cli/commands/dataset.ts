@@ -83,7 +83,7 @@ const lsCommand: CommandModule<object, UrlArguments> = {
         width,
         height,
         bytes,
-        index.shards[shard]!.file,
+        index.shards[shard].file,
       ]),
     ]);
     printNote(`${summaryOf(index)}; SHA-256 of the index ${sha256}`);

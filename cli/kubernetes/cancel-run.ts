@@ -56,7 +56,7 @@ async function findLeft(client: ClusterClient, run: ClusterRun): Promise<Left[]>
   const objects = await Promise.all(
     wanted.map(async ([kind, object]) => ({
       ...{ kind, name: object },
-      object: await client.get<ClusterObject>(kind as Kind, namespace, object),
+      object: await client.get<ClusterObject>(kind, namespace, object),
     })),
   );
   return [

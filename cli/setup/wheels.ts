@@ -76,7 +76,7 @@ async function downloadWheels(into: string, { isGpu, say }: WheelOptions): Promi
   await download(into, [requirement]);
   const [wheel] = await readdir(into);
   if (isGpu) {
-    const listed = await runPython([requirementsScript, join(into, wheel!)]);
+    const listed = await runPython([requirementsScript, join(into, wheel)]);
     const requirements = listed.split('\n').filter((line) => line !== '');
     say(`downloading CUDA 12 and cuDNN 9: ${requirements.length} wheels (about 2 GB)`);
     await download(into, requirements);

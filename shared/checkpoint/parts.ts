@@ -87,7 +87,7 @@ export function encodePart(part: PartPlan, network: NetworkSpec, state: NetworkS
     return layout.slices.map(({ name, shape }): NamedTensor => ({
       name: prefix + name,
       shape,
-      data: views[name]!,
+      data: views[name],
     }));
   });
   const metadata = { format: 'lockstep-part/1', network: part.network, kind: part.kind };

@@ -25,5 +25,5 @@ export function parseCheckpointKey(key: string): { step: Step; file: string } | 
   const match = /^checkpoints\/step-(\d{8,15})\/([^/]+)$/.exec(key);
   if (!match) return undefined;
   const step = Number(match[1]);
-  return checkpointPrefix(step) + match[2] === key ? { step, file: match[2]! } : undefined;
+  return checkpointPrefix(step) + match[2] === key ? { step, file: match[2] } : undefined;
 }

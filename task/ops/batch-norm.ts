@@ -33,10 +33,10 @@ registerGradient({
   outputsToSave: [false, true, true],
   gradFunc: (dys, [x, scale, mean, variance], attributes) => {
     const { epsilon } = attributes as unknown as { epsilon: number };
-    const dy = (dys as Tensor[])[0]!;
-    const inputs = { dy, x: x!, scale: scale!, mean: mean!, variance: variance! };
+    const dy = (dys as Tensor[])[0];
+    const inputs = { dy, x: x, scale: scale, mean: mean, variance: variance };
     // All three at once: they share their sums over the micro-shard.
     const [dx, dscale, doffset] = runKernels('BatchNormTrainingGrad', inputs, { epsilon });
-    return { x: () => dx!, scale: () => dscale!, offset: () => doffset! };
+    return { x: () => dx, scale: () => dscale, offset: () => doffset };
   },
 });

@@ -13,7 +13,7 @@ export function runKernel(
   inputs: Record<string, Tensor>,
   attributes: Attributes = {},
 ): Tensor {
-  return engine().runKernel(kernel, inputs, attributes as never) as Tensor;
+  return engine().runKernel<Tensor>(kernel, inputs, attributes as never);
 }
 
 /** Runs a kernel with several outputs on the backend of the moment. */
@@ -22,7 +22,7 @@ export function runKernels(
   inputs: Record<string, Tensor>,
   attributes: Attributes = {},
 ): Tensor[] {
-  return engine().runKernel(kernel, inputs, attributes as never) as Tensor[];
+  return engine().runKernel<Tensor[]>(kernel, inputs, attributes as never);
 }
 
 const gradients: readonly GradConfig[] = [
@@ -36,18 +36,13 @@ const gradients: readonly GradConfig[] = [
   {
     kernelName: 'Relu',
     inputsToSave: ['x'],
-    gradFunc: (dy, [x]) => ({ x: () => runKernel('ReluGrad', { dy: dy as Tensor, x: x! }) }),
+    gradFunc: (dy, [x]) => ({ x: () => runKernel('ReluGrad', { dy: dy as Tensor, x: x }) }),
   },
   {
     kernelName: 'LeakyRelu',
     inputsToSave: ['x'],
     gradFunc: (dy, [x], attributes) => ({
-      x: () =>
-        runKernel(
-          'LeakyReluGrad',
-          { dy: dy as Tensor, x: x! },
-          attributes as unknown as Attributes,
-        ),
+      x: () => runKernel('LeakyReluGrad', { dy: dy as Tensor, x: x }, attributes),
     }),
   },
   // Two kernels, so that an unneeded one is never run; dalpha has the shape of alpha.
@@ -55,7 +50,7 @@ const gradients: readonly GradConfig[] = [
     kernelName: 'Prelu',
     inputsToSave: ['x', 'alpha'],
     gradFunc: (dy, [x, alpha]) => {
-      const inputs = { dy: dy as Tensor, x: x!, alpha: alpha! };
+      const inputs = { dy: dy as Tensor, x: x, alpha: alpha };
       return {
         x: () => runKernel('PreluGradX', inputs),
         alpha: () => runKernel('PreluGradAlpha', inputs),

@@ -20,28 +20,28 @@ export function registerReferences(backendName: string): void {
 }
 
 const references: Record<string, Reference> = {
-  SpaceToDepth: ({ x }, { blockSize }) => spaceToDepth(x as tf.Tensor4D, blockSize!),
-  ReluGrad: ({ dy, x }) => tf.where(tf.greater(x!, 0), dy!, tf.zerosLike(dy!)),
-  LeakyReluGrad: ({ dy, x }, { alpha }) => tf.where(tf.greater(x!, 0), dy!, tf.mul(dy!, alpha!)),
-  PreluGradX: ({ dy, x, alpha }) => tf.where(tf.greater(x!, 0), dy!, tf.mul(dy!, alpha!)),
+  SpaceToDepth: ({ x }, { blockSize }) => spaceToDepth(x as tf.Tensor4D, blockSize),
+  ReluGrad: ({ dy, x }) => tf.where(tf.greater(x, 0), dy, tf.zerosLike(dy)),
+  LeakyReluGrad: ({ dy, x }, { alpha }) => tf.where(tf.greater(x, 0), dy, tf.mul(dy, alpha)),
+  PreluGradX: ({ dy, x, alpha }) => tf.where(tf.greater(x, 0), dy, tf.mul(dy, alpha)),
   PreluGradAlpha: ({ dy, x, alpha }) => {
-    const each = tf.where(tf.greater(x!, 0), tf.zerosLike(dy!), tf.mul(dy!, x!));
-    return sumTo(each, alpha!.shape);
+    const each = tf.where(tf.greater(x, 0), tf.zerosLike(dy), tf.mul(dy, x));
+    return sumTo(each, alpha.shape);
   },
   BatchNormTraining: ({ x, scale, offset }, { epsilon }) => {
-    const mean = tf.mean(x!, [0, 1, 2]);
-    const variance = tf.mean(tf.squaredDifference(x!, mean), [0, 1, 2]);
-    const normal = tf.mul(tf.sub(x!, mean), tf.rsqrt(tf.add(variance, epsilon!)));
-    return [tf.add(tf.mul(normal, scale!), offset!), mean, variance];
+    const mean = tf.mean(x, [0, 1, 2]);
+    const variance = tf.mean(tf.squaredDifference(x, mean), [0, 1, 2]);
+    const normal = tf.mul(tf.sub(x, mean), tf.rsqrt(tf.add(variance, epsilon)));
+    return [tf.add(tf.mul(normal, scale), offset), mean, variance];
   },
   BatchNormTrainingGrad: ({ dy, x, scale, mean, variance }, { epsilon }) => {
-    const inverse = tf.rsqrt(tf.add(variance!, epsilon!));
-    const normal = tf.mul(tf.sub(x!, mean!), inverse);
-    const dscale = tf.sum(tf.mul(dy!, normal), [0, 1, 2]);
-    const doffset = tf.sum(dy!, [0, 1, 2]);
-    const count = x!.size / x!.shape[3]!;
+    const inverse = tf.rsqrt(tf.add(variance, epsilon));
+    const normal = tf.mul(tf.sub(x, mean), inverse);
+    const dscale = tf.sum(tf.mul(dy, normal), [0, 1, 2]);
+    const doffset = tf.sum(dy, [0, 1, 2]);
+    const count = x.size / x.shape[3]!;
     const through = tf.div(tf.add(doffset, tf.mul(normal, dscale)), count);
-    return [tf.mul(tf.mul(scale!, inverse), tf.sub(dy!, through)), dscale, doffset];
+    return [tf.mul(tf.mul(scale, inverse), tf.sub(dy, through)), dscale, doffset];
   },
 };
 

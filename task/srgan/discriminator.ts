@@ -75,7 +75,7 @@ function discriminatorUnits(spec: DiscriminatorSpec): Unit[] {
   return widths.map((outputs, i) => ({
     name: `${discriminatorName}/conv${i}`,
     side: 3,
-    inputs: i === 0 ? 3 : widths[i - 1]!,
+    inputs: i === 0 ? 3 : widths[i - 1],
     outputs,
     stride: i % 2 === 0 ? 1 : 2,
     isShuffled: false,

@@ -28,8 +28,8 @@ export function trainingNormalization(p: NamedTensors, record?: NamedTensors): N
 export function inferenceNormalization(p: NamedTensors): Normalization {
   const affine = (name: string) => {
     const of = (part: string) => p[`${name}/norm/${part}`] as Tensor1D;
-    const scale = mul(of('scale'), rsqrt(add(of('variance'), epsilon))) as Tensor1D;
-    return { scale, shift: sub(of('offset'), mul(of('mean'), scale)) as Tensor1D };
+    const scale = mul<Tensor1D>(of('scale'), rsqrt(add(of('variance'), epsilon)));
+    return { scale, shift: sub<Tensor1D>(of('offset'), mul(of('mean'), scale)) };
   };
   const apply = (x: Tensor4D, name: string): Tensor4D => {
     const { scale, shift } = affine(name);

@@ -109,11 +109,11 @@ function differentiate(
   loss: (parameters: NamedTensors) => Scalar,
 ): { value: Scalar; gradients: NamedTensors } {
   const named = (tensors: readonly Tensor[]): NamedTensors =>
-    Object.fromEntries(names.map((name, i) => [name, tensors[i]!]));
+    Object.fromEntries(names.map((name, i) => [name, tensors[i]]));
   const { value, grads } = valueAndGrads((...tensors: Tensor[]) => loss(named(tensors)))(
-    names.map((name) => inputs[name]!),
+    names.map((name) => inputs[name]),
   );
-  return { value: value as Scalar, gradients: named(grads) };
+  return { value: value, gradients: named(grads) };
 }
 
 function merge(first: StepOutputs, second: StepOutputs): StepOutputs {

@@ -37,7 +37,7 @@ export function createSrganTask(spec: RunSpec): Task {
       { name: 'lr', shape: [size, spec.dataset.crop / scale, spec.dataset.crop / scale, 3] },
       { name: 'hr', shape: [size, spec.dataset.crop, spec.dataset.crop, 3] },
     ],
-    initialParameters: (network, seed) => initialValues(parameters[networkOf(network).name]!, seed),
+    initialParameters: (network, seed) => initialValues(parameters[networkOf(network).name], seed),
     initialStatistics: (network) => initialStatistics(networkOf(network)),
     step: (phase) => createStep(spec, find<PhaseSpec>(spec.phases, phase, 'phase')),
     inference: {
@@ -65,7 +65,7 @@ function describeNetworks(
 ): NetworkSpec[] {
   const describe = (name: string, statistics: NetworkSpec['statistics']): NetworkSpec => ({
     name,
-    parameters: parameters[name]!.map(({ name: tensor, shape }) => ({ name: tensor, shape })),
+    parameters: parameters[name].map(({ name: tensor, shape }) => ({ name: tensor, shape })),
     statistics,
   });
   return [

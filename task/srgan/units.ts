@@ -107,7 +107,7 @@ export function runUnit(
           );
     return activate(unit, y, p);
   }
-  const sum = add<Tensor4D>(conv2d(x, filter, stride, 'same'), p[`${name}/bias`]!);
+  const sum = add<Tensor4D>(conv2d(x, filter, stride, 'same'), p[`${name}/bias`]);
   const y = activate(unit, unit.isShuffled ? pixelShuffle(sum, 2) : sum, p);
   return unit.isNormalized ? normalization.apply(y, name) : y;
 }
@@ -119,7 +119,7 @@ function activate(unit: Unit, x: Tensor4D, p: NamedTensors): Tensor4D {
     case 'relu':
       return relu(x);
     case 'prelu':
-      return prelu<Tensor>(x, p[`${unit.name}/slope`]!) as Tensor4D;
+      return prelu<Tensor>(x, p[`${unit.name}/slope`]) as Tensor4D;
     case 'leaky':
       return leakyRelu(x, leakySlope);
   }

@@ -70,7 +70,7 @@ async function save(
   for (let rank = 0; rank < world; rank++)
     for (const part of partsOfShare(partsOf(networks), rank, world)) {
       const network = part.network === 'generator' ? generator : discriminator;
-      const encoded = encodePart(part, network, state.networks[part.network]!);
+      const encoded = encodePart(part, network, state.networks[part.network]);
       parts.push(await storePart(store, state.step, encoded));
     }
   const spec = loadPreset('demo');
@@ -168,7 +168,7 @@ describe('checkpoints in a store', () => {
       'discriminator-statistics.safetensors',
       async (path) => {
         const body = await readFile(path);
-        body[body.length - 1]! ^= 4;
+        body[body.length - 1] ^= 4;
         await writeFile(path, body);
       },
       'discriminator-statistics.safetensors has other bytes',
@@ -209,8 +209,8 @@ describe('checkpoints in a store', () => {
       const { manifest, passedOver } = await newestWholeCheckpoint(store);
       assert.equal(manifest?.step, 4);
       assert.equal(passedOver.length, 1);
-      assert.equal(passedOver[0]!.step, 8);
-      assert.ok(passedOver[0]!.reason.startsWith(reason), passedOver[0]!.reason);
+      assert.equal(passedOver[0].step, 8);
+      assert.ok(passedOver[0].reason.startsWith(reason), passedOver[0].reason);
       if (!file.endsWith('.safetensors')) return;
       await assert.rejects(readState(store, torn, networks), CheckpointBroken);
     });

@@ -21,7 +21,7 @@ const dataset = (...args: string[]): Promise<CommandResult> =>
 test('pack, ls and verify go together, and a damaged shard is named', async () => {
   const packed = await dataset('pack', facesFolder, 'file://faces', '--json');
   assert.equal(packed.code, exitCodes.ok, packed.stderr);
-  const { samples, skipped, shards, index_sha256: sum } = packed.lines[0]!;
+  const { samples, skipped, shards, index_sha256: sum } = packed.lines[0];
   assert.deepEqual([samples, skipped, shards, packed.lines.length], [72, [], 1, 1]);
   assert.match(String(sum), /^[0-9a-f]{64}$/);
 
@@ -49,7 +49,7 @@ test('what is skipped is in the result and on stderr; --strict refuses it', asyn
   assert.match(strict.stderr, /empty\.jpg/);
   const script = await dataset('pack', 'mixed', 'file://out', '--json');
   assert.equal(script.code, exitCodes.ok, script.stderr);
-  const skipped = script.lines[0]!['skipped'] as { file: string; reason: string }[];
+  const skipped = script.lines[0]['skipped'] as { file: string; reason: string }[];
   assert.deepEqual(
     skipped.map(({ file }) => file),
     ['bad\u001b[31m.png', 'empty.jpg'],

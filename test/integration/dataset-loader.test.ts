@@ -89,8 +89,8 @@ test('micro-shards are the same whichever threads, lookahead, cache, ranks and f
     const batches = await withLoader(changes, (loader) => takeAll(loader, first, 5, leaves));
     assert.equal(Object.keys(batches).length, (5 - first) * leaves.length);
     for (const [name, { hr, lr }] of Object.entries(batches)) {
-      assert.ok(Buffer.from(hr.buffer).equals(Buffer.from(reference[name]!.hr.buffer)), name);
-      assert.ok(Buffer.from(lr.buffer).equals(Buffer.from(reference[name]!.lr.buffer)), name);
+      assert.ok(Buffer.from(hr.buffer).equals(Buffer.from(reference[name].hr.buffer)), name);
+      assert.ok(Buffer.from(lr.buffer).equals(Buffer.from(reference[name].lr.buffer)), name);
     }
   }
   const distinct = new Set(Object.values(reference).map(({ hr }) => hr.join()));
@@ -103,10 +103,10 @@ test('a micro-shard is the crops of its samples, in both resolutions', async () 
   const side = plain.crop;
   const flips = new Set<boolean>();
   for (const step of [3, 4]) {
-    const { hr, lr } = batches[`${step}/4`]!;
+    const { hr, lr } = batches[`${step}/4`];
     assert.deepEqual([hr.length, lr.length], [3 * side * side * 3, (3 * side * side * 3) / 16]);
     for (const [slot, { sample, epoch }] of samplesOf(order, step, 4).entries()) {
-      const { offset, bytes } = train[sample]!;
+      const { offset, bytes } = train[sample];
       const file = await store.get('shard-000000.tar', { start: offset, end: offset + bytes });
       const picture = await decodePicture(file);
       const cut = chooseCut({ seed: plain.seed, epoch, sample }, picture, side, true);
@@ -114,7 +114,7 @@ test('a micro-shard is the crops of its samples, in both resolutions', async () 
       const pixels = Uint8Array.from({ length: side * side * 3 }, (_, i) => {
         const [x, y] = [Math.floor(i / 3) % side, Math.floor(i / 3 / side)];
         const at = cut.x + (cut.flipped ? side - 1 - x : x);
-        return picture.data[((cut.y + y) * picture.width + at) * 3 + (i % 3)]!;
+        return picture.data[((cut.y + y) * picture.width + at) * 3 + (i % 3)];
       });
       const small = new Float32Array(pixels.length / 16);
       reduceBicubic(pixels, side, side, small);
@@ -146,10 +146,10 @@ test('starting anew goes on from there, and what was not taken is given up', asy
 test('pictures are scaled before they are cut', async () => {
   const options = { resize: 64, crop: 64, flip: false, cacheMib: 0 };
   const { hr } = await withLoader(options, (loader) => takeAll(loader, 0, 1, [0])).then(
-    (batches) => batches['0/0']!,
+    (batches) => batches['0/0'],
   );
-  const { sample } = samplesOf(order, 0, 0)[0]!;
-  const { offset, bytes } = train[sample]!;
+  const { sample } = samplesOf(order, 0, 0)[0];
+  const { offset, bytes } = train[sample];
   const range = { start: offset, end: offset + bytes };
   const file = await openStore(url).get('shard-000000.tar', range);
   const picture = await decodePicture(file, () => ({ width: 64, height: 64 }));
@@ -176,8 +176,8 @@ test('a sample that can’t be read fails its micro-shard by name; the others go
     const target = openStore(`file://${broken}`);
     const source = createFolderSource(facesFolder);
     await packDataset({ source, target, minSize: 64, shardMib: 64, strict: true, force: false });
-    const { sample } = samplesOf(order, 0, 1)[0]!;
-    const { key, offset, bytes } = train[sample]!;
+    const { sample } = samplesOf(order, 0, 1)[0];
+    const { key, offset, bytes } = train[sample];
     const shard = await open(join(broken, 'shard-000000.tar'), 'r+');
     await shard.write(Buffer.alloc(bytes), 0, bytes, offset);
     await shard.close();
@@ -230,5 +230,5 @@ test('test faces are whole pictures in a fair order, cut to a multiple of four',
   }
   const options = { store, index, samples: held, resize: 66, limit: 1, maxSide: 50 };
   const [cut] = await loadTestFaces(options);
-  assert.deepEqual([cut!.width, cut!.height], [48, 48]);
+  assert.deepEqual([cut.width, cut.height], [48, 48]);
 });

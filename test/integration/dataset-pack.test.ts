@@ -33,7 +33,7 @@ async function pack(
 async function bytesBelow(folder: string): Promise<Record<string, string>> {
   const names = (await readdir(folder)).filter((name) => !name.startsWith('.')).sort();
   const bytes = await Promise.all(names.map((name) => readFile(join(folder, name), 'base64')));
-  return Object.fromEntries(names.map((name, i) => [name, bytes[i]!]));
+  return Object.fromEntries(names.map((name, i) => [name, bytes[i]]));
 }
 
 test('every kind of good picture is packed, every kind of bad one is named with its reason', async () => {
@@ -56,7 +56,7 @@ test('every kind of good picture is packed, every kind of bad one is named with 
   for (const [name, bytes] of Object.entries(good)) {
     const sample = index.samples.find(({ key }) => key === name.replace(/\.[^.]*$/, ''))!;
     const range = { start: sample.offset, end: sample.offset + sample.bytes };
-    const packed = await store.get(index.shards[sample.shard]!.file, range);
+    const packed = await store.get(index.shards[sample.shard].file, range);
     assert.deepEqual(packed, Buffer.from(bytes), name);
     const size = name === 'turned.jpg' ? [72, 80] : [80, 72];
     assert.deepEqual([sample.width, sample.height], size, name);
@@ -85,10 +85,10 @@ test('the same pictures give the same bytes, in shards of the size asked for', a
   );
   await writeFiles(from, Object.fromEntries(pictures.map((bytes, i) => [`${i}.png`, bytes])));
   const results = await Promise.all(out.map((to) => pack(from, to, { shardMib: 1 })));
-  assert.equal(results[0]!.shards, 3);
+  assert.equal(results[0].shards, 3);
   assert.deepEqual(results[0], results[1]);
   const [first, second] = await Promise.all(out.map(bytesBelow));
-  assert.deepEqual(Object.keys(first!), [
+  assert.deepEqual(Object.keys(first), [
     'index.json',
     'shard-000000.tar',
     'shard-000001.tar',
@@ -177,17 +177,17 @@ test('verify finds a flipped bit, a short shard and a missing one', async () => 
   const to = join(root, 'verify');
   await pack(join(root, 'noisy'), to, { shardMib: 1 });
   const [zero, one, two] = [0, 1, 2].map((i) => join(to, `shard-00000${i}.tar`));
-  const flipped = await readFile(zero!);
-  flipped[5000]! ^= 1;
-  await writeFile(zero!, flipped);
-  await writeFile(one!, (await readFile(one!)).subarray(0, -1));
-  await rm(two!);
+  const flipped = await readFile(zero);
+  flipped[5000] ^= 1;
+  await writeFile(zero, flipped);
+  await writeFile(one, (await readFile(one)).subarray(0, -1));
+  await rm(two);
   const store = openStore(`file://${to}`);
   const problems = await verifyShards(store, (await readDatasetIndex(store)).index);
   assert.deepEqual(
     problems.map(({ key }) => key),
     ['shard-000000.tar', 'shard-000001.tar', 'shard-000002.tar'],
   );
-  assert.match(problems[0]!.allowed, /^the sum/);
-  assert.match(problems[1]!.allowed, /bytes$/);
+  assert.match(problems[0].allowed, /^the sum/);
+  assert.match(problems[1].allowed, /bytes$/);
 });

@@ -31,7 +31,7 @@ describe('models for any size', () => {
   ] as const)
     it(`agrees with TF.js at other sizes: ${name}`, async () => {
       const task = createSrganTask(spec);
-      const { parameters, statistics } = task.networks[0]!;
+      const { parameters, statistics } = task.networks[0];
       const tensors = [...parameters, ...statistics];
       const embed = {
         ...viewsOf(createLayout(parameters), task.initialParameters('generator', 1)),
@@ -41,7 +41,7 @@ describe('models for any size', () => {
       const [one, other] = traced.map((shape) =>
         trace([{ name: 'input', shape }, ...tensors], run),
       );
-      const model = lowerDynamic(one!, other!, { embed, symbolicDims });
+      const model = lowerDynamic(one, other, { embed, symbolicDims });
       const session = await ort.InferenceSession.create(model, { intraOpNumThreads: 1 });
       for (const shape of [
         [1, 8, 9, 3],
@@ -50,18 +50,18 @@ describe('models for any size', () => {
       ]) {
         const inputs = [{ name: 'input', shape }, ...tensors];
         const values = { ...randomInputs([{ name: 'input', shape }], 9), ...embed };
-        const expected = runEagerly(inputs, run, values)['y']!;
-        const input = new ort.Tensor('float32', values.input!, shape);
+        const expected = runEagerly(inputs, run, values)['y'];
+        const input = new ort.Tensor('float32', values.input, shape);
         const { y } = await session.run({ input });
-        assert.deepEqual(y!.dims, [shape[0], 4 * shape[1]!, 4 * shape[2]!, 3]);
-        assert.ok(relativeError(y!.data as Float32Array, expected) < 1e-5);
+        assert.deepEqual(y.dims, [shape[0], 4 * shape[1], 4 * shape[2], 3]);
+        assert.ok(relativeError(y.data as Float32Array, expected) < 1e-5);
       }
       await session.release();
     });
 
   it('uses standard operators only', () => {
     const task = createSrganTask(tinySpec());
-    const { parameters, statistics } = task.networks[0]!;
+    const { parameters, statistics } = task.networks[0];
     const inputs = [{ name: 'input', shape: traced[0] }, ...parameters, ...statistics];
     const graph = trace(inputs, (given) => ({ y: task.inference.run(given) }));
     assert.deepEqual(new Set(lowerToModel(graph).nodes.map(({ domain }) => domain)), new Set(['']));
@@ -70,9 +70,9 @@ describe('models for any size', () => {
   it('refuses a function that needs the size, naming the node', () => {
     const lower = (f: (x: tf.Tensor) => tf.Tensor): Uint8Array => {
       const [one, other] = traced.map((shape) =>
-        trace([{ name: 'input', shape }], ({ input }) => ({ y: f(input!) })),
+        trace([{ name: 'input', shape }], ({ input }) => ({ y: f(input) })),
       );
-      return lowerDynamic(one!, other!, { symbolicDims });
+      return lowerDynamic(one, other, { symbolicDims });
     };
     assert.throws(() => lower((x) => tf.mul(x, 1 / x.shape[1]!)), /depends on the size.*Mul/);
     assert.throws(
@@ -85,7 +85,7 @@ describe('models for any size', () => {
   });
 
   it('refuses an input and an output of one name', () => {
-    const graph = trace([{ name: 'x', shape: [2] }], ({ x }) => ({ x: tf.neg(x!) }));
+    const graph = trace([{ name: 'x', shape: [2] }], ({ x }) => ({ x: tf.neg(x) }));
     assert.throws(() => lowerToModel(graph), /both named 'x'/);
   });
 });

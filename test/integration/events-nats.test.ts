@@ -83,11 +83,11 @@ describe('events on NATS', { skip: skipWithout('nats-server') }, () => {
       seen.map(({ event }) => event.id),
       ['restart/started', ...Array.from({ length: 300 }, (_, i) => `restart/${stepEvent(i).id}`)],
     );
-    assert.equal(seen[0]!.subject, 'lockstep.v1.restart.run');
-    assert.equal(seen[1]!.event.type, 'lockstep.step.committed');
+    assert.equal(seen[0].subject, 'lockstep.v1.restart.run');
+    assert.equal(seen[1].event.type, 'lockstep.step.committed');
     assert.equal(notices.length, 2, notices.join('\n'));
-    assert.match(notices[0]!, /is away: /);
-    assert.match(notices[1]!, /is back: \d+ events follow$/);
+    assert.match(notices[0], /is away: /);
+    assert.match(notices[1], /is back: \d+ events follow$/);
     subscription.unsubscribe();
     await connection.close();
     await bus.close();
@@ -148,7 +148,7 @@ describe('events on NATS', { skip: skipWithout('nats-server') }, () => {
     await server.start();
     await until(async () => (await bus.flush(1_000)) === 0, 'the event is out');
     assert.equal((await readRun(server.url, 'late')).length, 1);
-    assert.match(notices[0]!, /is away: nothing listens there/);
+    assert.match(notices[0], /is away: nothing listens there/);
     await bus.close();
   });
 
@@ -207,7 +207,7 @@ describe('events on a NATS server with a password', { skip: skipWithout('nats-se
     const onNotice = (text: string): void => void notices.push(text);
     const wrong = createNatsBus({ url: at('me:wrong-one'), run: 'auth', onNotice });
     await until(() => notices.length > 0, 'a notice');
-    assert.match(notices[0]!, /refuses the credentials/);
+    assert.match(notices[0], /refuses the credentials/);
     assert.doesNotMatch(notices.join(), /wrong-one|hunter2/);
     await wrong.close();
     const bus = createNatsBus({ url: at('me:hunter2'), run: 'auth', onNotice });

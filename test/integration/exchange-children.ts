@@ -27,7 +27,7 @@ async function startChild(): Promise<Child> {
     const deadline = AbortSignal.timeout(20_000);
     for (;;) {
       const index = reports.findIndex((report) => report.kind === kind);
-      if (index >= 0) return reports.splice(index, 1)[0]!;
+      if (index >= 0) return reports.splice(index, 1)[0];
       await once(child, 'report', { signal: deadline });
     }
   };

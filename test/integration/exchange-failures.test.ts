@@ -56,26 +56,26 @@ async function pendingWithChild(
 ): Promise<void> {
   await withChildren(1, async ([child]) => {
     await withWorkers(1, limits, async ([worker]) => {
-      const world = worldOf(1, [worker!.address, child!.address]);
+      const world = worldOf(1, [worker.address, child.address]);
       const task: ChildTask = { world, rank: 1, microShards: 4, floats: 1_000, steps: 0 };
-      child!.process.send(task);
-      await worker!.exchange.join({ world, rank: 0, ...createVectors(0, 2, 4, 1_000) });
-      await child!.next('joined');
-      const pending = worker!.exchange.allReduce(0, 1_000);
+      child.process.send(task);
+      await worker.exchange.join({ world, rank: 0, ...createVectors(0, 2, 4, 1_000) });
+      await child.next('joined');
+      const pending = worker.exchange.allReduce(0, 1_000);
       const started = performance.now();
-      strike(child!);
+      strike(child);
       const error = await pending.then(
         () => assert.fail('a step without its peer'),
         (rejected: unknown) => rejected,
       );
       assert.ok(error instanceof PeerLostError);
-      assert.deepEqual(worker!.lost, [error.lost]);
+      assert.deepEqual(worker.lost, [error.lost]);
       assert.equal(error.lost.rank, 1);
       assert.equal(error.lost.generation, 1);
       assert.equal(error.lost.worker, 'w1');
       check(error.lost.reason, performance.now() - started);
-      await assert.rejects(worker!.exchange.allReduce(1, 1_000), PeerLostError);
-      assert.equal(worker!.lost.length, 1);
+      await assert.rejects(worker.exchange.allReduce(1, 1_000), PeerLostError);
+      assert.equal(worker.lost.length, 1);
     });
   });
 }
@@ -105,23 +105,23 @@ test('a peer that is frozen mid-step is reported after the limit of silence', as
 test('a peer that computes for longer than the limit of silence is not lost', async () => {
   await withWorkers(2, impatient, async (workers) => {
     const worlds = localWorlds(workers, 4, 1_000);
-    await Promise.all(workers.map(({ exchange }, rank) => exchange.join(worlds[rank]!)));
+    await Promise.all(workers.map(({ exchange }, rank) => exchange.join(worlds[rank])));
     for (const world of worlds) contribute(world, 0, 1_000);
-    const early = workers[0]!.exchange.allReduce(0, 1_000);
+    const early = workers[0].exchange.allReduce(0, 1_000);
     // Time itself is what is tested: three limits of silence.
     await new Promise((resolve) => setTimeout(resolve, 3 * impatient.silenceMs));
-    await Promise.all([early, workers[1]!.exchange.allReduce(0, 1_000)]);
+    await Promise.all([early, workers[1].exchange.allReduce(0, 1_000)]);
     for (const { lost } of workers) assert.deepEqual(lost, []);
   });
 });
 
 test('a peer that nobody can reach is reported with its address', async () => {
   await withWorkers(1, { dialMs: 500 }, async ([worker]) => {
-    const world = worldOf(1, [worker!.address, '127.0.0.1:1']);
-    const join = worker!.exchange.join({ world, rank: 0, ...createVectors(0, 2, 2, 10) });
+    const world = worldOf(1, [worker.address, '127.0.0.1:1']);
+    const join = worker.exchange.join({ world, rank: 0, ...createVectors(0, 2, 2, 10) });
     await assert.rejects(join, PeerLostError);
-    assert.equal(worker!.lost.length, 1);
-    assert.match(worker!.lost[0]!.reason, /could not be reached at 127\.0\.0\.1:1 within 0\.5 s/);
+    assert.equal(worker.lost.length, 1);
+    assert.match(worker.lost[0].reason, /could not be reached at 127\.0\.0\.1:1 within 0\.5 s/);
   });
 });
 
@@ -129,10 +129,10 @@ test('a peer of an earlier generation is refused with the reason', async () => {
   await withWorkers(2, {}, async (workers) => {
     const now = localWorlds(workers, 2, 10, 5);
     const stale = localWorlds(workers, 2, 10, 4);
-    const joining = workers[0]!.exchange.join(now[0]!).catch((error: unknown) => error);
-    await assert.rejects(workers[1]!.exchange.join(stale[1]!), PeerLostError);
-    assert.match(workers[1]!.lost[0]!.reason, /generation 4 is over; this worker is in 5/);
-    await workers[1]!.exchange.join(now[1]!);
+    const joining = workers[0].exchange.join(now[0]).catch((error: unknown) => error);
+    await assert.rejects(workers[1].exchange.join(stale[1]), PeerLostError);
+    assert.match(workers[1].lost[0].reason, /generation 4 is over; this worker is in 5/);
+    await workers[1].exchange.join(now[1]);
     assert.equal(await joining, undefined);
   });
 });
@@ -155,7 +155,7 @@ async function knock(
 test('requests that make no sense are refused, and never end the worker', async () => {
   await withWorkers(2, { dialMs: 1_000 }, async (workers) => {
     const [world] = localWorlds(workers, 4, 1_000, 3);
-    const joining = workers[0]!.exchange.join(world!).catch(() => undefined);
+    const joining = workers[0].exchange.join(world).catch(() => undefined);
     const hello = {
       generation: 3,
       fromRank: 1,
@@ -202,15 +202,15 @@ test('requests that make no sense are refused, and never end the worker', async 
       ),
     ];
     for (const [name, messages, code, reason] of cases) {
-      const status = await knock(workers[0]!.address, messages);
+      const status = await knock(workers[0].address, messages);
       assert.equal(status.code, code, `${name}: ${status.details}`);
       assert.match(status.details, reason, name);
     }
     const beyond = serializePull({ ...pull, endChunk: 4_000_000_000 });
-    const status = await knock(workers[0]!.address, [ok, beyond]);
+    const status = await knock(workers[0].address, [ok, beyond]);
     assert.match(status.details, /asked for gather of chunks \[0, 4000000000\)/);
     await joining;
-    assert.match(workers[0]!.lost[0]!.reason, /asked for gather of chunks/);
+    assert.match(workers[0].lost[0].reason, /asked for gather of chunks/);
   });
 });
 
@@ -221,17 +221,20 @@ async function withImpostor(
 ): Promise<void> {
   const server = new grpc.Server();
   const frames = { ...pullMethod, requestDeserialize: raw, responseSerialize: raw };
-  server.addService({ Pull: frames } as unknown as grpc.ServiceDefinition, {
-    Pull: (call: grpc.ServerDuplexStream<Buffer, Buffer>) => {
-      let requests = 0;
-      call.on('data', () => {
-        requests += 1;
-        if (requests === 1) call.write(frameBytes({ kind: 'welcome' }));
-        if (requests === 2) call.write(answer);
-      });
-      call.on('error', () => undefined);
+  server.addService(
+    { Pull: frames },
+    {
+      Pull: (call: grpc.ServerDuplexStream<Buffer, Buffer>) => {
+        let requests = 0;
+        call.on('data', () => {
+          requests += 1;
+          if (requests === 1) call.write(frameBytes({ kind: 'welcome' }));
+          if (requests === 2) call.write(answer);
+        });
+        call.on('error', () => undefined);
+      },
     },
-  });
+  );
   const insecure = grpc.ServerCredentials.createInsecure();
   const port = await new Promise<number>((resolve, reject) => {
     server.bindAsync('127.0.0.1:0', insecure, (error, bound) =>
@@ -273,11 +276,11 @@ for (const [name, bytes, reason] of badFrames) {
     await withImpostor(bytes, async (impostor) => {
       await withWorkers(1, {}, async ([worker]) => {
         // Of two workers rank 1 owns a single chunk, and lacks the sum of the leaves [0, 2).
-        const world = worldOf(1, [impostor, worker!.address]);
+        const world = worldOf(1, [impostor, worker.address]);
         const vectors = createVectors(1, 2, 4, 1_000);
-        await worker!.exchange.join({ world, rank: 1, ...vectors });
-        await assert.rejects(worker!.exchange.allReduce(0, 1_000), PeerLostError);
-        assert.match(worker!.lost[0]!.reason, reason);
+        await worker.exchange.join({ world, rank: 1, ...vectors });
+        await assert.rejects(worker.exchange.allReduce(0, 1_000), PeerLostError);
+        assert.match(worker.lost[0].reason, reason);
         assert.ok(vectors.results[0].every((value) => value === 0));
       });
     });

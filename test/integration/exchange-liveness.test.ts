@@ -31,15 +31,15 @@ async function withIdleChildren(
 ): Promise<void> {
   await withChildren(count, async (children) => {
     await withWorkers(1, limits, async ([worker]) => {
-      const world = worldOf(1, [worker!.address, ...children.map(({ address }) => address)]);
+      const world = worldOf(1, [worker.address, ...children.map(({ address }) => address)]);
       const size = { microShards: 4, floats: 1_000 };
       children.forEach((child, i) => {
         const task: ChildTask = { world, rank: i + 1, ...size, steps: 0 };
         child.process.send(task);
       });
-      await worker!.exchange.join({ world, rank: 0, ...createVectors(0, count + 1, 4, 1_000) });
+      await worker.exchange.join({ world, rank: 0, ...createVectors(0, count + 1, 4, 1_000) });
       for (const child of children) await child.next('joined');
-      await body(worker!, children);
+      await body(worker, children);
     });
   });
 }
@@ -47,7 +47,7 @@ async function withIdleChildren(
 test('a peer that freezes while nobody awaits anything is found within two seconds', async () => {
   await withIdleChildren(2, {}, async (worker, [frozen]) => {
     const started = performance.now();
-    frozen!.process.kill('SIGSTOP');
+    frozen.process.kill('SIGSTOP');
     await until(() => worker.lost.length > 0, 'the loss is reported', 5_000);
     const elapsedMs = performance.now() - started;
     const reason = 'sent nothing for 1.5 s';
@@ -61,7 +61,7 @@ test('a peer that freezes while nobody awaits anything is found within two secon
 test('a peer killed between two steps is reported at once', async () => {
   await withIdleChildren(2, {}, async (worker, [, killed]) => {
     const started = performance.now();
-    killed!.process.kill('SIGKILL');
+    killed.process.kill('SIGKILL');
     await until(() => worker.lost.length > 0, 'the loss is reported', 5_000);
     assert.ok(performance.now() - started < 1_000, `${performance.now() - started} ms`);
     const [{ generation, rank, reason }] = worker.lost as [PeerLost];
@@ -73,7 +73,7 @@ test('a peer killed between two steps is reported at once', async () => {
 test('peers that do nothing for longer than the limit of silence are not lost', async () => {
   await withWorkers(3, impatient, async (workers) => {
     const worlds = localWorlds(workers, 4, 1_000);
-    await Promise.all(workers.map(({ exchange }, rank) => exchange.join(worlds[rank]!)));
+    await Promise.all(workers.map(({ exchange }, rank) => exchange.join(worlds[rank])));
     // Time itself is what is tested: three limits of silence.
     await new Promise((resolve) => setTimeout(resolve, 3 * impatient.silenceMs));
     for (const { lost } of workers) assert.deepEqual(lost, []);
@@ -96,7 +96,7 @@ test('a step tells for whom it waited, and for how long', async () => {
   await withWorkers(3, {}, async (workers) => {
     const floats = 3 * chunkFloats;
     const worlds = localWorlds(workers, 6, floats);
-    await Promise.all(workers.map(({ exchange }, rank) => exchange.join(worlds[rank]!)));
+    await Promise.all(workers.map(({ exchange }, rank) => exchange.join(worlds[rank])));
     for (const [step, late] of [2, 0].entries()) {
       worlds.forEach((world) => contribute(world, step, floats));
       const reduced = await Promise.all(
@@ -111,7 +111,7 @@ test('a step tells for whom it waited, and for how long', async () => {
         assert.ok(waitedMs > lateMs / 2 && waitedMs < 10 * lateMs, `${waitedMs} ms`);
       });
       const expected = reference(step, 6, floats);
-      for (const { results } of worlds) assertSameBits(results[step % 2]!, expected, `${step}`);
+      for (const { results } of worlds) assertSameBits(results[step % 2], expected, `${step}`);
     }
   });
 });
@@ -119,9 +119,9 @@ test('a step tells for whom it waited, and for how long', async () => {
 test('a world of one waits for nobody', async () => {
   await withWorkers(1, {}, async (workers) => {
     const [world] = localWorlds(workers, 2, 10);
-    await workers[0]!.exchange.join(world!);
-    contribute(world!, 0, 10);
-    const reduced = await workers[0]!.exchange.allReduce(0, 10);
+    await workers[0].exchange.join(world);
+    contribute(world, 0, 10);
+    const reduced = await workers[0].exchange.allReduce(0, 10);
     assert.deepEqual(reduced, { waitedFor: undefined, waitedMs: 0 });
   });
 });
@@ -130,8 +130,8 @@ test('a world of one waits for nobody', async () => {
 async function withPair(body: (a: TestWorker, b: TestWorker) => Promise<void>): Promise<void> {
   await withWorkers(2, impatient, async (workers) => {
     const worlds = localWorlds(workers, 2, 10);
-    await Promise.all(workers.map(({ exchange }, rank) => exchange.join(worlds[rank]!)));
-    await body(workers[0]!, workers[1]!);
+    await Promise.all(workers.map(({ exchange }, rank) => exchange.join(worlds[rank])));
+    await body(workers[0], workers[1]);
   });
 }
 
@@ -139,7 +139,7 @@ test('a muted link looks half-open from both ends: silence, and no end of a stre
   await withPair(async (a, b) => {
     a.exchange.mute('w1', 60_000);
     await until(() => a.lost.length + b.lost.length === 2, 'both miss each other');
-    for (const { lost } of [a, b]) assert.equal(lost[0]!.reason, 'sent nothing for 0.6 s');
+    for (const { lost } of [a, b]) assert.equal(lost[0].reason, 'sent nothing for 0.6 s');
   });
 });
 
@@ -147,8 +147,8 @@ test('a link that was muted for a moment is broken afterwards', async () => {
   await withPair(async (a, b) => {
     a.exchange.mute('w1', 50);
     await until(() => a.lost.length + b.lost.length === 2, 'both lose each other');
-    assert.equal(a.lost[0]!.reason, 'lost its link to us');
-    assert.match(b.lost[0]!.reason, /^ended its stream: /);
+    assert.equal(a.lost[0].reason, 'lost its link to us');
+    assert.match(b.lost[0].reason, /^ended its stream: /);
   });
 });
 
@@ -157,12 +157,12 @@ for (const muted of [0, 1]) {
     await withWorkers(2, {}, async (workers) => {
       const worlds = localWorlds(workers, 2, 10);
       const startedMs = performance.now();
-      workers[1 - muted]!.exchange.mute(`w${muted}`, 700);
-      await Promise.all(workers.map(({ exchange }, rank) => exchange.join(worlds[rank]!)));
+      workers[1 - muted].exchange.mute(`w${muted}`, 700);
+      await Promise.all(workers.map(({ exchange }, rank) => exchange.join(worlds[rank])));
       assert.ok(performance.now() - startedMs > 600, 'nothing passed before');
       await Promise.all(
         workers.map(({ exchange }, rank) => {
-          contribute(worlds[rank]!, 0, 10);
+          contribute(worlds[rank], 0, 10);
           return exchange.allReduce(0, 10);
         }),
       );

@@ -251,7 +251,7 @@ for (const [what, messages, reason] of [
 ] as const) {
   test(`a donor that sends ${what} fails the transfer`, async () => {
     const server = new grpc.Server();
-    const method = stateService(1)['State']!;
+    const method = stateService(1)['State'];
     const raw = { ...method, responseSerialize: (bytes: Buffer) => bytes };
     server.addService(
       { State: raw as grpc.MethodDefinition<unknown, unknown> },

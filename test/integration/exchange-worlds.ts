@@ -19,7 +19,7 @@ export function leafValues(step: number, leaf: number, floats: number): Float32A
   const values = new Float32Array(floats);
   for (let i = 0; i < floats; i++) {
     const mixed = Math.imul(i + 1, 0x9e3779b1) ^ Math.imul(leaf + 1, 0x85ebca6b) ^ (step * 7919);
-    values[i] = (Math.imul(mixed, 0xc2b2ae35) / 2 ** 31) * scales[(i + leaf) % 4]!;
+    values[i] = (Math.imul(mixed, 0xc2b2ae35) / 2 ** 31) * scales[(i + leaf) % 4];
   }
   return values;
 }
@@ -29,7 +29,7 @@ export function treeSum(step: number, node: TreeNode, floats: number): Float32Ar
   return foldTree(
     node,
     ({ start, end }) => (end - start === 1 ? leafValues(step, start, floats) : undefined),
-    (left, right) => left.map((value, i) => Math.fround(value + right[i]!)),
+    (left, right) => left.map((value, i) => Math.fround(value + right[i])),
   );
 }
 
@@ -56,8 +56,8 @@ export function contribute(world: ExchangeWorld, step: number, floats: number): 
   const workers = world.world.members.length;
   const share = shareOf(world.rank, workers, world.microShards);
   subtreesInside(share, world.microShards).forEach((node, i) => {
-    world.contributions[i]!.fill(NaN);
-    world.contributions[i]!.set(treeSum(step, node, floats));
+    world.contributions[i].fill(NaN);
+    world.contributions[i].set(treeSum(step, node, floats));
   });
 }
 

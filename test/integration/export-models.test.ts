@@ -58,19 +58,19 @@ function pictures([count, height, width]: readonly [number, number, number]): tf
 
 /** The trainer's own picture: the task's forward pass on TF.js's CPU backend. */
 function reference({ task, parameters, statistics }: Trained, input: tf.Tensor4D): Float32Array {
-  const { parameters: p, statistics: s } = task.networks[0]!;
+  const { parameters: p, statistics: s } = task.networks[0];
   const inputs: NamedTensors = { input };
   const views = {
     ...viewsOf(createLayout(p), parameters),
     ...viewsOf(createLayout(s), statistics),
   };
-  for (const { name, shape } of [...p, ...s]) inputs[name] = tf.tensor(views[name]!, [...shape]);
+  for (const { name, shape } of [...p, ...s]) inputs[name] = tf.tensor(views[name], [...shape]);
   return task.inference.run(inputs).dataSync() as Float32Array;
 }
 
 function assertClose(got: Float32Array, expected: Float32Array): void {
   assert.equal(got.length, expected.length);
-  const worst = got.reduce((most, value, i) => Math.max(most, Math.abs(value - expected[i]!)), 0);
+  const worst = got.reduce((most, value, i) => Math.max(most, Math.abs(value - expected[i])), 0);
   assert.ok(worst < 1e-4, `differs by ${worst}`);
   assert.ok(new Set(expected).size > expected.length / 2, 'the picture is flat');
 }
@@ -83,7 +83,7 @@ for (const generator of generators) {
     const model = await loadGraphModel(
       tf.io.fromMemory({
         modelTopology: json.modelTopology,
-        weightSpecs: json.weightsManifest[0]!.weights,
+        weightSpecs: json.weightsManifest[0].weights,
         weightData: Uint8Array.from(weights).buffer,
         signature: json.signature!,
         format: json.format!,

@@ -62,7 +62,7 @@ async function saveCheckpoint(step: number): Promise<void> {
   const parts = [];
   for (const part of partsOf(task.networks)) {
     const network = task.networks.find(({ name }) => name === part.network)!;
-    parts.push(await storePart(store, step, encodePart(part, network, networks[part.network]!)));
+    parts.push(await storePart(store, step, encodePart(part, network, networks[part.network])));
   }
   await commitManifest(store, {
     ...{ format: 'lockstep-checkpoint/1', run: 'run', step, spec, specSha256: specDigest(spec) },
@@ -85,7 +85,7 @@ async function outputOf(file: string): Promise<Float32Array> {
 
 function expectedAt(step: number): Float32Array {
   const inputs: Record<string, tf.Tensor> = { input: tf.tensor4d(pixels, [1, 6, 5, 3]) };
-  const network = task.networks[0]!;
+  const network = task.networks[0];
   const values = task.initialParameters('generator', step);
   let at = 0;
   for (const { name, shape } of network.parameters) {
@@ -100,7 +100,7 @@ function expectedAt(step: number): Float32Array {
 
 function distance(a: Float32Array, b: Float32Array): number {
   assert.equal(a.length, b.length);
-  return a.reduce((worst, value, i) => Math.max(worst, Math.abs(value - b[i]!)), 0);
+  return a.reduce((worst, value, i) => Math.max(worst, Math.abs(value - b[i])), 0);
 }
 
 test('the newest whole checkpoint is exported, or the one asked for', async () => {
@@ -114,9 +114,9 @@ test('the newest whole checkpoint is exported, or the one asked for', async () =
     [6],
   );
   assert.deepEqual(newest.files, [join(folder, 'out', 'model.onnx')]);
-  assert.ok(distance(await outputOf(newest.files[0]!), expectedAt(4)) < 1e-4);
+  assert.ok(distance(await outputOf(newest.files[0]), expectedAt(4)) < 1e-4);
   await exportRun({ ...request, step: 2 });
-  assert.ok(distance(await outputOf(newest.files[0]!), expectedAt(2)) < 1e-4);
+  assert.ok(distance(await outputOf(newest.files[0]), expectedAt(2)) < 1e-4);
   assert.ok(distance(expectedAt(4), expectedAt(2)) > 1e-2);
 });
 
@@ -140,8 +140,8 @@ function folderHandler(path: string): tf.io.IOHandler {
       const json = JSON.parse(await readFile(join(path, 'model.json'), 'utf8')) as tf.io.ModelJSON;
       return tf.io.getModelArtifactsForJSON(json, async (manifest) => {
         const [group] = manifest;
-        const data = await readFile(join(path, group!.paths[0]!));
-        return [group!.weights, Uint8Array.from(data).buffer];
+        const data = await readFile(join(path, group.paths[0]));
+        return [group.weights, Uint8Array.from(data).buffer];
       });
     },
   };

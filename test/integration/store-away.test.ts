@@ -53,8 +53,8 @@ describe('a patient store', () => {
     assert.ok((await store.get('small')).equals(small));
     assert.ok((await store.get('large')).equals(large));
     assert.equal(lines.length, 2, lines.join('\n'));
-    assert.match(lines[0]!, /^object store s3:\/\/\S+ is away: .*; trying again, nothing is lost$/);
-    assert.match(lines[1]!, /^object store s3:\/\/\S+ is back after \d+ s$/);
+    assert.match(lines[0], /^object store s3:\/\/\S+ is away: .*; trying again, nothing is lost$/);
+    assert.match(lines[1], /^object store s3:\/\/\S+ is back after \d+ s$/);
     await store.close();
     stores.close();
     return lines;
@@ -62,13 +62,13 @@ describe('a patient store', () => {
 
   it('rides out 503', async () => {
     const lines = await rideOut('busy', 5_000, { retryPolicy: quick });
-    assert.match(lines[0]!, /SlowDown \(HTTP 503\)/);
+    assert.match(lines[0], /SlowDown \(HTTP 503\)/);
   });
 
   it('rides out silence', async () => {
     const options = { retryPolicy: quick, s3: { idleTimeoutMs: 800 } };
     const lines = await rideOut('silent', 5_000, options);
-    assert.match(lines[0]!, /does not answer/);
+    assert.match(lines[0], /does not answer/);
   });
 
   // In real time and by the policy of a run: longer than a command would wait.

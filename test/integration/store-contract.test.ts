@@ -174,10 +174,10 @@ function contract(name: string, openGround: () => Promise<Ground>): void {
 
     it('never shows a half-written object', async () => {
       const bodies = ['a', 'b'].map((letter) => Buffer.alloc(300_000, letter));
-      await store.put('atomic', bodies[0]!);
+      await store.put('atomic', bodies[0]);
       let isWriting = true;
       const writer = (async () => {
-        for (let i = 1; i <= 20; i++) await store.put('atomic', bodies[i % 2]!);
+        for (let i = 1; i <= 20; i++) await store.put('atomic', bodies[i % 2]);
         isWriting = false;
       })();
       while (isWriting) {

@@ -38,8 +38,8 @@ describe('a training step on the TensorFlow engine', { skip: skipWithoutTensorfl
   ] as const)
     it(`agrees with the embedded engine in every tensor: ${name}`, async () => {
       const step = stepOf(spec, phase);
-      const expected = await runTraced(onnx!, step.inputs, step.run, step.values);
-      const actual = await runTraced(tensorflow!, step.inputs, step.run, step.values);
+      const expected = await runTraced(onnx, step.inputs, step.run, step.values);
+      const actual = await runTraced(tensorflow, step.inputs, step.run, step.values);
       assertClose(actual, expected, 1e-4);
     });
 
@@ -48,12 +48,12 @@ describe('a training step on the TensorFlow engine', { skip: skipWithoutTensorfl
   // an engine with itself. So they may differ by what that bit makes of it.
   it('agrees as far as the embedded engine with itself: the paper, its last phase', async () => {
     const step = stepOf(paper(), -1);
-    const expected = await runTraced(onnx!, step.inputs, step.run, step.values);
-    const actual = await runTraced(tensorflow!, step.inputs, step.run, step.values);
+    const expected = await runTraced(onnx, step.inputs, step.run, step.values);
+    const actual = await runTraced(tensorflow, step.inputs, step.run, step.values);
     const others = mapArrays(step.values, nudged);
-    const nearby = await runTraced(onnx!, step.inputs, step.run, others);
+    const nearby = await runTraced(onnx, step.inputs, step.run, others);
     const worst = (results: NamedArrays) =>
-      Math.max(...Object.keys(expected).map((name) => distance(results[name]!, expected[name]!)));
+      Math.max(...Object.keys(expected).map((name) => distance(results[name], expected[name])));
     assert.ok(worst(actual) < 3 * worst(nearby), `${worst(actual)}, ${worst(nearby)}`);
     assert.ok(worst(actual) < 0.01, `${worst(actual)}`);
     const numbers = Object.keys(expected).filter((name) => /^(loss|score)\//.test(name));
@@ -64,7 +64,7 @@ describe('a training step on the TensorFlow engine', { skip: skipWithoutTensorfl
   it('agrees when TF.js runs the step op by op', async () => {
     const step = stepOf(tinySpec());
     const eager = await createEngine('tensorflow-eager', one);
-    const expected = await runTraced(onnx!, step.inputs, step.run, step.values);
+    const expected = await runTraced(onnx, step.inputs, step.run, step.values);
     assertClose(await runTraced(eager, step.inputs, step.run, step.values), expected, 1e-4);
   });
 
@@ -73,16 +73,16 @@ describe('a training step on the TensorFlow engine', { skip: skipWithoutTensorfl
     ['Keras-GAN, at a small size', tinyPatchSpec()],
   ] as const)
     it(`agrees after three updates of Adam: ${name}`, async () => {
-      const expected = await takeSteps(onnx!, stepOf(spec, -1), spec, 3);
-      const actual = await takeSteps(tensorflow!, stepOf(spec, -1), spec, 3);
+      const expected = await takeSteps(onnx, stepOf(spec, -1), spec, 3);
+      const actual = await takeSteps(tensorflow, stepOf(spec, -1), spec, 3);
       assertClose(actual, expected, 1e-4);
     });
 
   it('gives the same bytes again, and takes and fills views of shared memory', async () => {
     const step = stepOf(tinySpec());
-    const own = await runTraced(tensorflow!, step.inputs, step.run, step.values);
-    assert.deepEqual(await runTraced(tensorflow!, step.inputs, step.run, step.values), own);
-    const compiled = await tensorflow!.compile(step.inputs, step.run);
+    const own = await runTraced(tensorflow, step.inputs, step.run, step.values);
+    assert.deepEqual(await runTraced(tensorflow, step.inputs, step.run, step.values), own);
+    const compiled = await tensorflow.compile(step.inputs, step.run);
     const [feeds, fetches] = [mapArrays(step.values, shared), mapArrays(own, emptied)];
     await compiled.run(feeds, fetches);
     await compiled.close();
@@ -95,7 +95,7 @@ describe('a training step on the TensorFlow engine', { skip: skipWithoutTensorfl
   it('keeps no tensor and no memory over 200 steps', async () => {
     const step = stepOf(tinySpec());
     const { backend } = loadTensorflow(one);
-    const compiled = await tensorflow!.compile(step.inputs, step.run);
+    const compiled = await tensorflow.compile(step.inputs, step.run);
     const results = outputArrays(trace(step.inputs, step.run));
     const tensors = backend.getNumOfTFTensors();
     const resident: number[] = [];
@@ -106,7 +106,7 @@ describe('a training step on the TensorFlow engine', { skip: skipWithoutTensorfl
     await assert.rejects(compiled.run(step.values, { nothing: new Float32Array(1) }), /'nothing'/);
     await assert.rejects(compiled.run({}, results), /is not fed/);
     assert.equal(backend.getNumOfTFTensors(), tensors);
-    const [early, late] = [resident[20]!, resident.at(-1)!];
+    const [early, late] = [resident[20], resident.at(-1)!];
     assert.ok(late < 1.05 * early, `${early} bytes after 20 steps, ${late} after 200`);
     await compiled.close();
   });
@@ -116,7 +116,7 @@ describe('a training step on the TensorFlow engine', { skip: skipWithoutTensorfl
     const { code, lines, stderr } = await runLockstep(['bench', 'step', ...args, '--json'], '.');
     assert.equal(code, 0, stderr);
     const { rss_mib: largest, native_tensors: tensors } = lines[0] as Record<string, number>;
-    assert.ok(largest! < 1536, `${largest} MiB`);
+    assert.ok(largest < 1536, `${largest} MiB`);
     assert.equal(tensors, 0);
   });
 });
@@ -127,12 +127,12 @@ async function takeSteps(engine: Engine, step: StepCase, spec: RunSpec, count: n
   const results = outputArrays(trace(step.inputs, step.run));
   const trained = Object.keys(step.values).filter((name) => name in results);
   assert.ok(trained.length > 10);
-  const states = new Map(trained.map((name) => [name, startAdam(step.values[name]!)]));
+  const states = new Map(trained.map((name) => [name, startAdam(step.values[name])]));
   const feeds = { ...step.values, ...mapStates(states) };
   for (let i = 0; i < count; i++) {
     await compiled.run(feeds, results);
     for (const [name, state] of states)
-      applyAdam(state, results[name]!, { ...spec.optimizer, learningRate: 1e-4 });
+      applyAdam(state, results[name], { ...spec.optimizer, learningRate: 1e-4 });
   }
   await compiled.close();
   const parameters = Object.entries(mapStates(states)).map(([name, values]) => [
@@ -166,11 +166,11 @@ function nudged(values: Float32Array): Float32Array {
 /** The difference's length over the expected vector's. */
 function distance(actual: Float32Array, expected: Float32Array): number {
   const length = (values: Float32Array) => Math.sqrt(values.reduce((sum, x) => sum + x * x, 0));
-  return length(actual.map((x, i) => x - expected[i]!)) / length(expected);
+  return length(actual.map((x, i) => x - expected[i])) / length(expected);
 }
 
 function pick(arrays: NamedArrays, names: readonly string[]): NamedArrays {
-  return Object.fromEntries(names.map((name) => [name, arrays[name]!]));
+  return Object.fromEntries(names.map((name) => [name, arrays[name]]));
 }
 
 /** The values in shared memory, at an odd place. */

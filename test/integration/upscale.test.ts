@@ -22,9 +22,9 @@ before(async () => {
   const task = createSrganTask(tinySpec({ generator: { skip: 'bicubic', output: 'linear' } }));
   const parameters = task.initialParameters('generator', 5);
   // As if trained: what the network adds to the bicubic picture is well above rounding.
-  const { slices } = createLayout(task.networks[0]!.parameters);
+  const { slices } = createLayout(task.networks[0].parameters);
   const tail = slices.find(({ name }) => name === 'generator/tail/filter')!;
-  for (let i = tail.offset; i < tail.offset + tail.size; i++) parameters[i]! *= 10;
+  for (let i = tail.offset; i < tail.offset + tail.size; i++) parameters[i] *= 10;
   radius = task.inference.radius;
   const model = exportOnnx(task, parameters, task.initialStatistics('generator'));
   await writeFile(at('model.onnx'), model);
@@ -60,7 +60,7 @@ test('tiles differ from the whole by rounding only, and look at all they need', 
   const { tiles } = await run('photo.jpg', 'tiled.png', { tile: 16 });
   assert.equal(tiles, 7 * 5);
   const [whole, tiled] = [await pixelsOf('whole.png'), await pixelsOf('tiled.png')];
-  const differences = whole.map((value, i) => Math.abs(value - tiled[i]!));
+  const differences = whole.map((value, i) => Math.abs(value - tiled[i]));
   assert.ok(Math.max(...new Set(differences)) <= 1);
   const changed = differences.filter((difference) => difference > 0).length;
   assert.ok(changed < whole.length / 1000, `${changed} of ${whole.length} bytes differ`);
@@ -84,8 +84,8 @@ test('the radius is what an output pixel depends on, and hardly more', async (t)
     let worst = 0;
     for (let y = 0; y < 4 * side; y++)
       for (let i = 0; i < 12; i++) {
-        const expected = whole[(y * 4 * side + 2 * side) * 3 + i]!;
-        worst = Math.max(worst, Math.abs(part[(y * 4 * width + 4 * margin) * 3 + i]! - expected));
+        const expected = whole[(y * 4 * side + 2 * side) * 3 + i];
+        worst = Math.max(worst, Math.abs(part[(y * 4 * width + 4 * margin) * 3 + i] - expected));
       }
     return worst;
   };
@@ -100,7 +100,7 @@ test('a generated picture lies near the enlarged input', async () => {
     .raw()
     .toBuffer();
   const got = await pixelsOf('near.png');
-  const sum = got.reduce((total, value, i) => total + Math.abs(value - expected[i]!), 0);
+  const sum = got.reduce((total, value, i) => total + Math.abs(value - expected[i]), 0);
   assert.ok(sum / got.length < 20, `mean difference ${sum / got.length}`);
 });
 

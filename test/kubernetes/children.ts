@@ -83,7 +83,7 @@ export interface Output {
 export function runProgram(
   program: string,
   args: readonly string[],
-  { input = '', timeoutMs = 60_000, env = {} as Record<string, string> } = {},
+  { input = '', timeoutMs = 60_000, env = {} } = {},
 ): Promise<Output> {
   return new Promise((resolve, reject) => {
     const child = spawn(program, args, {

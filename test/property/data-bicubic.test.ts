@@ -26,7 +26,7 @@ function reducedValue(
   for (let v = 0; v < h; v++)
     for (let u = 0; u < w; u++) {
       const weight = keys((u + 0.5 - (x + 0.5) * 4) / 4) * keys((v + 0.5 - (y + 0.5) * 4) / 4);
-      sum += weight * p[(v * w + u) * 3 + c]!;
+      sum += weight * p[(v * w + u) * 3 + c];
       weights += weight;
     }
   return sum / weights;
@@ -45,7 +45,7 @@ function enlargedValue(
   for (let v = -3; v < h + 3; v++)
     for (let u = -3; u < w + 3; u++) {
       const weight = keys((x + 0.5) / 4 - (u + 0.5)) * keys((y + 0.5) / 4 - (v + 0.5));
-      sum += weight * p[(clamp(v, h) * w + clamp(u, w)) * 3 + c]!;
+      sum += weight * p[(clamp(v, h) * w + clamp(u, w)) * 3 + c];
     }
   return Math.max(0, Math.min(1, sum));
 }
@@ -63,7 +63,7 @@ test('the reduction is the definition, rounded to 8 bits', () => {
       for (let i = 0; i < across * down * 3; i++) {
         const [x, y] = [Math.floor(i / 3) % across, Math.floor(i / 3 / across)];
         const exact = Math.max(0, Math.min(255, reducedValue(pixels, w, h, x, y, i % 3)));
-        const byte = out[i + 1]! * 255;
+        const byte = out[i + 1] * 255;
         assert.ok(Math.abs(byte - Math.round(byte)) < 1e-4, 'a whole number of 255ths');
         assert.ok(Math.abs(byte - exact) <= 0.5 + 1e-4, `${byte} is not ${exact} rounded`);
       }
@@ -84,7 +84,7 @@ test('the enlargement is the definition', () => {
       for (let i = 0; i < out.length; i++) {
         const [x, y] = [Math.floor(i / 3) % (w * 4), Math.floor(i / 3 / (w * 4))];
         const exact = enlargedValue(lr, w, h, x, y, i % 3);
-        assert.ok(Math.abs(out[i]! - exact) < 1e-6, `${i}: ${out[i]} is not ${exact}`);
+        assert.ok(Math.abs(out[i] - exact) < 1e-6, `${i}: ${out[i]} is not ${exact}`);
       }
     }),
     { numRuns: 10 },

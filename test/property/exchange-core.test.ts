@@ -94,7 +94,7 @@ function run(cluster: Cluster, onDone: (worker: Worker, step: number) => void): 
   let turn = 0;
 
   const valueOf = (worker: Worker, rank: number, chunk: number, node: number): string => {
-    const { start, end, holder } = plan.nodes[node]!;
+    const { start, end, holder } = plan.nodes[node];
     if (holder === rank) return written(worker.contributed, chunk, start, end);
     const key = `${chunk}:${node}`;
     const value = worker.held.get(key);
@@ -103,10 +103,10 @@ function run(cluster: Cluster, onDone: (worker: Worker, step: number) => void): 
     return value;
   };
   const perform = (rank: number, effects: readonly ReceiveEffect[], value: string): void => {
-    const worker = workers[rank]!;
-    const result = worker.results[worker.progress.current!.step % 2]!;
+    const worker = workers[rank];
+    const result = worker.results[worker.progress.current!.step % 2];
     for (const effect of effects) {
-      if (effect.kind === 'ask') requests[rank]![effect.to]!.push(effect.pull);
+      if (effect.kind === 'ask') requests[rank][effect.to].push(effect.pull);
       else if (effect.kind === 'hold') worker.held.set(`${effect.chunk}:${effect.node}`, value);
       else if (effect.kind === 'store') result.set(effect.chunk, value);
       else if (effect.kind === 'refuse') assert.fail(effect.reason);
@@ -126,23 +126,23 @@ function run(cluster: Cluster, onDone: (worker: Worker, step: number) => void): 
     worker.mostHeld = Math.max(worker.mostHeld, chunks.size);
   };
   const begin = (rank: number): void => {
-    const worker = workers[rank]!;
+    const worker = workers[rank];
     const step = (worker.progress.current?.step ?? firstStep - 1) + 1;
-    worker.results[step % 2]!.clear();
-    worker.progress.begin({ step, floats: lengths[step - firstStep]! });
+    worker.results[step % 2].clear();
+    worker.progress.begin({ step, floats: lengths[step - firstStep] });
     assert.deepEqual(worker.sender.begin(), []);
     perform(rank, worker.receiver.begin(), '');
   };
   const send = (from: number, to: number): void => {
-    const worker = workers[from]!;
+    const worker = workers[from];
     const frame = worker.sender.nextFrame(to)!;
     const { step, chunk, start, end } = frame.header;
     const isSum = frame.contribution !== undefined;
     const value = isSum
       ? written(worker.contributed, chunk, start, end)
-      : worker.results[step % 2]!.get(chunk);
+      : worker.results[step % 2].get(chunk);
     assert.ok(value !== undefined, `rank ${from} sent chunk ${chunk} before it had it`);
-    frames[from]![to]!.push({ header: frame.header, value });
+    frames[from][to].push({ header: frame.header, value });
   };
 
   for (;;) {
@@ -151,26 +151,26 @@ function run(cluster: Cluster, onDone: (worker: Worker, step: number) => void): 
       const { current, isComplete } = worker.progress;
       if (isComplete && (current?.step ?? 0) < lastStep) actions.push(() => begin(rank));
       for (let peer = 0; peer < count; peer++) {
-        const asked = requests[peer]![rank]!;
+        const asked = requests[peer][rank];
         if (asked.length > 0) {
           actions.push(() => {
             assert.equal(worker.sender.onPull(peer, asked.shift()!), undefined);
           });
         }
         if (worker.sender.canSend(peer)) actions.push(() => send(rank, peer));
-        const arriving = frames[peer]![rank]!;
+        const arriving = frames[peer][rank];
         if (arriving.length > 0) {
           actions.push(() => {
             // Any order within a stream, too: the core must not lean on it.
-            const index = cluster.choices[(turn * 7) % 40]! % arriving.length;
+            const index = cluster.choices[(turn * 7) % 40] % arriving.length;
             const [sent] = arriving.splice(index, 1);
-            perform(rank, worker.receiver.onFrame(peer, sent!.header), sent!.value);
+            perform(rank, worker.receiver.onFrame(peer, sent.header), sent.value);
           });
         }
       }
     });
     if (actions.length === 0) return workers;
-    actions[(cluster.choices[turn % 40]! + turn) % actions.length]!();
+    actions[(cluster.choices[turn % 40] + turn) % actions.length]();
     turn += 1;
   }
 }
@@ -185,8 +185,8 @@ test('every rank gets the canonical sum of every chunk, whatever arrives first',
       const finished: number[] = [];
       const workers = run(cluster, (worker, step) => {
         finished.push(step);
-        const count = chunkCount(cluster.lengths[step - firstStep]!);
-        const result = worker.results[step % 2]!;
+        const count = chunkCount(cluster.lengths[step - firstStep]);
+        const result = worker.results[step % 2];
         assert.equal(result.size, count);
         for (let chunk = 0; chunk < count; chunk++) {
           assert.equal(result.get(chunk), written(step, chunk, 0, cluster.microShards));

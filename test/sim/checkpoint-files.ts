@@ -37,9 +37,9 @@ export function decodeParts(bodies: readonly string[]): TrainingState {
   const count = parts.reduce((sum, { values }) => sum + values.length, 0);
   const values = Array.from(
     { length: count },
-    (_, i) => parts[i % parts.length]!.values[Math.floor(i / parts.length)]!,
+    (_, i) => parts[i % parts.length].values[Math.floor(i / parts.length)],
   );
-  return { step: parts[0]!.step, digest: parts[0]!.digest, values };
+  return { step: parts[0].step, digest: parts[0].digest, values };
 }
 
 /** The sum over the parameters, as a snapshot tells it. */

@@ -235,9 +235,9 @@ export class ComputeSide {
     }
     for (const [i, subtree] of this.#subtrees().entries())
       for (let chunk = 0; chunk < shape.chunks; chunk++)
-        this.#vectors!.contributions[i]![chunk] = foldTree(
+        this.#vectors!.contributions[i][chunk] = foldTree(
           subtree,
-          ({ start, end }) => (end - start === 1 ? computed[start]![chunk] : undefined),
+          ({ start, end }) => (end - start === 1 ? computed[start][chunk] : undefined),
           add,
         );
   }

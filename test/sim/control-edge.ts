@@ -83,7 +83,7 @@ export class ControlEdge {
 
   #dial(): void {
     if (this.#isClosed) return;
-    const address = this.#addresses[this.#index % this.#addresses.length]!;
+    const address = this.#addresses[this.#index % this.#addresses.length];
     this.#network.dial(this.#process, address, (result) => {
       if (typeof result === 'string') return this.#dialLater();
       if (this.#isClosed) return result.close('left');

@@ -90,7 +90,7 @@ export class CoordinatorNode {
     const config = { term: this.term, worldSize, microShards, until: lastStep, lastStep, timing };
     this.state = initialCoordinatorState(config, saved === 0 ? undefined : saved, process.nowMs);
     around.trace.add(process.name, `leads as term ${this.term}, newest checkpoint ${saved}`);
-    around.network.listen(`${process.node}:6000`, process, (side) => this.#accept(side as Line));
+    around.network.listen(`${process.node}:6000`, process, (side) => this.#accept(side));
     process.every(tickMs, () => this.dispatch({ kind: 'tick' }));
     if (sabotage.looksForSuccessor) process.spawn(this.#watchTerms());
   }

@@ -23,6 +23,6 @@ export function createDice(seed: number, purpose: number): Dice {
     between: (low, high) => low + stream.uniform() * (high - low),
     integer,
     chance: (probability) => stream.uniform() < probability,
-    pick: (items) => items[integer(0, items.length - 1)]!,
+    pick: (items) => items[integer(0, items.length - 1)],
   };
 }

@@ -148,7 +148,7 @@ export class ExchangeSession {
         if (!this.#isClosed) this.#dial(peer, startedMs);
       });
     };
-    this.#ports.dial(this.world.world.members[peer]!.address, (side) => {
+    this.#ports.dial(this.world.world.members[peer].address, (side) => {
       if (typeof side === 'string') return again(side);
       if (this.#isClosed) return side.close('left');
       let isWelcome = false;
@@ -214,8 +214,8 @@ export class ExchangeSession {
   }
 
   #take(chunk: number, node: number): ChunkValue {
-    const own = this.#plan.heldBy[this.world.rank]!.indexOf(node);
-    if (own >= 0) return this.#vectors.contributions[own]![chunk]!;
+    const own = this.#plan.heldBy[this.world.rank].indexOf(node);
+    if (own >= 0) return this.#vectors.contributions[own][chunk];
     const value = this.#held.get(`${chunk}:${node}`)!;
     this.#held.delete(`${chunk}:${node}`);
     return value;
@@ -239,8 +239,8 @@ export class ExchangeSession {
 
   #valueOf({ header, contribution }: Outgoing): ChunkValue {
     const result = this.#vectors.results[header.step % 2 === 0 ? 0 : 1];
-    const vector = contribution === undefined ? result : this.#vectors.contributions[contribution]!;
-    return vector[header.chunk]!;
+    const vector = contribution === undefined ? result : this.#vectors.contributions[contribution];
+    return vector[header.chunk];
   }
 
   #write(rank: Rank, serving: Serving, frame: Frame): void {
@@ -270,7 +270,7 @@ export class ExchangeSession {
 
   #flushLosses(): void {
     for (const { rank, reason } of this.#unreported.splice(0))
-      this.#ports.onLost(this.world.world.members[rank]!.worker, reason);
+      this.#ports.onLost(this.world.world.members[rank].worker, reason);
   }
 
   #settle(): void {

@@ -6,7 +6,6 @@ import type { ExchangeWorld } from '../../worker/exchange/exchange.js';
 import type { Hello } from '../../worker/exchange/wire.js';
 import {
   ExchangeSession,
-  type ClientSide,
   type Request,
   type ServerSide,
   type SessionPorts,
@@ -63,8 +62,7 @@ export class ExchangeSide {
     const { generation } = world.world;
     const ports: SessionPorts = {
       process: this.#process,
-      dial: (address, done) =>
-        this.#network.dial(this.#process, address, (side) => done(side as ClientSide | string)),
+      dial: (address, done) => this.#network.dial(this.#process, address, (side) => done(side)),
       onJoined: () => this.#events.onJoined(generation),
       onReduced: (step) => this.#events.onReduced(generation, step),
       onLost: (worker, reason) => this.#events.onPeerLost(generation, worker, reason),
@@ -85,7 +83,7 @@ export class ExchangeSide {
         const request = message as Request | StateRequest;
         if (request.kind === 'state')
           this.#events.onStateAsked(side, request.generation, request.step);
-        else if (request.kind === 'hello') this.#visit(side as ServerSide, request.hello);
+        else if (request.kind === 'hello') this.#visit(side, request.hello);
         else side.close('refused: asked before the welcome');
       },
       onClosed: () => undefined,

@@ -99,7 +99,7 @@ export class Side<Out = unknown, In = unknown> {
     if (!other.isOpen) return;
     if (isEnd) {
       other.break(String(message));
-      return this.network.forget(this as Side);
+      return this.network.forget(this);
     }
     // Taken by the other machine, whether or not the process reads it yet.
     if (onTaken !== undefined) this.process.deliver(onTaken);

@@ -11,7 +11,7 @@ export type Task<T = void> = Generator<Start, T, unknown>;
 
 /** Waits for what `start` answers. */
 export function* waitFor<T>(start: (resume: (answer: T) => void) => void): Task<T> {
-  return (yield start as Start) as T;
+  return (yield start) as T;
 }
 
 export class SimProcess {

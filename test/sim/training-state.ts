@@ -46,7 +46,7 @@ export function leafValue(
   chunk: number,
 ): number {
   const [high, low] = halves(state.digest);
-  let hash = hashIntegers(high, low, state.step, leaf, chunk, bitsOf(state.values[chunk]!));
+  let hash = hashIntegers(high, low, state.step, leaf, chunk, bitsOf(state.values[chunk]));
   for (const { sample, epoch } of picks) hash = hashIntegers(hash, sample, epoch);
   return spread(hash);
 }
@@ -64,10 +64,10 @@ export function scale(root: ChunkValue, microShards: number): ChunkValue {
 export function applyStep(state: TrainingState, mean: readonly number[]): TrainingState {
   let [high, low] = halves(state.digest);
   const values = state.values.map((value, chunk) => {
-    const bits = bitsOf(mean[chunk]!);
+    const bits = bitsOf(mean[chunk]);
     high = hashIntegers(high, bits, chunk, state.step);
     low = hashIntegers(low, high, bits);
-    return Math.fround(Math.fround(value * 0.75) + mean[chunk]!);
+    return Math.fround(Math.fround(value * 0.75) + mean[chunk]);
   });
   return { step: state.step + 1, digest: mix(high, low, state.step, 3), values };
 }
@@ -95,7 +95,7 @@ const bits = new Uint32Array(float.buffer);
 
 function bitsOf(value: number): number {
   float[0] = value;
-  return bits[0]!;
+  return bits[0];
 }
 
 /** A float32 of any size between 2^-13 and 2^11, of either sign. */

@@ -122,7 +122,7 @@ export class FakeApiServer {
     for (const fault of [...this.faults]) {
       const done = fault(request, response);
       if (done === 'answered') return;
-      if (done === 'loseAnswer') response.end = () => response.destroy() as ServerResponse;
+      if (done === 'loseAnswer') response.end = () => response.destroy();
     }
     this.#answer(request, response);
   }

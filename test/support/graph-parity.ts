@@ -24,7 +24,7 @@ export function outputArrays(graph: StepGraph): NamedArrays {
   return Object.fromEntries(
     graph.outputs.map(({ name, value }) => [
       name,
-      new Float32Array(sizeOf(graph.values[value]!.shape)).fill(NaN),
+      new Float32Array(sizeOf(graph.values[value].shape)).fill(NaN),
     ]),
   );
 }
@@ -38,7 +38,7 @@ export function runEagerly(
   const results: NamedArrays = {};
   tf.tidy(() => {
     const tensors = inputs.map(
-      ({ name, shape }) => [name, tf.tensor(values[name]!.slice(), [...shape], 'float32')] as const,
+      ({ name, shape }) => [name, tf.tensor(values[name].slice(), [...shape], 'float32')] as const,
     );
     for (const [name, tensor] of Object.entries(f(Object.fromEntries(tensors))))
       results[name] = Float32Array.from(tensor.dataSync());
@@ -65,9 +65,9 @@ export function relativeError(actual: Float32Array, expected: Float32Array): num
   assert.equal(actual.length, expected.length);
   let [difference, scale] = [0, 0];
   for (let i = 0; i < expected.length; i++) {
-    if (!Number.isFinite(actual[i]!)) return Infinity;
-    difference = Math.max(difference, Math.abs(actual[i]! - expected[i]!));
-    scale = Math.max(scale, Math.abs(expected[i]!));
+    if (!Number.isFinite(actual[i])) return Infinity;
+    difference = Math.max(difference, Math.abs(actual[i] - expected[i]));
+    scale = Math.max(scale, Math.abs(expected[i]));
   }
   return scale === 0 ? difference : difference / scale;
 }
@@ -76,7 +76,7 @@ export function relativeError(actual: Float32Array, expected: Float32Array): num
 export function assertClose(actual: NamedArrays, expected: NamedArrays, tolerance: number): void {
   assert.deepEqual(Object.keys(actual).sort(), Object.keys(expected).sort());
   const wrong = Object.keys(expected)
-    .map((name) => ({ name, error: relativeError(actual[name]!, expected[name]!) }))
+    .map((name) => ({ name, error: relativeError(actual[name], expected[name]) }))
     .filter(({ error }) => !(error <= tolerance))
     .map(({ name, error }) => `${name}: ${error.toExponential(2)}`);
   assert.deepEqual(wrong, []);

@@ -18,7 +18,7 @@ const kernelCase = (
   name: string,
   shapes: Record<string, number[]>,
   run: (inputs: never) => tf.Tensor | NamedTensors,
-): KernelCase => ({ name, shapes, run: run as unknown as KernelCase['run'] });
+): KernelCase => ({ name, shapes, run: run });
 
 type X = { x: tf.Tensor4D };
 type XY = { x: tf.Tensor; y: tf.Tensor };
@@ -111,7 +111,7 @@ const movements: [string, (x: tf.Tensor4D) => tf.Tensor | NamedTensors][] = [
     'split',
     (x) => {
       const [a, b, c] = tf.split(x, [1, 2, 2], 2);
-      return { a: a!, b: b!, c: c! };
+      return { a: a, b: b, c: c };
     },
   ],
   [
@@ -167,17 +167,17 @@ const convolutions: [string, number[], number[], number, 'same' | 'valid' | numb
 /** The value and all gradients of f, weighted so that every output value counts differently. */
 function withGradients(tensors: NamedTensors, f: (t: NamedTensors) => tf.Tensor): NamedTensors {
   const names = Object.keys(tensors);
-  const at = (list: tf.Tensor[]) => Object.fromEntries(names.map((name, i) => [name, list[i]!]));
+  const at = (list: tf.Tensor[]) => Object.fromEntries(names.map((name, i) => [name, list[i]]));
   const weighted = (...list: tf.Tensor[]) => {
     const y = f(at(list));
     const weights = tf.tensor(
       Float32Array.from({ length: y.size }, (_, i) => Math.cos(i)),
       y.shape,
     );
-    return tf.sum(tf.mul(y, weights)) as tf.Scalar;
+    return tf.sum<tf.Scalar>(tf.mul(y, weights));
   };
-  const gradients = tf.grads(weighted)(names.map((name) => tensors[name]!));
-  const named = names.map((name, i) => [`d${name}`, gradients[i]!]);
+  const gradients = tf.grads(weighted)(names.map((name) => tensors[name]));
+  const named = names.map((name, i) => [`d${name}`, gradients[i]]);
   return { y: f(tensors), ...(Object.fromEntries(named) as NamedTensors) };
 }
 
@@ -194,9 +194,9 @@ export const kernelCases: readonly KernelCase[] = [
   ...reductions.map(([name, f]) => kernelCase(name, { x: shape4 }, ({ x }: X) => f(x))),
   ...movements.map(([name, f]) => kernelCase(name, { x: shape4 }, ({ x }: X) => f(x))),
   ...convolutions.map(([name, x, w, stride, pad]) =>
-    kernelCase(`convolution ${name}`, { x, w, b: [w[3]!] }, (t: Convolution) =>
+    kernelCase(`convolution ${name}`, { x, w, b: [w[3]] }, (t: Convolution) =>
       withGradients(t, ({ x, w, b }) =>
-        tf.add(tf.conv2d(x as tf.Tensor4D, w as tf.Tensor4D, stride, pad), b!),
+        tf.add(tf.conv2d(x as tf.Tensor4D, w as tf.Tensor4D, stride, pad), b),
       ),
     ),
   ),
@@ -207,9 +207,9 @@ export const kernelCases: readonly KernelCase[] = [
     [3, 3],
     [24, 24],
   ].map(([h, w]) =>
-    kernelCase(`batchNormTraining ${h}x${w}`, { x: [3, h!, w!, 4], s: [4], o: [4] }, (t: never) => {
+    kernelCase(`batchNormTraining ${h}x${w}`, { x: [3, h, w, 4], s: [4], o: [4] }, (t: never) => {
       const run = ({ x, s, o }: NamedTensors) => {
-        const shifted = tf.add(x!, tf.tensor1d([3, -2, 0, 1])) as tf.Tensor4D;
+        const shifted = tf.add<tf.Tensor4D>(x, tf.tensor1d([3, -2, 0, 1]));
         return batchNormTraining(shifted, s as tf.Tensor1D, o as tf.Tensor1D, 1e-3);
       };
       const { mean, variance } = run(t);
@@ -217,37 +217,31 @@ export const kernelCases: readonly KernelCase[] = [
     }),
   ),
   kernelCase('batchNorm', { x: shape4, m: [4], v: [4], s: [4], o: [4] }, (t: NamedTensors) =>
-    tf.batchNorm(
-      t['x']!,
-      t['m'] as never,
-      positive(t['v']!) as never,
-      t['o'] as never,
-      t['s'] as never,
-    ),
+    tf.batchNorm(t['x'], t['m'], positive(t['v']), t['o'], t['s']),
   ),
   kernelCase('relu with gradient', { x: shape4 }, (t: NamedTensors) =>
-    withGradients(t, ({ x }) => tf.relu(x!)),
+    withGradients(t, ({ x }) => tf.relu(x)),
   ),
   kernelCase('leakyRelu with gradient', { x: shape4 }, (t: NamedTensors) =>
-    withGradients(t, ({ x }) => tf.leakyRelu(x!, 0.2)),
+    withGradients(t, ({ x }) => tf.leakyRelu(x, 0.2)),
   ),
   kernelCase('leakyRelu of slope 2 with gradient', { x: shape4 }, (t: NamedTensors) =>
-    withGradients(t, ({ x }) => tf.leakyRelu(x!, 2)),
+    withGradients(t, ({ x }) => tf.leakyRelu(x, 2)),
   ),
-  kernelCase('prelu', { x: shape4, a: [4] }, ({ x, a }: NamedTensors) => tf.prelu(x!, a!)),
+  kernelCase('prelu', { x: shape4, a: [4] }, ({ x, a }: NamedTensors) => tf.prelu(x, a)),
   ...[[4], [5, 4], [1, 1, 1, 4]].map((a) =>
     kernelCase(`prelu with gradient, slopes ${a.join('x')}`, { x: shape4, a }, (t: NamedTensors) =>
-      withGradients(t, ({ x, a }) => tf.prelu(x!, a!)),
+      withGradients(t, ({ x, a }) => tf.prelu(x, a)),
     ),
   ),
   kernelCase('prelu with gradient, large', { x: [2, 24, 24, 4], a: [4] }, (t: NamedTensors) =>
-    withGradients(t, ({ x, a }) => tf.prelu(x!, a!)),
+    withGradients(t, ({ x, a }) => tf.prelu(x, a)),
   ),
   kernelCase('pixelShuffle', { x: [2, 3, 5, 12] }, (t: NamedTensors) =>
     withGradients(t, ({ x }) => pixelShuffle(x as tf.Tensor4D, 2)),
   ),
   kernelCase('spaceToDepth', { x: [2, 4, 6, 3] }, ({ x }: NamedTensors) =>
-    runKernel('SpaceToDepth', { x: x! }, { blockSize: 2 }),
+    runKernel('SpaceToDepth', { x: x }, { blockSize: 2 }),
   ),
   // One picture: TF.js's CPU backend reads the gradient of all others at the wrong place.
   kernelCase('resizeNearestNeighbor', { x: [1, 3, 5, 4] }, (t: NamedTensors) =>
@@ -258,12 +252,12 @@ export const kernelCases: readonly KernelCase[] = [
       kernelCase(
         `matMul ${a ? 'A' : 'a'}${b ? 'B' : 'b'}`,
         { x: a ? [4, 3] : [3, 4], y: b ? [5, 4] : [4, 5] },
-        (t: NamedTensors) => withGradients(t, ({ x, y }) => tf.matMul(x!, y!, a, b)),
+        (t: NamedTensors) => withGradients(t, ({ x, y }) => tf.matMul(x, y, a, b)),
       ),
     ),
   ),
   kernelCase('matMul of stacks', { x: [2, 3, 4], y: [2, 4, 5] }, (t: NamedTensors) =>
-    withGradients(t, ({ x, y }) => tf.matMul(x!, y!)),
+    withGradients(t, ({ x, y }) => tf.matMul(x, y)),
   ),
 ];
 

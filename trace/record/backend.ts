@@ -52,8 +52,8 @@ class RecordingBackend extends tf.KernelBackend {
     const ids = Object.entries(tensors).flatMap(([name, tensor]) =>
       tensor ? [[name, this.viewed(tensor)] as const] : [],
     );
-    const shapes = ids.map(([name, id]) => [name, this.draft.values[id]!] as const);
-    const { outputs, attrs: own } = recordings[kernel]!(Object.fromEntries(shapes), attrs);
+    const shapes = ids.map(([name, id]) => [name, this.draft.values[id]] as const);
+    const { outputs, attrs: own } = recordings[kernel](Object.fromEntries(shapes), attrs);
     const placed = outputs.map((output) => this.place(output));
     const inputs = Object.fromEntries(ids);
     const written = placed.map((tensor) => this.idOf(tensor));
@@ -64,7 +64,7 @@ class RecordingBackend extends tf.KernelBackend {
   /** The value of a tensor; TF.js may show one under another shape without a kernel. */
   private viewed(tensor: tf.TensorInfo): ValueId {
     const id = this.idOf(tensor);
-    const { shape, dtype } = this.draft.values[id]!;
+    const { shape, dtype } = this.draft.values[id];
     if (tf.util.arraysEqual([...shape], tensor.shape)) return id;
     const view = this.draft.values.push({ shape: [...tensor.shape], dtype }) - 1;
     this.draft.nodes.push({ kernel: 'Reshape', inputs: { x: id }, outputs: [view], attrs: {} });
@@ -146,8 +146,8 @@ export function recordingBackend(): RecordingBackend {
       kernelName,
       backendName: traceBackendName,
       kernelFunc: ({ inputs, attrs }) => {
-        const placed = created.record(kernelName, inputs, (attrs ?? {}) as RawAttributes);
-        return placed.length === 1 ? placed[0]! : placed;
+        const placed = created.record(kernelName, inputs, attrs ?? {});
+        return placed.length === 1 ? placed[0] : placed;
       },
     });
   backend = created;

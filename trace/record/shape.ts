@@ -37,15 +37,15 @@ const fill =
 const concat: Recording = (inputs, attrs) => {
   const all = Object.values(inputs);
   const first = need(inputs, '0');
-  const axis = util.parseAxisParam(attrs['axis'] as number, [...first.shape])[0]!;
+  const axis = util.parseAxisParam(attrs['axis'] as number, [...first.shape])[0];
   const shape = [...first.shape];
-  shape[axis] = all.reduce((sum, input) => sum + input.shape[axis]!, 0);
+  shape[axis] = all.reduce((sum, input) => sum + input.shape[axis], 0);
   return one(shape, first.dtype, { axis });
 };
 
 const split: Recording = (inputs, attrs) => {
   const x = need(inputs, 'x');
-  const axis = util.parseAxisParam(attrs['axis'] as number, [...x.shape])[0]!;
+  const axis = util.parseAxisParam(attrs['axis'] as number, [...x.shape])[0];
   const parts = attrs['numOrSizeSplits'] as number[];
   const sizes = backend_util.prepareSplitSize({ shape: [...x.shape] } as never, parts, axis);
   const outputs = sizes.map((size) => ({
@@ -62,7 +62,7 @@ const slice: Recording = (inputs, attrs) => {
     attrs['begin'] as number[],
     attrs['size'] as number[],
   );
-  return one(size!, x.dtype, { begin: begin!, size: size! });
+  return one(size, x.dtype, { begin: begin, size: size });
 };
 
 const pad =
@@ -70,7 +70,7 @@ const pad =
   (inputs, attrs) => {
     const x = need(inputs, 'x');
     const paddings = attrs['paddings'] as [number, number][];
-    const shape = x.shape.map((extent, axis) => extent + paddings[axis]![0] + paddings[axis]![1]);
+    const shape = x.shape.map((extent, axis) => extent + paddings[axis][0] + paddings[axis][1]);
     return one(shape, x.dtype, { paddings, ...rest(attrs) });
   };
 
@@ -95,7 +95,7 @@ export const shapeRecordings: Readonly<Record<string, Recording>> = {
     const x = need(inputs, 'x');
     const perm = attrs['perm'] as number[];
     return one(
-      perm.map((axis) => x.shape[axis]!),
+      perm.map((axis) => x.shape[axis]),
       x.dtype,
       { perm },
     );
@@ -104,7 +104,7 @@ export const shapeRecordings: Readonly<Record<string, Recording>> = {
     const x = need(inputs, 'x');
     const reps = attrs['reps'] as number[];
     return one(
-      x.shape.map((extent, axis) => extent * reps[axis]!),
+      x.shape.map((extent, axis) => extent * reps[axis]),
       x.dtype,
       { reps },
     );

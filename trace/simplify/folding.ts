@@ -40,9 +40,9 @@ export function foldFills(
   counted: number,
 ): number | undefined {
   const [a, b] = fills;
-  if (fills.length === 1 && kernel === 'Sum') return f(a! * counted);
+  if (fills.length === 1 && kernel === 'Sum') return f(a * counted);
   if (fills.length === 1 && kernel === 'Mean') return a;
-  if (fills.length === 1) return unary[kernel]?.(a!);
-  if (fills.length === 2) return binary[kernel]?.(a!, b!);
+  if (fills.length === 1) return unary[kernel]?.(a);
+  if (fills.length === 2) return binary[kernel]?.(a, b);
   return undefined;
 }

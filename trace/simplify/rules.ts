@@ -34,7 +34,7 @@ const shapePreserving = new Set(['Reshape', 'ExpandDims', 'BroadcastTo', 'Tile',
 function nothingToDo(node: GraphNode, view: RuleView): Rewrite | undefined {
   const source = Object.values(node.inputs)[0];
   if (source === undefined) return undefined;
-  const [from, to] = [view.value(source), view.value(node.outputs[0]!)];
+  const [from, to] = [view.value(source), view.value(node.outputs[0])];
   const same = equalShapes(from.shape, to.shape) && from.dtype === to.dtype;
   const isIdle =
     node.kernel === 'Identity' ||
@@ -50,10 +50,10 @@ function knownFill(node: GraphNode, view: RuleView): Rewrite | undefined {
   const inputs = Object.values(node.inputs);
   const fills = inputs.map((id) => fillOf(id, view));
   if (inputs.length === 0 || fills.some((value) => value === undefined)) return undefined;
-  const output = view.value(node.outputs[0]!);
+  const output = view.value(node.outputs[0]);
   if (node.kernel === 'Cast' && output.dtype === 'float32')
-    return { kind: 'fill', value: fills[0]! };
-  const counted = sizeOf(view.value(inputs[0]!).shape) / Math.max(1, sizeOf(output.shape));
+    return { kind: 'fill', value: fills[0] as number };
+  const counted = sizeOf(view.value(inputs[0]).shape) / Math.max(1, sizeOf(output.shape));
   const value = foldFills(node.kernel, fills as number[], counted);
   return value === undefined ? undefined : { kind: 'fill', value };
 }
@@ -74,7 +74,7 @@ function neutralOperand(node: GraphNode, view: RuleView): Rewrite | undefined {
 }
 
 function broadcast(source: ValueId, node: GraphNode, view: RuleView): Rewrite {
-  const output = node.outputs[0]!;
+  const output = node.outputs[0];
   if (equalShapes(view.value(source).shape, view.value(output).shape))
     return { kind: 'alias', value: source };
   const kept = { kernel: 'BroadcastTo', inputs: { x: source }, outputs: [output], attrs: {} };
@@ -83,10 +83,10 @@ function broadcast(source: ValueId, node: GraphNode, view: RuleView): Rewrite {
 
 function reshapeOfReshape(node: GraphNode, view: RuleView): Rewrite | undefined {
   if (node.kernel !== 'Reshape' && node.kernel !== 'ExpandDims') return undefined;
-  let source = Object.values(node.inputs)[0]!;
+  let source = Object.values(node.inputs)[0];
   for (let before = view.producer(source); before?.kernel === 'Reshape';)
-    before = view.producer((source = before.inputs['x']!));
-  const { shape } = view.value(node.outputs[0]!);
+    before = view.producer((source = before.inputs['x']));
+  const { shape } = view.value(node.outputs[0]);
   if (equalShapes(view.value(source).shape, shape)) return { kind: 'alias', value: source };
   const kept = { kernel: 'Reshape', inputs: { x: source }, outputs: node.outputs, attrs: {} };
   return { kind: 'keep', node: kept };

@@ -17,7 +17,7 @@ function rewriteForward(graph: StepGraph): StepGraph {
   const nodes: GraphNode[] = [];
   const resolve = (id: ValueId): ValueId => aliases.get(id) ?? id;
   const view: RuleView = {
-    value: (id) => graph.values[id]!,
+    value: (id) => graph.values[id],
     constant: (id) => constants.get(id),
     producer: (id) => producers.get(id),
   };
@@ -26,7 +26,7 @@ function rewriteForward(graph: StepGraph): StepGraph {
     const entries = Object.entries(original.inputs).map(([name, id]) => [name, resolve(id)]);
     const inputs = Object.fromEntries(entries) as Record<string, ValueId>;
     const result = rewrite({ ...original, inputs }, view);
-    const output = original.outputs[0]!;
+    const output = original.outputs[0];
     if (result.kind === 'alias') {
       aliases.set(output, result.value);
     } else if (result.kind === 'fill') {
@@ -35,7 +35,7 @@ function rewriteForward(graph: StepGraph): StepGraph {
       const key = keyOf(result.node, graph.values);
       const earlier = known.get(key);
       if (earlier) {
-        original.outputs.forEach((id, i) => aliases.set(id, earlier[i]!));
+        original.outputs.forEach((id, i) => aliases.set(id, earlier[i]));
         continue;
       }
       known.set(key, result.node.outputs);
@@ -51,7 +51,7 @@ function rewriteForward(graph: StepGraph): StepGraph {
 function shareConstants(graph: StepGraph, aliases: Map<ValueId, ValueId>): void {
   const known = new Map<string, ValueId>();
   for (const [id, constant] of graph.constants) {
-    const value = graph.values[id]!;
+    const value = graph.values[id];
     const content = contentOf(constant);
     if (content === undefined) continue;
     const key = `${value.dtype} ${value.shape.join('x')} ${content}`;
@@ -89,7 +89,7 @@ function dropUnused(graph: StepGraph): StepGraph {
   const renumbered = new Map(ids.map((id, i) => [id, i]));
   const at = (id: ValueId): ValueId => renumbered.get(id)!;
   return {
-    values: ids.map((id) => graph.values[id]!),
+    values: ids.map((id) => graph.values[id]),
     constants: new Map(
       [...graph.constants].filter(([id]) => needed.has(id)).map(([id, c]) => [at(id), c]),
     ),

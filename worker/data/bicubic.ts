@@ -81,7 +81,7 @@ export function reduceBicubic(
   const stride = width * 3;
   if (scratch.rows.length !== stride) scratch.rows = new Float64Array(stride);
   for (let y = 0; y < down.weights.length; y++) {
-    sumRows(pixels, down.first[y]! * stride, down.weights[y]!, scratch.rows);
+    sumRows(pixels, down.first[y] * stride, down.weights[y], scratch.rows);
     reduceRow(scratch.rows, across, out, offset + (y * stride) / scale);
   }
 }
@@ -98,30 +98,30 @@ function sumRows(
   // Two rows a turn halve the traffic on `sum`; a line of a multiple of 4 has an even number of
   // taps everywhere. Additions stay in the order of the rows.
   for (let tap = 0; tap < weights.length; tap += 2) {
-    const [upper, lower] = [weights[tap]!, weights[tap + 1]!];
+    const [upper, lower] = [weights[tap], weights[tap + 1]];
     const from = start + tap * stride;
     for (let i = 0, j = from, k = from + stride; i < stride; i++, j++, k++)
-      sum[i] = sum[i]! + upper * pixels[j]! + lower * pixels[k]!;
+      sum[i] = sum[i] + upper * pixels[j] + lower * pixels[k];
   }
 }
 
 function reduceRow(row: Float64Array, taps: Taps, out: Float32Array, offset: number): void {
   let at = offset;
   for (let x = 0; x < taps.weights.length; x++) {
-    const weights = taps.weights[x]!;
-    let from = taps.first[x]! * 3;
+    const weights = taps.weights[x];
+    let from = taps.first[x] * 3;
     let red = 0;
     let green = 0;
     let blue = 0;
     for (let tap = 0; tap < weights.length; tap++, from += 3) {
-      const weight = weights[tap]!;
-      red += weight * row[from]!;
-      green += weight * row[from + 1]!;
-      blue += weight * row[from + 2]!;
+      const weight = weights[tap];
+      red += weight * row[from];
+      green += weight * row[from + 1];
+      blue += weight * row[from + 2];
     }
-    out[at++] = unitOf[toByte(red)]!;
-    out[at++] = unitOf[toByte(green)]!;
-    out[at++] = unitOf[toByte(blue)]!;
+    out[at++] = unitOf[toByte(red)];
+    out[at++] = unitOf[toByte(green)];
+    out[at++] = unitOf[toByte(blue)];
   }
 }
 
@@ -161,13 +161,13 @@ function enlargeLine(
   outStart: number,
 ): void {
   for (let position = 0; position < count * scale; position++) {
-    const weights = enlargingWeights[position % scale]!;
+    const weights = enlargingWeights[position % scale];
     const left = Math.floor((position + 0.5) / scale - 0.5) - 1;
     const to = outStart + position * stride;
     for (let tap = 0; tap < 4; tap++) {
       const from = start + Math.min(count - 1, Math.max(0, left + tap)) * stride;
-      const weight = weights[tap]!;
-      for (let c = 0; c < 3; c++) out[to + c]! += weight * source[from + c]!;
+      const weight = weights[tap];
+      for (let c = 0; c < 3; c++) out[to + c] += weight * source[from + c];
     }
   }
 }

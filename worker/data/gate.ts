@@ -16,7 +16,7 @@ export function createGate(maxCount: number, maxBytes: number): Gate {
   const hasRoom = (bytes: number): boolean =>
     count === 0 || (count < maxCount && inside + bytes <= maxBytes);
   const admit = (): void => {
-    while (waiting.length > 0 && hasRoom(waiting[0]!.bytes)) {
+    while (waiting.length > 0 && hasRoom(waiting[0].bytes)) {
       const next = waiting.shift()!;
       count++;
       inside += next.bytes;

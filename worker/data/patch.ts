@@ -63,9 +63,9 @@ function copyMirrored(
 ): void {
   let at = to + length - 3;
   for (let i = from; i < from + length; i += 3, at -= 3) {
-    out[at] = source[i]!;
-    out[at + 1] = source[i + 1]!;
-    out[at + 2] = source[i + 2]!;
+    out[at] = source[i];
+    out[at + 1] = source[i + 1];
+    out[at + 2] = source[i + 2];
   }
 }
 
@@ -73,7 +73,7 @@ const signedOf = Float32Array.from({ length: 256 }, (_, v) => v / 127.5 - 1);
 
 /** Writes 8-bit values as floats in [-1, 1] (v / 127.5 - 1) to `out` from `offset` on. */
 export function writeSigned(pixels: Uint8Array, out: Float32Array, offset: number): void {
-  for (let i = 0; i < pixels.length; i++) out[offset + i] = signedOf[pixels[i]!]!;
+  for (let i = 0; i < pixels.length; i++) out[offset + i] = signedOf[pixels[i]];
 }
 
 /** Cuts pictures into places of a micro-shard; holds the buffers it works in. */

@@ -135,14 +135,14 @@ class ThreadedLoader implements Loader {
   #samplesAt(step: Step, leaf: Leaf): JobSample[] {
     const { order, samples, index } = this.#options;
     return samplesOf(order, step, leaf).map(({ sample, epoch }) => ({
-      place: placeOf(index, samples[sample]!),
+      place: placeOf(index, samples[sample]),
       sample,
       epoch,
     }));
   }
 
   #threadOf(job: number): Worker {
-    return this.#threads[job % this.#threads.length]!;
+    return this.#threads[job % this.#threads.length];
   }
 
   #startThread(number: number): Worker {

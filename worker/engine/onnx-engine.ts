@@ -87,7 +87,7 @@ class OnnxGraph implements CompiledGraph {
     graph: StepGraph,
   ) {
     const { inputs, values } = graph;
-    const given = new Map(inputs.map(({ name, value }) => [name, values[value]!.shape] as const));
+    const given = new Map(inputs.map(({ name, value }) => [name, values[value].shape] as const));
     const made = new Map(session.outputMetadata.map((port) => [port.name, shapeOf(port)]));
     this.feeds = new TensorCache('', given);
     this.fetches = new TensorCache(outputPrefix, made);

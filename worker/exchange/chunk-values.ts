@@ -28,7 +28,7 @@ export interface ChunkValues {
 /** Creates the values of a world. */
 export function createChunkValues(world: ExchangeWorld, plan: FoldPlan): ChunkValues {
   const own = new Map(
-    plan.heldBy[world.rank]!.map((node, i) => [node, world.contributions[i]!] as const),
+    plan.heldBy[world.rank].map((node, i) => [node, world.contributions[i]] as const),
   );
   const scale = Math.fround(1 / world.microShards);
   const held = new Map<number, Map<NodeIndex, Float32Array>>();
@@ -85,7 +85,7 @@ export function createChunkValues(world: ExchangeWorld, plan: FoldPlan): ChunkVa
     },
     valuesOf({ header, contribution, firstFloat }) {
       const result = world.results[header.step % 2 === 0 ? 0 : 1];
-      const vector = contribution === undefined ? result : world.contributions[contribution]!;
+      const vector = contribution === undefined ? result : world.contributions[contribution];
       return vector.subarray(firstFloat, firstFloat + header.floats);
     },
   };

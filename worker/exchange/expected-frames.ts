@@ -43,7 +43,7 @@ function sumRefusal(
   const present = open.get(chunk);
   const node = world.plan.find(start, end);
   if (present === undefined) return `a sum for chunk ${chunk}, which was not asked for`;
-  if (node === undefined || world.plan.nodes[node]!.holder !== from) {
+  if (node === undefined || world.plan.nodes[node].holder !== from) {
     return `a sum over the leaves [${start}, ${end}), which rank ${from} does not hold`;
   }
   return present[node] === 1 ? `chunk ${chunk} of leaves [${start}, ${end}) twice` : undefined;

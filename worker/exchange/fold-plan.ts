@@ -65,5 +65,5 @@ function listNodes(root: TreeNode, holders: ReadonlyMap<string, Rank>): FoldNode
 function heldBy(nodes: readonly FoldNode[], rank: Rank): NodeIndex[] {
   return nodes
     .flatMap((node, index) => (node.holder === rank ? [index] : []))
-    .sort((a, b) => nodes[a]!.start - nodes[b]!.start);
+    .sort((a, b) => nodes[a].start - nodes[b].start);
 }

@@ -78,10 +78,10 @@ export function createReceiver(world: CoreWorld, progress: Progress): Receiver {
   return {
     begin: () => begin(state),
     onFrame: (from, header) => onFrame(state, from, header),
-    awaited: (rank) => state.awaited[rank]!,
+    awaited: (rank) => state.awaited[rank],
     awaitedAlone: () => onlyPositive(state.awaitedSums),
     needs: (rank) =>
-      !progress.isComplete && (state.awaited[rank]! > 0 || state.asked < state.owned.end),
+      !progress.isComplete && (state.awaited[rank] > 0 || state.asked < state.owned.end),
   };
 }
 
@@ -134,16 +134,16 @@ function askMore(state: State): ReceiveEffect[] {
   for (let chunk = range.start; chunk < range.end; chunk++) open.set(chunk, ownNodes(world));
   state.asked = range.end;
   return peers.map((to) => {
-    const sums = count * world.plan.heldBy[to]!.length;
-    awaited[to]! += sums;
-    awaitedSums[to]! += sums;
+    const sums = count * world.plan.heldBy[to].length;
+    awaited[to] += sums;
+    awaitedSums[to] += sums;
     return { kind: 'ask', to, pull: pullOf(state, 'reduce', range) };
   });
 }
 
 function ownNodes({ plan, rank }: CoreWorld): Uint8Array {
   const present = new Uint8Array(plan.nodes.length);
-  for (const node of plan.heldBy[rank]!) present[node] = 1;
+  for (const node of plan.heldBy[rank]) present[node] = 1;
   return present;
 }
 
@@ -151,8 +151,8 @@ function onFrame(state: State, from: Rank, header: FrameHeader): ReceiveEffect[]
   const { world, progress, open } = state;
   const reason = frameRefusal({ world, progress, open }, from, header);
   if (reason !== undefined) return [{ kind: 'refuse', from, reason }];
-  state.awaited[from]! -= 1;
-  if (header.kind === 'reduce') state.awaitedSums[from]! -= 1;
+  state.awaited[from] -= 1;
+  if (header.kind === 'reduce') state.awaitedSums[from] -= 1;
   const effects = header.kind === 'reduce' ? onSum(state, header) : onResult(state, header);
   if (progress.isComplete) effects.push({ kind: 'done', step: header.step });
   return effects;
@@ -171,9 +171,9 @@ function onSum(state: State, { chunk, start, end }: FrameHeader): ReceiveEffect[
   const effects: ReceiveEffect[] = [{ kind: 'hold', chunk, node }];
   for (;;) {
     present[node] = 1;
-    const parent = nodes[node]!.parent!;
-    const left = nodes[parent]!.left!;
-    const right = nodes[parent]!.right!;
+    const parent = nodes[node].parent!;
+    const left = nodes[parent].left!;
+    const right = nodes[parent].right!;
     if (present[left] === 0 || present[right] === 0) return effects;
     if (parent === 0) return [...effects, ...onRoot(state, chunk, left, right)];
     effects.push({ kind: 'add', chunk, node: parent, left, right });

@@ -123,7 +123,7 @@ function nextFrame(state: State, to: Rank): Outgoing | undefined {
 
 function nextSum(world: CoreWorld, serving: Serving): Outgoing {
   const frame = frameOf(world, serving, serving.reduce.next, serving.node);
-  serving.node = (serving.node + 1) % world.plan.heldBy[world.rank]!.length;
+  serving.node = (serving.node + 1) % world.plan.heldBy[world.rank].length;
   if (serving.node === 0) serving.reduce.next += 1;
   return frame;
 }
@@ -136,7 +136,7 @@ function frameOf(
 ): Outgoing {
   const slice = chunkRange(chunk, floats);
   const isSum = contribution !== undefined;
-  const { start, end } = isSum ? plan.nodes[plan.heldBy[rank]![contribution]!]! : noLeaves;
+  const { start, end } = isSum ? plan.nodes[plan.heldBy[rank][contribution]] : noLeaves;
   const kind = isSum ? 'reduce' : 'gather';
   const count = slice.end - slice.start;
   const header = { kind, generation, step, chunk, start, end, floats: count } as const;

@@ -224,13 +224,13 @@ export class WorldSession {
   #lose(rank: Rank, reason: string): void {
     if (this.#isClosed || this.#onDrained !== undefined || this.#lost.has(rank)) return;
     const { generation } = this.#core;
-    const lost = { generation, rank, worker: this.world.world.members[rank]!.worker, reason };
+    const lost = { generation, rank, worker: this.world.world.members[rank].worker, reason };
     this.#lost.set(rank, lost);
     this.#clients.get(rank)?.close();
     this.#silence.forget(rank);
     this.#unreported.push(lost);
     if (this.#pending?.kind === 'step' && !this.#receiver.needs(rank)) return;
-    const first = this.#unreported[0]!;
+    const first = this.#unreported[0];
     this.#flushLosses();
     this.#settle(new PeerLostError(first));
   }

@@ -21,7 +21,7 @@ export function createCheckpointOracle(reference: Reference, shape: RunShape): O
     bodies: readonly (string | undefined)[],
   ): void => {
     const texts = bodies.map((body, i) => {
-      const part = parts[i]!;
+      const part = parts[i];
       if (body === undefined) throw new Violation(name, `step ${step}: ${part.name} is missing`);
       if (sha256(body) !== part.sha256)
         throw new Violation(name, `step ${step}: ${part.name} has another sum`);

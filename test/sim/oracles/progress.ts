@@ -43,7 +43,7 @@ export function createProgressOracle(lastStep: number): Oracle {
   const judge = (nowMs: number): void => {
     if (watch === undefined || committed.step >= lastStep) return;
     const pauseMs = nowMs - Math.max(watch.sinceMs, committed.ms);
-    if (pauseMs > longestPausesMs[watch.fault]!)
+    if (pauseMs > longestPausesMs[watch.fault])
       throw new Violation(name, `no step for ${Math.round(pauseMs)} ms after ${watch.fault}`);
     if (nowMs - watch.sinceMs > watchedMs) watch = undefined;
   };

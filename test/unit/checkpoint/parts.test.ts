@@ -65,20 +65,20 @@ describe('checkpoint parts', () => {
       };
     });
     assert.deepEqual(own, { names: ['dense'], vectors: [state.parameters] });
-    assert.deepEqual(adam!.names, ['first-moment/dense', 'second-moment/dense']);
-    assert.deepEqual(adam!.vectors, [state.firstMoment, state.secondMoment]);
-    assert.deepEqual(statistics!.vectors, [state.statistics]);
+    assert.deepEqual(adam.names, ['first-moment/dense', 'second-moment/dense']);
+    assert.deepEqual(adam.vectors, [state.firstMoment, state.secondMoment]);
+    assert.deepEqual(statistics.vectors, [state.statistics]);
   });
 
   it('refuses a file of other tensors', () => {
     const [part] = partsOf([discriminator]);
     const wrong = (name: string, shape: number[]): (() => void) => {
       const tensor = { name, shape, data: new Float32Array(100) };
-      return () => vectorsOfPart(part!, discriminator, new Map([[name, tensor]]));
+      return () => vectorsOfPart(part, discriminator, new Map([[name, tensor]]));
     };
     assert.throws(wrong('dense', [2, 50]), /shape \[50,2\] is due, not \[2,50\]/);
     assert.throws(wrong('other', [50, 2]), /not missing/);
-    assert.throws(() => vectorsOfPart(part!, discriminator, new Map()), /0 tensors, 1 are due/);
+    assert.throws(() => vectorsOfPart(part, discriminator, new Map()), /0 tensors, 1 are due/);
   });
 
   it('each belong to exactly one share, and shares are near in size', () => {

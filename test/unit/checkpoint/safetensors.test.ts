@@ -49,7 +49,7 @@ describe('safetensors', () => {
       fc.property(names, fc.array(tensor, { minLength: 6, maxLength: 6 }), (keys, specs) => {
         fc.pre(!keys.includes('__metadata__') && !keys.includes('__proto__'));
         const tensors = keys.map((name, i) => {
-          const [shape, start] = specs[i]!;
+          const [shape, start] = specs[i];
           const size = shape.reduce((product, extent) => product * extent, 1);
           const bits = Uint32Array.from({ length: size }, (_, k) => (start + k) * 2654435761);
           return { name, shape, data: new Float32Array(bits.buffer) };

@@ -25,7 +25,7 @@ describe('metric segments', () => {
     segments.add({ step: 1 });
     state.away = 'failing';
     await segments.write('a');
-    assert.match(notices[0]!, /can't be written: gone/);
+    assert.match(notices[0], /can't be written: gone/);
     state.away = 'no';
     segments.add({ step: 2 });
     await segments.write('b');
@@ -52,6 +52,6 @@ describe('metric segments', () => {
     await segments.write('a');
     for (let step = 1; step < 10; step++) segments.add({ step });
     assert.equal(notices.length, 1);
-    assert.match(notices[0]!, /oldest lines are dropped/);
+    assert.match(notices[0], /oldest lines are dropped/);
   });
 });

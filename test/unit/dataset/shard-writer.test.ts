@@ -28,7 +28,7 @@ test('offsets point at the bytes of each file, long and foreign names included',
   const shard = writer.finish();
   assert.ok(shard);
   for (const [i, { body }] of files.entries()) {
-    const { offset, full } = places[i]!;
+    const { offset, full } = places[i];
     assert.equal(full, undefined);
     assert.deepEqual(shard.body.subarray(offset, offset + body.length), body);
   }
@@ -64,7 +64,7 @@ test('a shard ends before it would be too large; a large picture has one of its 
     shards.map(async (shard) => [...(await membersOf(shard)).keys()]),
   );
   assert.deepEqual(inside, [['k0.png', 'k1.png'], ['k2.png'], ['k3.png'], ['k4.png']]);
-  assert.ok(shards[0]!.body.length <= 8192);
+  assert.ok(shards[0].body.length <= 8192);
 });
 
 test('WebDataset sees the whole key before the first dot', () => {

@@ -141,6 +141,6 @@ describe('the silent bus', () => {
     assert.equal(await bus.flush(0), 0);
     await bus.close();
     assert.equal(notices.length, 1);
-    assert.match(notices[0]!, /LOCKSTEP_NATS_URL/);
+    assert.match(notices[0], /LOCKSTEP_NATS_URL/);
   });
 });

@@ -22,7 +22,7 @@ function assertSame(actual: Float32Array, expected: readonly number[]): void {
 test('sums are float32 sums, value by value, also in place', () => {
   fc.assert(
     fc.property(pair, ([left, right]) => {
-      const expected = [...left].map((value, i) => fround(value + right[i]!));
+      const expected = [...left].map((value, i) => fround(value + right[i]));
       const out = new Float32Array(left.length);
       addInto(out, left, right);
       assertSame(out, expected);
@@ -36,7 +36,7 @@ test('the scaled sum is rounded after the addition and after the product', () =>
   fc.assert(
     fc.property(pair, fc.integer({ min: 1, max: 64 }), ([left, right], leaves) => {
       const scale = fround(1 / leaves);
-      const expected = [...left].map((value, i) => fround(fround(value + right[i]!) * scale));
+      const expected = [...left].map((value, i) => fround(fround(value + right[i]) * scale));
       addScaledInto(left, left, right, scale);
       assertSame(left, expected);
       scaleInto(right, right, scale);

@@ -10,7 +10,7 @@ async function repeat(pixels: Float32Array, height: number, width: number): Prom
     for (let x = 0; x < 4 * width; x++)
       for (let c = 0; c < 3; c++) {
         const from = (y >> 2) * width + (x >> 2);
-        output[(y * 4 * width + x) * 3 + c] = 2 * pixels[from * 3 + c]! - 1;
+        output[(y * 4 * width + x) * 3 + c] = 2 * pixels[from * 3 + c] - 1;
       }
   return output;
 }

@@ -10,7 +10,7 @@ test('metadata survives the way through a file', () => {
   const model = Uint8Array.from([0x08, 8, 0x3a, 2, 0xff, 0xff]);
   const read = readMetadata(appendMetadata(model, texts));
   assert.deepEqual(read, texts);
-  assert.deepEqual(parseMetadata(read!), { metadata: { scale: 4, radius: 41 } });
+  assert.deepEqual(parseMetadata(read), { metadata: { scale: 4, radius: 41 } });
 });
 
 test('what is no protobuf message gives nothing', () => {

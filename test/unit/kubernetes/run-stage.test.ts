@@ -9,7 +9,7 @@ import { failedExitCode, runStage } from '../../../cli/kubernetes/run-stage.js';
 import { leaseStatus } from '../../../coordinator/edge/lease-status.js';
 import type { RunStatus } from '../../../shared/control/admin.js';
 
-const job = (status: object = {}, more: object = {}): V1Job => ({ status, ...more }) as V1Job;
+const job = (status: object = {}, more: object = {}): V1Job => ({ status, ...more });
 const condition = (type: string, message = '') =>
   job({ conditions: [{ type, status: 'True', reason: 'R', message }] });
 const leaseOf = (annotations: Record<string, string>) => ({ metadata: { annotations } });

@@ -36,7 +36,7 @@ for (const [height, width] of [
     const y = enlargeBicubic(tf.tensor4d(values, [2, height, width, 3]));
     assert.deepEqual(y.shape, [2, 4 * height, 4 * width, 3]);
     const pixel = (n: number, i: number, j: number, c: number) =>
-      values[((n * height + i) * width + j) * 3 + c]!;
+      values[((n * height + i) * width + j) * 3 + c];
     const got = y.dataSync();
     let at = 0;
     for (let n = 0; n < 2; n++)
@@ -45,7 +45,7 @@ for (const [height, width] of [
           for (let c = 0; c < 3; c++, at++) {
             const across = (r: number) => sampleRow((q) => pixel(n, r, q, c), width, j);
             const expected = sampleRow(across, height, i);
-            assert.ok(Math.abs(got[at]! - expected) < 1e-5, `${[n, i, j, c]}`);
+            assert.ok(Math.abs(got[at] - expected) < 1e-5, `${[n, i, j, c]}`);
           }
   });
 

@@ -13,12 +13,12 @@ test("the paper's networks have the paper's parameters, without the biases that 
   const [generator, discriminator] = createSrganTask(paperSpec()).networks;
   // 1,550,659 trainable with all biases (running statistics apart); 33 convolutions
   // of 64 channels are followed by a normalization.
-  assert.equal(countOf(generator!.parameters), 1_550_659 - 33 * 64);
-  assert.equal(countOf(generator!.statistics), 4_224);
-  const hidden = discriminator!.parameters.find(({ name }) => name.endsWith('hidden/weights'));
+  assert.equal(countOf(generator.parameters), 1_550_659 - 33 * 64);
+  assert.equal(countOf(generator.statistics), 4_224);
+  const hidden = discriminator.parameters.find(({ name }) => name.endsWith('hidden/weights'));
   assert.deepEqual(hidden?.shape, [18_432, 1024]);
-  assert.equal(discriminator!.statistics.length, 0);
-  const biases = discriminator!.parameters.filter(({ name }) => /conv\d\/bias/.test(name));
+  assert.equal(discriminator.statistics.length, 0);
+  const biases = discriminator.parameters.filter(({ name }) => /conv\d\/bias/.test(name));
   assert.deepEqual(
     biases.map(({ name }) => name),
     ['discriminator/conv0/bias'],
@@ -51,16 +51,16 @@ test('initial parameters are pinned: the same bytes on every machine', () => {
 
 test('filters start uniform in one over the square root of their fan-in', () => {
   const task = createSrganTask(paperSpec());
-  const network = task.networks[0]!;
+  const network = task.networks[0];
   const views = viewsOf(createLayout(network.parameters), task.initialParameters('generator', 1));
-  const values = views['generator/block3/first/filter']!;
+  const values = views['generator/block3/first/filter'];
   const variance = values.reduce((sum, value) => sum + value * value, 0) / values.length;
   assert.ok(Math.abs(variance / (1 / (3 * 9 * 64)) - 1) < 0.02);
 });
 
 test('statistics start at mean 0 and variance 1', () => {
   const task = createSrganTask(tinySpec());
-  const { statistics } = task.networks[0]!;
+  const { statistics } = task.networks[0];
   const views = viewsOf(createLayout(statistics), task.initialStatistics('generator'));
   for (const [name, values] of Object.entries(views))
     assert.ok(
@@ -80,7 +80,7 @@ test('a phase without adversarial loss leaves the discriminator out', () => {
 test('the head `patch` takes crops of any size with the same parameters', () => {
   const shapes = [16, 64].map(
     (crop) =>
-      createSrganTask(tinySpec({ crop, discriminator: { head: 'patch' } })).networks[1]!.parameters,
+      createSrganTask(tinySpec({ crop, discriminator: { head: 'patch' } })).networks[1].parameters,
   );
   assert.deepEqual(shapes[0], shapes[1]);
 });

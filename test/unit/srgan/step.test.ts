@@ -51,7 +51,7 @@ function inputsOf(spec: RunSpec): NamedTensors {
     for (let i = 0; i < flat.length; i++) if (flat[i] === 0) flat[i] = 0.1 * stream.uniform();
     const views = viewsOf(createLayout(network.parameters), flat);
     for (const { name, shape } of network.parameters)
-      inputs[name] = tf.tensor(views[name]!.slice(), [...shape]);
+      inputs[name] = tf.tensor(views[name].slice(), [...shape]);
   }
   return inputs;
 }
@@ -86,7 +86,7 @@ for (const [name, spec] of variants)
       parameters.map((parameter) => parameter.name),
     );
     for (const parameter of parameters) {
-      const gradient = outputs.gradients[parameter.name]!;
+      const gradient = outputs.gradients[parameter.name];
       assert.equal(
         gradient.length,
         parameter.shape.reduce((a, b) => a * b),
@@ -126,7 +126,7 @@ test("the generator's loss leaves the discriminator's gradients as they are", as
   const light = await runStep(tinySpec({ loss: { adversarial: 1e-3 } }), 'adversarial');
   const heavy = await runStep(tinySpec({ loss: { adversarial: 10 } }), 'adversarial');
   for (const [name, gradient] of Object.entries(light.outputs.gradients)) {
-    const other = heavy.outputs.gradients[name]!;
+    const other = heavy.outputs.gradients[name];
     const isSame = gradient.every((value, i) => value === other[i]);
     assert.equal(isSame, name.startsWith('discriminator/'), name);
   }
@@ -135,7 +135,7 @@ test("the generator's loss leaves the discriminator's gradients as they are", as
 test('metrics are the formulas of the losses', async () => {
   const spec = tinySpec();
   const { outputs } = await runStep(spec, 'adversarial');
-  const metric = (name: string) => outputs.metrics[name]![0]!;
+  const metric = (name: string) => outputs.metrics[name][0];
   assert.equal(metric('mse'), metric('loss/pixel'));
   const total = metric('loss/pixel') + 1e-3 * metric('loss/adversarial');
   assert.ok(Math.abs(metric('loss/generator') - total) < 1e-5 * total);
@@ -155,21 +155,21 @@ test('gradients agree with differences of the loss', async () => {
     ['discriminator/hidden/weights', 'loss/discriminator'],
   ];
   for (const [name, metric] of cases) {
-    const at = outputs.gradients[name]!.reduce(
-      (best, value, i, all) => (Math.abs(value) > Math.abs(all[best]!) ? i : best),
+    const at = outputs.gradients[name].reduce(
+      (best, value, i, all) => (Math.abs(value) > Math.abs(all[best]) ? i : best),
       0,
     );
     // Large enough for float32; small, since a discriminator of few values bends sharply.
     const nudge = name.startsWith('generator/') ? 1e-2 : 1e-3;
     const lossAt = (amount: number): number => {
       const inputs = inputsOf(spec);
-      const values = inputs[name]!.dataSync().slice() as Float32Array;
-      values[at]! += amount;
-      inputs[name] = tf.tensor(values, inputs[name]!.shape);
-      return task.step('adversarial').run(inputs).metrics[metric]!.dataSync()[0]!;
+      const values = inputs[name].dataSync().slice() as Float32Array;
+      values[at] += amount;
+      inputs[name] = tf.tensor(values, inputs[name].shape);
+      return task.step('adversarial').run(inputs).metrics[metric].dataSync()[0];
     };
     const slope = (lossAt(nudge) - lossAt(-nudge)) / (2 * nudge);
-    const gradient = outputs.gradients[name]![at]!;
+    const gradient = outputs.gradients[name][at];
     assert.ok(
       Math.abs(slope - gradient) < 0.05 * Math.abs(gradient) + 1e-5,
       `${name}: ${slope}, ${gradient}`,
@@ -183,10 +183,10 @@ for (const order of ['norm-activation', 'activation-norm'] as const)
     const { outputs } = await runStep(spec, 'pixel');
     const inputs = inputsOf(spec);
     const task = createSrganTask(spec);
-    for (const { name, shape } of task.networks[0]!.statistics)
-      inputs[name] = tf.tensor(outputs.statistics[name]!, [...shape]);
-    const generated = task.inference.run({ ...inputs, input: inputs['lr']! });
-    assert.deepEqual(generated.shape, inputs['hr']!.shape);
-    const error = tf.mean(tf.squaredDifference(generated, inputs['hr']!)).dataSync()[0]!;
-    assert.ok(Math.abs(error - outputs.metrics['mse']![0]!) < 1e-5 * error);
+    for (const { name, shape } of task.networks[0].statistics)
+      inputs[name] = tf.tensor(outputs.statistics[name], [...shape]);
+    const generated = task.inference.run({ ...inputs, input: inputs['lr'] });
+    assert.deepEqual(generated.shape, inputs['hr'].shape);
+    const error = tf.mean(tf.squaredDifference(generated, inputs['hr'])).dataSync()[0];
+    assert.ok(Math.abs(error - outputs.metrics['mse'][0]) < 1e-5 * error);
   });

@@ -42,7 +42,7 @@ test('traced, the step reads every parameter and writes every gradient', () => {
     const graph = traceStep(phase);
     const trained = task.networks.filter(({ name }) => task.step(phase).trains.includes(name));
     const shapes = new Map(
-      graph.outputs.map(({ name, value }) => [name, graph.values[value]!.shape]),
+      graph.outputs.map(({ name, value }) => [name, graph.values[value].shape]),
     );
     for (const { name, shape } of trained.flatMap(({ parameters }) => parameters))
       assert.deepEqual(shapes.get(name), shape, name);

@@ -13,8 +13,8 @@ const kernelsOf = (graph: { nodes: readonly { kernel: string }[] }) =>
 describe('trace', () => {
   it('keeps names, order and shapes of inputs and outputs', () => {
     const graph = trace([spec('x', 2, 3), spec('unused', 4)], ({ x }) => ({
-      sum: tf.sum(x!, 1),
-      same: x!,
+      sum: tf.sum(x, 1),
+      same: x,
     }));
     assert.deepEqual(
       graph.inputs.map(({ name }) => name),
@@ -24,21 +24,21 @@ describe('trace', () => {
       graph.outputs.map(({ name }) => name),
       ['sum', 'same'],
     );
-    assert.deepEqual(graph.values[graph.outputs[0]!.value]!.shape, [2]);
-    assert.equal(graph.outputs[1]!.value, graph.inputs[0]!.value);
-    assert.deepEqual(graph.nodes[0]!.attrs, { axes: [1], keepDims: false });
+    assert.deepEqual(graph.values[graph.outputs[0].value].shape, [2]);
+    assert.equal(graph.outputs[1].value, graph.inputs[0].value);
+    assert.deepEqual(graph.nodes[0].attrs, { axes: [1], keepDims: false });
   });
 
   it('resolves the geometry of convolutions', () => {
     const graph = trace([spec('x', 1, 6, 7, 2), spec('w', 3, 3, 2, 5)], ({ x, w }) => ({
       y: tf.conv2d(x as tf.Tensor4D, w as tf.Tensor4D, 2, 'same'),
     }));
-    assert.deepEqual(graph.nodes[0]!.attrs, {
+    assert.deepEqual(graph.nodes[0].attrs, {
       strides: [2, 2],
       dilations: [1, 1],
       padding: [0, 1, 1, 1],
     });
-    assert.deepEqual(graph.values[graph.outputs[0]!.value]!.shape, [1, 3, 4, 5]);
+    assert.deepEqual(graph.values[graph.outputs[0].value].shape, [1, 3, 4, 5]);
   });
 
   it('keeps batch normalization and its gradient one kernel each', () => {
@@ -47,8 +47,8 @@ describe('trace', () => {
         const { y } = batchNormTraining(x as tf.Tensor4D, s as tf.Tensor1D, o as tf.Tensor1D, 1e-5);
         return tf.sum(tf.mul(y, y));
       };
-      const [dx, ds, doffset] = tf.grads(f)([inputs['x']!, inputs['s']!, inputs['o']!]);
-      return { dx: dx!, ds: ds!, doffset: doffset! };
+      const [dx, ds, doffset] = tf.grads(f)([inputs['x'], inputs['s'], inputs['o']]);
+      return { dx: dx, ds: ds, doffset: doffset };
     });
     const counted = kernelsOf(graph).filter((kernel) => kernel.startsWith('BatchNorm'));
     assert.deepEqual(counted, ['BatchNormTraining', 'BatchNormTrainingGrad']);
@@ -58,14 +58,14 @@ describe('trace', () => {
     const readers: ((x: tf.Tensor) => unknown)[] = [
       (x) => x.dataSync(),
       (x) => x.arraySync(),
-      (x) => (x.dataSync()[0]! > 0 ? x : tf.neg(x)),
+      (x) => (x.dataSync()[0] > 0 ? x : tf.neg(x)),
     ];
     for (const reader of readers)
       assert.throws(
         () =>
           trace([spec('x', 2)], ({ x }) => {
-            reader(x!);
-            return { y: x! };
+            reader(x);
+            return { y: x };
           }),
         /a value was read while tracing/,
       );
@@ -73,20 +73,20 @@ describe('trace', () => {
 
   it('names a kernel that it cannot record', () => {
     assert.throws(
-      () => trace([spec('x', 4)], ({ x }) => ({ y: tf.cumsum(x!) })),
+      () => trace([spec('x', 4)], ({ x }) => ({ y: tf.cumsum(x) })),
       /kernel Cumsum has no recording/,
     );
   });
 
   it('leaves the backend of before in place, also after an error', () => {
     const before = tf.getBackend();
-    assert.throws(() => trace([spec('x', 4)], ({ x }) => ({ y: tf.cumsum(x!) })));
-    trace([spec('x', 4)], ({ x }) => ({ y: tf.neg(x!) }));
+    assert.throws(() => trace([spec('x', 4)], ({ x }) => ({ y: tf.cumsum(x) })));
+    trace([spec('x', 4)], ({ x }) => ({ y: tf.neg(x) }));
     assert.equal(tf.engine().backendName, before);
   });
 
   it('gives the same graph twice', () => {
-    const f = ({ x }: Record<string, tf.Tensor>) => ({ y: tf.tanh(tf.add(x!, 1)) });
+    const f = ({ x }: Record<string, tf.Tensor>) => ({ y: tf.tanh(tf.add(x, 1)) });
     const [a, b] = [trace([spec('x', 4)], f), trace([spec('x', 4)], f)];
     assert.deepEqual(a, b);
   });
@@ -114,12 +114,12 @@ describe('simplification', () => {
   ];
   for (const [name, f, kernels] of cases)
     it(name, () => {
-      const graph = trace([spec('x', 2, 3)], ({ x }) => ({ y: f(x!) }));
+      const graph = trace([spec('x', 2, 3)], ({ x }) => ({ y: f(x) }));
       assert.deepEqual(kernelsOf(graph), kernels);
     });
 
   it('writes every value before its use', () => {
-    const graph = trace([spec('x', 2, 3)], ({ x }) => ({ y: tf.sum(tf.softplus(tf.square(x!))) }));
+    const graph = trace([spec('x', 2, 3)], ({ x }) => ({ y: tf.sum(tf.softplus(tf.square(x))) }));
     const known = new Set([...graph.inputs.map(({ value }) => value), ...graph.constants.keys()]);
     for (const node of graph.nodes) {
       for (const id of Object.values(node.inputs)) assert.ok(known.has(id));
@@ -130,7 +130,7 @@ describe('simplification', () => {
 
   it('only ever makes a graph smaller', () => {
     const f = ({ x }: Record<string, tf.Tensor>) => ({
-      y: tf.grad((a) => tf.mean(tf.square(a)))(x!),
+      y: tf.grad((a) => tf.mean(tf.square(a)))(x),
     });
     const inputs = [spec('x', 2, 3)];
     assert.ok(trace(inputs, f).nodes.length < record(inputs, f).nodes.length);

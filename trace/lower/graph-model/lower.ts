@@ -68,7 +68,7 @@ function lowerNodes(graph: StepGraph, options: GraphModelOptions): Lowered {
   };
   for (const { name, value } of graph.inputs) {
     const data = options.embed[name];
-    const { shape } = graph.values[value]!;
+    const { shape } = graph.values[value];
     names.set(value, name);
     if (data !== undefined) addWeight({ name, shape, dtype: 'float32', data });
     else nodes.push(placeholder(name, shapeOf(graph, value, options.openAxes[name] ?? [])));
@@ -80,12 +80,12 @@ function lowerNodes(graph: StepGraph, options: GraphModelOptions): Lowered {
     const lowering = kernelLowerings[node.kernel];
     if (lowering === undefined || node.outputs.length !== 1)
       throw new Error(`the TF.js graph model has no operation for the kernel ${node.kernel}`);
-    const value = node.outputs[0]!;
+    const value = node.outputs[0];
     const name = outputNames.get(value) ?? `${node.kernel.toLowerCase()}_${i}`;
     const ids = Object.values(node.inputs);
     const operation = lowering(
       node,
-      ids.map((id) => graph.values[id]!),
+      ids.map((id) => graph.values[id]),
     );
     const constants = (operation.constants ?? []).map(({ label, shape, values }) =>
       addWeight({ name: `${name}/${label}`, shape, dtype: 'int32', data: Int32Array.from(values) }),
@@ -115,7 +115,7 @@ function constantWeight(
   value: ValueId,
   constant: GraphConstant,
 ): Weight {
-  const { shape, dtype } = graph.values[value]!;
+  const { shape, dtype } = graph.values[value];
   if (dtype === 'bool') throw new Error('a TF.js graph model with a boolean constant is not known');
   if (constant.kind === 'fill') {
     const array = dtype === 'int32' ? Int32Array : Float32Array;
@@ -131,5 +131,5 @@ function concatenate(weights: readonly Weight[]): Uint8Array {
 }
 
 function shapeOf(graph: StepGraph, value: ValueId, openAxes: readonly number[]): number[] {
-  return graph.values[value]!.shape.map((extent, axis) => (openAxes.includes(axis) ? -1 : extent));
+  return graph.values[value].shape.map((extent, axis) => (openAxes.includes(axis) ? -1 : extent));
 }

@@ -33,7 +33,7 @@ export class OnnxBuilder {
 
   /** Writes an operator with one output and returns the output's name. */
   emit(op: string, inputs: readonly string[], attrs: Attributes = {}, domain = ''): string {
-    return this.emitAll(op, inputs, attrs, { domain, outputs: 1 })[0]!;
+    return this.emitAll(op, inputs, attrs, { domain, outputs: 1 })[0];
   }
 
   /** Writes an operator and returns the names of its outputs. */
@@ -62,7 +62,7 @@ export class OnnxBuilder {
     const sum = createHash('sha256').update(bytes).digest('hex');
     const key = `constant ${type} ${dims.join('x')} ${sum}`;
     const earlier = this.known.get(key);
-    if (earlier) return earlier[0]!;
+    if (earlier) return earlier[0];
     const name = `c${this.count++}`;
     this.known.set(key, [name]);
     this.initializers.push({ name, dims, type, bytes });

@@ -37,7 +37,7 @@ function firstDifference(a: OnnxModel, b: OnnxModel): string | undefined {
     if (!isDeepStrictEqual(a.nodes[i], b.nodes[i])) return `node ${i}, ${a.nodes[i]?.op ?? 'none'}`;
   const at = a.initializers.findIndex((each, i) => !isDeepStrictEqual(each, b.initializers[i]));
   if (at < 0) return undefined;
-  const { name } = a.initializers[at]!;
+  const { name } = a.initializers[at];
   const user = a.nodes.find(({ inputs }) => inputs.includes(name));
   return `a constant of ${user?.op ?? 'the output'}`;
 }

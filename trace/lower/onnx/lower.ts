@@ -60,7 +60,7 @@ export function lowerToModel(given: StepGraph, options: LowerOptions = {}): Onnx
   lowerConstants(b, graph, values);
   lowerNodes(b, graph, values);
   const results = graph.outputs.map(({ name, value }) => {
-    const { shape, dtype } = graph.values[value]!;
+    const { shape, dtype } = graph.values[value];
     const dims = dimsOf(name, shape, options);
     return { name, dims, type: dtype, value: plainName(b, values.get(value)!) };
   });
@@ -88,7 +88,7 @@ function lowerInputs(
 ): OnnxPort[] {
   const ports: OnnxPort[] = [];
   for (const { name, value } of graph.inputs) {
-    const { shape, dtype } = graph.values[value]!;
+    const { shape, dtype } = graph.values[value];
     const embedded = options.embed?.[name];
     if (embedded === undefined)
       ports.push({ name, dims: dimsOf(name, shape, options), type: dtype });
@@ -100,7 +100,7 @@ function lowerInputs(
 
 function lowerConstants(b: OnnxBuilder, graph: StepGraph, values: Map<ValueId, OnnxValue>): void {
   for (const [id, constant] of graph.constants) {
-    const { shape, dtype } = graph.values[id]!;
+    const { shape, dtype } = graph.values[id];
     const value =
       constant.kind === 'fill'
         ? filled(constant.value, shape, dtype)
@@ -117,10 +117,10 @@ function lowerNodes(b: OnnxBuilder, graph: StepGraph, values: Map<ValueId, OnnxV
     const result = lowering(b, {
       kernel,
       inputs: Object.fromEntries(given) as Record<string, OnnxValue>,
-      outputs: outputs.map((id) => graph.values[id]!),
+      outputs: outputs.map((id) => graph.values[id]),
       attrs,
     });
     const results = Array.isArray(result) ? result : [result];
-    outputs.forEach((id, i) => values.set(id, (results as OnnxValue[])[i]!));
+    outputs.forEach((id, i) => values.set(id, (results as OnnxValue[])[i]));
   }
 }

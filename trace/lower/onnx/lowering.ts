@@ -28,5 +28,5 @@ export function attribute<T>(call: KernelCall, name: string): T {
 
 /** Logical shape of the only or first output. */
 export function outputShape(call: KernelCall): readonly number[] {
-  return call.outputs[0]!.shape;
+  return call.outputs[0].shape;
 }

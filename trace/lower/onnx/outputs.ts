@@ -36,8 +36,8 @@ export function nameOutputs(
 function beforeReshapes(value: string, producers: ReadonlyMap<string, OnnxNode>): string {
   let source = value;
   for (let node = producers.get(source); node?.op === 'Reshape'; node = producers.get(source)) {
-    if (!producers.has(node.inputs[0]!)) return source;
-    source = node.inputs[0]!;
+    if (!producers.has(node.inputs[0])) return source;
+    source = node.inputs[0];
   }
   return source;
 }

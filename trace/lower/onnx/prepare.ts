@@ -31,14 +31,14 @@ function fuseBiases(graph: StepGraph): StepGraph {
   const fused = new Map<GraphNode, GraphNode>();
   const absorbed = new Set<GraphNode>();
   for (const node of graph.nodes) {
-    if (node.kernel === 'Conv2D') convolutions.set(node.outputs[0]!, node);
+    if (node.kernel === 'Conv2D') convolutions.set(node.outputs[0], node);
     if (node.kernel !== 'Add') continue;
     const { a, b } = node.inputs as { a: ValueId; b: ValueId };
     const [sum, bias] = convolutions.has(a) ? [a, b] : [b, a];
     const convolution = convolutions.get(sum);
     if (convolution === undefined || uses.get(sum) !== 1) continue;
-    const channels = graph.values[sum]!.shape[3]!;
-    const { shape } = graph.values[bias]!;
+    const channels = graph.values[sum].shape[3];
+    const { shape } = graph.values[bias];
     if (shape.length !== 1 || shape[0] !== channels) continue;
     const inputs = { ...convolution.inputs, bias };
     fused.set(node, { ...convolution, inputs, outputs: node.outputs });

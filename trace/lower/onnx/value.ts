@@ -50,7 +50,7 @@ export function filled(fill: number, shape: readonly number[], dtype: DType): On
 
 /** The stored extents in physical order. */
 export function physical(value: OnnxValue): number[] {
-  return value.order.map((axis) => value.stored[axis]!);
+  return value.order.map((axis) => value.stored[axis]);
 }
 
 /** The name of `value` under other extents of the same size. */
@@ -68,7 +68,7 @@ export function toOrder(b: OnnxBuilder, given: OnnxValue, order: readonly number
   const value = given.fill === undefined ? given : unfilled(b, given);
   if (equal(value.order, order)) return value;
   const moving = (axes: readonly number[]) => axes.filter((axis) => value.stored[axis] !== 1);
-  const extents = order.map((axis) => value.stored[axis]!);
+  const extents = order.map((axis) => value.stored[axis]);
   const name = equal(moving(value.order), moving(order))
     ? reshapeName(b, value.name, physical(value), extents)
     : b.emit('Transpose', [value.name], { perm: order.map((axis) => value.order.indexOf(axis)) });
@@ -79,7 +79,7 @@ export function toOrder(b: OnnxBuilder, given: OnnxValue, order: readonly number
 export function materialize(b: OnnxBuilder, given: OnnxValue): OnnxValue {
   const value = given.fill === undefined ? given : unfilled(b, given);
   if (equal(value.stored, value.shape)) return value;
-  const extents = value.order.map((axis) => value.shape[axis]!);
+  const extents = value.order.map((axis) => value.shape[axis]);
   const name = b.emit('Expand', [value.name, b.int64(extents)]);
   return stored(name, value.shape, value.dtype, value.order);
 }
@@ -128,8 +128,8 @@ export function reshape(b: OnnxBuilder, value: OnnxValue, shape: readonly number
   const [from, to] = [axes(value.shape), axes(shape)];
   if (
     equal(
-      from.map((a) => value.shape[a]!),
-      to.map((a) => shape[a]!),
+      from.map((a) => value.shape[a]),
+      to.map((a) => shape[a]),
     )
   )
     return moveOnes(b, value, shape, from, to);
@@ -146,11 +146,11 @@ function moveOnes(
   to: readonly number[],
 ): OnnxValue {
   const extents = shape.map(() => 1);
-  to.forEach((axis, i) => (extents[axis] = value.stored[from[i]!]!));
-  const moved = value.order.filter((a) => value.shape[a] !== 1).map((a) => to[from.indexOf(a)]!);
+  to.forEach((axis, i) => (extents[axis] = value.stored[from[i]]));
+  const moved = value.order.filter((a) => value.shape[a] !== 1).map((a) => to[from.indexOf(a)]);
   const ones = iota(shape.length).filter((axis) => shape[axis] === 1);
   const order = equal(moved, to) ? iota(shape.length) : [...ones, ...moved];
-  const physicalTo = order.map((axis) => extents[axis]!);
+  const physicalTo = order.map((axis) => extents[axis]);
   const name = reshapeName(b, value.name, physical(value), physicalTo);
   return stored(name, shape, value.dtype, order, extents);
 }

@@ -51,14 +51,14 @@ export function lowerToGraphDef(graph: StepGraph): GraphDef {
   const names = new Map<ValueId, string>();
   const operand = (value: ValueId): Operand => ({
     name: names.get(value)!,
-    ...graph.values[value]!,
+    ...graph.values[value],
   });
   graph.inputs.forEach(({ value }, i) => {
-    const { shape, dtype } = graph.values[value]!;
+    const { shape, dtype } = graph.values[value];
     names.set(value, b.placeholder(`input_${i}`, shape, dtype));
   });
   for (const [value, constant] of graph.constants) {
-    const { shape, dtype } = graph.values[value]!;
+    const { shape, dtype } = graph.values[value];
     names.set(value, b.constant(shape, dtype, constant));
   }
   for (const { kernel, inputs, outputs, attrs } of graph.nodes) {
@@ -67,10 +67,10 @@ export function lowerToGraphDef(graph: StepGraph): GraphDef {
     const given = Object.entries(inputs).map(([name, value]) => [name, operand(value)] as const);
     const result = lowering(b, {
       ...{ kernel, inputs: Object.fromEntries(given), attrs },
-      outputs: outputs.map((value) => graph.values[value]!),
+      outputs: outputs.map((value) => graph.values[value]),
     });
     const results = typeof result === 'string' ? [result] : result;
-    outputs.forEach((value, i) => names.set(value, results[i]!));
+    outputs.forEach((value, i) => names.set(value, results[i]));
   }
   const inputs = graph.inputs.map(({ name, value }) => ({
     port: name,
@@ -100,7 +100,7 @@ function piecesOf(b: GraphDefBuilder, tensor: Operand): Operand[] {
     Math.min(most, rows - i * most),
   );
   return split(b, tensor, sizes, 0).map((name, i) => {
-    return { name, dtype: tensor.dtype, shape: [sizes[i]!, ...row] };
+    return { name, dtype: tensor.dtype, shape: [sizes[i], ...row] };
   });
 }
 

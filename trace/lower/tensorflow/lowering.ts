@@ -34,7 +34,7 @@ export function attribute<T>(call: KernelCall, name: string): T {
 
 /** The only or first output. */
 export function output(call: KernelCall): GraphValue {
-  return call.outputs[0]!;
+  return call.outputs[0];
 }
 
 /** An operation whose inputs are the kernel's, in the order of `names`. */
@@ -45,7 +45,7 @@ export function plain(op: string, ...names: readonly string[]): Lowering {
       op,
       operands.map(({ name }) => name),
       {},
-      operands[0]!.dtype,
+      operands[0].dtype,
     );
   };
 }

@@ -15,8 +15,8 @@ export function paddingName(
 ): 'SAME' | 'VALID' | undefined {
   if (top + left + bottom + right === 0) return 'VALID';
   const isSame = (axis: 0 | 1, before: number, after: number): boolean => {
-    const [extent, stride] = [image[axis]!, strides[axis]];
-    const reach = (filter[axis]! - 1) * dilations[axis] + 1;
+    const [extent, stride] = [image[axis], strides[axis]];
+    const reach = (filter[axis] - 1) * dilations[axis] + 1;
     const all = Math.max(0, (Math.ceil(extent / stride) - 1) * stride + reach - extent);
     return before === Math.floor(all / 2) && after === all - before;
   };

@@ -28,11 +28,11 @@ function normalize(
 }
 
 function channelMean(b: OnnxBuilder, x: OnnxValue): OnnxValue {
-  return reshape(b, reduce(b, 'ReduceMean', x, pixelAxes), [x.shape[3]!]);
+  return reshape(b, reduce(b, 'ReduceMean', x, pixelAxes), [x.shape[3]]);
 }
 
 function channelSum(b: OnnxBuilder, x: OnnxValue): OnnxValue {
-  return reshape(b, reduce(b, 'ReduceSum', x, pixelAxes), [x.shape[3]!]);
+  return reshape(b, reduce(b, 'ReduceSum', x, pixelAxes), [x.shape[3]]);
 }
 
 function inverseDeviation(b: OnnxBuilder, variance: OnnxValue, epsilon: number): OnnxValue {
@@ -45,7 +45,7 @@ const training: Lowering = (b, call) => {
   const x = input(call, 'x');
   const mean = channelMean(b, x);
   const centred = elementwise(b, 'Sub', [x, mean], x.shape);
-  const count = scalar(sizeOf(x.shape) / x.shape[3]!);
+  const count = scalar(sizeOf(x.shape) / x.shape[3]);
   const variance = perChannel(b, 'Div', channelDot(b, centred, centred), count);
   const channels = [input(call, 'scale'), input(call, 'offset'), mean, variance];
   return [normalize(b, x, channels, attribute<number>(call, 'epsilon')), mean, variance];
@@ -62,7 +62,7 @@ const gradient: Lowering = (b, call) => {
   const doffset = channelSum(b, dy);
   const product = channelDot(b, dy, centred);
   const dscale = perChannel(b, 'Mul', product, inverse);
-  const count = scalar(sizeOf(x.shape) / x.shape[3]!);
+  const count = scalar(sizeOf(x.shape) / x.shape[3]);
   const a = perChannel(b, 'Mul', input(call, 'scale'), inverse);
   const share = (value: OnnxValue) => perChannel(b, 'Mul', a, perChannel(b, 'Div', value, count));
   const c = elementwise(b, 'Neg', [perChannel(b, 'Mul', share(dscale), inverse)], a.shape);
@@ -79,7 +79,7 @@ export function affine(
   scale: OnnxValue,
   offset: OnnxValue,
 ): OnnxValue {
-  const channels = x.shape[3]!;
+  const channels = x.shape[3];
   const [zeros, ones] = [constantVector(b, channels, 0), constantVector(b, channels, 1)];
   return normalize(b, x, [scale, offset, zeros, ones], 0);
 }
@@ -96,8 +96,8 @@ export const batchNormLowerings: Readonly<Record<string, Lowering>> = {
   FusedBatchNorm: (b, call) => {
     const x = input(call, 'x');
     const [mean, variance] = [input(call, 'mean'), input(call, 'variance')];
-    const scale = call.inputs['scale'] ?? constantVector(b, x.shape[3]!, 1);
-    const offset = call.inputs['offset'] ?? constantVector(b, x.shape[3]!, 0);
+    const scale = call.inputs['scale'] ?? constantVector(b, x.shape[3], 1);
+    const offset = call.inputs['offset'] ?? constantVector(b, x.shape[3], 0);
     const channels = [scale, offset, mean, variance];
     const y = normalize(b, x, channels, attribute<number>(call, 'epsilon'));
     return reshape(b, y, outputShape(call));

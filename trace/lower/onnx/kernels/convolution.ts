@@ -44,7 +44,7 @@ function turnedFilter(b: OnnxBuilder, filter: OnnxValue): string {
 
 /** The padding with which a convolution with the turned filter undoes one with `padding`. */
 function turnedPads({ filter, padding }: Geometry): number[] {
-  const [kh, kw] = [filter[0]!, filter[1]!];
+  const [kh, kw] = [filter[0], filter[1]];
   return padding.map((p, i) => (i % 2 === 0 ? kh : kw) - 1 - p);
 }
 
@@ -95,9 +95,9 @@ function outputPadding(
   outShape: readonly number[],
 ): number[] {
   return [0, 1].map((axis) => {
-    const window = (filter[axis]! - 1) * dilations[axis]! + 1;
-    const covered = strides[axis]! * (outShape[axis + 1]! - 1) + window;
-    return inShape[axis + 1]! + padding[axis]! + padding[axis + 2]! - covered;
+    const window = (filter[axis] - 1) * dilations[axis] + 1;
+    const covered = strides[axis] * (outShape[axis + 1] - 1) + window;
+    return inShape[axis + 1] + padding[axis] + padding[axis + 2] - covered;
   });
 }
 

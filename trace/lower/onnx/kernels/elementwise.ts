@@ -32,9 +32,7 @@ export function elementwise(
   const padded = given.map((v) => (v.fill === undefined ? padRank(b, v, shape.length) : v));
   const tensors = padded.filter((value) => value.fill === undefined);
   const largest = tensors.reduce((a, c) => (sizeOf(c.stored) > sizeOf(a.stored) ? c : a));
-  const extents = iota(shape.length).map((axis) =>
-    Math.max(...tensors.map((v) => v.stored[axis]!)),
-  );
+  const extents = iota(shape.length).map((axis) => Math.max(...tensors.map((v) => v.stored[axis])));
   const names = padded.map((value) =>
     value.fill === undefined
       ? toOrder(b, value, largest.order).name
@@ -51,13 +49,13 @@ export function scalar(value: number): OnnxValue {
 const unary =
   (op: string): Lowering =>
   (b, call) =>
-    elementwise(b, op, [input(call, 'x')], outputShape(call), call.outputs[0]!.dtype);
+    elementwise(b, op, [input(call, 'x')], outputShape(call), call.outputs[0].dtype);
 
 const binary =
   (op: string): Lowering =>
   (b, call) => {
     const operands = [input(call, 'a'), input(call, 'b')];
-    return elementwise(b, op, operands, outputShape(call), call.outputs[0]!.dtype);
+    return elementwise(b, op, operands, outputShape(call), call.outputs[0].dtype);
   };
 
 const unaryOperators: Readonly<Record<string, string>> = {
@@ -129,18 +127,18 @@ export const elementwiseLowerings: Readonly<Record<string, Lowering>> = {
   ClipByValue: (b, call) =>
     clipped(b, input(call, 'x'), attribute<number>(call, 'min'), attribute<number>(call, 'max')),
   Cast: (b, call) => {
-    const { dtype } = call.outputs[0]!;
+    const { dtype } = call.outputs[0];
     const x = input(call, 'x');
     return elementwise(b, 'Cast', [x], outputShape(call), dtype, { to: onnxTypes[dtype] });
   },
   Select: (b, call) => {
     const condition = input(call, 'condition');
     const operands = [condition, input(call, 't'), input(call, 'e')];
-    return elementwise(b, 'Where', operands, outputShape(call), call.outputs[0]!.dtype);
+    return elementwise(b, 'Where', operands, outputShape(call), call.outputs[0].dtype);
   },
   AddN: (b, call) => {
     const [first, ...rest] = Object.values(call.inputs);
-    return rest.reduce((sum, x) => elementwise(b, 'Add', [sum, x], outputShape(call)), first!);
+    return rest.reduce((sum, x) => elementwise(b, 'Add', [sum, x], outputShape(call)), first);
   },
   BroadcastTo: (b, call) => broadcastTo(b, input(call, 'x'), outputShape(call)),
 };

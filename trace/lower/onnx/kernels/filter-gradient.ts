@@ -52,7 +52,7 @@ export function filterGradient(
   const { strides, dilations, padding } = geometry;
   const isUnit = [...strides, ...dilations].every((n) => n === 1);
   if (isUnit && outputs * narrowing <= inputs) return throughOutput(b, x, dy, geometry);
-  const grid = [dy.shape[1]!, dy.shape[2]!] as const;
+  const grid = [dy.shape[1], dy.shape[2]] as const;
   const windows: Windows = { pixels: x, pads: padding, taps: [kh, kw], strides, dilations, grid };
   const all = products(b, windowRows(b, windows), dy);
   const name = b.emit('Reshape', [join(b, all), b.int64(geometry.filter)]);
@@ -68,7 +68,7 @@ function throughOutput(
 ): OnnxValue {
   const [kh, kw, inputs, outputs] = filter as [number, number, number, number];
   const pads = padding.map((p, i) => (i % 2 === 0 ? kh : kw) - 1 - p);
-  const grid = [x.shape[1]!, x.shape[2]!] as const;
+  const grid = [x.shape[1], x.shape[2]] as const;
   const unit = [1, 1];
   const windows: Windows = {
     pixels: dy,
@@ -90,16 +90,16 @@ function windowRows(b: OnnxBuilder, windows: Windows, isBackwards = false): RowM
   const inOrder = <T>(list: T[]) => (isBackwards ? list.reverse() : list);
   const shifts = (axis: 0 | 1) => inOrder(Array.from({ length: taps[axis] }, (_, i) => i));
   const cut = (from: string, onnxAxis: number, axis: 0 | 1, tap: number) => {
-    const start = tap * dilations[axis]!;
-    const end = start + (grid[axis] - 1) * strides[axis]! + 1;
-    const places = [[start], [end], [onnxAxis], [strides[axis]!]];
+    const start = tap * dilations[axis];
+    const end = start + (grid[axis] - 1) * strides[axis] + 1;
+    const places = [[start], [end], [onnxAxis], [strides[axis]]];
     return b.emit('Slice', [from, ...places.map((place) => b.int64(place))]);
   };
   const columns = join(
     b,
     shifts(1).map((j) => cut(padded, 3, 1, j)),
   );
-  const rows = taps[1] * pixels.shape[3]!;
+  const rows = taps[1] * pixels.shape[3];
   const matrix = (name: string, count: number): RowMatrix => ({
     name: b.emit('Reshape', [name, b.int64([count, -1])]),
     rows: count,
@@ -115,7 +115,7 @@ function windowRows(b: OnnxBuilder, windows: Windows, isBackwards = false): RowM
  * The longer side of a result is its rows, see products.ts.
  */
 function products(b: OnnxBuilder, windows: readonly RowMatrix[], value: OnnxValue): string[] {
-  const channels = value.shape[3]!;
+  const channels = value.shape[3];
   const pixels = b.emit('Reshape', [fullName(b, value, chnw), b.int64([channels, -1])]);
   const matrix = { name: pixels, isTransposed: false };
   return windows.map(({ name, rows }) => {
@@ -127,7 +127,7 @@ function products(b: OnnxBuilder, windows: readonly RowMatrix[], value: OnnxValu
 }
 
 function join(b: OnnxBuilder, names: readonly string[]): string {
-  return names.length === 1 ? names[0]! : b.emit('Concat', names, { axis: 0 });
+  return names.length === 1 ? names[0] : b.emit('Concat', names, { axis: 0 });
 }
 
 function padPixels(b: OnnxBuilder, name: string, pads: readonly number[]): string {

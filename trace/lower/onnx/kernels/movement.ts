@@ -19,7 +19,7 @@ const toTheEnd = 2 ** 31 - 1;
 const transpose: Lowering = (_b, call) => {
   const x = input(call, 'x');
   const perm = attribute<readonly number[]>(call, 'perm');
-  const pick = (extents: readonly number[]) => perm.map((axis) => extents[axis]!);
+  const pick = (extents: readonly number[]) => perm.map((axis) => extents[axis]);
   if (x.fill !== undefined) return filled(x.fill, pick(x.shape), x.dtype);
   const order = x.order.map((axis) => perm.indexOf(axis));
   return stored(x.name, pick(x.shape), x.dtype, order, pick(x.stored));
@@ -42,10 +42,10 @@ export function slice(
   if (x.fill !== undefined) return filled(x.fill, size, x.dtype);
   const place = (position: number, extent: number) =>
     position > extent / 2 ? position - extent : position;
-  const starts = cut.map(({ axis }) => place(begin[axis]!, x.shape[axis]!));
+  const starts = cut.map(({ axis }) => place(begin[axis], x.shape[axis]));
   const ends = cut.map(({ axis }) => {
-    const end = begin[axis]! + size[axis]!;
-    return end === x.shape[axis] ? toTheEnd : place(end, x.shape[axis]!);
+    const end = begin[axis] + size[axis];
+    return end === x.shape[axis] ? toTheEnd : place(end, x.shape[axis]);
   });
   const axes = cut.map(({ at }) => at);
   const whole = fullName(b, x, x.order);
@@ -59,17 +59,17 @@ const split: Lowering = (b, call) => {
   let at = 0;
   return call.outputs.map(({ shape }) => {
     const begin = x.shape.map((_, i) => (i === axis ? at : 0));
-    at += shape[axis]!;
+    at += shape[axis];
     return slice(b, x, begin, shape);
   });
 };
 
 const concat: Lowering = (b, call) => {
   const all = Object.values(call.inputs);
-  const { order } = all.find((value) => value.fill === undefined) ?? all[0]!;
+  const { order } = all.find((value) => value.fill === undefined) ?? all[0];
   const axis = order.indexOf(attribute<number>(call, 'axis'));
   const names = all.map((value) => fullName(b, value, order));
-  const { shape, dtype } = call.outputs[0]!;
+  const { shape, dtype } = call.outputs[0];
   return stored(b.emit('Concat', names, { axis }), shape, dtype, order);
 };
 
@@ -77,7 +77,7 @@ type Paddings = readonly (readonly [number, number])[];
 
 function pads(call: KernelCall, order: readonly number[]): number[] {
   const paddings = attribute<Paddings>(call, 'paddings');
-  return [...order.map((axis) => paddings[axis]![0]), ...order.map((axis) => paddings[axis]![1])];
+  return [...order.map((axis) => paddings[axis][0]), ...order.map((axis) => paddings[axis][1])];
 }
 
 const padConstant: Lowering = (b, call) => {
@@ -114,7 +114,7 @@ const blocks =
 
 const restore: Lowering = (b, call) => {
   const [x] = Object.values(call.inputs);
-  return reshape(b, x!, outputShape(call));
+  return reshape(b, x, outputShape(call));
 };
 
 export const movementLowerings: Readonly<Record<string, Lowering>> = {
@@ -142,6 +142,6 @@ export const movementLowerings: Readonly<Record<string, Lowering>> = {
 };
 
 function constantOf(call: KernelCall): OnnxValue {
-  const { shape, dtype } = call.outputs[0]!;
+  const { shape, dtype } = call.outputs[0];
   return filled(attribute<number>(call, 'value'), shape, dtype);
 }

@@ -16,7 +16,7 @@ export interface Factor {
 /** The product a * b by ONNX Runtime's own operator; transposition comes free. */
 export function multiply(b: OnnxBuilder, left: Factor, right: Factor): string {
   const [transA, transB] = [left, right].map(({ isTransposed }) => (isTransposed ? 1 : 0));
-  const attrs = { transA: transA!, transB: transB! };
+  const attrs = { transA: transA, transB: transB };
   return b.emit('FusedMatMul', [left.name, right.name], attrs, microsoft);
 }
 

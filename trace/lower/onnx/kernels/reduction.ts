@@ -25,7 +25,7 @@ export function reduce(
   axes: readonly number[],
 ): OnnxValue {
   const shape = withOnes(value.shape, axes);
-  const product = (list: readonly number[]) => list.reduce((p, axis) => p * value.shape[axis]!, 1);
+  const product = (list: readonly number[]) => list.reduce((p, axis) => p * value.shape[axis], 1);
   if (value.fill !== undefined) {
     const times = op === 'ReduceSum' ? product(axes) : 1;
     return filled(Math.fround(value.fill * times), shape, value.dtype);

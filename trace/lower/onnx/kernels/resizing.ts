@@ -6,7 +6,7 @@ import { fullName, nchw, stored } from '../value.js';
 
 /** Factors [height, width] from the small to the large picture; throws when they are not whole. */
 function factors(call: KernelCall, small: readonly number[], large: readonly number[]): number[] {
-  const found = [1, 2].map((axis) => large[axis]! / small[axis]!);
+  const found = [1, 2].map((axis) => large[axis] / small[axis]);
   const isPlain = !attribute<boolean>(call, 'alignCorners');
   if (!isPlain || found.some((factor) => !Number.isInteger(factor)))
     throw new Error(`${call.kernel} has a lowering to ONNX for whole factors only`);
@@ -28,7 +28,7 @@ export const resizingLowerings: Readonly<Record<string, Lowering>> = {
   ResizeNearestNeighborGrad: (b, call) => {
     const [dy, [n, h, w, c]] = [input(call, 'dy'), outputShape(call)];
     const [fh, fw] = factors(call, outputShape(call), dy.shape);
-    const split = b.int64([n!, c!, h!, fh!, w!, fw!]);
+    const split = b.int64([n, c, h, fh, w, fw]);
     const blocks = b.emit('Reshape', [fullName(b, dy, nchw), split]);
     const name = b.emit('ReduceSum', [blocks, b.int64([3, 5])], { keepdims: 0 });
     return stored(name, outputShape(call), 'float32', nchw);

@@ -21,12 +21,12 @@ export const activationLowerings: Readonly<Record<string, Lowering>> = {
   LeakyReluGrad: (b, call) => {
     const [dy, x] = ['dy', 'x'].map((name) => input(call, name).name);
     const keepsSign = attribute<number>(call, 'alpha') >= 0;
-    const features = keepsSign ? b.op('LeakyRelu', [x!], alphaOf(call)) : x!;
-    return b.op('LeakyReluGrad', [dy!, features], alphaOf(call));
+    const features = keepsSign ? b.op('LeakyRelu', [x], alphaOf(call)) : x;
+    return b.op('LeakyReluGrad', [dy, features], alphaOf(call));
   },
   ReluGrad: (b, call) => {
     const [dy, x] = ['dy', 'x'].map((name) => input(call, name).name);
-    return b.op('ReluGrad', [dy!, b.op('Relu', [x!])]);
+    return b.op('ReluGrad', [dy, b.op('Relu', [x])]);
   },
   /** 1 where x > 0, else the attribute alpha. */
   Step: (b, call) => {
@@ -35,11 +35,11 @@ export const activationLowerings: Readonly<Record<string, Lowering>> = {
   },
   Prelu: (b, call) => {
     const [x, alpha] = ['x', 'alpha'].map((name) => input(call, name).name);
-    return b.op('Mul', [x!, slopes(b, x!, alpha!)]);
+    return b.op('Mul', [x, slopes(b, x, alpha)]);
   },
   PreluGradX: (b, call) => {
     const [dy, x, alpha] = ['dy', 'x', 'alpha'].map((name) => input(call, name).name);
-    return b.op('Mul', [dy!, slopes(b, x!, alpha!)]);
+    return b.op('Mul', [dy, slopes(b, x, alpha)]);
   },
   PreluGradAlpha: (b, call) => {
     const dy = input(call, 'dy');

@@ -44,7 +44,7 @@ export const batchNormLowerings: Readonly<Record<string, Lowering>> = {
     if (!reserved?.startsWith(forward) || place !== '1')
       throw new Error('BatchNormTrainingGrad needs the mean that BatchNormTraining gave');
     const spaces = [3, 4, 5].map((i) => `${reserved}:${i}`);
-    const name = b.op('FusedBatchNormGradV3', [dy!, x!, scale!, ...spaces], attrsOf(call, true));
+    const name = b.op('FusedBatchNormGradV3', [dy, x, scale, ...spaces], attrsOf(call, true));
     return [name, `${name}:1`, `${name}:2`];
   },
   FusedBatchNorm: (b, call) => {

@@ -60,7 +60,7 @@ export const movementLowerings: Readonly<Record<string, Lowering>> = {
   Slice: (b, call) => {
     const x = input(call, 'x');
     const [begin, size] = ['begin', 'size'].map((name) => b.integers(attribute(call, name)));
-    return b.op('Slice', [x.name, begin!, size!], { Index: typeAttr('int32') }, x.dtype);
+    return b.op('Slice', [x.name, begin, size], { Index: typeAttr('int32') }, x.dtype);
   },
   SplitV: (b, call) => {
     const sizes = attribute<readonly number[]>(call, 'sizes');

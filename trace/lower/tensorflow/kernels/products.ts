@@ -15,8 +15,8 @@ export const productLowerings: Readonly<Record<string, Lowering>> = {
       b: attribute<boolean>(call, name),
     }));
     if (operands.every(({ shape }) => shape.length === 2))
-      return b.op('MatMul', names, { transpose_a: a!, transpose_b: c! });
-    return b.op('BatchMatMulV2', names, { adj_x: a!, adj_y: c! });
+      return b.op('MatMul', names, { transpose_a: a, transpose_b: c });
+    return b.op('BatchMatMulV2', names, { adj_x: a, adj_y: c });
   },
   ResizeNearestNeighbor: (b, call) => {
     const size = b.integers(output(call).shape.slice(1, 3));
