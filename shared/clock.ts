@@ -1,0 +1,27 @@
+// Time as the edges see it: production reads the process's clock, the simulator its own.
+
+/** A monotonic clock with timers. Each timer gives a function that forgets it. */
+export interface Clock {
+  /** Milliseconds since some moment in the past; never goes back. */
+  nowMs(): number;
+  /** Calls `run` once, `delayMs` from now. */
+  after(delayMs: number, run: () => void): () => void;
+  /** Calls `run` every `intervalMs`; what was missed while the process stood still is one call. */
+  every(intervalMs: number, run: () => void): () => void;
+  /** Calls `run` after whatever has come in by now. */
+  soon(run: () => void): void;
+}
+
+/** The clock of this process. */
+export const processClock: Clock = {
+  nowMs: () => performance.now(),
+  after: (delayMs, run) => {
+    const timer = setTimeout(run, delayMs);
+    return () => clearTimeout(timer);
+  },
+  every: (intervalMs, run) => {
+    const timer = setInterval(run, intervalMs);
+    return () => clearInterval(timer);
+  },
+  soon: (run) => void setImmediate(run),
+};
