@@ -17,7 +17,7 @@ import {
   summaryJson,
   summaryRows,
 } from '../chaos/summary.js';
-import { stopOnSignals } from '../cluster/stop-signal.js';
+import { stopOnSignals } from '../local/stop-signal.js';
 import { printJson, printLine, printNote, printTable } from '../output.js';
 
 interface ChaosArguments {

@@ -3,8 +3,8 @@
 
 import type { CommandModule } from 'yargs';
 import { OperatorError } from '../../shared/problems.js';
-import { trainLocally, type LocalTrainingArguments } from '../cluster/train-locally.js';
-import { withTrainingOptions } from '../cluster/training-options.js';
+import { trainLocally, type LocalTrainingArguments } from '../local/train-locally.js';
+import { withTrainingOptions } from '../local/training-options.js';
 import { withCluster, withClusterOptions } from '../kubernetes/cluster-access.js';
 import { resumeRun } from '../kubernetes/launch-run.js';
 import { isClusterRun, parseClusterRun } from '../kubernetes/names.js';

@@ -2,8 +2,8 @@
 
 import type { CommandModule } from 'yargs';
 import { OperatorError } from '../../shared/problems.js';
-import { trainLocally, type LocalTrainingArguments } from '../cluster/train-locally.js';
-import { withTrainingOptions } from '../cluster/training-options.js';
+import { trainLocally, type LocalTrainingArguments } from '../local/train-locally.js';
+import { withTrainingOptions } from '../local/training-options.js';
 import { runUrl } from '../run-location.js';
 import { resolveSpec, withSpecOptions, type SpecArguments } from '../spec-options.js';
 

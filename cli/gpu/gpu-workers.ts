@@ -3,8 +3,8 @@
 
 import { setTimeout } from 'node:timers/promises';
 import { exitCodes } from '../../shared/exit-codes.js';
-import { createChildren, type Child } from '../cluster/child-processes.js';
-import { afterWorker, how, type Departure } from '../cluster/restart-policy.js';
+import { createChildren, type Child } from '../local/child-processes.js';
+import { afterWorker, how, type Departure } from '../local/restart-policy.js';
 
 export interface GpuWorkersOptions {
   /** Values for CUDA_VISIBLE_DEVICES, one a worker. */

@@ -1,11 +1,11 @@
-// The coordinators of a local cluster, with processes that do what the test says.
+// The coordinators of a local run, with processes that do what the test says.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Child } from '../../../cli/cluster/child-processes.js';
-import { createCoordinators, type SeatStart } from '../../../cli/cluster/coordinators.js';
-import type { Departure } from '../../../cli/cluster/restart-policy.js';
-import type { RunLine } from '../../../cli/cluster/run-view.js';
+import type { Child } from '../../../cli/local/child-processes.js';
+import { createCoordinators, type SeatStart } from '../../../cli/local/coordinators.js';
+import type { Departure } from '../../../cli/local/restart-policy.js';
+import type { RunLine } from '../../../cli/local/run-view.js';
 import { until } from '../../support/until.js';
 
 const killed: Departure = { code: null, signal: 'SIGKILL' };

@@ -1,4 +1,4 @@
-// Which processes of a local cluster are started again, and when.
+// Which processes of a local run are started again, and when.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -7,7 +7,7 @@ import {
   afterWorker,
   type CoordinatorLife,
   type Departure,
-} from '../../../cli/cluster/restart-policy.js';
+} from '../../../cli/local/restart-policy.js';
 
 const old = { ageMs: 60_000, quickDeaths: 0, restartsLeft: 100 };
 const killed: Departure = { code: null, signal: 'SIGKILL' };

@@ -2,8 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { noteLine, runResult, type RunFacts } from '../../../cli/cluster/run-result.js';
-import type { RunLine } from '../../../cli/cluster/run-view.js';
+import { noteLine, runResult, type RunFacts } from '../../../cli/local/run-result.js';
+import type { RunLine } from '../../../cli/local/run-view.js';
 
 const run: RunLine = { kind: 'run', run: 'r', url: 'file://runs/r', step: 4 };
 const stopped: RunLine = { kind: 'stopped', step: 4, sha256: 'aa', reason: 'SIGTERM' };

@@ -1,10 +1,10 @@
-// The workers of a local cluster, with processes that end when the test says so.
+// The workers of a local run, with processes that end when the test says so.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Child } from '../../../cli/cluster/child-processes.js';
-import type { Departure } from '../../../cli/cluster/restart-policy.js';
-import { createWorkerCrew } from '../../../cli/cluster/worker-crew.js';
+import type { Child } from '../../../cli/local/child-processes.js';
+import type { Departure } from '../../../cli/local/restart-policy.js';
+import { createWorkerCrew } from '../../../cli/local/worker-crew.js';
 import { until } from '../../support/until.js';
 
 const killed: Departure = { code: null, signal: 'SIGKILL' };

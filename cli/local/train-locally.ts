@@ -1,11 +1,11 @@
-// What `lockstep train` and `lockstep resume` share: a local cluster, seen by a person or a script.
+// What `lockstep train` and `lockstep resume` share: a local run, seen by a person or a script.
 
 import { readEnvironment } from '../../shared/environment.js';
 import { OperatorError, type Problem } from '../../shared/problems.js';
 import type { Provider } from '../../worker/engine/engine.js';
 import { chooseDevices } from '../gpu/devices.js';
 import { printJson, printNote } from '../output.js';
-import { runLocalCluster } from './local-cluster.js';
+import { runLocally } from './local-run.js';
 import { createRunView } from './run-view.js';
 import { stopOnSignals } from './stop-signal.js';
 
@@ -22,7 +22,7 @@ export interface LocalTrainingArguments {
   json: boolean;
 }
 
-/** Runs the cluster and sets the process's exit code; `specArgs` are those of a new run. */
+/** Runs the processes and sets the process's exit code; `specArgs` are those of a new run. */
 export async function trainLocally(
   args: LocalTrainingArguments,
   runUrl: string,
@@ -36,7 +36,7 @@ export async function trainLocally(
     ...(args.stopAfter === undefined ? [] : ['--stop-after', String(args.stopAfter)]),
     ...(args.nats === undefined ? [] : ['--nats', args.nats]),
   ];
-  process.exitCode = await runLocalCluster({
+  process.exitCode = await runLocally({
     ...{ runUrl, specArgs, coordinatorArgs: optional, workers: args.workers },
     ...{ restarts: args.restarts, hasStandby: args.standby, allowsFaults: args.allowFaults },
     ...{ provider: args.gpus === undefined ? args.provider : 'cuda', devices },

@@ -1,4 +1,4 @@
-// What the supervisor of a local cluster does when a process has left: start it again, and when,
+// What the supervisor of a local run does when a process has left: start it again, and when,
 // or let it go. Pure: how it left and what is known of it are arguments.
 
 import { exitCodes } from '../../shared/exit-codes.js';
@@ -14,7 +14,7 @@ export interface Life {
   readonly ageMs: number;
   /** Deaths just before this one, each soon after its start. */
   readonly quickDeaths: number;
-  /** How many more processes of this cluster may be started again. */
+  /** How many more processes of this run may be started again. */
   readonly restartsLeft: number;
 }
 

@@ -1,4 +1,4 @@
-// The processes of a local cluster: `lockstep` commands that never outlive it, however it ends.
+// The processes of a local run: `lockstep` commands that never outlive it, however it ends.
 // It starts and ends them; when, others decide.
 
 import { spawn, type ChildProcess } from 'node:child_process';
@@ -21,7 +21,7 @@ export interface Children {
   killAll(): void;
 }
 
-/** Creates the set of a cluster's processes; `onComplaint` takes the lines of their stderr. */
+/** Creates the set of a run's processes; `onComplaint` takes the lines of their stderr. */
 export function createChildren(onComplaint: (text: string) => void): Children {
   const running = new Set<ChildProcess>();
   const killAll = (): void => running.forEach((child) => void child.kill('SIGKILL'));
@@ -35,7 +35,7 @@ export function createChildren(onComplaint: (text: string) => void): Children {
         [packageFile('bin/lockstep.js'), ...args, '--exit-with-parent'],
         {
           stdio: ['pipe', onLine === undefined ? 'ignore' : 'pipe', 'pipe'],
-          // A Ctrl-C reaches the cluster once, through its coordinator.
+          // A Ctrl-C reaches the run once, through its coordinator.
           detached: true,
         },
       );

@@ -1,4 +1,4 @@
-// The workers of a local cluster: as many as the run is to have, started again when they die.
+// The workers of a local run: as many as the run is to have, started again when they die.
 // Drained ones leave by themselves; who is drained the coordinator decides.
 
 import { exitCodes } from '../../shared/exit-codes.js';

@@ -1,4 +1,4 @@
-// The coordinator of a local cluster and, if there is one, its standby: each keeps its address, and
+// The coordinator of a local run and, if there is one, its standby: each keeps its address, and
 // is started again when it dies, to go on with the run that the first one opened.
 
 import type { Child } from './child-processes.js';
@@ -54,7 +54,7 @@ interface Seat {
   isGone: boolean;
 }
 
-/** Creates the coordinators of a local cluster. */
+/** Creates the coordinators of a local run. */
 export function createCoordinators(options: CoordinatorsOptions): Coordinators {
   return new LocalCoordinators(options);
 }

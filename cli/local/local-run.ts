@@ -1,4 +1,4 @@
-// A cluster on one machine: a coordinator (and a standby, if wanted) and N workers, each a process
+// A run on one machine: a coordinator (and a standby, if wanted) and N workers, each a process
 // of its own, started the way a person would start them on several machines, and started again
 // when they die, until the run ends.
 
@@ -25,7 +25,7 @@ const outliveMs = 20_000;
 /** Seconds that workers wait for a coordinator that is away. */
 const patienceS = 60;
 
-export interface LocalClusterOptions {
+export interface LocalRunOptions {
   readonly runUrl: string;
   /** Options that name the spec of a new run; undefined goes on with the run that is there. */
   readonly specArgs: readonly string[] | undefined;
@@ -47,14 +47,14 @@ export interface LocalClusterOptions {
   readonly stop: AbortSignal;
 }
 
-/** Runs a local cluster to the end of its run; resolves with its exit code. */
-export async function runLocalCluster(options: LocalClusterOptions): Promise<number> {
+/** Runs a local run to the end of its run; resolves with its exit code. */
+export async function runLocally(options: LocalRunOptions): Promise<number> {
   const addresses = await freeAddresses(options.hasStandby ? 2 : 1);
-  return new LocalCluster(options, addresses).run();
+  return new LocalRun(options, addresses).run();
 }
 
-class LocalCluster {
-  readonly #options: LocalClusterOptions;
+class LocalRun {
+  readonly #options: LocalRunOptions;
   readonly #addresses: readonly string[];
   readonly #children: Children;
   readonly #crew: WorkerCrew;
@@ -69,7 +69,7 @@ class LocalCluster {
   #leaving: Promise<void> | undefined;
   #timers: NodeJS.Timeout[] = [];
 
-  constructor(options: LocalClusterOptions, addresses: readonly string[]) {
+  constructor(options: LocalRunOptions, addresses: readonly string[]) {
     this.#options = options;
     this.#addresses = addresses;
     this.#target = options.workers;

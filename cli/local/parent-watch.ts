@@ -1,4 +1,4 @@
-// A process of a local cluster does not outlive whoever started it: that one holds the other end of
+// A process of a local run does not outlive whoever started it: that one holds the other end of
 // its stdin, which the system closes when it is gone, however it went.
 
 import { exitCodes } from '../../shared/exit-codes.js';
