@@ -5,8 +5,7 @@ import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 
-import { shareOf } from '../shared/plan/shards.js';
-import { foldTree, subtreesInside, type TreeNode } from '../shared/plan/tree.js';
+import { shareOf, foldTree, subtreesInside, type TreeNode } from '../shared/plan/reduction.js';
 import type { Rank, World } from '../shared/words.js';
 import type { ThreadReport, ThreadTask } from './exchange-thread.js';
 import { fillLeaf } from './exchange-values.js';

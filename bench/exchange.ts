@@ -5,7 +5,7 @@ import { fork, type ChildProcess } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
 
-import { foldTree, type TreeNode } from '../shared/plan/tree.js';
+import { foldTree, type TreeNode } from '../shared/plan/reduction.js';
 import type { BenchReport, BenchTask } from './exchange-process.js';
 import { fillLeaf } from './exchange-values.js';
 

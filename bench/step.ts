@@ -8,7 +8,7 @@ import {
   viewsOf,
   type FlatLayout,
   type NetworkSpec,
-} from '../shared/flat/layout.js';
+} from '../shared/layout.js';
 import { createRandomStream } from '../shared/random.js';
 import type { EngineName, PhaseSpec, RunSpec } from '../shared/spec/schema.js';
 import { createSrganTask } from '../task/srgan/task.js';

@@ -10,7 +10,7 @@ import {
 } from '../shared/control/admin.js';
 import { exitCodes } from '../shared/exit-codes.js';
 import { OperatorError } from '../shared/problems.js';
-import { recordKey } from '../shared/run/record.js';
+import { recordKey } from '../shared/spec/record.js';
 import { openStore } from '../shared/store/open-store.js';
 import { CommandFailed } from './failure.js';
 import { runId, runUrl } from './run-location.js';

@@ -2,8 +2,7 @@
 // exit code. Decides nothing else.
 
 import { exitCodes, type ExitCode } from '../shared/exit-codes.js';
-import { OperatorError } from '../shared/problems.js';
-import { maskSecrets } from '../shared/secrets.js';
+import { OperatorError, maskSecrets } from '../shared/problems.js';
 
 /** Thrown by a command that ends with an exit code of its own, for example "stopped". */
 export class CommandFailed extends Error {

@@ -4,8 +4,8 @@
 import { readFileSync } from 'node:fs';
 import yargs, { type Argv } from 'yargs';
 import { exitCodes } from '../shared/exit-codes.js';
-import { packageFile } from '../shared/paths.js';
-import { nearMiss } from '../shared/near-miss.js';
+import { packageFile } from '../shared/environment.js';
+import { nearMiss } from '../shared/problems.js';
 import { chosenCommand, commands, wordOf, type CommandEntry } from './commands.js';
 import { endingOf, UsageError } from './failure.js';
 import { endOnClosedPipe, printNote } from './output.js';

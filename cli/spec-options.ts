@@ -2,8 +2,7 @@
 
 import type { Argv } from 'yargs';
 import { OperatorError } from '../shared/problems.js';
-import { openSpec, type SpecDocument } from '../shared/spec/load.js';
-import { openPreset, presetNames } from '../shared/spec/presets.js';
+import { openSpec, type SpecDocument, openPreset, presetNames } from '../shared/spec/load.js';
 import type { RunSpec } from '../shared/spec/schema.js';
 
 /** What the options of `withSpecOptions` parse to. */

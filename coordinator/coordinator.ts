@@ -3,7 +3,7 @@
 import type { CoordinatorMessage, WorkerMessage } from '../shared/control/messages.js';
 import type { ExitCode } from '../shared/exit-codes.js';
 import type { CheckpointManifest } from '../shared/checkpoint/manifest.js';
-import { canonicalJson, specDigest } from '../shared/spec/digest.js';
+import { canonicalJson, specDigest } from '../shared/spec/compare.js';
 import type { ObjectStore } from '../shared/store/store.js';
 import {
   initialCoordinatorState,

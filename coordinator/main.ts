@@ -3,14 +3,13 @@
 
 import { hostname } from 'node:os';
 import { lastStep, type RunSpec } from '../shared/spec/schema.js';
-import type { EventBus } from '../shared/events/bus.js';
+import { type EventBus, createSilentBus } from '../shared/events/bus.js';
 import { createNatsBus } from '../shared/events/nats-bus.js';
-import { createSilentBus } from '../shared/events/silent-bus.js';
 import { exitCodes, type ExitCode } from '../shared/exit-codes.js';
 import { openStore, type StoreOptions } from '../shared/store/open-store.js';
-import { createRunningStores } from '../shared/store/store-notices.js';
+import { createRunningStores } from '../shared/store/notices.js';
 import { leadRun } from './coordinator.js';
-import { type CoordinatorConfig } from './core/state.js';
+import type { CoordinatorConfig } from './core/state.js';
 import { defaultTiming } from './core/timing.js';
 import { createAdministration } from './edge/administration.js';
 import { leaseKey, type Lease, type LeaseBoard } from './edge/lease.js';

@@ -4,8 +4,7 @@
 import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { OperatorError } from '../shared/problems.js';
-import { openStore, type StoreOptions } from '../shared/store/open-store.js';
-import { parseStoreUrl } from '../shared/store/store-url.js';
+import { openStore, type StoreOptions, parseStoreUrl } from '../shared/store/open-store.js';
 import { createFolderSource } from './folder-source.js';
 import { createStoreSource, type PictureSource } from './picture-source.js';
 

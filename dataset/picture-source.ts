@@ -1,8 +1,7 @@
 // Where the pictures to pack come from: a local folder or a folder of an object store. Lists
 // files and reads one whole, within bounds. Doesn't judge whether a file is a picture.
 
-import { keyFault } from '../shared/store/keys.js';
-import { ObjectNotFound, type ObjectStore } from '../shared/store/store.js';
+import { keyFault, ObjectNotFound, type ObjectStore } from '../shared/store/store.js';
 import { PictureError } from './decode.js';
 import { maxPictureBytes } from './index-format.js';
 

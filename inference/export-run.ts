@@ -7,12 +7,12 @@ import {
   listCheckpoints,
   newestWholeCheckpoint,
   type PassedOver,
-} from '../shared/checkpoint/list.js';
+  readState,
+  verifyCheckpoint,
+} from '../shared/checkpoint/read.js';
 import type { CheckpointManifest } from '../shared/checkpoint/manifest.js';
-import { readState } from '../shared/checkpoint/read-state.js';
-import { verifyCheckpoint } from '../shared/checkpoint/verify.js';
 import { OperatorError } from '../shared/problems.js';
-import { readRunRecord } from '../shared/run/record.js';
+import { readRunRecord } from '../shared/spec/record.js';
 import type { ObjectStore } from '../shared/store/store.js';
 import { createSrganTask } from '../task/srgan/task.js';
 import { exportOnnx, exportTfjs } from './generator.js';

@@ -2,7 +2,7 @@
 // Both come from the task's own forward pass, traced, with parameters and statistics inside and
 // the number and size of pictures left open.
 
-import { createLayout, viewsOf, type NetworkSpec } from '../shared/flat/layout.js';
+import { createLayout, viewsOf, type NetworkSpec } from '../shared/layout.js';
 import type { Task } from '../task/task.js';
 import { lowerToGraphModel, type GraphModelFiles } from '../trace/lower/graph-model/lower.js';
 import { lowerDynamic } from '../trace/lower/onnx/dynamic.js';

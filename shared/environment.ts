@@ -1,11 +1,12 @@
-// The environment variables Lockstep reads, all of them, parsed once. `process.env` appears in no
-// other file. Credentials are not here: the AWS SDK finds them by its own chain.
+// What surrounds the process: the environment variables Lockstep reads, all of them, parsed once
+// (`process.env` appears in no other file), and where the package's own files lie. Credentials are
+// not here: the AWS SDK finds them by its own chain.
 
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { OperatorError, type Problem } from './problems.js';
-import { maskSecrets } from './secrets.js';
+import { OperatorError, type Problem, maskSecrets } from './problems.js';
+import { fileURLToPath } from 'node:url';
 
 const url = (schemes: RegExp, words: string) =>
   z.string().regex(schemes).max(2048).meta({ allowed: words });
@@ -161,4 +162,9 @@ function innermost(schema: z.ZodType | undefined): z.ZodType | undefined {
   while (inner instanceof z.ZodOptional || inner instanceof z.ZodDefault)
     inner = inner.unwrap() as z.ZodType;
   return inner;
+}
+
+/** Absolute path of a file of the package, given relative to its root ("proto/..."). */
+export function packageFile(relative: string): string {
+  return fileURLToPath(new URL(`../../${relative}`, import.meta.url));
 }

@@ -3,7 +3,7 @@
 
 import { pino, type DestinationStream, type Logger } from 'pino';
 import type { LogLevel } from './environment.js';
-import { maskSecrets } from './secrets.js';
+import { maskSecrets } from './problems.js';
 
 export type { Logger } from 'pino';
 

@@ -1,5 +1,6 @@
 // An operator's mistake is a list of problems, each with the key, the value given and what is
-// allowed, all found and printed before anything is read or written.
+// allowed, all found and printed before anything is read or written. Beside it: a guess at what a
+// misspelt name meant, and the masks for secrets in any text that is shown.
 
 import { exitCodes, type ExitCode } from './exit-codes.js';
 
@@ -37,4 +38,42 @@ export function formatProblem(problem: Problem): string {
 function show(value: unknown): string {
   const text = JSON.stringify(value) ?? String(value);
   return text.length > 120 ? `${text.slice(0, 117)}...` : text;
+}
+
+/** The candidate nearest to `given`, if it is near enough to be a slip; case is ignored. */
+export function nearMiss(given: string, candidates: readonly string[]): string | undefined {
+  const limit = Math.ceil(given.length / 3);
+  const ranked = candidates
+    .map((candidate) => ({ candidate, distance: editDistance(given, candidate) }))
+    .sort((a, b) => a.distance - b.distance);
+  const best = ranked[0];
+  return best !== undefined && best.distance <= limit ? best.candidate : undefined;
+}
+
+/** Levenshtein distance of the first 64 letters, by the usual two-row table. */
+export function editDistance(left: string, right: string): number {
+  const a = left.slice(0, 64).toLowerCase();
+  const b = right.slice(0, 64).toLowerCase();
+  let above = Array.from({ length: b.length + 1 }, (_, i) => i);
+  for (let i = 1; i <= a.length; i++) {
+    const row = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const replaced = (above[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
+      row.push(Math.min(replaced, (above[j] ?? 0) + 1, (row[j - 1] ?? 0) + 1));
+    }
+    above = row;
+  }
+  return above[b.length] ?? 0;
+}
+
+/** Texts that carry a secret: user and password of a url, AWS key ids, signatures of a query. */
+const secretTexts: readonly (readonly [RegExp, string])[] = [
+  [/:\/\/[^\s/@"]{1,512}@/g, '://***@'],
+  [/\b(?:AKIA|ASIA)[0-9A-Z]{16}\b/g, '***'],
+  [/(X-Amz-(?:Signature|Credential|Security-Token)=)[^&\s"]+/g, '$1***'],
+];
+
+/** The text with everything that looks like a secret masked. */
+export function maskSecrets(text: string): string {
+  return secretTexts.reduce((masked, [pattern, by]) => masked.replace(pattern, by), text);
 }

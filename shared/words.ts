@@ -1,4 +1,4 @@
-// The words both programs use, as types. Nothing here decides anything.
+// The words both programs use, as types, and the arithmetic of world numbers.
 // A word has one meaning in the whole project: see docs/architecture.md.
 
 /** Number of an optimizer update, from 0. "Committed step s" means s updates were applied. */
@@ -25,4 +25,21 @@ export interface Member {
 export interface World {
   readonly generation: Generation;
   readonly members: readonly Member[];
+}
+
+/** Worlds that one coordinator may form; beyond, its term is used up and it must start anew. */
+export const worldsOfTerm = 2 ** 20;
+
+/** Highest term: generations stay whole numbers below 2^53. */
+export const maxTerm = 2 ** 32 - 1;
+
+/** The `count`-th world (from 1) of a coordinator with this term (from 1). */
+export function generationOf(term: number, count: number): Generation {
+  if (count >= worldsOfTerm) throw new Error(`a coordinator forms at most ${worldsOfTerm} worlds`);
+  return term * worldsOfTerm + count;
+}
+
+/** The term of the coordinator that formed a world. */
+export function termOf(generation: Generation): number {
+  return Math.floor(generation / worldsOfTerm);
 }

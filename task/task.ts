@@ -3,7 +3,7 @@
 // workers, exchange, stores or engines.
 
 import type { Tensor } from '@tensorflow/tfjs-core';
-import type { NetworkSpec, TensorSpec } from '../shared/flat/layout.js';
+import type { NetworkSpec, TensorSpec } from '../shared/layout.js';
 
 export type NamedTensors = Record<string, Tensor>;
 

@@ -2,7 +2,7 @@
 // kernels instead of running them. What it decided in JavaScript on the way is frozen.
 
 import * as tf from '@tensorflow/tfjs-core';
-import type { TensorSpec } from '../shared/flat/layout.js';
+import type { TensorSpec } from '../shared/layout.js';
 import type { NamedTensors } from '../task/task.js';
 import { recordingBackend, traceBackendName, type GraphDraft } from './record/backend.js';
 import { simplify } from './simplify/simplify.js';

@@ -4,7 +4,7 @@
 import { Worker } from 'node:worker_threads';
 import { exitCodes } from '../shared/exit-codes.js';
 import type { StoreOptions } from '../shared/store/open-store.js';
-import { createRunningStores } from '../shared/store/store-notices.js';
+import { createRunningStores } from '../shared/store/notices.js';
 import type { Provider } from './engine/engine.js';
 import type { NetworkOptions, ToCompute, ToNetwork } from './network/ports.js';
 import { createTraps, signalSelf } from './network/traps.js';

@@ -3,7 +3,7 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import type { RunStatus } from '../../shared/control/admin.js';
 import { OperatorError } from '../../shared/problems.js';
-import { readRunRecord } from '../../shared/run/record.js';
+import { readRunRecord } from '../../shared/spec/record.js';
 import { openStore } from '../../shared/store/open-store.js';
 import type { ObjectStore } from '../../shared/store/store.js';
 import { runId, runUrl } from '../run-location.js';

@@ -3,7 +3,7 @@
 
 import { setTimeout as wait } from 'node:timers/promises';
 import type { AdminClient, RunStatus } from '../../shared/control/admin.js';
-import { manifestKey } from '../../shared/checkpoint/paths.js';
+import { manifestKey } from '../../shared/checkpoint/manifest.js';
 import type { ObjectStore } from '../../shared/store/store.js';
 import { createInjector, isLockstep } from './injection.js';
 import { isWhole, seenOf, type Sample } from './observation.js';

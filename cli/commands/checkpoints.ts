@@ -6,13 +6,11 @@ import {
   listCheckpoints,
   newestWholeCheckpoint,
   type CheckpointEntry,
-} from '../../shared/checkpoint/list.js';
-import {
   isManifest,
   readManifest,
   verifyCheckpoint,
   type Verification,
-} from '../../shared/checkpoint/verify.js';
+} from '../../shared/checkpoint/read.js';
 import { exitCodes } from '../../shared/exit-codes.js';
 import { OperatorError } from '../../shared/problems.js';
 import { openStore } from '../../shared/store/open-store.js';

@@ -1,8 +1,8 @@
 // `lockstep spec`: prints a preset with its comments, overrides applied in place, or checks a file.
 
 import type { CommandModule } from 'yargs';
-import { specDigest } from '../../shared/spec/digest.js';
-import { presetNames, presetSummary } from '../../shared/spec/presets.js';
+import { specDigest } from '../../shared/spec/compare.js';
+import { presetNames, presetSummary } from '../../shared/spec/load.js';
 import { lastStep } from '../../shared/spec/schema.js';
 import { OperatorError } from '../../shared/problems.js';
 import { printJson, printLine, printNote, printTable } from '../output.js';

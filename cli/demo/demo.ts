@@ -7,7 +7,7 @@ import { openPictureSource, type OpenedSource } from '../../dataset/open-source.
 import { packDataset } from '../../dataset/pack.js';
 import { exitCodes, type ExitCode } from '../../shared/exit-codes.js';
 import { OperatorError } from '../../shared/problems.js';
-import { loadPreset } from '../../shared/spec/presets.js';
+import { loadPreset } from '../../shared/spec/load.js';
 import { lastStep } from '../../shared/spec/schema.js';
 import { openStore, type StoreOptions } from '../../shared/store/open-store.js';
 import { readHistory } from '../../worker/evaluation/samples.js';

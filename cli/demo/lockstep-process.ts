@@ -2,7 +2,7 @@
 
 import { spawn, type ChildProcess } from 'node:child_process';
 import { createInterface } from 'node:readline';
-import { packageFile } from '../../shared/paths.js';
+import { packageFile } from '../../shared/environment.js';
 
 /** How a command ended: its exit code, and the end of what it said on stderr. */
 export interface CommandEnd {

@@ -4,7 +4,7 @@
 import { z } from 'zod';
 import { OperatorError, type Problem } from '../../shared/problems.js';
 import type { RunSpec } from '../../shared/spec/schema.js';
-import { parseStoreUrl } from '../../shared/store/store-url.js';
+import { parseStoreUrl } from '../../shared/store/open-store.js';
 import { providers } from '../../worker/engine/engine.js';
 import { isNamespace, isRunName } from './names.js';
 

@@ -5,7 +5,7 @@ import type { V1ConfigMap, V1Job } from '@kubernetes/client-node';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { exitCodes } from '../../shared/exit-codes.js';
 import { OperatorError, type Problem } from '../../shared/problems.js';
-import { specDifferences } from '../../shared/spec/difference.js';
+import { specDifferences } from '../../shared/spec/compare.js';
 import type { SpecDocument } from '../../shared/spec/load.js';
 import { CommandFailed } from '../failure.js';
 import { ClusterError } from './client/answers.js';

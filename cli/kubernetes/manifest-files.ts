@@ -2,7 +2,7 @@
 // the two can't differ: the base's manifests, and each overlay's spec and launch.json. Patches and
 // kustomization.yaml files are written by hand; a test holds what comes out to the same objects.
 
-import { openPreset } from '../../shared/spec/presets.js';
+import { openPreset } from '../../shared/spec/load.js';
 import type { LaunchParameters } from './launch-parameters.js';
 import { packageVersion } from './names.js';
 import type { Manifest } from './objects/object.js';

@@ -2,7 +2,7 @@
 // the name of the run. Knows nothing of what the objects contain.
 
 import { readFileSync } from 'node:fs';
-import { packageFile } from '../../shared/paths.js';
+import { packageFile } from '../../shared/environment.js';
 import { OperatorError } from '../../shared/problems.js';
 
 /** A run in a cluster; on the command line `k8s://NAMESPACE/NAME`. */

@@ -3,8 +3,7 @@
 
 import { spawn } from 'node:child_process';
 import { z } from 'zod';
-import { childEnvironment } from '../../shared/environment.js';
-import { packageFile } from '../../shared/paths.js';
+import { childEnvironment, packageFile } from '../../shared/environment.js';
 import type { Trial, TrialRequest } from './trial.js';
 
 const trialSchema = z.object({

@@ -5,8 +5,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, readdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { basename, dirname, join } from 'node:path';
-import { compiler } from '../../shared/environment.js';
-import { packageFile } from '../../shared/paths.js';
+import { compiler, packageFile } from '../../shared/environment.js';
 import {
   addonPath,
   findPackage,

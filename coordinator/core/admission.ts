@@ -3,7 +3,7 @@
 
 import { exitCodes, type ExitCode } from '../../shared/exit-codes.js';
 import { protocolVersion, type Hello } from '../../shared/control/messages.js';
-import { termOf } from '../../shared/control/generation.js';
+import { termOf } from '../../shared/words.js';
 import { isReachable } from './liveness.js';
 import type { CoordinatorEffect, CoordinatorState, WorkerView } from './state.js';
 

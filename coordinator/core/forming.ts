@@ -2,9 +2,8 @@
 // state from. A worker can finish step s only if all contributed to s, so those that are left are
 // at s or s + 1; the world starts from the highest, and whoever is behind takes it from a peer.
 
-import { generationOf } from '../../shared/control/generation.js';
+import { generationOf, type Step } from '../../shared/words.js';
 import type { CoordinatorMessage, StateSource } from '../../shared/control/messages.js';
-import type { Step } from '../../shared/words.js';
 import { noteFingerprint } from './fingerprints.js';
 import { isReachable } from './liveness.js';
 import { isFree, isLeaving } from './stages.js';

@@ -1,7 +1,7 @@
 // A world that is there: what makes it halt. Losses and cut links halt it at once (abort); what
 // can wait for the end of the step, newcomers and leavers, halts it by a vote.
 
-import { termOf } from '../../shared/control/generation.js';
+import { termOf } from '../../shared/words.js';
 import type {
   CoordinatorEffect,
   CoordinatorState,

@@ -1,7 +1,7 @@
 // Which worker holds the others up, and in what. All take a step together, so the seconds of the
 // whole step tell nothing: the slow one is known by its own work, or by all waiting for it.
 
-import { shareOf } from '../../shared/plan/shards.js';
+import { shareOf } from '../../shared/plan/reduction.js';
 import type { Pace, WorkerStatus } from '../../shared/control/messages.js';
 import type { Generation, Step } from '../../shared/words.js';
 import type { CoordinatorState } from './state.js';

@@ -1,8 +1,7 @@
 // A checkpoint becomes one: its manifest is written, that is told, and older ones are deleted.
 // Only the first can fail; a checkpoint that exists stays one whatever happens to older ones.
 
-import { commitManifest } from '../../shared/checkpoint/commit.js';
-import { pruneCheckpoints } from '../../shared/checkpoint/list.js';
+import { commitManifest, pruneCheckpoints } from '../../shared/checkpoint/write.js';
 import type { CheckpointManifest } from '../../shared/checkpoint/manifest.js';
 import type { ObjectStore } from '../../shared/store/store.js';
 import type { CoordinatorEvent } from '../core/state.js';

@@ -1,10 +1,10 @@
 // Where a world starts when no worker has any state: the newest checkpoint whose every byte is as
 // it was written. Asked only then: workers that live may be storing parts of a newer one.
 
-import { newestWholeCheckpoint, type PassedOver } from '../../shared/checkpoint/list.js';
-import { manifestKey } from '../../shared/checkpoint/paths.js';
-import type { RunRecord } from '../../shared/run/record.js';
-import { specDigest } from '../../shared/spec/digest.js';
+import { newestWholeCheckpoint, type PassedOver } from '../../shared/checkpoint/read.js';
+import { manifestKey } from '../../shared/checkpoint/manifest.js';
+import type { RunRecord } from '../../shared/spec/record.js';
+import { specDigest } from '../../shared/spec/compare.js';
 import type { ObjectStore } from '../../shared/store/store.js';
 import type { Step } from '../../shared/words.js';
 

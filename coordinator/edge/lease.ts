@@ -5,7 +5,7 @@
 // the run lies, knows terms only, and each holder takes the next one after it got the lease.
 
 import { createHash } from 'node:crypto';
-import { parseStoreUrl } from '../../shared/store/store-url.js';
+import { parseStoreUrl } from '../../shared/store/open-store.js';
 
 export interface Lease {
   /** Waits until we hold the lease, or rejects with the signal's reason. To be called once. */

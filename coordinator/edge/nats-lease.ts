@@ -5,8 +5,12 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
 import { connect, NatsError, type KV, type NatsConnection } from 'nats';
-import { reasonOfFailure } from '../../shared/events/nats-connection.js';
-import { parseNatsUrl, reachNats, type NatsLocation } from '../../shared/events/nats-url.js';
+import {
+  reasonOfFailure,
+  parseNatsUrl,
+  reachNats,
+  type NatsLocation,
+} from '../../shared/events/nats-connection.js';
 import type { Lease } from './lease.js';
 
 export interface NatsLeaseOptions {

@@ -4,7 +4,7 @@
 import { fitProblems } from '../../dataset/fit.js';
 import { readDatasetIndex } from '../../dataset/read-index.js';
 import { splitSamples } from '../../dataset/split.js';
-import { newestWholeCheckpoint } from '../../shared/checkpoint/list.js';
+import { newestWholeCheckpoint } from '../../shared/checkpoint/read.js';
 import { OperatorError, type Problem } from '../../shared/problems.js';
 import {
   createRunRecord,
@@ -12,8 +12,8 @@ import {
   readRunRecord,
   refuseExistingRun,
   type RunRecord,
-} from '../../shared/run/record.js';
-import { specDifferences } from '../../shared/spec/difference.js';
+} from '../../shared/spec/record.js';
+import { specDifferences } from '../../shared/spec/compare.js';
 import { lastStep, type RunSpec } from '../../shared/spec/schema.js';
 import { openStore, type StoreOptions } from '../../shared/store/open-store.js';
 import type { ObjectStore } from '../../shared/store/store.js';

@@ -3,7 +3,7 @@
 // steps down, and commands find the leader's address in it. Knows nothing of what leaders do.
 
 import { z } from 'zod';
-import { maxTerm } from '../../shared/control/generation.js';
+import { maxTerm } from '../../shared/words.js';
 import {
   ObjectNotFound,
   PreconditionFailed,

@@ -1,10 +1,37 @@
-// The manifest of a checkpoint: which run and step it is, and the size and sum of every part.
-// Pure: it parses and compares; commit.ts and list.ts store and find.
+// The manifest of a checkpoint: which run and step it is, and the size and sum of every part. And
+// where a checkpoint lies below its run's url.
 
+import type { Step } from '../words.js';
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
-import { canonicalJson } from '../spec/digest.js';
+import { canonicalJson } from '../spec/compare.js';
 import { runSpecSchema } from '../spec/schema.js';
+
+/** All checkpoints of a run. */
+export const checkpointsPrefix = 'checkpoints/';
+
+/** "checkpoints/step-00000100/" */
+export function checkpointPrefix(step: Step): string {
+  return `${checkpointsPrefix}step-${String(step).padStart(8, '0')}/`;
+}
+
+/** The manifest of a checkpoint: written last, and with it the checkpoint exists. */
+export function manifestKey(step: Step): string {
+  return `${checkpointPrefix(step)}manifest.json`;
+}
+
+/** The file name of a part. */
+export function partFile(name: string): string {
+  return `${name}.safetensors`;
+}
+
+/** Which checkpoint, and which file of it, a key is; undefined for anything else. */
+export function parseCheckpointKey(key: string): { step: Step; file: string } | undefined {
+  const match = /^checkpoints\/step-(\d{8,15})\/([^/]+)$/.exec(key);
+  if (!match) return undefined;
+  const step = Number(match[1]);
+  return checkpointPrefix(step) + match[2] === key ? { step, file: match[2] } : undefined;
+}
 
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/, '64 hexadecimal digits');
 const count = z.int().min(0);
@@ -35,7 +62,7 @@ export const manifestSchema = z
     updates: z.record(z.string().max(80), count),
     /** Steps in a row, up to this one, whose gradients were not finite; left out for none. */
     skippedInARow: count.optional(),
-    /** Over all parameters of all networks (digest.ts). */
+    /** Over all parameters of all networks (digests.ts). */
     parametersSha256: sha256,
     parts: z.array(partRecordSchema).min(1).max(256),
     createdAt: z.iso.datetime(),

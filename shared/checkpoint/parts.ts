@@ -1,13 +1,7 @@
 // Which parts a checkpoint has, and who uploads which: pure arithmetic on sizes. Parts do not
 // depend on the number of workers; only the shares of the upload do.
 
-import {
-  createLayout,
-  sizeOf,
-  viewsOf,
-  type NetworkSpec,
-  type TensorSpec,
-} from '../flat/layout.js';
+import { createLayout, sizeOf, viewsOf, type NetworkSpec, type TensorSpec } from '../layout.js';
 import { encodeSafetensors, type NamedTensor } from './safetensors.js';
 import type { NetworkState } from './state.js';
 

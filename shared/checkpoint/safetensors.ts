@@ -2,7 +2,7 @@
 // JSON header, then the tensors' bytes without gaps. Only F32 here, little-endian as every machine
 // that runs this. Bytes are untrusted: nothing is parsed or allocated before it is bounded.
 
-import { sizeOf, type TensorSpec } from '../flat/layout.js';
+import { sizeOf, type TensorSpec } from '../layout.js';
 
 /** A tensor with its values, row-major. */
 export interface NamedTensor extends TensorSpec {

@@ -12,7 +12,7 @@ import {
 } from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
 import { z } from 'zod';
-import { packageFile } from '../paths.js';
+import { packageFile } from '../environment.js';
 import { maxWorkers, type FaultMessage } from './messages.js';
 
 const count = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER);

@@ -2,16 +2,16 @@
 // at a time, through losses of the server, none missing and none doubled. The run never waits for
 // it and never fails by it.
 
-import type { EventBus, RunEvent } from './bus.js';
-import { encodeCloudEvent, subjectOf, toCloudEvent } from './cloud-event.js';
+import { type EventBus, type RunEvent, encodeCloudEvent, subjectOf, toCloudEvent } from './bus.js';
 import { createEventQueue, type QueuedEvent, type QueueLimits } from './event-queue.js';
 import {
   isRefusedForGood,
   openEventConnection,
   reasonOfFailure,
   type EventConnection,
+  parseNatsUrl,
+  type NatsLocation,
 } from './nats-connection.js';
-import { parseNatsUrl, type NatsLocation } from './nats-url.js';
 
 export interface NatsBusOptions {
   /** nats://[user:password@]host:port; an OperatorError is thrown when it is no such url. */

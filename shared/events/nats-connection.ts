@@ -1,6 +1,8 @@
-// One connection to JetStream: it lives until it is lost and is then done for; reconnecting is the
-// bus's business. It makes sure that a stream takes the events, and publishes one at a time.
+// One connection to JetStream, from the url the operator wrote: it lives until it is lost and is
+// then done for; reconnecting is nats-bus.ts. It makes sure that a stream takes the events, and
+// publishes one at a time.
 
+import { OperatorError, maskSecrets } from '../problems.js';
 import {
   connect,
   DiscardPolicy,
@@ -13,9 +15,67 @@ import {
   type JetStreamManager,
   type NatsConnection,
 } from 'nats';
-import { subjectsOfAll } from './cloud-event.js';
+import { subjectsOfAll } from './bus.js';
 import type { QueuedEvent } from './event-queue.js';
-import { reachNats, type NatsLocation } from './nats-url.js';
+
+/** A parsed NATS url. */
+export interface NatsLocation {
+  /** "nats://host:4222", no credentials: for messages. */
+  readonly shown: string;
+  /** "host:port", one or more of a cluster. */
+  readonly servers: readonly string[];
+  readonly isTls: boolean;
+  readonly user?: string;
+  readonly password?: string;
+  readonly token?: string;
+}
+
+/** Parses "nats://[user:password@|token@]host:4222[,host2:4222]"; also tls://. */
+export function parseNatsUrl(url: string): NatsLocation {
+  const refuse = (hint: string): never => {
+    throw new OperatorError('this is not the url of an event bus', [
+      {
+        key: 'LOCKSTEP_NATS_URL',
+        given: maskSecrets(url),
+        allowed: 'nats://host:4222, tls://host:4222, with user:password@ or token@ if need be',
+        hint,
+      },
+    ]);
+  };
+  const match = /^(nats|tls):\/\/(?:(.*)@)?([^@]+?)\/*$/.exec(url);
+  if (!match) return refuse('it starts with nats:// or tls://');
+  const [, scheme, login, hosts = ''] = match;
+  const servers = hosts.split(',').map((host) => host.replace(/^(nats|tls):\/\//, ''));
+  if (!servers.every((server) => /^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?$/.test(server)))
+    return refuse('after the credentials comes host:port');
+  const shown = servers.map((server) => `${scheme}://${server}`).join(',');
+  return { shown, servers, isTls: scheme === 'tls', ...loginOf(login) };
+}
+
+function loginOf(login: string | undefined): Pick<NatsLocation, 'user' | 'password' | 'token'> {
+  if (login === undefined) return {};
+  const colon = login.indexOf(':');
+  if (colon < 0) return { token: decode(login) };
+  return { user: decode(login.slice(0, colon)), password: decode(login.slice(colon + 1)) };
+}
+
+function decode(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+/** Where and as whom to connect, as the client's options say it. */
+export function reachNats({ servers, isTls, user, password, token }: NatsLocation) {
+  return {
+    servers: [...servers],
+    ...(isTls ? { tls: {} } : {}),
+    ...(user === undefined ? {} : { user, pass: password ?? '' }),
+    ...(token === undefined ? {} : { token }),
+  };
+}
 
 /** The stream that is created when no stream takes Lockstep's subjects yet. */
 export const streamName = 'LOCKSTEP';

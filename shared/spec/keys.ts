@@ -2,7 +2,7 @@
 // itself, so that there is one list of keys and limits.
 
 import { z } from 'zod';
-import { nearMiss } from '../near-miss.js';
+import { nearMiss } from '../problems.js';
 import { runSpecSchema } from './schema.js';
 
 /** Where a value lies in the spec: names of keys, and indexes of lists. */

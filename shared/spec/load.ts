@@ -1,12 +1,22 @@
-// Run specs from text and files: YAML within limits, overrides, validation. Everything that is
-// wrong is thrown as one OperatorError that names the source.
+// Run specs from text, files and presets: YAML within limits, overrides (`--set key.path=value`),
+// validation. Everything that is wrong is thrown as one OperatorError that names the source.
 
-import { closeSync, openSync, readSync } from 'node:fs';
-import { isMap, parseDocument, stringify, visit, type Document } from 'yaml';
-import { OperatorError, type Problem } from '../problems.js';
-import { applyOverrides, type Override } from './overrides.js';
+import { closeSync, openSync, readSync, readdirSync, readFileSync } from 'node:fs';
+import {
+  isMap,
+  parseDocument,
+  stringify,
+  visit,
+  type Document,
+  isCollection,
+  isSeq,
+  parse,
+} from 'yaml';
+import { OperatorError, type Problem, nearMiss } from '../problems.js';
 import type { RunSpec } from './schema.js';
 import { validateSpec } from './validate.js';
+import { keyName, schemaAt, unknownKey, type KeyPath } from './keys.js';
+import { packageFile } from '../environment.js';
 
 /** A spec file is a page of text; anything above this is something else. */
 export const specBytesLimit = 1024 * 1024;
@@ -126,4 +136,88 @@ function tooLarge(bytes: number): Problem {
 
 function firstLine(text: string): string {
   return text.split('\n', 1)[0] ?? text;
+}
+
+/** An override as the operator wrote it: "batch.size=8", "phases.0.steps=100". */
+export type Override = string;
+
+/** Applies overrides in order to a document; returns a problem for each that can't be applied. */
+export function applyOverrides(document: Document, overrides: readonly Override[]): Problem[] {
+  return overrides.flatMap((override) => applyOverride(document, override));
+}
+
+function applyOverride(document: Document, override: Override): Problem[] {
+  const equals = override.indexOf('=');
+  if (equals < 1 || override.length > 4096)
+    return [{ key: '--set', given: override, allowed: 'key.path=value, for example batch.size=8' }];
+  const text = override.slice(equals + 1);
+  const path = override.slice(0, equals).trim().split('.').map(pathPart);
+  if (schemaAt(path) === undefined)
+    return [{ key: `--set ${keyName(path)}`, given: text, ...unknownKey(path) }];
+  return setValue(document, path, text);
+}
+
+function setValue(document: Document, path: KeyPath, text: string): Problem[] {
+  const key = `--set ${keyName(path)}`;
+  const parent = document.getIn(path.slice(0, -1), true);
+  const index = path.at(-1);
+  if (isSeq(parent) && typeof index === 'number' && index > parent.items.length)
+    return [{ key, given: text, allowed: `an index from 0 to ${parent.items.length}` }];
+  if (!isCollection(parent))
+    return [{ key, given: text, allowed: `${keyName(path.slice(0, -1))} must be there first` }];
+  const value = parseValue(path, text);
+  if (value === undefined) return [{ key, given: text, allowed: 'a value that is valid YAML' }];
+  document.setIn(path, value);
+  return [];
+}
+
+/** A text stays as it is where the spec wants a text; all else is read as YAML. */
+function parseValue(path: KeyPath, text: string): unknown {
+  const schema = schemaAt(path);
+  if (schema?.type === 'string' && schema.enum === undefined) return text;
+  try {
+    return parse(text, { maxAliasCount: 0, logLevel: 'error' }) as unknown;
+  } catch {
+    return undefined;
+  }
+}
+
+function pathPart(part: string): string | number {
+  return /^\d{1,6}$/.test(part) ? Number(part) : part;
+}
+
+const ending = '.yaml';
+
+/** Names of the presets, sorted. */
+export function presetNames(): string[] {
+  return readdirSync(packageFile('presets'))
+    .filter((file) => file.endsWith(ending))
+    .map((file) => file.slice(0, -ending.length))
+    .sort();
+}
+
+/** The preset's first line of comment: what it is for. */
+export function presetSummary(name: string): string {
+  return presetText(name).split('\n', 1)[0]?.replace(/^#\s*/, '') ?? '';
+}
+
+/** A preset with overrides applied. Throws OperatorError for an unknown name or bad overrides. */
+export function loadPreset(name: string, overrides: readonly Override[] = []): RunSpec {
+  return openPreset(name, overrides).spec;
+}
+
+/** As `loadPreset`, with the commented text beside the spec. */
+export function openPreset(name: string, overrides: readonly Override[] = []): SpecDocument {
+  return parseSpec(presetText(name), `preset ${name}`, overrides);
+}
+
+function presetText(name: string): string {
+  const names = presetNames();
+  if (!names.includes(name)) {
+    const near = nearMiss(name, names);
+    const hint = near === undefined ? {} : { hint: `did you mean ${near}?` };
+    const problem = { key: 'preset', given: name, allowed: names.join(', '), ...hint };
+    throw new OperatorError('no such preset', [problem]);
+  }
+  return readFileSync(packageFile(`presets/${name}${ending}`), 'utf8');
 }

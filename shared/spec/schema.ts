@@ -2,6 +2,7 @@
 // What is not here (number of workers, addresses, bus, folders, credentials) does not change them.
 
 import { z } from 'zod';
+import type { Step } from '../words.js';
 
 const count = (max: number) => z.int().min(1).max(max);
 const seed = z.int().min(0).max(0xffff_ffff);
@@ -144,4 +145,9 @@ export function phaseAt(spec: RunSpec, step: number): PhaseSpec {
     if (step < end) return phase;
   }
   throw new Error(`step ${step} lies beyond the spec's last step ${end}`);
+}
+
+/** Whether something that happens every `every` steps is due once `step` is committed; 0: never. */
+export function isDue(every: number, step: Step): boolean {
+  return every > 0 && step > 0 && step % every === 0;
 }

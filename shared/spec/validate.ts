@@ -1,11 +1,10 @@
 // Decides whether a parsed document is a run spec, and lists every problem it has: each key on its
-// own by the schema, then the relations between keys. Knows nothing of YAML or files.
+// own by the schema, then the relations between keys.
 
 import type { z } from 'zod';
 import type { Problem } from '../problems.js';
 import { allowedAt, keyName, unknownKey, type KeyPath } from './keys.js';
-import { relations } from './relations.js';
-import { runSpecSchema, type RunSpec } from './schema.js';
+import { runSpecSchema, type RunSpec, lastStep } from './schema.js';
 
 export type Validated =
   | { readonly kind: 'valid'; readonly spec: RunSpec }
@@ -52,4 +51,112 @@ function valueAt(document: unknown, path: KeyPath): unknown {
       return undefined;
     return (value as Record<string | number, unknown>)[part];
   }, document);
+}
+
+/** One relation: the keys it reads (all valid on their own when it is called) and its check. */
+export interface Relation {
+  readonly reads: readonly (keyof RunSpec)[];
+  check(spec: RunSpec): Problem[];
+}
+
+/** Values of one tensor that every engine and typed array can hold: 2^31 (indexes are int32). */
+const tensorValues = 2 ** 31;
+
+/** All relations, in the order of the spec's keys. */
+export const relations: readonly Relation[] = [
+  { reads: ['dataset'], check: resizeCoversCrop },
+  { reads: ['dataset', 'batch', 'generator', 'discriminator'], check: activationsFit },
+  { reads: ['dataset', 'discriminator'], check: denseHeadFits },
+  { reads: ['generator'], check: shuffleDividesChannels },
+  { reads: ['phases'], check: phaseNamesDiffer },
+  { reads: ['phases'], check: phasesLearn },
+  { reads: ['phases', 'batch'], check: positionsAreExact },
+  { reads: ['dataset', 'evaluation'], check: evaluationHasFaces },
+];
+
+function resizeCoversCrop({ dataset: { resize, crop } }: RunSpec): Problem[] {
+  if (resize === 0 || resize >= crop) return [];
+  return [
+    { key: 'dataset.resize', given: resize, allowed: `0, or at least dataset.crop (${crop})` },
+  ];
+}
+
+/** The widest activations lie at full resolution, behind the last upsampling or D's first layer. */
+function activationsFit({ dataset, batch, generator, discriminator }: RunSpec): Problem[] {
+  const shuffled = generator.upsampling === 'pixel-shuffle' ? 4 : 1;
+  const channels = Math.max(
+    generator.upsamplingChannels / shuffled,
+    generator.channels,
+    discriminator.channels,
+  );
+  const most = Math.floor(tensorValues / (dataset.crop ** 2 * channels));
+  if (batch.size <= most) return [];
+  const hint = `one activation would have more than 2^31 values; raise batch.microShards instead`;
+  return [
+    {
+      key: 'batch.size',
+      given: batch.size,
+      allowed: `at most ${most} with this crop and width`,
+      hint,
+    },
+  ];
+}
+
+function denseHeadFits({ dataset, discriminator: { channels, head, hidden } }: RunSpec): Problem[] {
+  const values = (dataset.crop / 16) ** 2 * channels * 8 * hidden;
+  if (head !== 'dense' || values <= tensorValues) return [];
+  const allowed = 'patch, or a smaller dataset.crop or discriminator.hidden';
+  const hint = `the dense layer would have ${values} weights`;
+  return [{ key: 'discriminator.head', given: head, allowed, hint }];
+}
+
+function shuffleDividesChannels({
+  generator: { upsampling, upsamplingChannels },
+}: RunSpec): Problem[] {
+  if (upsampling !== 'pixel-shuffle' || upsamplingChannels % 4 === 0) return [];
+  return [
+    {
+      key: 'generator.upsamplingChannels',
+      given: upsamplingChannels,
+      allowed: 'a multiple of 4 when generator.upsampling is pixel-shuffle',
+    },
+  ];
+}
+
+function phaseNamesDiffer({ phases }: RunSpec): Problem[] {
+  const names = phases.map((phase) => phase.name);
+  return names.flatMap((name, i) => {
+    if (names.indexOf(name) === i) return [];
+    return [{ key: `phases.${i}.name`, given: name, allowed: 'a name that no earlier phase has' }];
+  });
+}
+
+/** A phase has a loss, and each loss has a network that learns from it. */
+function phasesLearn({ phases }: RunSpec): Problem[] {
+  return phases.flatMap(({ loss, learningRate }, i) => {
+    const problems: Problem[] = [];
+    const add = (key: string, given: number, allowed: string): number =>
+      problems.push({ key: `phases.${i}.${key}`, given, allowed });
+    if (loss.pixel === 0 && loss.adversarial === 0)
+      add('loss.pixel', 0, 'above 0 when loss.adversarial is 0: the phase would have no loss');
+    if (loss.adversarial > 0 && learningRate.discriminator === 0)
+      add('learningRate.discriminator', 0, 'above 0 when loss.adversarial is above 0');
+    if (loss.adversarial === 0 && learningRate.generator === 0)
+      add('learningRate.generator', 0, 'above 0 when loss.adversarial is 0: nothing would learn');
+    return problems;
+  });
+}
+
+/** Positions in the stream of samples are whole numbers that a double holds exactly. */
+function positionsAreExact(spec: RunSpec): Problem[] {
+  const positions = lastStep(spec) * spec.batch.microShards * spec.batch.size;
+  if (positions <= Number.MAX_SAFE_INTEGER) return [];
+  const allowed = 'at most 2^53 images over the whole run (steps x microShards x size)';
+  return [{ key: 'phases', given: `${positions} images`, allowed }];
+}
+
+function evaluationHasFaces({ dataset, evaluation }: RunSpec): Problem[] {
+  if (dataset.testFraction > 0 || evaluation.everySteps === 0) return [];
+  const allowed = '0 when dataset.testFraction is 0: there would be no face to evaluate';
+  return [{ key: 'evaluation.everySteps', given: evaluation.everySteps, allowed }];
 }

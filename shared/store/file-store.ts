@@ -1,23 +1,27 @@
 // An object store in a folder. Atomic on every local file system: bytes go to a temporary file,
 // are synced, and then linked (only if absent) or renamed (a replacement, under a lock). It decides
-// nothing about keys (keys.ts) and not which failures may pass (file-attempts.ts).
+// nothing about keys (store.ts).
 
 import { randomBytes } from 'node:crypto';
 import type { BigIntStats, Dirent } from 'node:fs';
 import { link, mkdir, open, readdir, rename, rmdir, stat, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { createFileAttempts, type FileAttempts } from './file-attempts.js';
 import { withFileLock } from './file-lock.js';
-import { compareKeys, requireKey, requireRange, reservedName } from './keys.js';
-import type { PatienceOptions } from './patience.js';
 import {
+  compareKeys,
+  requireKey,
+  requireRange,
+  reservedName,
   ObjectNotFound,
   PreconditionFailed,
   type ByteRange,
   type ObjectInfo,
   type ObjectStore,
   type PutOptions,
+  StoreUnavailable,
 } from './store.js';
+import { type PatienceOptions, retryOptions, withRetries, type RetryPolicy } from './retry.js';
+import { OperatorError, maskSecrets } from '../problems.js';
 
 /**
  * Opens a folder, which need not exist yet, as a store. `url` is what errors name. It fails at
@@ -296,4 +300,84 @@ async function readEntries(folder: string): Promise<Dirent[]> {
     if (isAbsence(error)) return [];
     throw error;
   }
+}
+
+const once: RetryPolicy = { attempts: 1, baseMs: 0, capMs: 0, totalMs: 0 };
+
+/** A disk that is full or away, a server of files that is, and too many open files. */
+const transientCodes = new Set([
+  'EAGAIN',
+  'EBUSY',
+  'EDQUOT',
+  'EHOSTDOWN',
+  'EHOSTUNREACH',
+  'EINTR',
+  'EIO',
+  'EMFILE',
+  'ENFILE',
+  'ENOLCK',
+  'ENOSPC',
+  'ENOTCONN',
+  'EREMOTEIO',
+  'ESTALE',
+  'ETIMEDOUT',
+]);
+
+/** What the operator can mend, and how. */
+const mistakes: Readonly<Record<string, string>> = {
+  ENOTDIR: 'a part of the path is a file, not a folder',
+  ENOENT: 'a folder can not be made there',
+  EACCES: 'this user may not read or write there',
+  EPERM: 'this user may not write there',
+  EROFS: 'nothing can be written there: it is mounted read-only',
+  ENAMETOOLONG: 'the path is too long',
+  ELOOP: 'the path leads in circles',
+};
+
+export interface FileAttempts {
+  /**
+   * Runs `attempt` until it succeeds, fails for good, or patience ends. `what` is words: "put a".
+   * `attempt` is told how many tries failed before.
+   */
+  run<T>(what: string, attempt: (failedTries: number) => Promise<T>): Promise<T>;
+}
+
+/** Creates the attempts of the store at `url`. */
+export function createFileAttempts(url: string, options: PatienceOptions): FileAttempts {
+  const retry = { ...retryOptions(url, options, once), isTransient };
+  return {
+    async run(what, attempt) {
+      try {
+        return await withRetries(what, attempt, retry);
+      } catch (error) {
+        throw failureOf(error, what, url);
+      }
+    },
+  };
+}
+
+function systemCodeOf(error: unknown): string | undefined {
+  const { code, syscall } = error as NodeJS.ErrnoException;
+  return syscall === undefined ? undefined : code;
+}
+
+function isTransient(error: unknown): boolean {
+  const code = systemCodeOf(error);
+  return code !== undefined && transientCodes.has(code);
+}
+
+/** What the caller should see; an error that is no system call's passes unchanged. */
+function failureOf(error: unknown, what: string, url: string): unknown {
+  const code = systemCodeOf(error);
+  if (code === undefined) return error;
+  const hint = mistakes[code];
+  if (hint === undefined)
+    return new StoreUnavailable(
+      url,
+      maskSecrets(`can't ${what} in ${url}: ${(error as Error).message}`),
+    );
+  const allowed = 'a folder that can be made, read and written';
+  return new OperatorError(`can't ${what} in ${url} (${code})`, [
+    { key: 'url', given: url, allowed, hint },
+  ]);
 }

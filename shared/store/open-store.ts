@@ -1,12 +1,12 @@
 // Opens the store that a url names. The one place that knows which kinds there are.
 
 import { isMainThread } from 'node:worker_threads';
-import { createDeferredStore } from './deferred-store.js';
 import { createFileStore } from './file-store.js';
 import type { S3StoreOptions } from './s3-store.js';
-import { parseStoreUrl } from './store-url.js';
-import type { ObjectStore } from './store.js';
-import { tellProcess } from './thread-notices.js';
+import type { ObjectStore, ObjectInfo } from './store.js';
+import { tellProcess } from './notices.js';
+import { resolve } from 'node:path';
+import { OperatorError, maskSecrets } from '../problems.js';
 
 /** S3's endpoint, region and credentials; how long to try; whom to tell. */
 export type StoreOptions = S3StoreOptions;
@@ -32,4 +32,75 @@ export function openStore(url: string, given: StoreOptions = {}): ObjectStore {
     const { createS3Store } = await import('./s3-store.js');
     return createS3Store(location, options);
   });
+}
+
+/** A store at `url` that is made by `create` when it is first asked for something. */
+export function createDeferredStore(url: string, create: () => Promise<ObjectStore>): ObjectStore {
+  let created: Promise<ObjectStore> | undefined;
+  const open = (): Promise<ObjectStore> => (created ??= create());
+  return {
+    url,
+    get: async (key, range) => (await open()).get(key, range),
+    head: async (key) => (await open()).head(key),
+    put: async (key, body, options) => (await open()).put(key, body, options),
+    list: (prefix) => listLater(open, prefix),
+    delete: async (key) => (await open()).delete(key),
+    close: async () => {
+      if (created !== undefined) await (await created).close();
+    },
+  };
+}
+
+async function* listLater(
+  open: () => Promise<ObjectStore>,
+  prefix: string,
+): AsyncGenerator<ObjectInfo, void, undefined> {
+  yield* (await open()).list(prefix);
+}
+
+/** A parsed store url. */
+export type StoreLocation =
+  | { readonly kind: 'file'; readonly url: string; readonly folder: string }
+  | {
+      readonly kind: 's3';
+      readonly url: string;
+      readonly bucket: string;
+      /** Empty, or ends with a slash. */
+      readonly prefix: string;
+    };
+
+const allowed = 's3://bucket/prefix, file://folder (below the working folder) or file:///folder';
+
+function refuse(url: string, hint?: string): never {
+  throw new OperatorError('this is not the url of an object store', [
+    { key: 'url', given: maskSecrets(url), allowed, ...(hint === undefined ? {} : { hint }) },
+  ]);
+}
+
+/** Parses `s3://bucket/prefix` or `file://folder`; an OperatorError says what is wrong. */
+export function parseStoreUrl(url: string): StoreLocation {
+  const trimmed = url.replace(/\/+$/, '');
+  const file = /^file:\/\/(.*)$/s.exec(url);
+  if (file) return parseFile(url, file[1] ?? '', trimmed);
+  const s3 = /^s3:\/\/([^/]*)\/?(.*)$/s.exec(trimmed);
+  if (!s3) refuse(url);
+  return parseS3(url, s3[1] ?? '', s3[2] ?? '', trimmed);
+}
+
+function parseFile(url: string, path: string, trimmed: string): StoreLocation {
+  if (path === '') refuse(url, 'a folder must follow file://');
+  if (path.includes('\0')) refuse(url, 'a folder has no NUL character');
+  return { kind: 'file', url: /^file:\/*$/.test(trimmed) ? url : trimmed, folder: resolve(path) };
+}
+
+function parseS3(url: string, bucket: string, path: string, trimmed: string): StoreLocation {
+  if (bucket.includes('@') || bucket.includes(':'))
+    refuse(url, 'credentials and endpoints come from the environment, not from the url');
+  if (!/^[A-Za-z0-9][A-Za-z0-9._-]{2,62}$/.test(bucket))
+    refuse(url, 'a bucket name has 3 to 63 letters, digits, dots and dashes');
+  const parts = path.split('/');
+  if (path !== '' && parts.some((part) => part === '' || part === '.' || part === '..'))
+    refuse(url, 'a prefix has no empty part and no "." or ".."');
+  if (Buffer.byteLength(path) > 100) refuse(url, 'a prefix has at most 100 bytes');
+  return { kind: 's3', url: trimmed, bucket, prefix: path === '' ? '' : `${path}/` };
 }

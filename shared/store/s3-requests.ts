@@ -1,12 +1,58 @@
-// Single S3 requests, each under one retry loop and one stall watch, with errors the operator can
-// read. It knows how to send; what to send and what an answer means for an object is s3-store.ts.
+// The S3 client, and single requests through it, each under one retry loop and one stall watch. The
+// SDK's own errors quote requests and key ids, so none of them leaves: only masked text does.
 
-import type { S3Client } from '@aws-sdk/client-s3';
+import { S3Client, type S3ClientConfig } from '@aws-sdk/client-s3';
+import { NodeHttpHandler } from '@smithy/node-http-handler';
 import type { Readable } from 'node:stream';
-import { OperatorError } from '../problems.js';
-import { s3Failure, StoreUnavailable, type S3Place } from './s3-errors.js';
-import { withRetries, type RetryOptions } from './retry.js';
-import { ObjectNotFound, PreconditionFailed } from './store.js';
+import { OperatorError, maskSecrets } from '../problems.js';
+import { StoreUnavailable, ObjectNotFound, PreconditionFailed } from './store.js';
+import { withRetries, type RetryOptions, reasonOf, statusOf } from './retry.js';
+
+/** Where and as whom; what is missing is found by the AWS SDK's default chains. */
+export interface S3Options {
+  readonly endpoint?: string | undefined;
+  readonly region?: string | undefined;
+  readonly accessKeyId?: string | undefined;
+  readonly secretAccessKey?: string | undefined;
+  readonly sessionToken?: string | undefined;
+  /** "endpoint/bucket/key" instead of "bucket.endpoint/key"; the default with an endpoint. */
+  readonly forcePathStyle?: boolean | undefined;
+  /** A request that makes no progress for so long is given up (and tried again). */
+  readonly idleTimeoutMs?: number | undefined;
+}
+
+/** Time without progress after which a request counts as lost. */
+export const defaultIdleTimeoutMs = 30_000;
+const connectTimeoutMs = 5_000;
+
+/** Creates the client of a store. */
+export function createS3Client(options: S3Options): S3Client {
+  const idleTimeoutMs = options.idleTimeoutMs ?? defaultIdleTimeoutMs;
+  const { endpoint, accessKeyId, secretAccessKey, sessionToken } = options;
+  const region = options.region ?? (endpoint === undefined ? undefined : 'us-east-1');
+  const config: S3ClientConfig = {
+    maxAttempts: 1,
+    // Signatures already cover the bytes; the newer checksum headers break other vendors' servers.
+    requestChecksumCalculation: 'WHEN_REQUIRED',
+    responseChecksumValidation: 'WHEN_REQUIRED',
+    forcePathStyle: options.forcePathStyle ?? endpoint !== undefined,
+    requestHandler: new NodeHttpHandler({
+      connectionTimeout: connectTimeoutMs,
+      socketTimeout: idleTimeoutMs,
+      httpAgent: { keepAlive: true, maxSockets: 32 },
+      httpsAgent: { keepAlive: true, maxSockets: 32 },
+    }),
+    ...(region === undefined ? {} : { region }),
+    ...(endpoint === undefined ? {} : { endpoint }),
+  };
+  if (accessKeyId !== undefined && secretAccessKey !== undefined)
+    config.credentials = {
+      accessKeyId,
+      secretAccessKey,
+      ...(sessionToken === undefined ? {} : { sessionToken }),
+    };
+  return new S3Client(config);
+}
 
 /** Everything a request needs. */
 export interface S3Session {
@@ -94,4 +140,101 @@ export async function readBody(
   if (bytes !== undefined && received !== bytes)
     throw lost('TruncatedBody', `the body ended after ${received} of ${bytes} bytes`);
   return Buffer.concat(chunks, received);
+}
+
+/** What a message may name. */
+export interface S3Place {
+  /** The store's url, "s3://bucket/prefix". */
+  readonly url: string;
+  readonly bucket: string;
+  /** Undefined: AWS itself. */
+  readonly endpoint: string | undefined;
+  /** Never to be printed. */
+  readonly secrets: readonly (string | undefined)[];
+}
+
+interface Advice {
+  readonly allowed: string;
+  readonly hint: string;
+}
+
+const keysHint = 'set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile by AWS_PROFILE';
+
+function operatorAdvice(name: string, place: S3Place): Advice | undefined {
+  const where = place.endpoint === undefined ? 'AWS' : place.endpoint;
+  switch (name) {
+    case 'NoSuchBucket':
+      return {
+        allowed: `a bucket that exists at ${where}`,
+        hint: `create bucket "${place.bucket}", or correct the url or LOCKSTEP_S3_ENDPOINT`,
+      };
+    case 'CredentialsProviderError':
+      return { allowed: `credentials for ${where}; there are none`, hint: keysHint };
+    case 'InvalidAccessKeyId':
+    case 'XAdminUserNotFound': // versitygw
+    case 'SignatureDoesNotMatch':
+    case 'InvalidSecurity':
+    case 'ExpiredToken':
+    case 'TokenRefreshRequired':
+      return { allowed: `credentials that ${where} accepts (it said ${name})`, hint: keysHint };
+    case 'AccessDenied':
+    case 'AllAccessDisabled':
+    case 'Forbidden':
+    case '403':
+      return {
+        allowed: `a bucket and prefix that these credentials may use at ${where}`,
+        hint: 'ask for the rights to get, put, list and delete objects there',
+      };
+    case 'PermanentRedirect':
+    case 'AuthorizationHeaderMalformed':
+    case 'IllegalLocationConstraintException':
+      return { allowed: 'the region that the bucket is in', hint: 'set AWS_REGION' };
+    default:
+      return undefined;
+  }
+}
+
+function nameOf(error: unknown): string {
+  const { name, Code } = error as { name?: string; Code?: string };
+  if (error instanceof Error && error.message === 'Region is missing')
+    return 'AuthorizationHeaderMalformed';
+  if (statusOf(error) === 403 && (name === 'Unknown' || name === 'UnknownError')) return '403';
+  return Code ?? name ?? 'Unknown';
+}
+
+/** The error to throw for a failed request `what` ("put checkpoints/x"). */
+export function s3Failure(error: unknown, what: string, place: S3Place): Error {
+  const name = nameOf(error);
+  const advice = operatorAdvice(name, place);
+  if (advice !== undefined)
+    return new OperatorError(mask(`can't ${what} in ${place.url}`, place), [
+      { key: 'url', given: place.url, allowed: mask(advice.allowed, place), hint: advice.hint },
+    ]);
+  const text = error instanceof Error ? error.message : String(error);
+  const where = place.endpoint === undefined ? '' : ` at ${place.endpoint}`;
+  return new StoreUnavailable(
+    place.url,
+    mask(
+      `can't ${what} in ${place.url}${where}: ` +
+        `${reasonOf(error)}: ${text.slice(0, 300)}${next(error)}`,
+      place,
+    ),
+  );
+}
+
+function mask(text: string, place: S3Place): string {
+  const known = place.secrets.filter((secret) => secret !== undefined && secret.length > 2);
+  return known.reduce<string>(
+    (masked, secret) => masked.replaceAll(secret!, '***'),
+    maskSecrets(text),
+  );
+}
+
+function next(error: unknown): string {
+  const code = (error as { code?: string }).code;
+  if (code === 'ECONNREFUSED')
+    return '; nothing listens there: start the server or correct LOCKSTEP_S3_ENDPOINT';
+  if (code === 'ENOTFOUND' || code === 'EAI_AGAIN')
+    return '; the name does not resolve: correct LOCKSTEP_S3_ENDPOINT';
+  return '';
 }

@@ -9,16 +9,28 @@ import {
   type S3Client,
 } from '@aws-sdk/client-s3';
 import type { Readable } from 'node:stream';
-import { maskSecrets } from '../secrets.js';
-import { requireKey, requireRange } from './keys.js';
-import { defaultRetryPolicy, statusOf } from './retry.js';
-import { retryOptions, type PatienceOptions } from './patience.js';
-import { createS3Client, defaultIdleTimeoutMs, type S3Options } from './s3-client.js';
-import { readBody, request, type Attempt, type S3Session } from './s3-requests.js';
+import { maskSecrets } from '../problems.js';
+import {
+  requireKey,
+  requireRange,
+  ObjectNotFound,
+  type ByteRange,
+  type ObjectInfo,
+  type ObjectStore,
+  type PutOptions,
+} from './store.js';
+import { defaultRetryPolicy, statusOf, retryOptions, type PatienceOptions } from './retry.js';
+import {
+  createS3Client,
+  defaultIdleTimeoutMs,
+  type S3Options,
+  readBody,
+  request,
+  type Attempt,
+  type S3Session,
+} from './s3-requests.js';
 import { partBytes, upload } from './s3-upload.js';
-import type { StoreLocation } from './store-url.js';
-import { ObjectNotFound, type ByteRange, type ObjectInfo, type ObjectStore } from './store.js';
-import type { PutOptions } from './store.js';
+import type { StoreLocation } from './open-store.js';
 
 /** How the store is reached, how long it is waited for, and who is told. */
 export interface S3StoreOptions extends PatienceOptions {

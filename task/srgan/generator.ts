@@ -2,7 +2,7 @@
 // and the variations of the spec). It decides the wiring; a unit's inside is in units.ts.
 
 import { add, concat, mul, sub, tanh, type Tensor4D } from '@tensorflow/tfjs-core';
-import type { TensorSpec } from '../../shared/flat/layout.js';
+import type { TensorSpec } from '../../shared/layout.js';
 import type { GeneratorSpec } from '../../shared/spec/schema.js';
 import { pixelShuffle } from '../ops/pixel-shuffle.js';
 import type { NamedTensors } from '../task.js';

@@ -2,7 +2,7 @@
 // arithmetic (+, *, /, sqrt), so that the bytes are the same on every machine; each tensor has a
 // stream of its own, so that one tensor's values depend on no other tensor.
 
-import { sizeOf, type TensorSpec } from '../../shared/flat/layout.js';
+import { sizeOf, type TensorSpec } from '../../shared/layout.js';
 import { createRandomStream, hashIntegers } from '../../shared/random.js';
 
 /** How a tensor's values start. */

@@ -2,7 +2,7 @@
 // phase and the forward pass for inference, all from the run spec.
 
 import type { Tensor4D } from '@tensorflow/tfjs-core';
-import { sizeOf, type NetworkSpec } from '../../shared/flat/layout.js';
+import { sizeOf, type NetworkSpec } from '../../shared/layout.js';
 import { OperatorError, type Problem } from '../../shared/problems.js';
 import type { PhaseSpec, RunSpec } from '../../shared/spec/schema.js';
 import type { Task } from '../task.js';

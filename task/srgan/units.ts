@@ -14,7 +14,7 @@ import {
   type Tensor4D,
 } from '@tensorflow/tfjs-core';
 import { pixelShuffle } from '../ops/pixel-shuffle.js';
-import type { TensorSpec } from '../../shared/flat/layout.js';
+import type { TensorSpec } from '../../shared/layout.js';
 import type { NamedTensors } from '../task.js';
 import type { Parameter } from './initial.js';
 

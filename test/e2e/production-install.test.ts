@@ -11,7 +11,7 @@ import { createInterface } from 'node:readline';
 import { after, before, test } from 'node:test';
 import { promisify } from 'node:util';
 import { userId } from '../../cli/kubernetes/objects/pod.js';
-import { packageFile } from '../../shared/paths.js';
+import { packageFile } from '../../shared/environment.js';
 import { printSpec } from '../../shared/spec/load.js';
 import { copied, stage } from '../support/dockerfile.js';
 import { packFaces } from '../support/tiny-dataset.js';

@@ -10,21 +10,26 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { commitCheckpoint } from '../../coordinator/edge/checkpoint-commit.js';
 import { findCheckpoint } from '../../coordinator/edge/checkpoint-search.js';
-import { commitManifest, ManifestConflict, storePart } from '../../shared/checkpoint/commit.js';
-import { parametersSha256 } from '../../shared/checkpoint/digest.js';
+import {
+  commitManifest,
+  ManifestConflict,
+  storePart,
+  pruneCheckpoints,
+} from '../../shared/checkpoint/write.js';
+import { parametersSha256 } from '../../shared/checkpoint/digests.js';
 import {
   listCheckpoints,
   newestWholeCheckpoint,
-  pruneCheckpoints,
-} from '../../shared/checkpoint/list.js';
+  CheckpointBroken,
+  readState,
+  verifyCheckpoint,
+} from '../../shared/checkpoint/read.js';
 import type { CheckpointManifest } from '../../shared/checkpoint/manifest.js';
 import { encodePart, partsOf, partsOfShare } from '../../shared/checkpoint/parts.js';
-import { CheckpointBroken, readState } from '../../shared/checkpoint/read-state.js';
 import type { NetworkState, TrainingState } from '../../shared/checkpoint/state.js';
-import { verifyCheckpoint } from '../../shared/checkpoint/verify.js';
 import { createRandomStream } from '../../shared/random.js';
-import { specDigest } from '../../shared/spec/digest.js';
-import { loadPreset } from '../../shared/spec/presets.js';
+import { specDigest } from '../../shared/spec/compare.js';
+import { loadPreset } from '../../shared/spec/load.js';
 import { openStore } from '../../shared/store/open-store.js';
 import type { ObjectStore } from '../../shared/store/store.js';
 

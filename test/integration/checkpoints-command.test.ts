@@ -5,10 +5,10 @@ import { mkdtemp, rm, truncate } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { commitManifest, storePart } from '../../shared/checkpoint/commit.js';
+import { commitManifest, storePart } from '../../shared/checkpoint/write.js';
 import { exitCodes } from '../../shared/exit-codes.js';
-import { specDigest } from '../../shared/spec/digest.js';
-import { loadPreset } from '../../shared/spec/presets.js';
+import { specDigest } from '../../shared/spec/compare.js';
+import { loadPreset } from '../../shared/spec/load.js';
 import { openStore } from '../../shared/store/open-store.js';
 import { runLockstep } from '../support/lockstep-command.js';
 

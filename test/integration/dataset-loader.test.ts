@@ -9,8 +9,8 @@ import type { DatasetIndex, DatasetSample } from '../../dataset/index-format.js'
 import { packDataset } from '../../dataset/pack.js';
 import { readDatasetIndex } from '../../dataset/read-index.js';
 import { splitSamples } from '../../dataset/split.js';
-import { samplesOf, type SampleOrder } from '../../shared/plan/permutation.js';
-import { leavesOf, shareOf } from '../../shared/plan/shards.js';
+import { samplesOf, type SampleOrder } from '../../shared/plan/samples.js';
+import { leavesOf, shareOf } from '../../shared/plan/reduction.js';
 import { OperatorError } from '../../shared/problems.js';
 import { openStore } from '../../shared/store/open-store.js';
 import { reduceBicubic } from '../../worker/data/bicubic.js';

@@ -5,7 +5,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
 import * as ort from 'onnxruntime-node';
-import { createLayout, viewsOf } from '../../shared/flat/layout.js';
+import { createLayout, viewsOf } from '../../shared/layout.js';
 import { loadReferenceBackend } from '../../task/ops/backend.js';
 import { createSrganTask } from '../../task/srgan/task.js';
 import type { NamedTensors } from '../../task/task.js';

@@ -4,7 +4,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { before, describe, it } from 'node:test';
-import type { TensorSpec } from '../../shared/flat/layout.js';
+import type { TensorSpec } from '../../shared/layout.js';
 import { loadReferenceBackend } from '../../task/ops/backend.js';
 import type { NamedTensors } from '../../task/task.js';
 import { trace } from '../../trace/trace.js';

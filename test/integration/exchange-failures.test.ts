@@ -7,7 +7,7 @@ import { once } from 'node:events';
 import { test } from 'node:test';
 import * as grpc from '@grpc/grpc-js';
 
-import { chunkFloats } from '../../shared/plan/chunks.js';
+import { chunkFloats } from '../../shared/plan/reduction.js';
 import { PeerLostError } from '../../worker/exchange/exchange.js';
 import { headerBytes, writeHeader, type FrameHeader } from '../../worker/exchange/frame.js';
 import { pullMethod, serializeHello, serializePull } from '../../worker/exchange/wire.js';

@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { chunkFloats } from '../../shared/plan/chunks.js';
+import { chunkFloats } from '../../shared/plan/reduction.js';
 import type { PeerLost } from '../../worker/exchange/exchange.js';
 import { defaultExchangeLimits } from '../../worker/exchange/limits.js';
 import { until } from '../support/until.js';

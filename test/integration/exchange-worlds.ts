@@ -3,8 +3,7 @@
 
 import assert from 'node:assert/strict';
 
-import { shareOf } from '../../shared/plan/shards.js';
-import { foldTree, subtreesInside, type TreeNode } from '../../shared/plan/tree.js';
+import { shareOf, foldTree, subtreesInside, type TreeNode } from '../../shared/plan/reduction.js';
 import type { World } from '../../shared/words.js';
 import {
   createExchangeServer,

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { before, test, type TestContext } from 'node:test';
 import { exportOnnx, exportTfjs } from '../../inference/generator.js';
 import { loadNetwork } from '../../inference/onnx-network.js';
-import { createLayout, viewsOf } from '../../shared/flat/layout.js';
+import { createLayout, viewsOf } from '../../shared/layout.js';
 import { createRandomStream } from '../../shared/random.js';
 import type { GeneratorSpec } from '../../shared/spec/schema.js';
 import { loadReferenceBackend } from '../../task/ops/backend.js';

@@ -20,7 +20,7 @@ import { showLogs } from '../../cli/kubernetes/run-logs.js';
 import { scaleRun } from '../../cli/kubernetes/scale-run.js';
 import { clusterStatusJson, statusOf } from '../../cli/kubernetes/status-run.js';
 import { objectsOf } from '../../cli/kubernetes/taken.js';
-import { openPreset } from '../../shared/spec/presets.js';
+import { openPreset } from '../../shared/spec/load.js';
 import { FakeApiServer } from '../support/fake-api-server.js';
 import { sendStatus } from '../support/fake-objects.js';
 import { until } from '../support/until.js';

@@ -5,7 +5,7 @@ import { spawnSync } from 'node:child_process';
 import { statSync } from 'node:fs';
 import { test } from 'node:test';
 import { readBuildRecord } from '../../cli/setup/addon.js';
-import { packageFile } from '../../shared/paths.js';
+import { packageFile } from '../../shared/environment.js';
 import { addonPath, findAddon } from '../../worker/engine/tensorflow/package.js';
 import { skipWithoutTensorflow } from '../support/tensorflow.js';
 

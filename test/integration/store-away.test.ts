@@ -4,10 +4,10 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
-import { createRunRecord, readRunRecord } from '../../shared/run/record.js';
-import { loadPreset } from '../../shared/spec/presets.js';
+import { createRunRecord, readRunRecord } from '../../shared/spec/record.js';
+import { loadPreset } from '../../shared/spec/load.js';
 import { openStore, type StoreOptions } from '../../shared/store/open-store.js';
-import { createRunningStores } from '../../shared/store/store-notices.js';
+import { createRunningStores } from '../../shared/store/notices.js';
 import type { ObjectStore } from '../../shared/store/store.js';
 import { startFaultProxy, type FaultProxy } from '../support/fault-proxy.js';
 import { openS3Place, type S3Place } from '../support/s3-place.js';

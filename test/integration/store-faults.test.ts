@@ -7,8 +7,11 @@ import { after, before, describe, it } from 'node:test';
 import { OperatorError } from '../../shared/problems.js';
 import { openStore, type StoreOptions } from '../../shared/store/open-store.js';
 import type { RetryNotice } from '../../shared/store/retry.js';
-import { StoreUnavailable } from '../../shared/store/s3-errors.js';
-import { PreconditionFailed, type ObjectStore } from '../../shared/store/store.js';
+import {
+  StoreUnavailable,
+  PreconditionFailed,
+  type ObjectStore,
+} from '../../shared/store/store.js';
 import { startFaultProxy, type FaultKind, type FaultProxy } from '../support/fault-proxy.js';
 import { openS3Place, type S3Place } from '../support/s3-place.js';
 import { freePort } from '../support/servers.js';

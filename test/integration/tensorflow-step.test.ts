@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
-import { loadPreset } from '../../shared/spec/presets.js';
+import { loadPreset } from '../../shared/spec/load.js';
 import type { RunSpec } from '../../shared/spec/schema.js';
 import { trace } from '../../trace/trace.js';
 import { createEngine } from '../../worker/engine/create-engine.js';

@@ -7,7 +7,7 @@ import sharp, { type Sharp } from 'sharp';
 import { exportOnnx } from '../../inference/generator.js';
 import { loadNetwork } from '../../inference/onnx-network.js';
 import { upscale, type UpscaleOptions } from '../../inference/upscale.js';
-import { createLayout } from '../../shared/flat/layout.js';
+import { createLayout } from '../../shared/layout.js';
 import { OperatorError } from '../../shared/problems.js';
 import { createRandomStream } from '../../shared/random.js';
 import { createSrganTask } from '../../task/srgan/task.js';

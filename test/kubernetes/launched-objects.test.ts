@@ -13,7 +13,7 @@ import {
   launcherRules,
   type AccessCase,
 } from '../../cli/kubernetes/objects/access.js';
-import { packageFile } from '../../shared/paths.js';
+import { packageFile } from '../../shared/environment.js';
 import { runLockstep } from '../support/lockstep-command.js';
 import { runProgram } from './children.js';
 import { restricted } from './cluster.js';

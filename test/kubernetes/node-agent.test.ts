@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { constants } from 'node:os';
 import { after, afterEach, before, describe, it } from 'node:test';
 import type { V1Pod } from '@kubernetes/client-node';
-import { packageFile } from '../../shared/paths.js';
+import { packageFile } from '../../shared/environment.js';
 import { until } from '../support/until.js';
 import { restricted, startCluster, tellFailure, type Cluster } from './cluster.js';
 import { skipWithoutControlPlane } from './programs.js';

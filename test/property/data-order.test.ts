@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { samplesOf } from '../../shared/plan/permutation.js';
-import { leavesOf, shareOf } from '../../shared/plan/shards.js';
+import { samplesOf } from '../../shared/plan/samples.js';
+import { leavesOf, shareOf } from '../../shared/plan/reduction.js';
 import { chooseCut } from '../../worker/data/patch.js';
 
 const orders = fc.record({

@@ -6,8 +6,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 
-import { chunkCount, chunkFloats } from '../../shared/plan/chunks.js';
-import { foldTree } from '../../shared/plan/tree.js';
+import { chunkCount, chunkFloats, foldTree } from '../../shared/plan/reduction.js';
 import { createFoldPlan, type FoldPlan } from '../../worker/exchange/fold-plan.js';
 import type { FrameHeader } from '../../worker/exchange/frame.js';
 import { createProgress, type Progress } from '../../worker/exchange/progress.js';

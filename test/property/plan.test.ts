@@ -4,10 +4,18 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { chunkCount, chunkRange, ownedChunks } from '../../shared/plan/chunks.js';
-import { permute, samplesOf } from '../../shared/plan/permutation.js';
-import { leavesOf, ownerOf, shareOf } from '../../shared/plan/shards.js';
-import { foldTree, subtreesInside, type TreeNode } from '../../shared/plan/tree.js';
+import {
+  chunkCount,
+  chunkRange,
+  ownedChunks,
+  leavesOf,
+  ownerOf,
+  shareOf,
+  foldTree,
+  subtreesInside,
+  type TreeNode,
+} from '../../shared/plan/reduction.js';
+import { permute, samplesOf } from '../../shared/plan/samples.js';
 
 const worlds = fc
   .integer({ min: 1, max: 64 })

@@ -2,8 +2,8 @@
 // no oracle; each names those that may be the first to see it.
 
 import type { CoordinatorEvent } from '../../coordinator/core/state.js';
-import { samplesOf } from '../../shared/plan/permutation.js';
-import { leavesOf, shareOf } from '../../shared/plan/shards.js';
+import { samplesOf } from '../../shared/plan/samples.js';
+import { leavesOf, shareOf } from '../../shared/plan/reduction.js';
 import type { SimOptions } from './cluster.js';
 import type { Sabotage } from './sabotage.js';
 

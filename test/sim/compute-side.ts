@@ -1,10 +1,8 @@
 // The compute thread of a simulated worker: takes states, computes micro-shards, applies reduced
 // steps, stores shares of checkpoints. It keeps the contracts of worker/training/.
 
-import { chunkFloats } from '../../shared/plan/chunks.js';
-import { shareOf } from '../../shared/plan/shards.js';
-import { foldTree, subtreesInside } from '../../shared/plan/tree.js';
-import { isDue } from '../../shared/plan/schedule.js';
+import { chunkFloats, shareOf, foldTree, subtreesInside } from '../../shared/plan/reduction.js';
+import { isDue } from '../../shared/spec/schema.js';
 import type { StepReport } from '../../shared/control/messages.js';
 import type { WorkerEffect, WorkerEvent } from '../../worker/core/state.js';
 import {

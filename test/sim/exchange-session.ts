@@ -1,7 +1,7 @@
 // One world of a simulated worker's exchange: the real core with simulated streams, in the order
 // of worker/exchange/world-session.ts.
 
-import { chunkFloats } from '../../shared/plan/chunks.js';
+import { chunkFloats } from '../../shared/plan/reduction.js';
 import type { Rank } from '../../shared/words.js';
 import { createFoldPlan } from '../../worker/exchange/fold-plan.js';
 import type { FrameHeader } from '../../worker/exchange/frame.js';

@@ -3,7 +3,7 @@
 
 import type { CoordinatorState } from '../../coordinator/core/state.js';
 import type { CoordinatorMessage, WorldMessage } from '../../shared/control/messages.js';
-import type { SamplePick } from '../../shared/plan/permutation.js';
+import type { SamplePick } from '../../shared/plan/samples.js';
 import type { WorkerEffect, WorkerState } from '../../worker/core/state.js';
 import type { TrainingState } from './training-state.js';
 

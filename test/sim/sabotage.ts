@@ -2,8 +2,8 @@
 // Every hook has a sound default, which is what runs when nothing is planted.
 
 import type { CoordinatorEffect, CoordinatorEvent } from '../../coordinator/core/state.js';
-import { leavesOf, shareOf } from '../../shared/plan/shards.js';
-import { samplesOf, type SampleOrder, type SamplePick } from '../../shared/plan/permutation.js';
+import { leavesOf, shareOf } from '../../shared/plan/reduction.js';
+import { samplesOf, type SampleOrder, type SamplePick } from '../../shared/plan/samples.js';
 import type { WorkerEffect, WorkerEvent } from '../../worker/core/state.js';
 
 /** The world that a worker computes for. */

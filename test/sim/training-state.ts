@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto';
 
 import { hashIntegers } from '../../shared/random.js';
-import type { SamplePick } from '../../shared/plan/permutation.js';
+import type { SamplePick } from '../../shared/plan/samples.js';
 
 /** What one chunk of the vector carries: a gradient and the vote to halt. */
 export interface ChunkValue {

@@ -9,7 +9,7 @@ import {
 } from '../../coordinator/core/state.js';
 import { defaultTiming } from '../../coordinator/core/timing.js';
 import { transition } from '../../coordinator/core/transition.js';
-import { generationOf } from '../../shared/control/generation.js';
+import { generationOf } from '../../shared/words.js';
 import {
   noWorld,
   protocolVersion,

@@ -3,8 +3,8 @@
 // test can hold back.
 
 import { createState, type TrainingState } from '../../shared/checkpoint/state.js';
-import { stateDigest } from '../../shared/checkpoint/state-digest.js';
-import type { NetworkSpec } from '../../shared/flat/layout.js';
+import { stateDigest } from '../../shared/checkpoint/digests.js';
+import type { NetworkSpec } from '../../shared/layout.js';
 import type { RunSpec } from '../../shared/spec/schema.js';
 import type { Step } from '../../shared/words.js';
 import type { StepDefinition, Task } from '../../task/task.js';

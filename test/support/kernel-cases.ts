@@ -2,7 +2,7 @@
 // shapes, strides and paddings.
 
 import * as tf from '@tensorflow/tfjs-core';
-import type { TensorSpec } from '../../shared/flat/layout.js';
+import type { TensorSpec } from '../../shared/layout.js';
 import { batchNormTraining } from '../../task/ops/batch-norm.js';
 import { runKernel } from '../../task/ops/gradients.js';
 import { pixelShuffle } from '../../task/ops/pixel-shuffle.js';

@@ -2,8 +2,7 @@
 
 import { spawn, type ChildProcess } from 'node:child_process';
 import { createInterface } from 'node:readline';
-import { childEnvironment } from '../../shared/environment.js';
-import { packageFile } from '../../shared/paths.js';
+import { childEnvironment, packageFile } from '../../shared/environment.js';
 
 export interface CommandResult {
   readonly code: number;

@@ -2,7 +2,7 @@
 // the worker's code. A run is right when its parameters have the SHA-256 that this one gives.
 
 import { createHash } from 'node:crypto';
-import { createLayout, viewsOf } from '../../shared/flat/layout.js';
+import { createLayout, viewsOf } from '../../shared/layout.js';
 import { phaseAt, type RunSpec } from '../../shared/spec/schema.js';
 import { createSrganTask } from '../../task/srgan/task.js';
 import type { CompiledGraph } from '../../worker/engine/engine.js';

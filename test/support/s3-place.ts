@@ -8,7 +8,7 @@ import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { childEnvironment, readEnvironment } from '../../shared/environment.js';
-import type { S3Options } from '../../shared/store/s3-client.js';
+import type { S3Options } from '../../shared/store/s3-requests.js';
 import { findServer, s3TestKeys, startVersitygw } from './servers.js';
 
 /** A bucket of the test's own. */

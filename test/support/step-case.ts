@@ -1,6 +1,6 @@
 // A whole training step, to be run by one engine or another.
 
-import { createLayout, viewsOf, type TensorSpec } from '../../shared/flat/layout.js';
+import { createLayout, viewsOf, type TensorSpec } from '../../shared/layout.js';
 import type { RunSpec } from '../../shared/spec/schema.js';
 import { createSrganTask } from '../../task/srgan/task.js';
 import type { NamedTensors } from '../../task/task.js';

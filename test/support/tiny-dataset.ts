@@ -6,7 +6,7 @@ import { createFolderSource } from '../../dataset/folder-source.js';
 import { packDataset } from '../../dataset/pack.js';
 import { readDatasetIndex } from '../../dataset/read-index.js';
 import { splitSamples } from '../../dataset/split.js';
-import { leavesOf } from '../../shared/plan/shards.js';
+import { leavesOf } from '../../shared/plan/reduction.js';
 import type { RunSpec } from '../../shared/spec/schema.js';
 import { openStore } from '../../shared/store/open-store.js';
 import type { StoreOptions } from '../../shared/store/open-store.js';

@@ -1,7 +1,7 @@
 // Recordings of kernels that move values without computing on them, and of reductions.
 
 import { backend_util, slice_util, util } from '@tensorflow/tfjs-core';
-import { sizeOf } from '../../shared/flat/layout.js';
+import { sizeOf } from '../../shared/layout.js';
 import type { DType } from '../step-graph.js';
 import { need, one, type RawAttributes, type Recording } from './recording.js';
 

@@ -2,7 +2,7 @@
 // what is known is a constant. A rule sees the node with its inputs already rewritten.
 // x * 0 becomes 0 although NaN * 0 is NaN: gradients of masked branches rely on it.
 
-import { sizeOf } from '../../shared/flat/layout.js';
+import { sizeOf } from '../../shared/layout.js';
 import type { GraphConstant, GraphNode, GraphValue, ValueId } from '../step-graph.js';
 import { foldFills } from './folding.js';
 

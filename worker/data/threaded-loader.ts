@@ -6,7 +6,7 @@ import { Worker } from 'node:worker_threads';
 import { fitProblems } from '../../dataset/fit.js';
 import type { DatasetIndex, DatasetSample } from '../../dataset/index-format.js';
 import { OperatorError } from '../../shared/problems.js';
-import { samplesOf, type SampleOrder } from '../../shared/plan/permutation.js';
+import { samplesOf, type SampleOrder } from '../../shared/plan/samples.js';
 import { cloneableOptions, type StoreOptions } from '../../shared/store/open-store.js';
 import type { Leaf, Step } from '../../shared/words.js';
 import type { FromThread, JobSample, ThreadSettings, ToThread } from './loader-messages.js';

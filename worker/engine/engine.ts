@@ -1,7 +1,7 @@
 // What a compute engine is to the worker: it makes a TF.js function ready once and then runs all
 // of it in one call. It sees names, shapes and float vectors, never a task.
 
-import type { TensorSpec } from '../../shared/flat/layout.js';
+import type { TensorSpec } from '../../shared/layout.js';
 import type { EngineName } from '../../shared/spec/schema.js';
 import type { TensorFunction } from '../../trace/trace.js';
 

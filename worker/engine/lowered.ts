@@ -1,6 +1,6 @@
 // From a TF.js function to what an engine runs, by trace and lowering.
 
-import type { TensorSpec } from '../../shared/flat/layout.js';
+import type { TensorSpec } from '../../shared/layout.js';
 import { OperatorError } from '../../shared/problems.js';
 import type { EngineName } from '../../shared/spec/schema.js';
 import type { StepGraph } from '../../trace/step-graph.js';

@@ -1,7 +1,7 @@
 // The generator under evaluation: the task's inference graph, compiled for each size of face
 // there is, fed with the parameters of one snapshot after the other. Knows engine and task only.
 
-import { createLayout, viewsOf, type NetworkSpec } from '../../shared/flat/layout.js';
+import { createLayout, viewsOf, type NetworkSpec } from '../../shared/layout.js';
 import type { Task } from '../../task/task.js';
 import { scale } from '../data/bicubic.js';
 import type { CompiledGraph, Engine } from '../engine/engine.js';

@@ -1,6 +1,6 @@
 // Whether a stream that a peer has opened belongs to our world: a pure decision over its Hello.
 
-import { chunkFloats } from '../../shared/plan/chunks.js';
+import { chunkFloats } from '../../shared/plan/reduction.js';
 import type { Rank } from '../../shared/words.js';
 import type { ExchangeWorld } from './exchange.js';
 import type { Hello } from './wire.js';

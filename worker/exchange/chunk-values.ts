@@ -2,7 +2,7 @@
 // Needs no scratch: two own nodes are never siblings (they would be one larger subtree), so one
 // operand of every addition is a received frame, whose memory takes the sum.
 
-import { chunkRange } from '../../shared/plan/chunks.js';
+import { chunkRange } from '../../shared/plan/reduction.js';
 import type { ExchangeWorld } from './exchange.js';
 import type { FoldPlan, NodeIndex } from './fold-plan.js';
 import type { ReceiveEffect } from './receive.js';

@@ -1,6 +1,6 @@
 // Whether a frame was asked for: everything a header says, held against what is wanted now.
 
-import { chunkCount, chunkRange, ownedChunks } from '../../shared/plan/chunks.js';
+import { chunkCount, chunkRange, ownedChunks } from '../../shared/plan/reduction.js';
 import type { Rank } from '../../shared/words.js';
 import type { FrameHeader } from './frame.js';
 import type { Progress } from './progress.js';

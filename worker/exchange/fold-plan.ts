@@ -2,8 +2,7 @@
 // nodes that are not joined from others. Arithmetic over (worldSize, M) alone.
 
 import type { Leaf, Rank } from '../../shared/words.js';
-import { shareOf } from '../../shared/plan/shards.js';
-import { children, subtreesInside, type TreeNode } from '../../shared/plan/tree.js';
+import { shareOf, children, subtreesInside, type TreeNode } from '../../shared/plan/reduction.js';
 
 /** Index of a node in the plan; 0 is the root. */
 export type NodeIndex = number;

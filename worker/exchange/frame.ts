@@ -1,7 +1,7 @@
 // The frame of the wire: a fixed binary header and float32 values. Decides nothing; says whether
 // bytes are a frame at all. Whether a frame is wanted is the core's business.
 
-import { chunkFloats } from '../../shared/plan/chunks.js';
+import { chunkFloats } from '../../shared/plan/reduction.js';
 import type { Generation, Leaf, Step } from '../../shared/words.js';
 
 /** Length of the header, 3 mod 4: behind gRPC's five bytes the values lie aligned. */

@@ -1,7 +1,7 @@
 // How far this worker is in its step: the one state that the receiving and the sending half of
 // the core share. References only (chunk numbers), no values.
 
-import { chunkCount } from '../../shared/plan/chunks.js';
+import { chunkCount } from '../../shared/plan/reduction.js';
 import type { Step } from '../../shared/words.js';
 
 /** A step and the length of the vector in use at it. */

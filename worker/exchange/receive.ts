@@ -2,8 +2,7 @@
 // arrives, and when the step is complete. Knows nodes and chunk numbers, never values, and not
 // how anything travels.
 
-import { chunkCount, ownedChunks } from '../../shared/plan/chunks.js';
-import type { Range } from '../../shared/plan/shards.js';
+import { chunkCount, ownedChunks, type Range } from '../../shared/plan/reduction.js';
 import type { Rank, Step } from '../../shared/words.js';
 import { frameRefusal } from './expected-frames.js';
 import type { NodeIndex } from './fold-plan.js';

@@ -1,7 +1,7 @@
 // The sending half of the core: what each peer has asked for, whether that is sane, and which
 // frame goes to it next. Knows chunk numbers and lengths, never values.
 
-import { chunkRange, ownedChunks } from '../../shared/plan/chunks.js';
+import { chunkRange, ownedChunks } from '../../shared/plan/reduction.js';
 import type { Rank } from '../../shared/words.js';
 import type { FrameHeader } from './frame.js';
 import type { Progress } from './progress.js';

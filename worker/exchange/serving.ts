@@ -1,7 +1,7 @@
 // What one peer is being served of one step, and whether a request of it is sane: every field of
 // it is held against our world, our step and what the peer has asked for already.
 
-import { ownedChunks } from '../../shared/plan/chunks.js';
+import { ownedChunks } from '../../shared/plan/reduction.js';
 import type { Rank, Step } from '../../shared/words.js';
 import type { Progress } from './progress.js';
 import type { CoreWorld, Pull } from './pulls.js';

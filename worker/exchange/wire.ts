@@ -4,7 +4,7 @@
 import type * as grpc from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
 
-import { packageFile } from '../../shared/paths.js';
+import { packageFile } from '../../shared/environment.js';
 import type { Generation, Rank } from '../../shared/words.js';
 import type { Pull } from './pulls.js';
 

@@ -1,7 +1,7 @@
 // The numbers of a world that the core works with, checked: a mismatch here is a bug of the
 // caller, found before anything is sent.
 
-import { chunkFloats } from '../../shared/plan/chunks.js';
+import { chunkFloats } from '../../shared/plan/reduction.js';
 import type { ExchangeWorld } from './exchange.js';
 import type { FoldPlan } from './fold-plan.js';
 import type { CoreWorld } from './pulls.js';

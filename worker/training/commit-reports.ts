@@ -1,8 +1,8 @@
 // What is told of committed steps: seconds to this worker's own network thread, metrics by rank 0,
 // and by all a digest of the state, so that workers that came apart are found out.
 
-import { vectorsInOrder } from '../../shared/checkpoint/state-bytes.js';
-import { createRollingDigest } from '../../shared/checkpoint/state-digest.js';
+import { vectorsInOrder } from '../../shared/checkpoint/state.js';
+import { createRollingDigest } from '../../shared/checkpoint/digests.js';
 import type { StepReport } from '../../shared/control/messages.js';
 import type { Generation, Rank } from '../../shared/words.js';
 import type { OwnState } from './own-state.js';

@@ -1,7 +1,7 @@
 // What is kept of a world's steps: shares of checkpoints when they are due, and rank 0's judgement
 // of the generator. Nothing is stored or judged twice that the same world has already seen to.
 
-import { isDue } from '../../shared/plan/schedule.js';
+import { isDue } from '../../shared/spec/schema.js';
 import type { Rank, Step } from '../../shared/words.js';
 import type { Cancellation } from './cancellation.js';
 import type { PreparedRun } from './prepare.js';

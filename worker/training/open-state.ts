@@ -1,8 +1,7 @@
 // Where the state of a step comes from when no worker has it: its checkpoint, or the seed.
 
-import { readState } from '../../shared/checkpoint/read-state.js';
+import { readState, isManifest, readManifest } from '../../shared/checkpoint/read.js';
 import { createState, type TrainingState } from '../../shared/checkpoint/state.js';
-import { isManifest, readManifest } from '../../shared/checkpoint/verify.js';
 import type { RunSpec } from '../../shared/spec/schema.js';
 import type { ObjectStore } from '../../shared/store/store.js';
 import type { Step } from '../../shared/words.js';

@@ -2,7 +2,7 @@
 // means nothing. It is replaced as a whole or not at all.
 
 import { copyState, createState, type TrainingState } from '../../shared/checkpoint/state.js';
-import type { NetworkSpec } from '../../shared/flat/layout.js';
+import type { NetworkSpec } from '../../shared/layout.js';
 
 export interface OwnState {
   readonly networks: readonly NetworkSpec[];

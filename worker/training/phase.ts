@@ -1,7 +1,7 @@
 // A phase made ready to run: its step traced, lowered and compiled once, and bound to the state.
 
 import { isDeepStrictEqual } from 'node:util';
-import { createLayout, viewsOf, type TensorSpec } from '../../shared/flat/layout.js';
+import { createLayout, viewsOf, type TensorSpec } from '../../shared/layout.js';
 import { phaseAt, type PhaseSpec, type RunSpec } from '../../shared/spec/schema.js';
 import type { TrainingState } from '../../shared/checkpoint/state.js';
 import type { NamedTensors, StepDefinition, StepOutputs, Task } from '../../task/task.js';

@@ -4,7 +4,7 @@
 import { readDatasetIndex } from '../../dataset/read-index.js';
 import { splitSamples } from '../../dataset/split.js';
 import type { TrainingState } from '../../shared/checkpoint/state.js';
-import { parseRunRecord } from '../../shared/run/record.js';
+import { parseRunRecord } from '../../shared/spec/record.js';
 import type { RunSpec } from '../../shared/spec/schema.js';
 import { openStore } from '../../shared/store/open-store.js';
 import type { Step } from '../../shared/words.js';

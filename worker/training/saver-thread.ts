@@ -2,8 +2,8 @@
 // and tells the coordinator, so that training never waits for a disk or a network.
 
 import { parentPort, workerData } from 'node:worker_threads';
-import { storePart } from '../../shared/checkpoint/commit.js';
-import { parametersSha256 } from '../../shared/checkpoint/digest.js';
+import { storePart } from '../../shared/checkpoint/write.js';
+import { parametersSha256 } from '../../shared/checkpoint/digests.js';
 import type { WorkerMessage } from '../../shared/control/messages.js';
 import { openStore } from '../../shared/store/open-store.js';
 import type { FromSaver, SaverSetup, Snapshot } from './saver-messages.js';

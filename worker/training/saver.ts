@@ -3,7 +3,7 @@
 
 import { Worker } from 'node:worker_threads';
 import { encodePart, partsOf, partsOfShare } from '../../shared/checkpoint/parts.js';
-import { stateDigest } from '../../shared/checkpoint/state-digest.js';
+import { stateDigest } from '../../shared/checkpoint/digests.js';
 import type { TrainingState } from '../../shared/checkpoint/state.js';
 import type { StoreOptions } from '../../shared/store/open-store.js';
 import type { Task } from '../../task/task.js';

@@ -1,8 +1,8 @@
 // The state for workers that are behind: told in a header, then handed out piece by piece. Only
 // between two worlds, when nothing changes it; whoever has not got all of it by then asks anew.
 
-import { bytesOf, readBytes, vectorsInOrder } from '../../shared/checkpoint/state-bytes.js';
-import { stateDigest } from '../../shared/checkpoint/state-digest.js';
+import { bytesOf, readBytes, vectorsInOrder } from '../../shared/checkpoint/state.js';
+import { stateDigest } from '../../shared/checkpoint/digests.js';
 import type { Step } from '../../shared/words.js';
 import type { StateHeader, ToCompute } from '../network/ports.js';
 import type { OwnState } from './own-state.js';

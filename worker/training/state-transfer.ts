@@ -1,10 +1,15 @@
 // A state that comes from a peer: put together beside the own one, and believed only when it is
 // whole and its digest is the one that the peer told.
 
-import { bytesOf, vectorsInOrder, writeBytes } from '../../shared/checkpoint/state-bytes.js';
-import { stateDigest } from '../../shared/checkpoint/state-digest.js';
-import { createState, type TrainingState } from '../../shared/checkpoint/state.js';
-import type { NetworkSpec } from '../../shared/flat/layout.js';
+import {
+  bytesOf,
+  vectorsInOrder,
+  writeBytes,
+  createState,
+  type TrainingState,
+} from '../../shared/checkpoint/state.js';
+import { stateDigest } from '../../shared/checkpoint/digests.js';
+import type { NetworkSpec } from '../../shared/layout.js';
 import type { Step } from '../../shared/words.js';
 import type { StateHeader, ToCompute } from '../network/ports.js';
 

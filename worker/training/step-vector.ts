@@ -1,13 +1,8 @@
 // The flat vector of a step: what workers exchange. Buckets one behind the other: gradients of
 // each trained network, BatchNorm statistics, metrics, and the vote to stop.
 
-import {
-  createLayout,
-  sizeOf,
-  type FlatLayout,
-  type TensorSpec,
-} from '../../shared/flat/layout.js';
-import type { Range } from '../../shared/plan/shards.js';
+import { createLayout, sizeOf, type FlatLayout, type TensorSpec } from '../../shared/layout.js';
+import type { Range } from '../../shared/plan/reduction.js';
 import type { StepDefinition, Task } from '../../task/task.js';
 
 /** Places in the vector, in floats. */

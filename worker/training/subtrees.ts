@@ -1,7 +1,7 @@
 // Sums over the subtrees of this worker's share, along the canonical tree: leaves are computed
 // one after the other, from left to right, and joined as soon as both sides are there.
 
-import { children, type TreeNode } from '../../shared/plan/tree.js';
+import { children, type TreeNode } from '../../shared/plan/reduction.js';
 
 /** Computes one leaf's vector, always into the same array, of which it fills the head. */
 export type ComputeLeaf = (leaf: number) => Promise<Float32Array>;

@@ -2,8 +2,7 @@
 // world, and how sums travel, is not its business.
 
 import type { TrainingState } from '../../shared/checkpoint/state.js';
-import { leavesOf, shareOf } from '../../shared/plan/shards.js';
-import { subtreesInside, type TreeNode } from '../../shared/plan/tree.js';
+import { leavesOf, shareOf, subtreesInside, type TreeNode } from '../../shared/plan/reduction.js';
 import type { RunSpec } from '../../shared/spec/schema.js';
 import type { Rank, Step } from '../../shared/words.js';
 import type { Task } from '../../task/task.js';

@@ -2,7 +2,7 @@
 // every worker does the same to the same bytes, also when it skips a step that can't be applied.
 
 import type { TrainingState } from '../../shared/checkpoint/state.js';
-import { createLayout, type TensorSpec } from '../../shared/flat/layout.js';
+import { createLayout, type TensorSpec } from '../../shared/layout.js';
 import type { RunSpec } from '../../shared/spec/schema.js';
 import type { Task } from '../../task/task.js';
 import { applyAdam } from '../optimizer/adam.js';

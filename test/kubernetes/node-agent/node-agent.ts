@@ -4,8 +4,7 @@
 import { CoreV1Api, makeInformer, type V1Pod, type V1Service } from '@kubernetes/client-node';
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { childEnvironment } from '../../../shared/environment.js';
-import { packageFile } from '../../../shared/paths.js';
+import { childEnvironment, packageFile } from '../../../shared/environment.js';
 import { until } from '../../support/until.js';
 import { onOurEnd } from '../children.js';
 import type { ControlPlane } from '../control-plane.js';

@@ -1,7 +1,7 @@
 // What an earlier coordinator or an earlier world asks for changes nothing once a worker has heard
 // of a later one; and a generation names one world only.
 
-import { termOf } from '../../../shared/control/generation.js';
+import { termOf } from '../../../shared/words.js';
 import { Violation, type Oracle, type Who } from '../facts.js';
 
 const name = 'fencing';

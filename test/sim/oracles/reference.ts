@@ -1,7 +1,7 @@
 // The oracle's trainer: a run written down from its definition, in one loop, without a world, a
 // tree of subtrees or anything else of the code that is checked.
 
-import { permute } from '../../../shared/plan/permutation.js';
+import { permute } from '../../../shared/plan/samples.js';
 import {
   applyStep,
   leafValue,

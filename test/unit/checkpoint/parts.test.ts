@@ -2,15 +2,15 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { parametersSha256 } from '../../../shared/checkpoint/digest.js';
-import { checkpointsToPrune } from '../../../shared/checkpoint/list.js';
+import { parametersSha256 } from '../../../shared/checkpoint/digests.js';
+import { checkpointsToPrune } from '../../../shared/checkpoint/write.js';
 import {
   encodePart,
   partsOf,
   partsOfShare,
   vectorsOfPart,
 } from '../../../shared/checkpoint/parts.js';
-import { checkpointPrefix, parseCheckpointKey } from '../../../shared/checkpoint/paths.js';
+import { checkpointPrefix, parseCheckpointKey } from '../../../shared/checkpoint/manifest.js';
 import { decodeSafetensors } from '../../../shared/checkpoint/safetensors.js';
 import type { NetworkState } from '../../../shared/checkpoint/state.js';
 

@@ -8,9 +8,11 @@ import {
   readBytes,
   vectorsInOrder,
   writeBytes,
-} from '../../../shared/checkpoint/state-bytes.js';
-import { createRollingDigest, stateDigest } from '../../../shared/checkpoint/state-digest.js';
-import { copyState, createState, type TrainingState } from '../../../shared/checkpoint/state.js';
+  copyState,
+  createState,
+  type TrainingState,
+} from '../../../shared/checkpoint/state.js';
+import { createRollingDigest, stateDigest } from '../../../shared/checkpoint/digests.js';
 import { createRandomStream } from '../../../shared/random.js';
 
 const networks = [

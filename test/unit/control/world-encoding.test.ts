@@ -3,10 +3,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { loadSync } from '@grpc/proto-loader';
-import { fromWire, loadControlService, toWire } from '../../../shared/control/codec.js';
+import {
+  fromWire,
+  loadControlService,
+  toWire,
+  rememberMembers,
+} from '../../../shared/control/codec.js';
 import { coordinatorMessageSchema, type WorldMessage } from '../../../shared/control/messages.js';
-import { rememberMembers } from '../../../shared/control/world-encoding.js';
-import { packageFile } from '../../../shared/paths.js';
+import { packageFile } from '../../../shared/environment.js';
 
 const { Session: session } = loadControlService().service;
 if (session === undefined) throw new Error('there are no sessions');

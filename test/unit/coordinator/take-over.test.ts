@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { generationOf } from '../../../shared/control/generation.js';
+import { generationOf } from '../../../shared/words.js';
 import { createStory, statusIn, worldOf } from '../../support/coordinator-story.js';
 
 const suspects = (worker: string) => ({ suspicions: [{ worker, reason: 'ended its stream' }] });

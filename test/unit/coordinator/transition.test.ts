@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { byName } from '../../../coordinator/core/forming.js';
-import { generationOf } from '../../../shared/control/generation.js';
+import { generationOf } from '../../../shared/words.js';
 import type { WorkerMessage } from '../../../shared/control/messages.js';
 import {
   createStory,

@@ -10,7 +10,7 @@ import { parse } from 'yaml';
 import { commands, wordOf } from '../../../cli/commands.js';
 import { ports } from '../../../cli/kubernetes/names.js';
 import { userId } from '../../../cli/kubernetes/objects/pod.js';
-import { packageFile } from '../../../shared/paths.js';
+import { packageFile } from '../../../shared/environment.js';
 import {
   argumentsOf,
   copied,

@@ -13,7 +13,7 @@ import { runObjects } from '../../../cli/kubernetes/objects/run-objects.js';
 import { objectsOf } from '../../../cli/kubernetes/taken.js';
 import { defaultElectionTiming } from '../../../coordinator/core/election-state.js';
 import { parseLeaseUrl } from '../../../shared/kubernetes/lease-place.js';
-import { packageFile } from '../../../shared/paths.js';
+import { packageFile } from '../../../shared/environment.js';
 import { exitCodes } from '../../../shared/exit-codes.js';
 import { parseSpec } from '../../../shared/spec/load.js';
 import {

@@ -4,7 +4,7 @@
 import { readFileSync } from 'node:fs';
 import { parse, parseAllDocuments } from 'yaml';
 import { z } from 'zod';
-import { packageFile } from '../../../shared/paths.js';
+import { packageFile } from '../../../shared/environment.js';
 
 /** The base's folder, relative to the package. */
 export const base = 'deploy/k8s/base';

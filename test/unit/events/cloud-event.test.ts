@@ -5,10 +5,10 @@ import {
   maxEventBytes,
   subjectOf,
   toCloudEvent,
-} from '../../../shared/events/cloud-event.js';
+  createSilentBus,
+} from '../../../shared/events/bus.js';
 import { createEventQueue, type QueuedEvent } from '../../../shared/events/event-queue.js';
-import { parseNatsUrl } from '../../../shared/events/nats-url.js';
-import { createSilentBus } from '../../../shared/events/silent-bus.js';
+import { parseNatsUrl } from '../../../shared/events/nats-connection.js';
 
 const event = {
   kind: 'checkpoint',

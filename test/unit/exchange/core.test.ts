@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { chunkFloats } from '../../../shared/plan/chunks.js';
+import { chunkFloats } from '../../../shared/plan/reduction.js';
 import { createFoldPlan } from '../../../worker/exchange/fold-plan.js';
 import type { FrameHeader } from '../../../worker/exchange/frame.js';
 import { createProgress } from '../../../worker/exchange/progress.js';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 
-import { chunkFloats } from '../../../shared/plan/chunks.js';
+import { chunkFloats } from '../../../shared/plan/reduction.js';
 import {
   decodeFrame,
   frameKinds,

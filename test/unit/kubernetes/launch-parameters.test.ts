@@ -15,7 +15,7 @@ import {
 import { networkPolicies } from '../../../cli/kubernetes/objects/network.js';
 import { runObjects } from '../../../cli/kubernetes/objects/run-objects.js';
 import { OperatorError } from '../../../shared/problems.js';
-import { loadPreset } from '../../../shared/spec/presets.js';
+import { loadPreset } from '../../../shared/spec/load.js';
 
 const spec = loadPreset('paper', ['dataset.url=s3://bucket/faces']);
 const good: LaunchParameters = {

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { specDifferences } from '../../../shared/spec/difference.js';
+import { specDifferences } from '../../../shared/spec/compare.js';
 import { tinyRun } from '../../support/tiny-run.js';
 
 const spec = tinyRun('file://faces');

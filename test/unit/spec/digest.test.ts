@@ -3,9 +3,8 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { test } from 'node:test';
-import { canonicalJson, specDigest } from '../../../shared/spec/digest.js';
-import { parseSpec, printSpec } from '../../../shared/spec/load.js';
-import { loadPreset } from '../../../shared/spec/presets.js';
+import { canonicalJson, specDigest } from '../../../shared/spec/compare.js';
+import { parseSpec, printSpec, loadPreset } from '../../../shared/spec/load.js';
 
 test('canonical JSON sorts keys at every level and leaves out what is undefined', () => {
   assert.equal(

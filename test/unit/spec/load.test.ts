@@ -5,15 +5,18 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { packageFile } from '../../../shared/paths.js';
+import { packageFile } from '../../../shared/environment.js';
 import { OperatorError } from '../../../shared/problems.js';
-import { loadSpec, openSpec, parseSpec, printSpec } from '../../../shared/spec/load.js';
 import {
+  loadSpec,
+  openSpec,
+  parseSpec,
+  printSpec,
   loadPreset,
   openPreset,
   presetNames,
   presetSummary,
-} from '../../../shared/spec/presets.js';
+} from '../../../shared/spec/load.js';
 import { lastStep } from '../../../shared/spec/schema.js';
 
 /** "key: allowed" of every problem that `f` throws. */

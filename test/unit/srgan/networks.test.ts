@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { test } from 'node:test';
-import { createLayout, sizeOf, viewsOf } from '../../../shared/flat/layout.js';
+import { createLayout, sizeOf, viewsOf } from '../../../shared/layout.js';
 import { OperatorError } from '../../../shared/problems.js';
 import { createSrganTask } from '../../../task/srgan/task.js';
 import { paperSpec, tinySpec } from './tiny-spec.js';

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
-import { createLayout, viewsOf } from '../../../shared/flat/layout.js';
+import { createLayout, viewsOf } from '../../../shared/layout.js';
 import { createRandomStream } from '../../../shared/random.js';
 import type { RunSpec } from '../../../shared/spec/schema.js';
 import { loadReferenceBackend } from '../../../task/ops/backend.js';

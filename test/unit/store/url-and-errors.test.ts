@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { resolve } from 'node:path';
 import { describe, it } from 'node:test';
 import { OperatorError } from '../../../shared/problems.js';
-import { compareKeys, keyFault } from '../../../shared/store/keys.js';
-import { s3Failure, StoreUnavailable } from '../../../shared/store/s3-errors.js';
-import { parseStoreUrl } from '../../../shared/store/store-url.js';
+import { compareKeys, keyFault, StoreUnavailable } from '../../../shared/store/store.js';
+import { s3Failure } from '../../../shared/store/s3-requests.js';
+import { parseStoreUrl } from '../../../shared/store/open-store.js';
 
 describe('a store url', () => {
   it('names a folder or a place in a bucket', () => {

@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { vectorsInOrder } from '../../../shared/checkpoint/state-bytes.js';
+import { vectorsInOrder } from '../../../shared/checkpoint/state.js';
 import { fakeNetworks, fakeSeed, fakeWorker, type FakeWorker } from '../../support/fake-run.js';
 
 const never = (): Promise<void> => new Promise(() => undefined);

@@ -3,8 +3,8 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { bytesOf, vectorsInOrder } from '../../../shared/checkpoint/state-bytes.js';
-import { stateDigest } from '../../../shared/checkpoint/state-digest.js';
+import { bytesOf, vectorsInOrder } from '../../../shared/checkpoint/state.js';
+import { stateDigest } from '../../../shared/checkpoint/digests.js';
 import type { ToCompute, ToNetwork } from '../../../worker/network/ports.js';
 import { fakeNetworks, fakeWorker, type FakeWorker } from '../../support/fake-run.js';
 import { until } from '../../support/until.js';

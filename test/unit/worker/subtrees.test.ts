@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { foldTree, type TreeNode } from '../../../shared/plan/tree.js';
+import { foldTree, type TreeNode } from '../../../shared/plan/reduction.js';
 import { createSubtreeSums } from '../../../worker/training/subtrees.js';
 
 /** Values whose order of addition shows in float32. */

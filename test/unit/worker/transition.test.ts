@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { generationOf } from '../../../shared/control/generation.js';
+import { generationOf } from '../../../shared/words.js';
 import type { CoordinatorMessage, WorkerMessage } from '../../../shared/control/messages.js';
 import {
   initialWorkerState,

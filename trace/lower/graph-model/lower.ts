@@ -1,7 +1,7 @@
 // Lowers a step graph to a TF.js graph model: model.json and weights.bin, as tf.loadGraphModel
 // reads them. The graph must not depend on the sizes that are left open: compare two traces first.
 
-import { sizeOf } from '../../../shared/flat/layout.js';
+import { sizeOf } from '../../../shared/layout.js';
 import type { GraphConstant, GraphPort, StepGraph, ValueId } from '../../step-graph.js';
 import { kernelLowerings } from './kernels.js';
 import { tensorShape, typeName, type NodeDef, type Weight } from '../tensorflow/node-def.js';

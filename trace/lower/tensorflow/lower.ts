@@ -1,6 +1,6 @@
 // Lowers a step graph to one TensorFlow GraphDef: placeholders in, named tensors out, no variables.
 
-import { sizeOf } from '../../../shared/flat/layout.js';
+import { sizeOf } from '../../../shared/layout.js';
 import type { StepGraph, ValueId } from '../../step-graph.js';
 import { GraphDefBuilder } from './builder.js';
 import { activationLowerings } from './kernels/activations.js';

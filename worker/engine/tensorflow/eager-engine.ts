@@ -2,7 +2,7 @@
 // comparison, and for tasks with an op that no lowering knows.
 
 import * as tf from '@tensorflow/tfjs-core';
-import type { TensorSpec } from '../../../shared/flat/layout.js';
+import type { TensorSpec } from '../../../shared/layout.js';
 import { registerReferences } from '../../../task/ops/references.js';
 import type { TensorFunction } from '../../../trace/trace.js';
 import { fedArray, type CompiledGraph, type Engine, type EngineOptions } from '../engine.js';

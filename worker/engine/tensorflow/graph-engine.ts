@@ -5,7 +5,7 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { sizeOf } from '../../../shared/flat/layout.js';
+import { sizeOf } from '../../../shared/layout.js';
 import {
   lowerToGraphDef,
   type GraphDef,

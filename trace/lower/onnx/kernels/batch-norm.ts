@@ -4,7 +4,7 @@
 
 import type { OnnxBuilder } from '../builder.js';
 import { attribute, input, outputShape, type Lowering } from '../lowering.js';
-import { sizeOf } from '../../../../shared/flat/layout.js';
+import { sizeOf } from '../../../../shared/layout.js';
 import { fullName, nchw, plainName, reshape, stored, type OnnxValue } from '../value.js';
 import { elementwise, scalar } from './elementwise.js';
 import { channelDot, reduce } from './reduction.js';

@@ -1,7 +1,7 @@
 // Value by value: operands are brought into one physical order (the largest one's), and
 // constants of one number stay scalars.
 
-import { sizeOf } from '../../../../shared/flat/layout.js';
+import { sizeOf } from '../../../../shared/layout.js';
 import type { DType } from '../../../step-graph.js';
 import type { Attributes, OnnxBuilder } from '../builder.js';
 import { attribute, input, outputShape, type Lowering } from '../lowering.js';

@@ -1,10 +1,9 @@
 // What an operator reads of a store that is away: one line when it has been away for a while, one
-// when it answers again, for all threads of a process. It decides nothing about trying again.
+// when it answers again, for all threads of a process.
 
-import { withPatience } from './patience.js';
+import { withPatience, type RetryNotice, type PatienceOptions } from './retry.js';
 import type { StoreOptions } from './open-store.js';
-import type { RetryNotice } from './retry.js';
-import { listenToThreads } from './thread-notices.js';
+import { BroadcastChannel } from 'node:worker_threads';
 
 /** Shorter absences are nobody's concern. */
 const untoldMs = 3_000;
@@ -107,4 +106,42 @@ const words: Readonly<Record<string, string>> = {
 function inWords(reason: string): string {
   const said = words[reason];
   return said === undefined ? reason : `${said} (${reason})`;
+}
+
+const channelName = 'lockstep-store-notices';
+
+type ThreadNotice =
+  | { readonly kind: 'retry'; readonly notice: RetryNotice }
+  | { readonly kind: 'answer'; readonly store: string };
+
+/** What a thread's stores tell, and whom: everyone who listens in this process. */
+export function tellProcess(): Required<Pick<PatienceOptions, 'onRetry' | 'onAnswer'>> {
+  let channel: BroadcastChannel | undefined;
+  const post = (message: ThreadNotice): void => {
+    if (channel === undefined) {
+      channel = new BroadcastChannel(channelName);
+      // A thread that has nothing else to do may end.
+      channel.unref();
+    }
+    channel.postMessage(message);
+  };
+  return {
+    onRetry: (notice) => post({ kind: 'retry', notice }),
+    onAnswer: (store) => post({ kind: 'answer', store }),
+  };
+}
+
+/** Hears what the stores of all threads tell; the function given back stops it. */
+export function listenToThreads(listener: {
+  onRetry(notice: RetryNotice): void;
+  onAnswer(store: string): void;
+}): () => void {
+  const channel = new BroadcastChannel(channelName);
+  channel.unref();
+  channel.onmessage = (event: unknown) => {
+    const message = (event as { readonly data: ThreadNotice }).data;
+    if (message.kind === 'retry') listener.onRetry(message.notice);
+    else listener.onAnswer(message.store);
+  };
+  return () => channel.close();
 }

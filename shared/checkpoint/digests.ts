@@ -1,11 +1,32 @@
-// A fast digest of a state, by which workers find out that they hold the same bytes. It guards
-// against broken memory and bugs, not against an adversary: where bytes are published, SHA-256 is
-// taken (digest.ts).
+// Sums over a state. SHA-256 of the parameters names a state to the outside. A fast digest, by
+// which workers find out that they hold the same bytes, guards against broken memory and bugs only.
 
-import type { NetworkSpec } from '../flat/layout.js';
+import { createHash, type Hash } from 'node:crypto';
+import type { NetworkSpec } from '../layout.js';
 import type { Step } from '../words.js';
-import { vectorsInOrder } from './state-bytes.js';
-import type { TrainingState } from './state.js';
+import { vectorsInOrder, type TrainingState } from './state.js';
+
+const sliceBytes = 4 * 1024 * 1024;
+
+/**
+ * SHA-256, in hexadecimal, over the parameters' bytes (float32, little-endian) of all networks,
+ * given in the order of `Task.networks`.
+ */
+export function parametersSha256(networks: readonly Float32Array[]): string {
+  const hash = createHash('sha256');
+  for (const parameters of networks) updateHash(hash, parameters);
+  return hash.digest('hex');
+}
+
+// Memory shared with another thread is copied slice by slice: hashes may refuse it.
+function updateHash(hash: Hash, values: Float32Array): void {
+  const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+  const isShared = values.buffer instanceof SharedArrayBuffer;
+  for (let at = 0; at < bytes.length; at += sliceBytes) {
+    const slice = bytes.subarray(at, at + sliceBytes);
+    hash.update(isShared ? Uint8Array.from(slice) : slice);
+  }
+}
 
 // The rounds are those of xxHash32 (Y. Collet): a round is a bijection of the lane for a given
 // word and of the word for a given lane, and so is the end of each lane. Hence a change to one

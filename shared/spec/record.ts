@@ -3,7 +3,7 @@
 
 import { z } from 'zod';
 import { OperatorError } from '../problems.js';
-import { runSpecSchema } from '../spec/schema.js';
+import { runSpecSchema } from './schema.js';
 import { ObjectNotFound, PreconditionFailed, type ObjectStore } from '../store/store.js';
 
 /** Key of the record under the run's url. */

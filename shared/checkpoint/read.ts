@@ -1,0 +1,217 @@
+// The checkpoints of a run: which there are, whether one is whole, and its state. Sizes, sums,
+// names and shapes are checked before a value is used. Only what is in the store decides; a store
+// that can't be reached is an error, not a broken checkpoint.
+
+import { type ObjectStore, ObjectNotFound } from '../store/store.js';
+import type { Step } from '../words.js';
+import {
+  type CheckpointManifest,
+  checkpointsPrefix,
+  manifestKey,
+  parseCheckpointKey,
+  parseManifest,
+  type PartRecord,
+  checkpointPrefix,
+} from './manifest.js';
+import { createHash } from 'node:crypto';
+import type { NetworkSpec } from '../layout.js';
+import { partsOf, vectorsOfPart, type PartPlan } from './parts.js';
+import { decodeSafetensors } from './safetensors.js';
+import type { NetworkState, TrainingState } from './state.js';
+
+/** A checkpoint's folder, its sums not looked at. */
+export interface CheckpointEntry {
+  readonly step: Step;
+  /** Without a manifest it was never finished (or is being written). */
+  readonly hasManifest: boolean;
+  readonly files: readonly string[];
+  readonly bytes: number;
+}
+
+/** The checkpoints of a run, oldest first; none of them verified. */
+export async function listCheckpoints(store: ObjectStore): Promise<CheckpointEntry[]> {
+  const found = new Map<Step, { files: string[]; bytes: number }>();
+  for await (const { key, bytes } of store.list(checkpointsPrefix)) {
+    const place = parseCheckpointKey(key);
+    if (place === undefined) continue;
+    const entry = found.get(place.step) ?? { files: [], bytes: 0 };
+    found.set(place.step, { files: [...entry.files, place.file], bytes: entry.bytes + bytes });
+  }
+  return [...found]
+    .map(([step, entry]) => ({
+      step,
+      ...entry,
+      hasManifest: entry.files.includes('manifest.json'),
+    }))
+    .sort((a, b) => a.step - b.step);
+}
+
+/** A checkpoint that was newer and not whole, and why. */
+export interface PassedOver {
+  readonly step: Step;
+  readonly reason: string;
+}
+
+/** The newest checkpoint whose every byte is as its manifest says; what was newer but torn. */
+export async function newestWholeCheckpoint(store: ObjectStore): Promise<{
+  readonly manifest: CheckpointManifest | undefined;
+  readonly passedOver: readonly PassedOver[];
+}> {
+  const passedOver: PassedOver[] = [];
+  for (const { step } of (await listCheckpoints(store)).reverse()) {
+    const { manifest, faults } = await verifyCheckpoint(store, step);
+    if (manifest !== undefined && faults.length === 0) return { manifest, passedOver };
+    passedOver.push({ step, reason: faults.map(({ text }) => text).join('; ') });
+  }
+  return { manifest: undefined, passedOver };
+}
+
+/** One thing that is wrong with a checkpoint. */
+export interface CheckpointFault {
+  /** The file in the checkpoint's folder. */
+  readonly file: string;
+  readonly kind: 'missing' | 'short' | 'long' | 'flipped' | 'invalid';
+  /** In words: "generator.safetensors is missing". */
+  readonly text: string;
+}
+
+/** What was found. A checkpoint is whole when it has no faults. */
+export interface Verification {
+  readonly step: Step;
+  readonly manifest: CheckpointManifest | undefined;
+  readonly faults: readonly CheckpointFault[];
+  readonly bytes: number;
+}
+
+const sliceBytes = 16 * 1024 * 1024;
+
+/** Reads the manifest of a checkpoint; a fault when it is missing or not valid. */
+export async function readManifest(
+  store: ObjectStore,
+  step: Step,
+): Promise<CheckpointManifest | CheckpointFault> {
+  const file = 'manifest.json';
+  try {
+    const parsed = parseManifest(await store.get(manifestKey(step)), step);
+    if (parsed.kind === 'manifest') return parsed.manifest;
+    return { file, kind: 'invalid', text: parsed.reason };
+  } catch (error) {
+    if (!(error instanceof ObjectNotFound)) throw error;
+    return { file, kind: 'missing', text: 'it has no manifest: it was never finished' };
+  }
+}
+
+/** Whether `readManifest` gave a manifest. */
+export function isManifest(
+  found: CheckpointManifest | CheckpointFault,
+): found is CheckpointManifest {
+  return 'format' in found;
+}
+
+/** Sums up a checkpoint and names everything that is wrong with it. */
+export async function verifyCheckpoint(store: ObjectStore, step: Step): Promise<Verification> {
+  const manifest = await readManifest(store, step);
+  if (!isManifest(manifest)) return { step, manifest: undefined, faults: [manifest], bytes: 0 };
+  const faults: CheckpointFault[] = [];
+  for (const part of manifest.parts) {
+    const fault = await findFault(store, step, part);
+    if (fault !== undefined) faults.push(fault);
+  }
+  const bytes = manifest.parts.reduce((sum, part) => sum + part.bytes, 0);
+  return { step, manifest, faults, bytes };
+}
+
+async function findFault(
+  store: ObjectStore,
+  step: Step,
+  part: PartRecord,
+): Promise<CheckpointFault | undefined> {
+  const { file } = part;
+  const key = checkpointPrefix(step) + file;
+  const found = await store.head(key);
+  if (found === undefined) return { file, kind: 'missing', text: `${file} is missing` };
+  if (found.bytes !== part.bytes) {
+    const kind = found.bytes < part.bytes ? 'short' : 'long';
+    return { file, kind, text: `${file} has ${found.bytes} bytes instead of ${part.bytes}` };
+  }
+  const hash = createHash('sha256');
+  try {
+    for (let start = 0; start < part.bytes; start += sliceBytes)
+      hash.update(await store.get(key, { start, end: Math.min(start + sliceBytes, part.bytes) }));
+  } catch (error) {
+    if (!(error instanceof ObjectNotFound)) throw error;
+    return { file, kind: 'missing', text: `${file} is missing` };
+  }
+  if (hash.digest('hex') === part.sha256) return undefined;
+  return { file, kind: 'flipped', text: `${file} has other bytes than its sum says` };
+}
+
+/** A checkpoint can't be read: torn, or of other networks than these. */
+export class CheckpointBroken extends Error {
+  constructor(
+    readonly url: string,
+    readonly step: Step,
+    reason: string,
+  ) {
+    super(`checkpoint of step ${step} in ${url} can't be used: ${reason}`);
+    this.name = 'CheckpointBroken';
+  }
+}
+
+/**
+ * Reads the state that a manifest names, for networks of these tensors (`Task.networks`); throws
+ * `CheckpointBroken`. The vectors are new and owned by the caller.
+ */
+export async function readState(
+  store: ObjectStore,
+  manifest: CheckpointManifest,
+  networks: readonly NetworkSpec[],
+): Promise<TrainingState> {
+  const broken = (reason: string): CheckpointBroken =>
+    new CheckpointBroken(store.url, manifest.step, reason);
+  const states: Record<string, NetworkState> = {};
+  for (const network of networks) {
+    const vectors = new Map<PartPlan['kind'], Float32Array[]>();
+    for (const part of partsOf([network])) {
+      const record = manifest.parts.find(({ name }) => name === part.name);
+      if (record === undefined) throw broken(`it has no part ${part.name}`);
+      const body = await readPart(store, manifest.step, record).catch((error: unknown) => {
+        throw error instanceof ObjectNotFound ? broken(`${record.file} is missing`) : error;
+      });
+      try {
+        requireSum(body, record);
+        vectors.set(part.kind, vectorsOfPart(part, network, decodeSafetensors(body).tensors));
+      } catch (error) {
+        throw broken((error as Error).message);
+      }
+    }
+    const updates = manifest.updates[network.name];
+    if (updates === undefined) throw broken(`it does not tell the updates of ${network.name}`);
+    states[network.name] = stateOf(vectors, updates);
+  }
+  return {
+    step: manifest.step,
+    networks: states,
+    skippedInARow: manifest.skippedInARow ?? 0,
+  };
+}
+
+async function readPart(store: ObjectStore, step: Step, record: PartRecord): Promise<Buffer> {
+  // One byte more than there should be, so that a longer file shows without being read whole.
+  return store.get(checkpointPrefix(step) + record.file, { start: 0, end: record.bytes + 1 });
+}
+
+function requireSum(body: Buffer, { file, bytes, sha256 }: PartRecord): void {
+  if (body.length !== bytes) throw new Error(`${file} has not the ${bytes} bytes it should have`);
+  if (createHash('sha256').update(body).digest('hex') !== sha256)
+    throw new Error(`${file} has other bytes than its sum says`);
+}
+
+function stateOf(vectors: Map<PartPlan['kind'], Float32Array[]>, updates: number): NetworkState {
+  const [parameters] = vectors.get('parameters') ?? [];
+  const [firstMoment, secondMoment] = vectors.get('adam') ?? [];
+  const [statistics = new Float32Array(0)] = vectors.get('statistics') ?? [];
+  if (parameters === undefined || firstMoment === undefined || secondMoment === undefined)
+    throw new Error('a network has parameters and moments');
+  return { parameters, firstMoment, secondMoment, statistics, updates };
+}
