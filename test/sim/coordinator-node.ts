@@ -58,7 +58,7 @@ export class CoordinatorNode {
     if (state === undefined || this.#isLeaving) return;
     for (const each of around.sabotage.coordinatorEvent(event)) {
       const before = state.stage.kind;
-      const effects = transition(state, each, this.process.nowMs);
+      const effects = transition(state, each, this.process.nowMs());
       if (state.stage.kind !== before) {
         const move = `${before} -> ${state.stage.kind}`;
         const why = 'reason' in state.stage ? `: ${state.stage.reason}` : '';
@@ -88,7 +88,7 @@ export class CoordinatorNode {
     const { microShards, lastStep } = shape;
     const timing = defaultTiming;
     const config = { term: this.term, worldSize, microShards, until: lastStep, lastStep, timing };
-    this.state = initialCoordinatorState(config, saved === 0 ? undefined : saved, process.nowMs);
+    this.state = initialCoordinatorState(config, saved === 0 ? undefined : saved, process.nowMs());
     around.trace.add(process.name, `leads as term ${this.term}, newest checkpoint ${saved}`);
     around.network.listen(`${process.node}:6000`, process, (side) => this.#accept(side));
     process.every(tickMs, () => this.dispatch({ kind: 'tick' }));

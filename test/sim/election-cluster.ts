@@ -68,12 +68,12 @@ class DriftingProcess extends SimProcess {
     this.#speed = speed;
   }
 
-  override get nowMs(): number {
+  override nowMs(): number {
     return this.clockOffsetMs + this.clock.nowMs * this.#speed;
   }
 
-  override after(delayMs: number, run: () => void): void {
-    super.after(delayMs / this.#speed, run);
+  override after(delayMs: number, run: () => void): () => void {
+    return super.after(delayMs / this.#speed, run);
   }
 }
 
@@ -143,7 +143,7 @@ class ElectionCluster {
   #holders(): string[] {
     return [...this.#contenders.values()]
       .filter(({ process }) => process.isAlive)
-      .filter(({ process, election }) => holdsLease(election, process.nowMs))
+      .filter(({ process, election }) => holdsLease(election, process.nowMs()))
       .map(({ process }) => process.name);
   }
 
@@ -170,7 +170,7 @@ class ElectionCluster {
     const name = `${node}.${this.#starts}`;
     const offsetMs = this.#dice.between(0, 1e9);
     const process = new DriftingProcess(this.#clock, name, offsetMs, this.#speeds.get(node) ?? 1);
-    const election = initialElection(name, process.nowMs, this.#timing);
+    const election = initialElection(name, process.nowMs(), this.#timing);
     const contender = { process, election, wakes: 0, asked: 0 };
     this.#contenders.set(node, contender);
     this.#say(name, 'starts');
@@ -181,12 +181,13 @@ class ElectionCluster {
   #tell(node: string, contender: Contender, event: ElectionEvent): void {
     const { process, election } = contender;
     if (!process.isAlive) return;
-    this.#options.meddle?.(election, event, process.nowMs);
-    for (const effect of elect(election, event, process.nowMs)) this.#obey(node, contender, effect);
+    this.#options.meddle?.(election, event, process.nowMs());
+    for (const effect of elect(election, event, process.nowMs()))
+      this.#obey(node, contender, effect);
     const wakeMs = nextWakeMs(election);
     const wake = ++contender.wakes;
     if (wakeMs === undefined) return;
-    process.after(Math.max(0, wakeMs - process.nowMs), () => {
+    process.after(Math.max(0, wakeMs - process.nowMs()), () => {
       if (wake === contender.wakes) this.#tell(node, contender, { kind: 'tick' });
     });
   }
@@ -218,7 +219,7 @@ class ElectionCluster {
         contender.asked += 1;
         this.#tell(node, contender, event);
       });
-    this.#server.ask(node, request, process.nowMs, answer);
+    this.#server.ask(node, request, process.nowMs(), answer);
     if (this.#options.isPatient === true) return;
     process.after(this.#timing.requestMs, () => answer({ kind: 'failed', reason: 'no answer' }));
   }

@@ -96,7 +96,7 @@ export class ExchangeSession {
     this.#pending = 'join';
     const { world, rank } = this.world;
     if (this.#missing === 0) return this.#settle();
-    const startedMs = this.#ports.process.nowMs;
+    const startedMs = this.#ports.process.nowMs();
     for (const { rank: peer } of world.members) if (peer !== rank) this.#dial(peer, startedMs);
   }
 
@@ -143,7 +143,7 @@ export class ExchangeSession {
     const { process } = this.#ports;
     const again = (reason: string): void => {
       if (this.#isClosed || this.#lost.has(peer)) return;
-      if (process.nowMs - startedMs > dialMs) return this.#lose(peer, `not reached: ${reason}`);
+      if (process.nowMs() - startedMs > dialMs) return this.#lose(peer, `not reached: ${reason}`);
       process.after(redialMs, () => {
         if (!this.#isClosed) this.#dial(peer, startedMs);
       });
@@ -171,7 +171,7 @@ export class ExchangeSession {
       const hello = helloBetween(this.world, this.world.rank, peer)!;
       side.send({ kind: 'hello', hello });
       // The time to connect is over even if the peer only never answers.
-      process.after(Math.max(0, startedMs + dialMs - process.nowMs), () => {
+      process.after(Math.max(0, startedMs + dialMs - process.nowMs()), () => {
         if (!isWelcome && this.#clients.get(peer) === side) this.#lose(peer, 'no welcome');
       });
     });
@@ -296,7 +296,7 @@ export class ExchangeSession {
       serving.written = 0;
       if (isQuiet) this.#write(rank, serving, this.#note('alive'));
     }
-    for (const rank of this.#silence.tick(this.#ports.process.nowMs))
+    for (const rank of this.#silence.tick(this.#ports.process.nowMs()))
       this.#lose(rank, `sent nothing for ${silenceMs} ms`);
   }
 }

@@ -1,6 +1,7 @@
 // A process of the simulated cluster: it can be killed, stand still (SIGSTOP) and go on, and
 // whatever reaches it while it stands still comes in one burst afterwards.
 
+import type { Clock } from '../../shared/clock.js';
 import type { SimClock } from './clock.js';
 
 /** What a process waits for: given how to go on with the answer. */
@@ -14,7 +15,8 @@ export function* waitFor<T>(start: (resume: (answer: T) => void) => void): Task<
   return (yield start) as T;
 }
 
-export class SimProcess {
+/** Its own time is the `Clock` that production code gets in here. */
+export class SimProcess implements Clock {
   readonly clock: SimClock;
   /** The machine it runs on. */
   readonly node: string;
@@ -35,7 +37,7 @@ export class SimProcess {
   }
 
   /** What its monotonic clock shows. */
-  get nowMs(): number {
+  nowMs(): number {
     return this.clock.nowMs + this.clockOffsetMs;
   }
 
@@ -46,17 +48,36 @@ export class SimProcess {
     else run();
   }
 
-  /** A timer of the process. */
-  after(delayMs: number, run: () => void): void {
-    this.clock.after(delayMs, () => this.deliver(run));
+  /** A timer of the process; what is returned forgets it. */
+  after(delayMs: number, run: () => void): () => void {
+    let isWanted = true;
+    this.clock.after(delayMs, () =>
+      this.deliver(() => {
+        if (isWanted) run();
+      }),
+    );
+    return () => {
+      isWanted = false;
+    };
   }
 
   /** An interval timer: ticks missed while frozen are one tick. */
-  every(intervalMs: number, run: () => void): void {
-    this.after(intervalMs, () => {
-      run();
-      this.every(intervalMs, run);
-    });
+  every(intervalMs: number, run: () => void): () => void {
+    let isWanted = true;
+    const later = (): void =>
+      void this.after(intervalMs, () => {
+        if (!isWanted) return;
+        run();
+        later();
+      });
+    later();
+    return () => {
+      isWanted = false;
+    };
+  }
+
+  soon(run: () => void): void {
+    this.after(0, run);
   }
 
   /** Runs a task to its end, or to that of the process, or while `isWanted`. */

@@ -83,7 +83,7 @@ export class WorkerNode {
       ...{ ...who, address, patienceMs, drainMs: 30_000, allowsFaults: false },
       ...{ pid: who.incarnation, host: process.node },
     };
-    this.state = initialWorkerState(config, process.nowMs);
+    this.state = initialWorkerState(config, process.nowMs());
     this.exchange = new ExchangeSide(process, around.network, options.windowChunks, {
       onJoined: (generation) => this.dispatch({ kind: 'joined', generation }),
       onReduced: (generation, step) => {
@@ -120,7 +120,7 @@ export class WorkerNode {
     const all: WorkerEffect[] = [];
     for (const each of around.sabotage.workerEvent(who.worker, event)) {
       const before = this.state.stage;
-      const effects = transition(this.state, each, this.process.nowMs);
+      const effects = transition(this.state, each, this.process.nowMs());
       if (before !== this.state.stage) {
         around.coverage.count(`worker ${before} -> ${this.state.stage}`);
         around.trace.add(this.process.name, `${before} -> ${this.state.stage} (${each.kind})`);
@@ -160,7 +160,7 @@ export class WorkerNode {
         return this.#later(() => this.compute.onMessage(effect));
       case 'end':
         this.#control.close();
-        return process.after(20, () => this.#options.onExit(effect.exitCode, effect.reason));
+        return void process.after(20, () => this.#options.onExit(effect.exitCode, effect.reason));
       case 'fault':
         return;
       default:
@@ -203,7 +203,7 @@ export class WorkerNode {
       const stream = side as Side<StateRequest | 'more', TrainingState>;
       let heard = 0;
       const watch = (): void =>
-        this.process.after(stateSilenceMs, () => {
+        void this.process.after(stateSilenceMs, () => {
           if (isDone) return;
           if (heard === pieces) {
             stream.close('silent');
@@ -247,7 +247,7 @@ export class WorkerNode {
     if (state?.step !== step)
       return stream.close(`refused: no state of step ${step} for generation ${generation}`);
     const sendPiece = (): void =>
-      this.process.after(statePieceMs, () => {
+      void this.process.after(statePieceMs, () => {
         if (this.compute.state !== state) return stream.close('refused: the state has changed');
         stream.send(donatesOldState ? (previous ?? state) : state);
       });
