@@ -1,21 +1,21 @@
-// Finding the run that faults are injected into: it must go on, and its processes must be here.
+// Finding the run that faults are injected into, and looking at it: it must be going on, its
+// processes must be here, and whoever leads it is found again when the leader is gone.
 
 import { setTimeout as wait } from 'node:timers/promises';
-import type { RunStatus } from '../../shared/control/admin.js';
+import { newestTerm, type Term } from '../../coordinator/edge/terms.js';
+import { createAdminClient, type AdminClient, type RunStatus } from '../../shared/control/admin.js';
 import { OperatorError } from '../../shared/problems.js';
 import { readRunRecord } from '../../shared/spec/record.js';
 import { openStore } from '../../shared/store/open-store.js';
 import type { ObjectStore } from '../../shared/store/store.js';
 import { runId, runUrl } from '../run-location.js';
 import { storeOptions } from '../store-options.js';
-import { faultKinds, obeyedFaults, signalFaults, type WeightedFault } from './faults.js';
-import { isLockstep } from './injection.js';
-import { watchRun, type RunWatch } from './run-watch.js';
+import { isLockstep } from './faults.js';
 
-/** How long somebody may take to answer: the coordinator may be starting again. */
+/** Longest wait for a first answer: the coordinator may be starting again. */
 const patienceMs = 3_000;
 
-/** How long a coordinator that is there may take: its machine may be busy, or it is frozen. */
+/** The same where its process is there: its machine may be busy, or it is frozen. */
 const longPatienceMs = 15_000;
 
 export interface AttachedRun {
@@ -75,47 +75,47 @@ function notGoingOn(url: string): OperatorError {
   ]);
 }
 
-/** The faults that can be injected into the run, and why others can not. */
-export interface PossibleFaults {
-  readonly faults: readonly WeightedFault[];
-  readonly notes: readonly string[];
+/** Longest wait for a look: a coordinator that takes longer counts as away. */
+const answerMs = 1_000;
+
+export interface RunWatch {
+  /** The status of the run; undefined when nobody who leads it answers. */
+  look(): Promise<RunStatus | undefined>;
+  /** The coordinator that was asked last. */
+  readonly leader: AskedCoordinator | undefined;
+  close(): void;
 }
 
-/** Leaves out what the run does not allow; an OperatorError when nothing is left. */
-export function possibleFaults(
-  wanted: readonly WeightedFault[],
-  status: RunStatus,
-  host: string,
-): PossibleFaults {
-  const connected = status.workers.filter(({ isConnected }) => isConnected);
-  const hosts = [...new Set(connected.map((worker) => worker.host))].sort();
-  const isElsewhere = hosts.length > 0 && !hosts.includes(host);
-  const isDeaf = connected.length > 0 && !connected.some(({ allowsFaults }) => allowsFaults);
-  const names = (kinds: ReadonlySet<string>): string =>
-    wanted
-      .map(({ kind }) => kind)
-      .filter((kind) => kinds.has(kind))
-      .join(', ');
-  if (isElsewhere && names(signalFaults) !== '')
-    throw new OperatorError('the processes of the run are on another machine', [
-      {
-        key: '--faults',
-        given: names(signalFaults),
-        allowed: faultKinds.filter((kind) => !signalFaults.has(kind)).join(', '),
-        hint: `signals reach processes of ${host} only, and the workers are on ${hosts.join(', ')}`,
-      },
-    ]);
-  if (!isDeaf || names(obeyedFaults) === '') return { faults: wanted, notes: [] };
-  const faults = wanted.filter(({ kind }) => !obeyedFaults.has(kind));
-  const reason = 'the workers of this run do not obey: start it with --allow-faults';
-  if (faults.length === 0)
-    throw new OperatorError('no fault can be injected', [
-      {
-        key: '--faults',
-        given: names(obeyedFaults),
-        allowed: faultKinds.filter((kind) => !obeyedFaults.has(kind)).join(', '),
-        hint: `${reason} (lockstep train, lockstep resume)`,
-      },
-    ]);
-  return { faults, notes: [`left out: ${names(obeyedFaults)}; ${reason}`] };
+/** A coordinator that leads the run, or did so lately. */
+export interface AskedCoordinator {
+  readonly term: Term;
+  readonly client: AdminClient;
+}
+
+/** Watches the run `run`, whose folder is `store`. */
+export function watchRun(store: ObjectStore, run: string): RunWatch {
+  let leader: AskedCoordinator | undefined;
+  const find = async (): Promise<void> => {
+    const term = await newestTerm(store);
+    if (term === undefined || term.term === leader?.term.term) return;
+    leader?.client.close();
+    leader = { term, client: createAdminClient(term.address, answerMs) };
+  };
+  const ask = async (): Promise<RunStatus | undefined> => {
+    const status = await leader?.client.getStatus().catch(() => undefined);
+    // Its port can have passed to the coordinator of another run.
+    return status?.run === run ? status : undefined;
+  };
+  return {
+    get leader() {
+      return leader;
+    },
+    look: async () => {
+      const status = await ask();
+      if (status !== undefined) return status;
+      await find().catch(() => undefined);
+      return undefined;
+    },
+    close: () => leader?.client.close(),
+  };
 }

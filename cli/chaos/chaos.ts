@@ -5,26 +5,30 @@ import { setTimeout as wait } from 'node:timers/promises';
 import type { AdminClient, RunStatus } from '../../shared/control/admin.js';
 import { manifestKey } from '../../shared/checkpoint/manifest.js';
 import type { ObjectStore } from '../../shared/store/store.js';
-import { createInjector, isLockstep } from './injection.js';
-import { isWhole, seenOf, type Sample } from './observation.js';
+import type { RunWatch } from './attach.js';
+import { createInjector, isLockstep, type PlannedFault } from './faults.js';
 import {
   costOf,
+  follow,
+  isWhole,
+  judgeEnd,
   noProgress,
   observeProgress,
+  startFollowing,
   strikeProgress,
   type Cost,
+  type Followed,
   type RunProgress,
-} from './progress.js';
-import { follow, startFollowing, type Followed } from './recovery.js';
+  type RunVerdict,
+  type Sample,
+} from './recovery.js';
 import {
   decide,
+  seenOf,
   startSchedule,
-  type PlannedFault,
   type SchedulePlan,
   type ScheduleState,
 } from './schedule.js';
-import type { RunWatch } from './run-watch.js';
-import { judgeEnd, type Verdict } from './verdict.js';
 
 /** Between two looks. */
 const lookMs = 50;
@@ -53,7 +57,7 @@ export interface ChaosOptions {
 }
 
 export interface ChaosResult {
-  readonly verdict: Verdict;
+  readonly verdict: RunVerdict;
   readonly followed: readonly Followed[];
   readonly cost: Cost;
 }
@@ -132,7 +136,7 @@ class ChaosSession {
     this.#isFinished = (await manifest.catch(() => undefined)) !== undefined;
   }
 
-  #judge(sample: Sample): Verdict | undefined {
+  #judge(sample: Sample): RunVerdict | undefined {
     const ended = judgeEnd(sample, {
       known: this.#known,
       progressMs: this.#progress.last?.atMs ?? this.#startMs,
@@ -202,7 +206,7 @@ class ChaosSession {
     return (atMs - this.#startMs) / 1000;
   }
 
-  #result(verdict: Verdict): ChaosResult {
+  #result(verdict: RunVerdict): ChaosResult {
     for (const followed of this.#followed) if (followed.outcome === 'open') this.#settle(followed);
     const endMs = verdict.kind === 'ended' ? this.#progress.last?.atMs : performance.now();
     const cost = costOf(this.#progress, endMs ?? performance.now());

@@ -1,16 +1,27 @@
-// What came of a fault: when the run noticed it, and when it committed steps again, told from one
-// look after the other. Pure; times are those of the looks.
+// What comes of faults, from one look at the run after the other: when each was noticed, when steps
+// were committed again, what all cost, and whether the run goes on. Pure; times are those of the
+// looks.
 
 import type { RunStatus } from '../../shared/control/admin.js';
-import { coordinatorFaults, type FaultKind } from './faults.js';
-import type { Sample } from './observation.js';
-import type { PlannedFault } from './schedule.js';
+import { exitCodes } from '../../shared/exit-codes.js';
+import { coordinatorFaults, type FaultKind, type PlannedFault } from './faults.js';
+
+/** What was seen at `atMs`; without a status nobody who leads the run answered. */
+export interface Sample {
+  readonly atMs: number;
+  readonly status?: RunStatus | undefined;
+}
+
+/** Whether all workers that the run is to have are in its world, and only they. */
+export function isWhole({ stage, workers, target }: RunStatus): boolean {
+  return stage === 'running' && workers.filter(({ rank }) => rank >= 0).length === target;
+}
 
 /**
  * `open`: not known yet. `recovered`: noticed, and the run goes on. `unnoticed`: over before
  * anybody noticed. `lost`: nothing was seen of it for so long that nothing will be.
  */
-export type Outcome = 'open' | 'recovered' | 'unnoticed' | 'lost';
+type Outcome = 'open' | 'recovered' | 'unnoticed' | 'lost';
 
 /** A fault that was injected, and what is known of its consequences. */
 export interface Followed {
@@ -75,7 +86,7 @@ function hasNoticed(
   return isNews && (names(isNew ? now.worldReason : '') || !isMember(now, victim));
 }
 
-/** Not of one worker alone: any change of the world tells of it. */
+/** Not of one worker alone: any change of the world comes from it. */
 function isWorldly(kind: FaultKind): boolean {
   return kind === 'scale' || kind === 'flip';
 }
@@ -89,8 +100,8 @@ function awaitSteps(followed: Followed, { atMs, status }: Sample): Followed {
   const { fault, before, floor } = followed;
   if (status === undefined) return followed;
   const isOfCoordinator = coordinatorFaults.has(fault.kind);
-  const told = status.stage === 'running' ? status.worldReason : status.reason;
-  const reason = isOfCoordinator ? '' : followed.reason || told;
+  const given = status.stage === 'running' ? status.worldReason : status.reason;
+  const reason = isOfCoordinator ? '' : followed.reason || given;
   if (status.stage !== 'running') return { ...followed, reason };
   if (!isOfCoordinator && status.generation <= before.generation) return followed;
   if (floor === undefined || status.step <= floor)
@@ -108,4 +119,114 @@ function awaitPassing(followed: Followed, { atMs, status }: Sample): Followed {
   if (floor === undefined) return { ...followed, floor: status.step };
   if (overMs < unnoticedMs || status.step <= floor) return followed;
   return { ...followed, outcome: 'unnoticed' };
+}
+
+interface Mark {
+  readonly atMs: number;
+  readonly step: number;
+}
+
+/** What was seen of the steps. */
+export interface RunProgress {
+  /** The first and the last time that the step grew before the first fault. */
+  readonly calm: readonly [Mark | undefined, Mark | undefined];
+  /** The run when the first fault struck. */
+  readonly struck: Mark | undefined;
+  /** The last time that the step grew, or the first look. */
+  readonly last: Mark | undefined;
+}
+
+/** Before anything was seen. */
+export const noProgress: RunProgress = {
+  calm: [undefined, undefined],
+  struck: undefined,
+  last: undefined,
+};
+
+/** Takes one more look into account. */
+export function observeProgress(progress: RunProgress, { atMs, status }: Sample): RunProgress {
+  if (status === undefined) return progress;
+  const { calm, struck, last } = progress;
+  const mark = { atMs, step: status.step };
+  if (last === undefined) return { ...progress, last: mark };
+  // Set back to a checkpoint, it has yet to get on.
+  if (mark.step <= last.step)
+    return mark.step < last.step ? { ...progress, last: { ...last, step: mark.step } } : progress;
+  if (struck !== undefined) return { ...progress, last: mark };
+  return { ...progress, last: mark, calm: [calm[0] ?? mark, mark] };
+}
+
+/** Notes that the first fault strikes; later ones change nothing. */
+export function strikeProgress(progress: RunProgress, atMs: number): RunProgress {
+  const { struck, last } = progress;
+  if (struck !== undefined) return progress;
+  return { ...progress, struck: { atMs, step: last?.step ?? 0 } };
+}
+
+/** The figures of a run under faults; undefined where too little was seen. */
+export interface Cost {
+  readonly steps: number;
+  readonly seconds: number;
+  readonly calmStepsPerS: number | undefined;
+  /** Steps as a part of those that it would have taken undisturbed. */
+  readonly goodput: number | undefined;
+}
+
+/** What the faults cost until `endMs`. */
+export function costOf({ calm, struck, last }: RunProgress, endMs: number): Cost {
+  const [first, second] = calm;
+  const calmMs = (second?.atMs ?? 0) - (first?.atMs ?? 0);
+  const calmSteps = (second?.step ?? 0) - (first?.step ?? 0);
+  const calmStepsPerS = calmMs > 0 ? (1000 * calmSteps) / calmMs : undefined;
+  if (struck === undefined || last === undefined)
+    return { steps: 0, seconds: 0, calmStepsPerS, goodput: undefined };
+  const [steps, seconds] = [last.step - struck.step, (endMs - struck.atMs) / 1000];
+  const isKnown = calmStepsPerS !== undefined && seconds > 0;
+  return {
+    ...{ steps, seconds, calmStepsPerS },
+    goodput: isKnown ? steps / (calmStepsPerS * seconds) : undefined,
+  };
+}
+
+/** How a run ended, or that it goes on. */
+export interface RunVerdict {
+  readonly kind: 'goes on' | 'ended' | 'failed';
+  readonly reason: string;
+}
+
+/** What is known beside the latest look. */
+export interface EndEvidence {
+  /** The last look that somebody answered. */
+  readonly known: Sample;
+  /** When the step grew last. */
+  readonly progressMs: number;
+  /** The checkpoint of the run's last step is there. */
+  readonly isFinished: boolean;
+  /** At least one of the run's processes is there. */
+  readonly isAlive: boolean;
+}
+
+/** A run that commits nothing for so long has failed. */
+export const stallMs = 60_000;
+
+/** Without processes for so long, nobody starts them again. */
+export const goneMs = 15_000;
+
+/** How a run has ended, judged by the latest look; undefined while it goes on. */
+export function judgeEnd(sample: Sample, evidence: EndEvidence): RunVerdict | undefined {
+  const { known, progressMs, isFinished, isAlive } = evidence;
+  const { status } = sample;
+  if (status?.stage === 'ended' && status.exitCode !== exitCodes.superseded) {
+    const { exitCode, reason } = status;
+    const isWell = exitCode === exitCodes.ok || exitCode === exitCodes.stopped;
+    return { kind: isWell ? 'ended' : 'failed', reason };
+  }
+  if (status === undefined && isFinished)
+    return { kind: 'ended', reason: `finished at step ${known.status?.lastStep ?? 0}` };
+  if (status === undefined && !isAlive && sample.atMs - known.atMs > goneMs)
+    return { kind: 'failed', reason: 'its processes are gone, and none was started again' };
+  const isBusy = status?.stage === 'finishing';
+  if (!isBusy && sample.atMs - progressMs > stallMs)
+    return { kind: 'failed', reason: `no step was committed for ${stallMs / 1000} s` };
+  return undefined;
 }

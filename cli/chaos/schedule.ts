@@ -1,14 +1,17 @@
 // When which fault strikes whom: a pure function of the seed and of what is seen of the run. It
 // knows no clock and no processes; times are arguments.
 
+import type { RunStatus } from '../../shared/control/admin.js';
 import { hashIntegers } from '../../shared/random.js';
 import {
   coordinatorFaults,
   obeyedFaults,
   signalFaults,
   type FaultKind,
+  type PlannedFault,
   type WeightedFault,
 } from './faults.js';
+import { isWhole } from './recovery.js';
 
 /** What does not change while faults are injected. */
 export interface SchedulePlan {
@@ -23,7 +26,7 @@ export interface SchedulePlan {
 }
 
 /** A worker as far as it matters for choosing a victim. */
-export interface SeenWorker {
+interface SeenWorker {
   readonly worker: string;
   readonly isMember: boolean;
   readonly isLeaving: boolean;
@@ -47,6 +50,32 @@ export interface Seen {
   readonly isCoordinatorHere: boolean;
 }
 
+/** What the schedule sees of a run; `around` is what a status does not say. */
+export function seenOf(
+  status: RunStatus,
+  around: Pick<Seen, 'isCoordinatorHere' | 'isFlipped'> & {
+    /** This machine. */
+    readonly host: string;
+    readonly hasOpenFaults: boolean;
+  },
+): Seen {
+  const { host, hasOpenFaults, ...known } = around;
+  const workers = status.workers
+    .filter(({ isConnected }) => isConnected)
+    .map((one): SeenWorker => {
+      const { worker, rank, stage, allowsFaults } = one;
+      const isLeaving = stage.includes('leaving');
+      return { worker, isMember: rank >= 0, isLeaving, allowsFaults, isHere: one.host === host };
+    });
+  return {
+    workers,
+    target: status.target,
+    isCalm: isWhole(status) && !hasOpenFaults,
+    stepsLeft: Math.max(0, status.until - status.step),
+    ...known,
+  };
+}
+
 export interface ScheduleState {
   /** Faults planned so far. */
   readonly count: number;
@@ -57,19 +86,6 @@ export interface ScheduleState {
   readonly flipped: readonly string[];
   /** When the run is to have its workers back; undefined when none were taken. */
   readonly restoreMs: number | undefined;
-}
-
-/** A fault that is to be injected now. */
-export interface PlannedFault {
-  readonly kind: FaultKind;
-  /** A worker, or "coordinator", or "run". */
-  readonly victim: string;
-  /** The other end of a muted link. */
-  readonly peer: string;
-  /** How long it lasts; 0 for what happens at once. */
-  readonly seconds: number;
-  /** Of scale: how many workers the run is to have. */
-  readonly workers: number;
 }
 
 export interface Decision {
@@ -133,7 +149,7 @@ function isKill(kind: FaultKind): boolean {
   return kind === 'kill' || kind === 'coordinator';
 }
 
-/** From 0 up to 1; `salt` tells the draws for one fault apart. */
+/** From 0 up to 1; each draw for one fault has another `salt`. */
 function draw({ seed }: SchedulePlan, count: number, salt: number): number {
   return hashIntegers(seed, count, salt) / 2 ** 32;
 }
@@ -148,9 +164,9 @@ function choose(
   seen: Seen,
   nowMs: number,
 ): PlannedFault | undefined {
-  const maySlay = nowMs - lastKillMs >= killPauseMs;
+  const mayKill = nowMs - lastKillMs >= killPauseMs;
   const possible = plan.faults.filter(
-    ({ kind }) => (maySlay || !isKill(kind)) && isPossible(plan, kind, seen, flipped),
+    ({ kind }) => (mayKill || !isKill(kind)) && isPossible(plan, kind, seen, flipped),
   );
   const total = possible.reduce((sum, { weight }) => sum + weight, 0);
   let left = draw(plan, count, 2) * total;

@@ -1,9 +1,7 @@
-// What is told of faults and of the whole: lines for a person, JSON for a script. Pure.
+// The report on faults and on the run: lines for a person, JSON for a script. Pure.
 
-import { faultKinds } from './faults.js';
-import type { Cost } from './progress.js';
-import type { Followed } from './recovery.js';
-import type { PlannedFault } from './schedule.js';
+import { faultKinds, type PlannedFault } from './faults.js';
+import type { Cost, Followed } from './recovery.js';
 
 /** "freeze worker-1 for 2.5 s" */
 export function faultText({ kind, victim, peer, seconds, workers }: PlannedFault): string {
@@ -75,7 +73,7 @@ export interface KindSummary {
   readonly kind: string;
   readonly injected: number;
   readonly unnoticed: number;
-  /** Of which nothing good is known. */
+  /** Of which no recovery is known. */
   readonly open: number;
   readonly detected: Spread | undefined;
   readonly recovered: Spread | undefined;

@@ -1,12 +1,18 @@
 // `lockstep chaos`: injects faults into a run that goes on, and tells what came of each.
 
 import { hostname } from 'node:os';
-import type { Argv, CommandModule } from 'yargs';
+import type { CommandModule, InferredOptionTypes, Options } from 'yargs';
 import { exitCodes } from '../../shared/exit-codes.js';
 import { OperatorError, type Problem } from '../../shared/problems.js';
-import { attachToRun, possibleFaults, type AttachedRun } from '../chaos/attach.js';
+import { attachToRun, type AttachedRun } from '../chaos/attach.js';
 import { runChaos, type ChaosResult } from '../chaos/chaos.js';
-import { faultKinds, faultWords, parseFaults, type WeightedFault } from '../chaos/faults.js';
+import {
+  faultKinds,
+  faultWords,
+  parseFaults,
+  possibleFaults,
+  type WeightedFault,
+} from '../chaos/faults.js';
 import {
   costText,
   faultJson,
@@ -20,72 +26,64 @@ import {
 import { stopOnSignals } from '../local/stop-signal.js';
 import { printJson, printLine, printNote, printTable } from '../output.js';
 
-interface ChaosArguments {
-  readonly run: string;
-  readonly faults: string;
-  readonly seed?: number | undefined;
-  readonly every: number;
-  readonly count?: number | undefined;
-  readonly duration?: number | undefined;
-  readonly json: boolean;
-}
-
 const defaultFaults = 'kill,freeze,coordinator';
+
+const options = {
+  faults: {
+    type: 'string',
+    default: defaultFaults,
+    requiresArg: true,
+    describe: 'Faults with commas between them, or all; kill:3 is three times as likely',
+  },
+  seed: {
+    type: 'number',
+    requiresArg: true,
+    describe: 'Of the schedule: the same seed, the same faults (default: drawn, and told)',
+  },
+  every: {
+    type: 'number',
+    default: 5,
+    requiresArg: true,
+    describe: 'Seconds between two faults on average; the seed varies them by a half',
+  },
+  count: {
+    type: 'number',
+    requiresArg: true,
+    describe: 'Faults in all (default: until the run ends)',
+  },
+  duration: {
+    type: 'number',
+    requiresArg: true,
+    describe: 'Seconds after which no more faults are injected',
+  },
+  json: {
+    type: 'boolean',
+    default: false,
+    describe: 'One JSON object a line: each fault and what came of it; the last has the summary',
+  },
+} as const satisfies Record<string, Options>;
+
+type ChaosArguments = { readonly run: string } & InferredOptionTypes<typeof options>;
 
 export const chaosCommand: CommandModule<object, ChaosArguments> = {
   command: 'chaos <run>',
   describe: 'Inject faults into a run that goes on, and tell how it recovers',
   builder: (y) =>
-    withChaosOptions(y)
+    y
+      .positional('run', {
+        type: 'string',
+        demandOption: true,
+        describe: 'A run of this machine: its id, or its file:// or s3:// folder',
+      })
+      .options(options)
       .example('$0 chaos tiny-20261124-190000 --seed 7', `${defaultFaults}, until the run ends`)
       .example(
         '$0 chaos tiny-20261124-190000 --faults all,kill:3 --every 10 --duration 600',
         'all faults, kills three times as often',
       )
-      .epilogue(helpText()) as Argv<ChaosArguments>,
+      .epilogue(helpText()),
   handler: injectFaults,
 };
-
-function withChaosOptions<T>(y: Argv<T>): Argv<T> {
-  return y
-    .positional('run', {
-      type: 'string',
-      demandOption: true,
-      describe: 'A run of this machine: its id, or its file:// or s3:// folder',
-    })
-    .option('faults', {
-      type: 'string',
-      default: defaultFaults,
-      requiresArg: true,
-      describe: 'Faults with commas between them, or all; kill:3 is three times as likely',
-    })
-    .option('seed', {
-      type: 'number',
-      requiresArg: true,
-      describe: 'Of the schedule: the same seed, the same faults (default: drawn, and told)',
-    })
-    .option('every', {
-      type: 'number',
-      default: 5,
-      requiresArg: true,
-      describe: 'Seconds between two faults on average; the seed varies them by a half',
-    })
-    .option('count', {
-      type: 'number',
-      requiresArg: true,
-      describe: 'Faults in all (default: until the run ends)',
-    })
-    .option('duration', {
-      type: 'number',
-      requiresArg: true,
-      describe: 'Seconds after which no more faults are injected',
-    })
-    .option('json', {
-      type: 'boolean',
-      default: false,
-      describe: 'One JSON object a line: each fault and what came of it; the last has the summary',
-    });
-}
 
 function helpText(): string {
   const width = Math.max(...faultKinds.map(({ length }) => length));

@@ -2,8 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { possibleFaults } from '../../../cli/chaos/attach.js';
-import { faultKinds, parseFaults } from '../../../cli/chaos/faults.js';
+
+import { faultKinds, parseFaults, possibleFaults } from '../../../cli/chaos/faults.js';
 import { OperatorError } from '../../../shared/problems.js';
 import { statusOf, workerOf } from './run-status.js';
 

@@ -4,20 +4,23 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
   costOf,
+  goneMs,
+  judgeEnd,
   noProgress,
   observeProgress,
+  stallMs,
   strikeProgress,
+  type EndEvidence,
   type RunProgress,
-} from '../../../cli/chaos/progress.js';
+} from '../../../cli/chaos/recovery.js';
 import { spreadOf } from '../../../cli/chaos/summary.js';
-import { goneMs, judgeEnd, stallMs, type Evidence } from '../../../cli/chaos/verdict.js';
 import { exitCodes } from '../../../shared/exit-codes.js';
 import type { RunStatus } from '../../../shared/control/admin.js';
 import { statusOf } from './run-status.js';
 
 const nowMs = 1_000_000;
 
-function judge(status: RunStatus | undefined, evidence: Partial<Evidence> = {}) {
+function judge(status: RunStatus | undefined, evidence: Partial<EndEvidence> = {}) {
   const known = { atMs: nowMs - 100, status: statusOf() };
   const whole = { known, progressMs: nowMs - 100, isFinished: false, isAlive: true, ...evidence };
   return judgeEnd({ atMs: nowMs, status }, whole)?.kind;
