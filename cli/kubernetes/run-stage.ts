@@ -2,7 +2,7 @@
 
 import type { V1Job, V1Lease } from '@kubernetes/client-node';
 import { exitCodes, type ExitCode } from '../../shared/exit-codes.js';
-import { leaderStatus, type LeaderStatus } from './leader-status.js';
+import { readLeaderStatus, type LeaderStatus } from '../../shared/kubernetes/leader-status.js';
 import { failureOf, jobStage } from './run-state.js';
 
 /** What is known of a run. */
@@ -20,7 +20,7 @@ export interface RunStage {
 
 /** The state of a run. A leader's word counts only while its Job goes on. */
 export function runStage({ coordinator, worker, lease }: RunFacts): RunStage {
-  const progress = leaderStatus(lease);
+  const progress = readLeaderStatus(lease?.metadata?.annotations);
   const [leads, works] = [jobStage(coordinator), jobStage(worker)];
   const be = (kind: RunStage['kind'], reason: string): RunStage => ({ kind, reason, progress });
   if (leads === 'complete') return be('finished', progress?.result?.reason ?? '');

@@ -5,7 +5,7 @@ import type { V1Lease, V1Pod } from '@kubernetes/client-node';
 import { formatDuration } from '../eta.js';
 import { ClusterError } from './client/answers.js';
 import type { ClusterClient } from './client/cluster-client.js';
-import { wantedWorkers } from './leader-status.js';
+import { readWantedWorkers } from '../../shared/kubernetes/leader-status.js';
 import { formatClusterRun, labelSelector, objectNames, type ClusterRun } from './names.js';
 import { runStage, type RunStage } from './run-stage.js';
 import { requireRun, refuseGoing, type RunState } from './run-state.js';
@@ -57,7 +57,7 @@ export function clusterStatusJson({ run, stage, lease, pods }: ClusterStatus): o
           ...{ images_per_s: progress.imagesPerSecond, eta_s: progress.etaSeconds },
           ...{ world: progress.world, sha256: progress.result?.sha256 ?? null },
         }),
-    target: wantedWorkers(lease) ?? run.parameters.workers,
+    target: readWantedWorkers(lease?.metadata?.annotations) ?? run.parameters.workers,
     leader: lease?.spec?.holderIdentity || null,
     lease_transitions: lease?.spec?.leaseTransitions ?? 0,
     workers: progress?.workers ?? [],
@@ -93,7 +93,7 @@ function whyNot({ status }: V1Pod): string {
 /** What is said above the tables. */
 export function clusterStatusLines({ run, stage, lease }: ClusterStatus): string[] {
   const { progress, kind, reason } = stage;
-  const target = wantedWorkers(lease) ?? run.parameters.workers;
+  const target = readWantedWorkers(lease?.metadata?.annotations) ?? run.parameters.workers;
   const lines = [
     `run ${formatClusterRun(run.parameters)} in ${run.parameters.runUrl}`,
     reason === '' || reason === kind ? kind : `${kind}: ${reason}`,

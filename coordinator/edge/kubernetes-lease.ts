@@ -5,6 +5,7 @@
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import { leaseAnnotations, parseLeaseUrl } from '../../shared/kubernetes/lease-place.js';
+import { readWantedWorkers } from '../../shared/kubernetes/leader-status.js';
 import { elect } from '../core/election.js';
 import {
   defaultElectionTiming,
@@ -140,12 +141,9 @@ class KubernetesLease implements Lease, LeaseBoard {
     return { [leaseAnnotations.status]: JSON.stringify(this.#describe()) };
   }
 
-  /** The operator may write anything there; what is no number is not heeded. */
   #readWorkers(): void {
-    const text = this.#object.annotations()[leaseAnnotations.workers];
-    if (text === undefined || !/^\d{1,6}$/.test(text)) return;
-    const workers = Number(text);
-    if (workers === this.#workers) return;
+    const workers = readWantedWorkers(this.#object.annotations());
+    if (workers === undefined || workers === this.#workers) return;
     this.#workers = workers;
     for (const listener of this.#workersListeners) listener(workers);
   }

@@ -1,15 +1,15 @@
 // A leader and the lease it holds: shows the run there, and obeys how many workers are wanted. What
 // it may not obey it says, and leads on: the operator can correct it at any time.
 
+import { leaderStatusOf, type LeaderFacts } from '../../shared/kubernetes/leader-status.js';
 import type { CoordinatorEvent } from '../core/state.js';
 import type { AdminHandlers } from './admin.js';
 import type { LeaseBoard } from './lease.js';
-import { leaseStatus, type LeaseFacts } from './lease-status.js';
 
 export interface Serving {
   readonly admin: Pick<AdminHandlers, 'status' | 'scale'>;
   /** Asked with each renewal. */
-  facts(): LeaseFacts;
+  facts(): LeaderFacts;
   dispatch(event: CoordinatorEvent): void;
   readonly onNotice: (text: string) => void;
 }
@@ -27,7 +27,7 @@ export function serveLease(board: LeaseBoard, serving: Serving): void {
       onNotice(error instanceof Error ? error.message : String(error));
     }
   };
-  board.show(() => leaseStatus(admin.status(), facts()));
+  board.show(() => leaderStatusOf(admin.status(), facts()));
   board.onWorkers(want);
   if (board.workers !== undefined) want(board.workers);
 }

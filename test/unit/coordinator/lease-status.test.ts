@@ -3,10 +3,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { LeaseBoard } from '../../../coordinator/edge/lease.js';
-import { leaseStatus } from '../../../coordinator/edge/lease-status.js';
 import { serveLease } from '../../../coordinator/edge/lease-serving.js';
 import type { CoordinatorEvent } from '../../../coordinator/core/state.js';
 import type { RunStatus } from '../../../shared/control/admin.js';
+import { leaderStatusOf } from '../../../shared/kubernetes/leader-status.js';
 import { OperatorError } from '../../../shared/problems.js';
 
 const worker = (i: number) => ({
@@ -27,7 +27,7 @@ const status = (workers: number): RunStatus => ({
 const facts = { address: '10.0.0.1:7400', transitions: 2, phase: 'adversarial', result: undefined };
 
 test('the status has what a progress bar needs, and who the workers are', () => {
-  assert.deepEqual(leaseStatus(status(2), facts), {
+  assert.deepEqual(leaderStatusOf(status(2), facts), {
     ...{ run: 'faces', url: 's3://b/faces', term: 3, transitions: 2, address: '10.0.0.1:7400' },
     ...{ stage: 'running', reason: '', step: 7, until: 40, lastStep: 50, checkpoint: 4 },
     ...{ phase: 'adversarial', imagesPerSecond: 12.5, etaSeconds: 99, target: 2, world: 1 },
@@ -43,14 +43,14 @@ test('the result of a run that has ended is told', () => {
     ...{ kind: 'finished', run: 'faces', step: 50, sha256: 'ab', reason: 'x'.repeat(999) },
     ...{ exit_code: 0, world: 2, images_per_s: 1 },
   };
-  const told = (leaseStatus(status(0), { ...facts, result }) as { result: object }).result;
+  const told = (leaderStatusOf(status(0), { ...facts, result }) as { result: object }).result;
   assert.deepEqual(told, {
     ...{ kind: 'finished', step: 50, sha256: 'ab', reason: `${'x'.repeat(199)}…`, exitCode: 0 },
   });
 });
 
 test('of a thousand workers the status lists some and counts the others', () => {
-  const many = leaseStatus(status(1_000), facts) as { workers: unknown[]; moreWorkers: number };
+  const many = leaderStatusOf(status(1_000), facts) as { workers: unknown[]; moreWorkers: number };
   assert.deepEqual([many.workers.length, many.moreWorkers], [64, 936]);
   assert.ok(JSON.stringify(many).length < 16 * 1024);
 });

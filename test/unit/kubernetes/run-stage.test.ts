@@ -4,16 +4,20 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { V1Job } from '@kubernetes/client-node';
-import { leaderStatus, wantedWorkers } from '../../../cli/kubernetes/leader-status.js';
 import { failedExitCode, runStage } from '../../../cli/kubernetes/run-stage.js';
-import { leaseStatus } from '../../../coordinator/edge/lease-status.js';
 import type { RunStatus } from '../../../shared/control/admin.js';
+import {
+  leaderStatusOf,
+  readLeaderStatus,
+  readWantedWorkers,
+} from '../../../shared/kubernetes/leader-status.js';
 
 const job = (status: object = {}, more: object = {}): V1Job => ({ status, ...more });
 const condition = (type: string, message = '') =>
   job({ conditions: [{ type, status: 'True', reason: 'R', message }] });
 const leaseOf = (annotations: Record<string, string>) => ({ metadata: { annotations } });
-const says = (status: object) => leaseOf({ 'lockstep.dev/status': JSON.stringify(status) });
+const annotate = (status: object) => ({ 'lockstep.dev/status': JSON.stringify(status) });
+const says = (status: object) => leaseOf(annotate(status));
 
 test('the state follows from the Jobs, then from the leader', () => {
   const going = job({}, { metadata: { deletionTimestamp: new Date(0) } });
@@ -84,9 +88,10 @@ test('what the leader writes is what the command line reads', () => {
   } as unknown as RunStatus;
   const result = { kind: 'finished', step: 9, sha256: 'abc', reason: 'done', exit_code: 0 };
   const facts = { address: '10.0.0.1:7400', transitions: 2, phase: 'pixel', result };
-  const told = leaderStatus(says(leaseStatus(status, facts)));
+  const told = readLeaderStatus(annotate(leaderStatusOf(status, facts)));
   assert.deepEqual(told, {
-    ...{ run: 'faces', url: 's3://b/faces', term: 3, address: '10.0.0.1:7400', stage: 'running' },
+    ...{ run: 'faces', url: 's3://b/faces', term: 3, transitions: 2 },
+    ...{ address: '10.0.0.1:7400', stage: 'running' },
     ...{ reason: 'r', step: 7, until: 9, lastStep: 10, checkpoint: 5, phase: 'pixel' },
     ...{ imagesPerSecond: 12, etaSeconds: 4, target: 2, world: 1, moreWorkers: 0 },
     workers: [{ id: 'worker-0', rank: 0, state: 'training', step: 7, host: 'h' }],
@@ -95,9 +100,9 @@ test('what the leader writes is what the command line reads', () => {
 });
 
 test('a status that is missing, torn, huge or of another version does no harm', () => {
-  const of = (text: string) => leaderStatus(leaseOf({ 'lockstep.dev/status': text }));
-  assert.equal(leaderStatus(undefined), undefined);
-  assert.equal(leaderStatus({}), undefined);
+  const of = (text: string) => readLeaderStatus({ 'lockstep.dev/status': text });
+  assert.equal(readLeaderStatus(undefined), undefined);
+  assert.equal(readLeaderStatus({}), undefined);
   assert.equal(of('{"step":'), undefined);
   assert.equal(of('7'), undefined);
   assert.equal(of(`{"run":"${'a'.repeat(300_000)}"}`), undefined);
@@ -106,9 +111,9 @@ test('a status that is missing, torn, huge or of another version does no harm', 
 });
 
 test('the wanted number of workers is a number', () => {
-  const of = (text: string) => wantedWorkers(leaseOf({ 'lockstep.dev/workers': text }));
+  const of = (text: string) => readWantedWorkers({ 'lockstep.dev/workers': text });
   assert.deepEqual(
-    [of('4'), of('four'), of('-1'), of('4.5'), wantedWorkers({})],
+    [of('4'), of('four'), of('-1'), of('4.5'), readWantedWorkers({})],
     [4, ...Array<undefined>(4)],
   );
 });
