@@ -66,26 +66,18 @@ function factsOf(folder: string, sources: readonly Source[], all: readonly Sourc
   };
 }
 
-/** Facts of each top-level folder, or of every folder that has sources, and of all but the tests. */
+/** Facts of each top-level folder, or of every folder, and of all but the tests. */
 function mapOf(checkout: string, isDeep: boolean): FolderFacts[] {
   const all = readSources(checkout);
   const roomOf = ({ path }: Source): string =>
     isDeep ? dirname(path) : (path.split('/')[0] ?? path);
   const rooms = [...new Set(all.map(roomOf))].sort();
   const isTest = ({ path }: Source): boolean => path.startsWith('test/');
+  const select = (name: string, isIn: (source: Source) => boolean): FolderFacts =>
+    factsOf(name, all.filter(isIn), all);
   return [
-    ...rooms.map((room) =>
-      factsOf(
-        room,
-        all.filter((source) => roomOf(source) === room),
-        all,
-      ),
-    ),
-    factsOf(
-      'all but test',
-      all.filter((source) => !isTest(source)),
-      all,
-    ),
+    ...rooms.map((room) => select(room, (source) => roomOf(source) === room)),
+    select('all but test', (source) => !isTest(source)),
   ];
 }
 

@@ -1,6 +1,6 @@
-// What a leader shows of its run on the run's Lease, for those who may read nothing but leases, and
-// what the operator asks for there. Written every few seconds, so it stays small; another version of
-// Lockstep may have written something else, so whatever is missing reads as nothing.
+// What a leader shows of its run on the run's Lease, for those who may read nothing but leases.
+// Written every few seconds, so it stays small; another version of Lockstep may have written
+// something else, so whatever is missing reads as nothing.
 
 import { z } from 'zod';
 import type { RunStatus } from '../control/admin.js';
