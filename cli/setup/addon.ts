@@ -11,7 +11,7 @@ import {
   findPackage,
   libraryFolder,
   type AddonPackage,
-} from '../../worker/engine/tensorflow/package.js';
+} from '../../worker/engine/tensorflow/addon.js';
 import type { TensorflowLibrary } from './library.js';
 import { runProgram } from './programs.js';
 

@@ -8,9 +8,10 @@ import { OperatorError, type Problem } from '../../shared/problems.js';
 import type { Provider } from '../../worker/engine/engine.js';
 import {
   driverLibrary,
+  libraryFolder,
   missingCudaLibraries,
-} from '../../worker/engine/tensorflow/cuda-libraries.js';
-import { libraryFolder, type AddonPackage } from '../../worker/engine/tensorflow/package.js';
+  type AddonPackage,
+} from '../../worker/engine/tensorflow/addon.js';
 import { listGpus } from '../gpu/devices.js';
 import { probe, type ProbeResult } from '../probe/probe.js';
 import { buildAddon, installPackages, readBuildRecord, writeBuildRecord } from './addon.js';

@@ -13,13 +13,17 @@ import { samplesOf, type SampleOrder } from '../../shared/plan/samples.js';
 import { leavesOf, shareOf } from '../../shared/plan/reduction.js';
 import { OperatorError } from '../../shared/problems.js';
 import { openStore } from '../../shared/store/open-store.js';
-import { reduceBicubic } from '../../worker/data/bicubic.js';
-import { loadTestFaces } from '../../worker/data/faces.js';
-import type { Loader, MicroBatch } from '../../worker/data/loader.js';
+import { downsampleBicubic } from '../../worker/data/bicubic.js';
+import {
+  createLoader,
+  type Loader,
+  type LoaderOptions,
+  type MicroBatch,
+} from '../../worker/data/loader.js';
 import { chooseCut } from '../../worker/data/patch.js';
-import { SampleError } from '../../worker/data/read-sample.js';
-import { createLoader, type LoaderOptions } from '../../worker/data/threaded-loader.js';
+import { SampleError } from '../../worker/data/sample-reader.js';
 import { facesFolder } from '../support/pictures.js';
+import { loadTestFaces } from '../support/tiny-dataset.js';
 
 let url: string;
 let folder: string;
@@ -117,7 +121,7 @@ test('a micro-shard is the crops of its samples, in both resolutions', async () 
         return picture.data[((cut.y + y) * picture.width + at) * 3 + (i % 3)];
       });
       const small = new Float32Array(pixels.length / 16);
-      reduceBicubic(pixels, side, side, small);
+      downsampleBicubic(pixels, side, side, small);
       const place = slot * pixels.length;
       assert.deepEqual(
         hr.subarray(place, place + pixels.length),
@@ -225,7 +229,7 @@ test('test faces are whole pictures in a fair order, cut to a multiple of four',
     assert.deepEqual([width, height, hr.length, lr.length], [128, 128, 49152, 3072]);
     const pixels = Uint8Array.from(hr, (value) => Math.round((value + 1) * 127.5));
     const small = new Float32Array(3072);
-    reduceBicubic(pixels, 128, 128, small);
+    downsampleBicubic(pixels, 128, 128, small);
     assert.deepEqual(lr, small);
   }
   const options = { store, index, samples: held, resize: 66, limit: 1, maxSide: 50 };

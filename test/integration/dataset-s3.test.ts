@@ -11,8 +11,7 @@ import { packDataset } from '../../dataset/pack.js';
 import { readDatasetIndex } from '../../dataset/read-index.js';
 import { verifyShards } from '../../dataset/verify.js';
 import { openStore } from '../../shared/store/open-store.js';
-import type { MicroBatch } from '../../worker/data/loader.js';
-import { createLoader } from '../../worker/data/threaded-loader.js';
+import { createLoader, type MicroBatch } from '../../worker/data/loader.js';
 import { noise, writeFiles } from '../support/pictures.js';
 import { openS3Place, type S3Place } from '../support/s3-place.js';
 

@@ -18,8 +18,8 @@ import type { RunSpec } from '../../shared/spec/schema.js';
 import { openStore } from '../../shared/store/open-store.js';
 import type { NamedTensors } from '../../task/task.js';
 import { createSrganTask } from '../../task/srgan/task.js';
-import { loadTestFaces } from '../../worker/data/faces.js';
 import { createEvaluator } from '../../worker/evaluation/evaluator.js';
+import { loadTestFaces } from '../support/tiny-dataset.js';
 
 const faces = 8;
 let folder: string;

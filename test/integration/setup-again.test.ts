@@ -6,7 +6,7 @@ import { statSync } from 'node:fs';
 import { test } from 'node:test';
 import { readBuildRecord } from '../../cli/setup/addon.js';
 import { packageFile } from '../../shared/environment.js';
-import { addonPath, findAddon } from '../../worker/engine/tensorflow/package.js';
+import { addonPath, findAddon } from '../../worker/engine/tensorflow/addon.js';
 import { skipWithoutTensorflow } from '../support/tensorflow.js';
 
 const setUp = (...args: string[]) =>

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { enlargeBicubic, reduceBicubic } from '../../worker/data/bicubic.js';
+import { downsampleBicubic, upsampleBicubic } from '../../worker/data/bicubic.js';
 
 // The definition, written as slowly as it reads: one double sum over the whole picture for each
 // value, weights of the product kernel, scaled to sum to one.
@@ -58,7 +58,7 @@ test('the reduction is the definition, rounded to 8 bits', () => {
       const [w, h] = [across * 4, down * 4];
       const pixels = Uint8Array.from({ length: w * h * 3 }, () => values.next().value as number);
       const out = new Float32Array(across * down * 3 + 2).fill(-7);
-      reduceBicubic(pixels, w, h, out, 1);
+      downsampleBicubic(pixels, w, h, out, 1);
       assert.deepEqual([out[0], out.at(-1)], [-7, -7], 'nothing beside its place is written');
       for (let i = 0; i < across * down * 3; i++) {
         const [x, y] = [Math.floor(i / 3) % across, Math.floor(i / 3 / across)];
@@ -79,7 +79,7 @@ test('the enlargement is the definition', () => {
         { length: w * h * 3 },
         () => (values.next().value as number) / 255,
       );
-      const out = enlargeBicubic(lr, w, h);
+      const out = upsampleBicubic(lr, w, h);
       assert.equal(out.length, lr.length * 16);
       for (let i = 0; i < out.length; i++) {
         const [x, y] = [Math.floor(i / 3) % (w * 4), Math.floor(i / 3 / (w * 4))];
@@ -94,11 +94,14 @@ test('the enlargement is the definition', () => {
 test('one colour stays that colour both ways', () => {
   const pixels = new Uint8Array(32 * 16 * 3).fill(77);
   const lr = new Float32Array(8 * 4 * 3);
-  reduceBicubic(pixels, 32, 16, lr);
+  downsampleBicubic(pixels, 32, 16, lr);
   assert.ok(lr.every((value) => value === Math.fround(77 / 255)));
-  assert.ok(enlargeBicubic(lr, 8, 4).every((value) => Math.abs(value - 77 / 255) < 1e-6));
+  assert.ok(upsampleBicubic(lr, 8, 4).every((value) => Math.abs(value - 77 / 255) < 1e-6));
 });
 
 test('sizes that four does not divide are refused', () => {
-  assert.throws(() => reduceBicubic(new Uint8Array(6 * 4 * 3), 6, 4, new Float32Array(6)), /6x4/);
+  assert.throws(
+    () => downsampleBicubic(new Uint8Array(6 * 4 * 3), 6, 4, new Float32Array(6)),
+    /6x4/,
+  );
 });

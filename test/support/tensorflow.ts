@@ -1,7 +1,7 @@
 // Whether TensorFlow is set up on this machine; tests that need it skip by name elsewhere.
 
 import { existsSync } from 'node:fs';
-import { addonPath, findPackage } from '../../worker/engine/tensorflow/package.js';
+import { addonPath, findPackage } from '../../worker/engine/tensorflow/addon.js';
 
 const found = findPackage();
 

@@ -10,7 +10,8 @@ import { leavesOf } from '../../shared/plan/reduction.js';
 import type { RunSpec } from '../../shared/spec/schema.js';
 import { openStore } from '../../shared/store/open-store.js';
 import type { StoreOptions } from '../../shared/store/open-store.js';
-import { createLoader } from '../../worker/data/threaded-loader.js';
+import { readTestFaces, type TestFace } from '../../worker/data/faces.js';
+import { createLoader } from '../../worker/data/loader.js';
 import { facesFolder } from './pictures.js';
 import type { BatchOf } from './reference-trainer.js';
 
@@ -32,6 +33,15 @@ export async function packFaces(
   const limits = { minSize: 32, shardMib: 1, strict: true, force: false };
   await packDataset({ source: createFolderSource(folder), target, ...limits });
   await target.close();
+}
+
+/** All faces of `readTestFaces` at once. */
+export async function loadTestFaces(
+  options: Parameters<typeof readTestFaces>[0],
+): Promise<TestFace[]> {
+  const faces: TestFace[] = [];
+  for await (const face of readTestFaces(options)) faces.push(face);
+  return faces;
 }
 
 /** The micro-shards of a spec in the order of the training, one step after the other. */

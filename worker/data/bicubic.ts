@@ -1,13 +1,13 @@
 // Bicubic scaling by 4, both ways: the reduction that makes the low resolution, and the
 // enlargement that a trained generator has to beat. Arithmetic in doubles, in a fixed order, so
-// the bytes are the same everywhere. Knows pixels and nothing of files or samples.
+// the bytes are the same everywhere.
 // Kernel: R. Keys, "Cubic convolution interpolation for digital image processing" (1981), a=-0.5.
 
 /** The factor between the two resolutions. */
 export const scale = 4;
 
 /** Keys' cubic with a = -0.5; zero outside (-2, 2). */
-export function cubic(x: number): number {
+function cubic(x: number): number {
   const t = Math.abs(x);
   if (t < 1) return (1.5 * t - 2.5) * t * t + 1;
   return t < 2 ? ((-0.5 * t + 2.5) * t - 4) * t + 2 : 0;
@@ -49,15 +49,8 @@ function reductionTaps(length: number): Taps {
   return taps;
 }
 
-/** What a reduction computes in: reused between pictures, it saves the allocation. */
-export interface ReductionScratch {
-  rows: Float64Array;
-}
-
-/** Scratch of a reduction; it grows with the largest picture and is used again. */
-export function createReductionScratch(): ReductionScratch {
-  return { rows: new Float64Array(0) };
-}
+/** One row of weighted sums: kept between pictures, which saves the allocation. */
+let sums = new Float64Array(0);
 
 const unitOf = Float32Array.from({ length: 256 }, (_, v) => v / 255);
 
@@ -66,23 +59,22 @@ const unitOf = Float32Array.from({ length: 256 }, (_, v) => v / 255);
  * clamped and rounded to 8 bits, as a low-resolution file would hold it, then divided by 255:
  * height/4 * width/4 * 3 floats in [0, 1], written to `out` from `offset` on.
  */
-export function reduceBicubic(
+export function downsampleBicubic(
   pixels: Uint8Array,
   width: number,
   height: number,
   out: Float32Array,
   offset = 0,
-  scratch: ReductionScratch = createReductionScratch(),
 ): void {
   if (width % scale !== 0 || height % scale !== 0)
     throw new Error(`${width}x${height} is not a multiple of ${scale}`);
   const across = reductionTaps(width);
   const down = reductionTaps(height);
   const stride = width * 3;
-  if (scratch.rows.length !== stride) scratch.rows = new Float64Array(stride);
+  if (sums.length !== stride) sums = new Float64Array(stride);
   for (let y = 0; y < down.weights.length; y++) {
-    sumRows(pixels, down.first[y] * stride, down.weights[y], scratch.rows);
-    reduceRow(scratch.rows, across, out, offset + (y * stride) / scale);
+    sumRows(pixels, down.first[y] * stride, down.weights[y], sums);
+    reduceRow(sums, across, out, offset + (y * stride) / scale);
   }
 }
 
@@ -140,7 +132,7 @@ const enlargingWeights = Array.from({ length: scale }, (_, phase) => {
  * Enlarges [height, width, 3] by 4 in each direction: the bicubic picture a generator is compared
  * with. Positions beyond the edge repeat it. Values are clamped to [0, 1], the range of `lr`.
  */
-export function enlargeBicubic(lr: Float32Array, width: number, height: number): Float32Array {
+export function upsampleBicubic(lr: Float32Array, width: number, height: number): Float32Array {
   const wide = new Float64Array(height * width * scale * 3);
   for (let y = 0; y < height; y++)
     enlargeLine(lr, y * width * 3, 3, width, wide, y * width * scale * 3);

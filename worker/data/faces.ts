@@ -1,17 +1,22 @@
-// The faces a run is judged on: whole pictures of the test split in both resolutions, made with
-// the same reduction as training's. Nothing is drawn at random, and nothing is flipped.
+// The faces that a run is evaluated on: whole pictures of the test split in both resolutions, made
+// with training's own reduction. Nothing is drawn at random, and nothing is flipped.
 
 import type { Pixels } from '../../dataset/decode.js';
 import type { DatasetIndex, DatasetSample } from '../../dataset/index-format.js';
 import { mapInOrder } from '../../dataset/map-in-order.js';
+import { readDatasetIndex } from '../../dataset/read-index.js';
+import { splitSamples } from '../../dataset/split.js';
+import type { RunSpec } from '../../shared/spec/schema.js';
 import type { ObjectStore } from '../../shared/store/store.js';
-import { reduceBicubic, scale } from './bicubic.js';
+import { downsampleBicubic, scale } from './bicubic.js';
 import { copyRectangle, writeSigned } from './patch.js';
-import { createPixelCache } from './pixel-cache.js';
-import { createSampleReader, placeOf, SampleError, type SamplePlace } from './read-sample.js';
+import { createSampleReader, placeOf, SampleError, type SamplePlace } from './sample-reader.js';
 
 /** Longest side of a test face, in pixels. */
-export const maxFaceSide = 512;
+const maxFaceSide = 512;
+
+/** Memory that kept faces may take: fewer are kept for the next evaluation, more are read again. */
+const maxKeptBytes = 256 * 1024 * 1024;
 
 const readsAhead = 4;
 
@@ -25,7 +30,7 @@ export interface TestFace {
   readonly lr: Float32Array;
 }
 
-export interface FaceOptions {
+interface FaceOptions {
   /** The dataset's store; stays the caller's to close. */
   readonly store: ObjectStore;
   readonly index: Pick<DatasetIndex, 'shards'>;
@@ -44,18 +49,37 @@ export async function* readTestFaces(
   options: FaceOptions,
 ): AsyncGenerator<TestFace, void, undefined> {
   const { store, index, resize, maxSide = maxFaceSide } = options;
-  const reader = createSampleReader({ store, resize, cache: createPixelCache(0) });
+  const reader = createSampleReader({ store, resize, cacheBytes: 0 });
   const places = options.samples.slice(0, options.limit).map((sample) => placeOf(index, sample));
   yield* mapInOrder(places, readsAhead, async (place) =>
     faceOf(place, await reader.read(place), maxSide),
   );
 }
 
-/** All of `readTestFaces` at once: about 16 bytes a pixel of memory. */
-export async function loadTestFaces(options: FaceOptions): Promise<TestFace[]> {
-  const faces: TestFace[] = [];
-  for await (const face of readTestFaces(options)) faces.push(face);
-  return faces;
+/** The test faces of a run: the same ones at each call, in the same order. */
+export type FaceSupply = () => AsyncGenerator<TestFace, void, undefined>;
+
+/** Reads the index and chooses the test faces; they are read by the first call of the supply. */
+export async function openFaceSupply(
+  store: ObjectStore,
+  { dataset, evaluation }: RunSpec,
+): Promise<FaceSupply> {
+  const { index } = await readDatasetIndex(store, dataset.indexSha256);
+  const { test: samples } = splitSamples(index, dataset.testFraction);
+  const options = { store, index, samples, resize: dataset.resize, limit: evaluation.limit };
+  let kept: readonly TestFace[] | undefined;
+  return async function* () {
+    if (kept !== undefined) return yield* kept;
+    let bytes = 0;
+    let read: TestFace[] | undefined = [];
+    for await (const face of readTestFaces(options)) {
+      bytes += face.hr.byteLength + face.lr.byteLength;
+      if (bytes > maxKeptBytes) read = undefined;
+      read?.push(face);
+      yield face;
+    }
+    kept = read;
+  };
 }
 
 function faceOf(place: SamplePlace, picture: Pixels, maxSide: number): TestFace {
@@ -70,7 +94,7 @@ function faceOf(place: SamplePlace, picture: Pixels, maxSide: number): TestFace 
   const hr = new Float32Array(pixels.length);
   const lr = new Float32Array(pixels.length / (scale * scale));
   writeSigned(pixels, hr, 0);
-  reduceBicubic(pixels, width, height, lr);
+  downsampleBicubic(pixels, width, height, lr);
   return { key: place.key, width, height, hr, lr };
 }
 

@@ -1,27 +1,30 @@
 // Entry of a loader thread: takes jobs (micro-shards), answers with their floats. Jobs overlap,
-// so that the next one's pictures are read while this one's are decoded; the reader's gate
-// bounds how many. Knows nothing of steps, leaves or the order of jobs.
+// so that the next one's pictures are read while this one's are decoded; the reader bounds how
+// many.
 
 import sharp from 'sharp';
 import { parentPort, workerData } from 'node:worker_threads';
 import { openStore } from '../../shared/store/open-store.js';
 import { scale } from './bicubic.js';
-import type { FromThread, JobSample, ThreadSettings, ToThread } from './loader-messages.js';
+import type {
+  FromLoaderThread,
+  JobSample,
+  LoaderThreadSettings,
+  ToLoaderThread,
+} from './loader.js';
 import { chooseCut, createPatchWriter } from './patch.js';
-import { createPixelCache } from './pixel-cache.js';
-import { createSampleReader, SampleError } from './read-sample.js';
+import { createSampleReader, SampleError } from './sample-reader.js';
 
 const port = parentPort;
 if (port === null) throw new Error('loader-thread.js is not a program of its own');
 
-const settings = workerData as ThreadSettings;
+const settings = workerData as LoaderThreadSettings;
 // One thread of libvips a picture: several pictures are decoded at once anyway.
 sharp.concurrency(1);
 sharp.cache(false);
 
 const store = openStore(settings.storeUrl, settings.storeOptions);
-const cache = createPixelCache(settings.cacheBytes);
-const reader = createSampleReader({ store, cache, resize: settings.resize });
+const reader = createSampleReader({ ...settings, store });
 const patches = createPatchWriter(settings.crop);
 const hrFloats = settings.crop * settings.crop * 3;
 const underWay = new Set<Promise<void>>();
@@ -43,7 +46,7 @@ async function prepare(job: number, samples: readonly JobSample[]): Promise<void
   if (job >= wantedFrom) answer({ kind: 'ready', job, hr, lr }, [hr.buffer, lr.buffer]);
 }
 
-function answer(message: FromThread, transfer: ArrayBuffer[] = []): void {
+function answer(message: FromLoaderThread, transfer: ArrayBuffer[] = []): void {
   port!.postMessage(message, transfer);
 }
 
@@ -67,7 +70,7 @@ async function close(): Promise<void> {
   port!.close();
 }
 
-port.on('message', (message: ToThread) => {
+port.on('message', (message: ToLoaderThread) => {
   if (message.kind === 'forget') wantedFrom = Math.max(wantedFrom, message.below);
   else if (message.kind === 'close') void close();
   else {

@@ -1,9 +1,9 @@
 // From a decoded picture to what the step eats: where a sample is cropped and whether it is
-// flipped (a hash decides), and its two resolutions as floats. Pure; knows no files or threads.
+// flipped (a hash decides), and its two resolutions as floats. Pure.
 
 import type { Pixels, Size } from '../../dataset/decode.js';
 import { hashIntegers } from '../../shared/random.js';
-import { createReductionScratch, reduceBicubic, scale, type ReductionScratch } from './bicubic.js';
+import { downsampleBicubic, scale } from './bicubic.js';
 
 /** What makes two choices about one sample independent of each other. */
 const salts = { x: 0x63726f70, y: 0x63726f71, flip: 0x666c6970 } as const;
@@ -18,7 +18,7 @@ export interface Cut {
 }
 
 /** What the choices about a sample depend on, and nothing else. */
-export interface CutKey {
+interface CutKey {
   readonly seed: number;
   readonly epoch: number;
   /** Index of the sample among the training samples. */
@@ -76,23 +76,22 @@ export function writeSigned(pixels: Uint8Array, out: Float32Array, offset: numbe
   for (let i = 0; i < pixels.length; i++) out[offset + i] = signedOf[pixels[i]];
 }
 
-/** Cuts pictures into places of a micro-shard; holds the buffers it works in. */
-export interface PatchWriter {
+/** Cuts pictures into places of a micro-shard; holds the buffer it works in. */
+interface PatchWriter {
   /** Writes the cut as high resolution [-1, 1] and low resolution [0, 1] at place `slot`. */
   write(picture: Pixels, cut: Cut, hr: Float32Array, lr: Float32Array, slot: number): void;
 }
 
-/** Creates the writer of patches of one side, a multiple of 4. */
+/** A writer of patches of one side, a multiple of 4. */
 export function createPatchWriter(side: number): PatchWriter {
   const pixels = new Uint8Array(side * side * 3);
-  const scratch: ReductionScratch = createReductionScratch();
   const size = { width: side, height: side };
   return {
     write(picture, cut, hr, lr, slot) {
       copyRectangle(picture, cut.x, cut.y, size, cut.flipped, pixels);
       writeSigned(pixels, hr, slot * pixels.length);
       const lrFloats = pixels.length / (scale * scale);
-      reduceBicubic(pixels, side, side, lr, slot * lrFloats, scratch);
+      downsampleBicubic(pixels, side, side, lr, slot * lrFloats);
     },
   };
 }

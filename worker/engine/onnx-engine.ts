@@ -7,7 +7,7 @@ import { lowerToOnnx } from '../../trace/lower/onnx/lower.js';
 import { OperatorError } from '../../shared/problems.js';
 import type { StepGraph } from '../../trace/step-graph.js';
 import type { CompiledGraph, Engine, EngineOptions, Provider } from './engine.js';
-import { lowered } from './lowered.js';
+import { traceAndLower } from './lowering.js';
 
 /** Creates the engine; sessions are made by `compile`. */
 export function createOnnxEngine(options: EngineOptions): Engine {
@@ -18,7 +18,7 @@ export function createOnnxEngine(options: EngineOptions): Engine {
     // The session makes and frees its own; those of the caller are its arrays.
     nativeTensors: () => 0,
     compile: async (inputs, f) => {
-      const { model, graph } = lowered('onnx', inputs, f, (graph) => {
+      const { model, graph } = traceAndLower('onnx', inputs, f, (graph) => {
         return { graph, model: lowerToOnnx(withDistinctPorts(graph), { forRuntime: true }) };
       });
       const session = await createSession(model, provider, options);

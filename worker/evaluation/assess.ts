@@ -1,24 +1,20 @@
-// Judges a generator on faces it never saw: enlarges each, compares with the original, and lays
-// out the sample picture. It knows pictures and a function that enlarges; no engine, no store.
+// Assesses a generator on faces that it never saw: enlarges each, compares it with the original,
+// and lays out the sample picture.
 
 import { gridOf, historyFrame, type FaceResult } from '../../inference/pictures/grid.js';
 import { pictureOf, type Picture } from '../../inference/pictures/picture.js';
 import { meanQuality, qualityOf, type Quality } from '../../inference/quality.js';
-import { enlargeBicubic, scale } from '../data/bicubic.js';
+import { scale, upsampleBicubic } from '../data/bicubic.js';
+import type { TestFace } from '../data/faces.js';
 
-/** A test face: `hr` is [height, width, 3] in [-1, 1]; `lr` a quarter of each side, in [0, 1]. */
-export interface EvaluationFace {
-  readonly width: number;
-  readonly height: number;
-  readonly hr: Float32Array;
-  readonly lr: Float32Array;
-}
+/** A face to compare on. */
+type Face = Omit<TestFace, 'key'>;
 
 /** Enlarges [height, width, 3] in [0, 1] by 4, to values in [-1, 1]. */
 export type Enlarge = (lr: Float32Array, width: number, height: number) => Promise<Float32Array>;
 
 /** Means over all faces, and the pictures of the first few. */
-export interface Assessment {
+interface Assessment {
   readonly generated: Quality;
   readonly bicubic: Quality;
   readonly faces: number;
@@ -30,7 +26,7 @@ const historyFaces = 4;
 
 /** Assesses `enlarge` over all faces, of which there must be one at least; `shown` are drawn. */
 export async function assess(
-  faces: Iterable<EvaluationFace> | AsyncIterable<EvaluationFace>,
+  faces: Iterable<Face> | AsyncIterable<Face>,
   enlarge: Enlarge,
   shown: number,
 ): Promise<Assessment> {
@@ -57,14 +53,13 @@ export async function assess(
 }
 
 async function picturesOf(
-  face: EvaluationFace,
+  { width, height, hr, lr }: Face,
   enlarge: Enlarge,
 ): Promise<Omit<FaceResult, 'psnr'>> {
-  const { width, height, hr, lr } = face;
   const small = { width: width / scale, height: height / scale };
   return {
     low: pictureOf(lr, small.width, small.height, 'unit'),
-    bicubic: pictureOf(enlargeBicubic(lr, small.width, small.height), width, height, 'unit'),
+    bicubic: pictureOf(upsampleBicubic(lr, small.width, small.height), width, height, 'unit'),
     generated: pictureOf(await enlarge(lr, small.width, small.height), width, height, 'signed'),
     original: pictureOf(hr, width, height, 'signed'),
   };

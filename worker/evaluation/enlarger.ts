@@ -1,21 +1,16 @@
 // The generator under evaluation: the task's inference graph, compiled for each size of face
-// there is, fed with the parameters of one snapshot after the other. Knows engine and task only.
+// there is, fed with the parameters of one snapshot after the other.
 
-import { createLayout, viewsOf, type NetworkSpec } from '../../shared/layout.js';
+import { createLayout, viewsOf } from '../../shared/layout.js';
 import type { Task } from '../../task/task.js';
 import { scale } from '../data/bicubic.js';
 import type { CompiledGraph, Engine } from '../engine/engine.js';
 import type { Enlarge } from './assess.js';
-
-/** Parameters and statistics of the generator, flat, in the layouts of its `NetworkSpec`. */
-export interface GeneratorSnapshot {
-  readonly parameters: Float32Array;
-  readonly statistics: Float32Array;
-}
+import type { EvaluationRequest } from './evaluator.js';
 
 export interface Enlarger {
   /** Enlarges with the snapshot given; one call at a time. */
-  with(snapshot: GeneratorSnapshot): Enlarge;
+  with(snapshot: Pick<EvaluationRequest, 'parameters' | 'statistics'>): Enlarge;
   close(): Promise<void>;
 }
 
@@ -24,7 +19,8 @@ const mostSizes = 8;
 
 /** Creates the enlarger of a task; a graph is compiled for each size when it first comes. */
 export function createEnlarger(engine: Engine, task: Task): Enlarger {
-  const network = inferenceNetwork(task);
+  const network = task.networks.find(({ name }) => name === task.inference.network);
+  if (network === undefined) throw new Error(`the task has no network ${task.inference.network}`);
   const layouts = {
     parameters: createLayout(network.parameters),
     statistics: createLayout(network.statistics),
@@ -67,10 +63,4 @@ export function createEnlarger(engine: Engine, task: Task): Enlarger {
       compiled.clear();
     },
   };
-}
-
-function inferenceNetwork(task: Task): NetworkSpec {
-  const network = task.networks.find(({ name }) => name === task.inference.network);
-  if (network === undefined) throw new Error(`the task has no network ${task.inference.network}`);
-  return network;
 }

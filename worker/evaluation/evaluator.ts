@@ -1,10 +1,50 @@
-// The evaluator as the trainer sees it: it takes a snapshot of the generator and answers later,
-// from a thread of its own. Nothing that goes wrong there reaches the training but as a reason.
+// The evaluator: takes a snapshot of the generator and answers later, from a thread of its own.
+// Whatever goes wrong there is a reason in an answer; training goes on.
 
 import { Worker } from 'node:worker_threads';
+import type { RunSpec } from '../../shared/spec/schema.js';
+import type { CloneableStoreOptions } from '../../shared/store/open-store.js';
 import type { Step } from '../../shared/words.js';
-import type { EvaluationOutcome, EvaluationRequest, EvaluationSetup } from './messages.js';
-import { emptyQueue, finish, offer, type QueueChange } from './queue.js';
+
+/** What the evaluation thread is started with. */
+export interface EvaluationSetup {
+  readonly spec: RunSpec;
+  /** Folder of the run; sample pictures go there. */
+  readonly runUrl: string;
+  /** For the stores of the run and of its dataset. */
+  readonly storeOptions: CloneableStoreOptions;
+  /** Compute threads of the evaluation. */
+  readonly threads: number;
+}
+
+/** A generator to evaluate: flat parameters and statistics, in the task's own layouts. */
+export interface EvaluationRequest {
+  readonly step: Step;
+  readonly parameters: Float32Array;
+  readonly statistics: Float32Array;
+  /** The run's last evaluation, which is never skipped. */
+  readonly isLast: boolean;
+}
+
+/** Means over the test faces. */
+interface Evaluation {
+  readonly step: Step;
+  readonly psnr: number;
+  readonly ssim: number;
+  readonly bicubicPsnr: number;
+  readonly bicubicSsim: number;
+  /** Test faces the means are taken over. */
+  readonly faces: number;
+  /** Key of the sample picture below the run. */
+  readonly sampleKey: string;
+  readonly seconds: number;
+}
+
+/** How a request ended. */
+export type EvaluationOutcome =
+  | ({ readonly kind: 'evaluated' } & Evaluation)
+  | { readonly kind: 'skipped'; readonly step: Step }
+  | { readonly kind: 'failed'; readonly step: Step; readonly reason: string };
 
 export interface Evaluator {
   /**
@@ -16,40 +56,45 @@ export interface Evaluator {
   close(): Promise<void>;
 }
 
-export interface EvaluatorOptions extends EvaluationSetup {
-  /** Longest time for one evaluation; a thread that takes longer is ended. */
-  readonly timeoutMs?: number;
+/** Longest time for one evaluation; a thread that takes longer is ended. */
+const defaultTimeoutMs = 600_000;
+
+/** Starts the evaluation thread, which reads the test faces at once. */
+export function createEvaluator(setup: EvaluationSetup): Evaluator {
+  const thread = new Worker(new URL('./evaluator-thread.js', import.meta.url), {
+    workerData: setup,
+  });
+  return superviseThread(thread, defaultTimeoutMs);
 }
 
-const defaultTimeoutMs = 600_000;
+/** The part of a worker thread that is used here. */
+type EvaluationThread = Pick<Worker, 'on' | 'postMessage' | 'terminate'>;
 
 interface Pending extends EvaluationRequest {
   readonly answer: (outcome: EvaluationOutcome) => void;
 }
 
-/** Starts the evaluation thread, which reads the test faces at once. */
-export function createEvaluator(options: EvaluatorOptions): Evaluator {
-  const { timeoutMs = defaultTimeoutMs, ...setup } = options;
-  const thread = new Worker(new URL('./thread.js', import.meta.url), { workerData: setup });
-  return superviseThread(thread, timeoutMs);
-}
-
-/** The part of a worker thread that is used here. */
-export type EvaluationThread = Pick<Worker, 'on' | 'postMessage' | 'terminate'>;
-
-/** An evaluator over a thread that answers each request with one outcome, in order. */
+/**
+ * An evaluator over a thread that answers each request with one outcome, in order. Training is
+ * faster than evaluation may be: one request is with the thread, and one waits at most.
+ */
 export function superviseThread(thread: EvaluationThread, timeoutMs: number): Evaluator {
-  let queue = emptyQueue<Pending>();
+  let running: Pending | undefined;
+  let waiting: Pending | undefined;
   let lost: string | undefined;
   let timer: NodeJS.Timeout | undefined;
 
-  const apply = (change: QueueChange<Pending>): void => {
-    queue = change.queue;
-    change.skipped?.answer({ kind: 'skipped', step: change.skipped.step });
-    if (change.start !== undefined) start(change.start);
+  const offer = (request: Pending): void => {
+    if (running === undefined) return start(request);
+    const isKept = waiting?.isLast === true && !request.isLast;
+    const skipped = isKept ? request : waiting;
+    if (!isKept) waiting = request;
+    skipped?.answer({ kind: 'skipped', step: skipped.step });
   };
-  const start = ({ step, parameters, statistics, isLast }: Pending): void => {
+  const start = (request: Pending): void => {
+    running = request;
     timer = setTimeout(() => lose(`took longer than ${timeoutMs} ms`), timeoutMs);
+    const { step, parameters, statistics, isLast } = request;
     const transfer = [parameters.buffer, statistics.buffer] as ArrayBuffer[];
     thread.postMessage({ step, parameters, statistics, isLast }, transfer);
   };
@@ -57,16 +102,17 @@ export function superviseThread(thread: EvaluationThread, timeoutMs: number): Ev
     if (lost !== undefined) return;
     lost = reason;
     clearTimeout(timer);
-    for (const pending of [queue.running, queue.waiting])
-      pending?.answer(failed(pending.step, reason));
-    queue = emptyQueue();
+    for (const pending of [running, waiting]) pending?.answer(failed(pending.step, reason));
+    running = waiting = undefined;
     void thread.terminate();
   };
 
   thread.on('message', (outcome: EvaluationOutcome) => {
     clearTimeout(timer);
-    queue.running?.answer(outcome);
-    if (lost === undefined) apply(finish(queue));
+    running?.answer(outcome);
+    const next = waiting;
+    running = waiting = undefined;
+    if (lost === undefined && next !== undefined) start(next);
   });
   thread.on('error', (error: Error) => lose(error.message));
   thread.on('exit', (code: number) => lose(`the evaluation thread ended with code ${code}`));
@@ -76,9 +122,7 @@ export function superviseThread(thread: EvaluationThread, timeoutMs: number): Ev
       if (lost !== undefined) return failed(request.step, lost);
       const parameters = request.parameters.slice();
       const statistics = request.statistics.slice();
-      return await new Promise((answer) => {
-        apply(offer(queue, { ...request, parameters, statistics, answer }));
-      });
+      return await new Promise((answer) => offer({ ...request, parameters, statistics, answer }));
     },
     close: async () => {
       lose('the evaluator was closed');

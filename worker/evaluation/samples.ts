@@ -1,5 +1,4 @@
-// Where sample pictures lie below a run, and the run's history made from them. Knows the object
-// store and pictures; nothing of training.
+// Where sample pictures lie below a run, and the run's history made from them.
 
 import { encodeHistory, mostFrames, thinOut } from '../../inference/pictures/animation.js';
 import { decodePicture, encodePng } from '../../inference/pictures/encode.js';

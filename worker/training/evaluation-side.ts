@@ -5,7 +5,7 @@ import type { TrainingState } from '../../shared/checkpoint/state.js';
 import type { RunSpec } from '../../shared/spec/schema.js';
 import { cloneableOptions } from '../../shared/store/open-store.js';
 import { createEvaluator } from '../evaluation/evaluator.js';
-import type { EvaluationOutcome } from '../evaluation/messages.js';
+import type { EvaluationOutcome } from '../evaluation/evaluator.js';
 import type { PrepareOptions } from './prepare-request.js';
 
 export interface EvaluationSide {

@@ -11,7 +11,7 @@ import type { Step } from '../../shared/words.js';
 import { createSrganTask } from '../../task/srgan/task.js';
 import type { Task } from '../../task/task.js';
 import type { Loader } from '../data/loader.js';
-import { createLoader } from '../data/threaded-loader.js';
+import { createLoader } from '../data/loader.js';
 import { createEngine } from '../engine/create-engine.js';
 import { createEvaluationSide, type EvaluationSide } from './evaluation-side.js';
 import { openState } from './open-state.js';

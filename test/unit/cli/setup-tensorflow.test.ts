@@ -9,7 +9,7 @@ import { findLibrary } from '../../../cli/setup/library.js';
 import { runProgram } from '../../../cli/setup/programs.js';
 import { unpackWheels } from '../../../cli/setup/wheels.js';
 import { OperatorError } from '../../../shared/problems.js';
-import { missingCudaLibraries } from '../../../worker/engine/tensorflow/cuda-libraries.js';
+import { missingCudaLibraries } from '../../../worker/engine/tensorflow/addon.js';
 
 let folder: string;
 before(async () => (folder = await mkdtemp(join(tmpdir(), 'lockstep-setup-'))));

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { reduceBicubic } from '../../../worker/data/bicubic.js';
+import { downsampleBicubic } from '../../../worker/data/bicubic.js';
 import { resizedSize } from '../../../dataset/fit.js';
 import { createPatchWriter } from '../../../worker/data/patch.js';
 
@@ -24,7 +24,7 @@ for (const flipped of [false, true])
       assert.equal(hr[side * side * 3 + i], Math.fround(pixels[i] / 127.5 - 1));
     }
     const expected = new Float32Array(2 * 2 * 3);
-    reduceBicubic(pixels, side, side, expected);
+    downsampleBicubic(pixels, side, side, expected);
     assert.deepEqual(lr.subarray(12), expected);
     assert.ok(hr.subarray(0, side * side * 3).every((value) => value === 0));
     assert.ok(lr.subarray(0, 12).every((value) => value === 0));

@@ -2,22 +2,22 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { pictureOf } from '../../../inference/pictures/picture.js';
 import { highestPsnr, qualityOf } from '../../../inference/quality.js';
-import { enlargeBicubic, reduceBicubic } from '../../../worker/data/bicubic.js';
-import { assess, type Enlarge, type EvaluationFace } from '../../../worker/evaluation/assess.js';
+import { downsampleBicubic, upsampleBicubic } from '../../../worker/data/bicubic.js';
+import { assess, type Enlarge } from '../../../worker/evaluation/assess.js';
 
 /** A face of waves: smooth enough to enlarge, rough enough to lose something. */
-function faceOf(width: number, height: number, pitch: number): EvaluationFace {
+function faceOf(width: number, height: number, pitch: number) {
   const pixels = Uint8Array.from({ length: width * height * 3 }, (_, i) => {
     const [x, y] = [Math.floor(i / 3) % width, Math.floor(i / 3 / width)];
     return Math.round(128 + 90 * Math.sin(x / pitch + (i % 3)) * Math.cos(y / (pitch + 1)));
   });
   const lr = new Float32Array((width * height * 3) / 16);
-  reduceBicubic(pixels, width, height, lr);
+  downsampleBicubic(pixels, width, height, lr);
   return { width, height, hr: Float32Array.from(pixels, (value) => value / 127.5 - 1), lr };
 }
 
 const enlargeAsBicubic: Enlarge = async (lr, width, height) =>
-  await Promise.resolve(enlargeBicubic(lr, width, height).map((value) => value * 2 - 1));
+  await Promise.resolve(upsampleBicubic(lr, width, height).map((value) => value * 2 - 1));
 
 test('a generator that is bicubic scores as bicubic', async () => {
   const faces = [faceOf(64, 64, 3), faceOf(48, 64, 2)];
@@ -35,7 +35,7 @@ test('a generator that is bicubic scores as bicubic', async () => {
 test('the bicubic figure is that of the enlarged low resolution', async () => {
   const face = faceOf(64, 64, 3);
   const { bicubic } = await assess([face], enlargeAsBicubic, 1);
-  const enlarged = pictureOf(enlargeBicubic(face.lr, 16, 16), 64, 64, 'unit');
+  const enlarged = pictureOf(upsampleBicubic(face.lr, 16, 16), 64, 64, 'unit');
   assert.deepEqual(bicubic, qualityOf(enlarged, pictureOf(face.hr, 64, 64, 'signed')));
   assert.ok(bicubic.psnr < 45);
 });

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { EventEmitter } from 'node:events';
 import { test } from 'node:test';
-import { superviseThread } from '../../../worker/evaluation/evaluator.js';
-import type { EvaluationRequest } from '../../../worker/evaluation/messages.js';
+import fc from 'fast-check';
+import { superviseThread, type EvaluationRequest } from '../../../worker/evaluation/evaluator.js';
 
 /** A thread that records what it is sent and says what the test tells it to. */
 class FakeThread extends EventEmitter {
@@ -59,6 +59,48 @@ test('requests that come too fast are skipped, and the thread never has two', as
   thread.answer(3);
   assert.equal((await outcomes[2])?.kind, 'evaluated');
   await evaluator.close();
+});
+
+test('the last of the run keeps its place', async () => {
+  const { thread, evaluator } = setUp();
+  const [first, last, late] = [requestOf(1), requestOf(2, true), requestOf(1)].map((request) =>
+    evaluator.evaluate(request),
+  );
+  assert.deepEqual(await late, { kind: 'skipped', step: 1 });
+  thread.answer(1);
+  thread.answer(2);
+  assert.deepEqual([(await first).kind, (await last).kind], ['evaluated', 'evaluated']);
+  await evaluator.close();
+});
+
+test('every request is evaluated or skipped, once, and the last one is evaluated', async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(fc.boolean(), { maxLength: 60 }), async (isAnswering) => {
+      const { thread, evaluator } = setUp();
+      const outcomes: ReturnType<typeof evaluator.evaluate>[] = [];
+      const ask = (isLast = false) =>
+        outcomes.push(evaluator.evaluate(requestOf(outcomes.length, isLast)));
+      let answered = 0;
+      const answerNext = () => thread.answer(thread.received[answered++].step);
+      for (const isAnswer of isAnswering)
+        if (isAnswer && answered < thread.received.length) answerNext();
+        else ask();
+      ask(true);
+      while (answered < thread.received.length) answerNext();
+      const ended = await Promise.all(outcomes);
+      assert.deepEqual(
+        ended.map(({ step }) => step),
+        [...outcomes.keys()],
+      );
+      const evaluated = ended.filter(({ kind }) => kind === 'evaluated').map(({ step }) => step);
+      assert.deepEqual(
+        evaluated,
+        thread.received.map(({ step }) => step),
+      );
+      assert.equal(evaluated.at(-1), outcomes.length - 1);
+      await evaluator.close();
+    }),
+  );
 });
 
 test('a thread that breaks is reported for all that wait, and later ones', async () => {

@@ -13,9 +13,8 @@ import {
 } from '../../../trace/lower/tensorflow/lower.js';
 import { encodeSavedModel, servingTag } from '../../../trace/lower/tensorflow/saved-model.js';
 import { fedArray, type CompiledGraph, type Engine, type EngineOptions } from '../engine.js';
-import { lowered } from '../lowered.js';
-import type { NativeTensor, TensorflowBinding } from './binding.js';
-import { loadTensorflow } from './load.js';
+import { traceAndLower } from '../lowering.js';
+import { loadTensorflow, type NativeTensor, type TensorflowBinding } from './load.js';
 
 /** Creates the engine; TensorFlow is loaded into this process, for good. */
 export function createTensorflowEngine(options: EngineOptions): Engine {
@@ -25,7 +24,7 @@ export function createTensorflowEngine(options: EngineOptions): Engine {
     fingerprint: `tensorflow/${fingerprint}`,
     nativeTensors: () => backend.getNumOfTFTensors(),
     compile: async (inputs, f) => {
-      const graph = lowered('tensorflow', inputs, f, lowerToGraphDef);
+      const graph = traceAndLower('tensorflow', inputs, f, lowerToGraphDef);
       return new TensorflowGraph(binding, await load(binding, graph), graph);
     },
   };

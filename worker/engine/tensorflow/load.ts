@@ -1,6 +1,6 @@
 // Loads TensorFlow through the stock packages @tensorflow/tfjs-node-gpu or @tensorflow/tfjs-node,
-// which are there only when the operator has set them up. What is missing is said with the command
-// that mends it.
+// which are there only when the operator has set them up. An error about what is missing names the
+// command that mends it.
 
 import { createRequire } from 'node:module';
 import { isMainThread } from 'node:worker_threads';
@@ -8,18 +8,62 @@ import { setNativeEnvironment } from '../../../shared/environment.js';
 import { OperatorError, type Problem } from '../../../shared/problems.js';
 import { registerGradients } from '../../../task/ops/gradients.js';
 import type { EngineOptions } from '../engine.js';
-import type { TensorflowBackend, TensorflowBinding } from './binding.js';
-import { driverLibrary, missingCudaLibraries } from './cuda-libraries.js';
-import { findAddon, libraryFolder, setupCommand } from './package.js';
+import {
+  driverLibrary,
+  findAddon,
+  libraryFolder,
+  missingCudaLibraries,
+  setupScript,
+} from './addon.js';
 
 /** What TF.js calls the backend of these packages. */
 export const backendName = 'tensorflow';
 
-export interface LoadedTensorflow {
+// What Lockstep calls of tfjs-node's addon (4.22, src/tfjs_binding.ts) and of TF.js's backend.
+
+/** A tensor that lives in TensorFlow; `id` is a handle that must be deleted. */
+export interface NativeTensor {
+  readonly id: number;
+  readonly shape: readonly number[];
+  readonly dtype: number;
+}
+
+/** The addon's `binding` object. */
+export interface TensorflowBinding {
+  readonly TF_Version: string;
+  readonly TF_FLOAT: number;
+  /**
+   * A tensor over the array's memory where that lies on 64 bytes, else over a copy of it: so no
+   * array may be changed before its tensor is deleted.
+   */
+  createTensor(shape: readonly number[], dtype: number, values: Float32Array): number;
+  deleteTensor(id: number): void;
+  /** A copy of the tensor's values. */
+  tensorDataSync(id: number): Float32Array;
+  /** Loads a saved model by tag; gives a handle. */
+  loadSavedModel(folder: string, tag: string): number;
+  deleteSavedModel(id: number): void;
+  /** Runs a loaded graph; names are "node:output" with commas between them. */
+  runSavedModel(
+    id: number,
+    inputs: readonly number[],
+    inputNames: string,
+    outputNames: string,
+  ): readonly NativeTensor[];
+  /** TensorFlow has found a GPU and will use it. */
+  isUsingGpuDevice(): boolean;
+}
+
+/** TF.js's backend 'tensorflow'. */
+interface TensorflowBackend {
+  readonly binding: TensorflowBinding;
+  /** Native tensors that are alive. */
+  getNumOfTFTensors(): number;
+}
+
+interface LoadedTensorflow {
   readonly binding: TensorflowBinding;
   readonly backend: TensorflowBackend;
-  /** "2.21.0" */
-  readonly version: string;
   /** What changes the bytes, less the engine's name: "2.21.0/cpu/threads=1", "2.21.0/cuda". */
   readonly fingerprint: string;
 }
@@ -46,7 +90,7 @@ export function loadTensorflow(options: EngineOptions): LoadedTensorflow {
   if (provider === 'cuda' && !isGpu) throw withoutGpu();
   const version = binding.TF_Version;
   const fingerprint = isGpu ? `${version}/cuda` : `${version}/cpu/threads=${threads}`;
-  loaded = { binding, backend, version, fingerprint, asked };
+  loaded = { binding, backend, fingerprint, asked };
   return loaded;
 }
 
@@ -78,7 +122,7 @@ function requireBackend(): TensorflowBackend {
         key: name,
         given: (error as Error).message,
         allowed: 'an addon and a TensorFlow library that load',
-        hint: `set it up anew: ${setupCommand} -- --force`,
+        hint: `set it up anew: ${setupScript} -- --force`,
       },
     ]);
   }
@@ -116,7 +160,7 @@ function withoutGpu(): OperatorError {
           key: 'CUDA libraries',
           given: `without ${missing.join(', ')}`,
           allowed: 'CUDA 12 and cuDNN 9 where the TensorFlow library finds them',
-          hint: isOnlyDriver ? "NVIDIA's driver is not installed" : `${setupCommand} -- --gpu`,
+          hint: isOnlyDriver ? "NVIDIA's driver is not installed" : `${setupScript} -- --gpu`,
         },
   ]);
 }

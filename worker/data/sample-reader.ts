@@ -1,12 +1,10 @@
 // One sample of a packed dataset as pixels: its range is read from the store, decoded, scaled,
-// and kept in the cache. The same sample is never read twice at once. Knows nothing of crops.
+// and kept in a cache. A semaphore bounds how many are read at a time.
 
 import { resizedSize } from '../../dataset/fit.js';
 import { decodePicture, PictureError, type Pixels, type Size } from '../../dataset/decode.js';
 import type { DatasetIndex, DatasetSample } from '../../dataset/index-format.js';
 import type { ObjectStore } from '../../shared/store/store.js';
-import { createGate } from './gate.js';
-import type { PixelCache } from './pixel-cache.js';
 
 /** Samples that are read or decoded at the same time, and the memory they may take together. */
 const maxReads = 16;
@@ -42,42 +40,46 @@ export class SampleError extends Error {
   }
 }
 
-export interface SampleReader {
+interface SampleReader {
   /** The sample's pixels, scaled; rejects with `SampleError`. */
   read(place: SamplePlace): Promise<Pixels>;
-  /** From now on what waits to be read is given up. */
+  /** Gives up what waits to be read. */
   stop(): void;
 }
 
-export interface SampleReaderOptions {
+interface SampleReaderOptions {
+  /** Stays the caller's to close. */
   readonly store: ObjectStore;
-  readonly cache: PixelCache;
+  /** Decoded pictures that are kept. */
+  readonly cacheBytes: number;
   /** Pixels of the shorter side after scaling; 0 leaves pictures as they are. */
   readonly resize: number;
 }
 
-/** Creates a reader; the store stays the caller's to close. */
+/** A reader of samples; the same sample is never read twice at once. */
 export function createSampleReader(options: SampleReaderOptions): SampleReader {
-  const gate = createGate(maxReads, maxReadBytes);
+  const semaphore = createSemaphore(maxReads, maxReadBytes);
+  const cache = createPixelCache(options.cacheBytes);
   const underWay = new Map<string, Promise<Pixels>>();
   let isStopped = false;
   const load = async (place: SamplePlace): Promise<Pixels> => {
     const cost = costOf(place, options.resize);
-    await gate.enter(cost);
+    await semaphore.acquire(cost);
     try {
       if (isStopped) throw new Error('given up');
       const pixels = await readAndDecode(options, place);
-      options.cache.set(place.key, pixels);
+      cache.set(place.key, pixels);
       return pixels;
     } catch (error) {
-      throw new SampleError(place.key, place.shard, reasonOf(error));
+      const reason = error instanceof Error ? error.message : String(error);
+      throw new SampleError(place.key, place.shard, reason);
     } finally {
-      gate.leave(cost);
+      semaphore.release(cost);
     }
   };
   return {
     read(place) {
-      const kept = options.cache.get(place.key);
+      const kept = cache.get(place.key);
       if (kept !== undefined) return Promise.resolve(kept);
       const known = underWay.get(place.key);
       if (known !== undefined) return known;
@@ -112,6 +114,80 @@ async function readAndDecode(options: SampleReaderOptions, place: SamplePlace): 
   });
 }
 
-function reasonOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+/** Decoded pictures, kept as long as they fit; the longest unused goes first. */
+interface PixelCache {
+  /** The picture, now the most recently used; undefined when it is not kept. */
+  get(key: string): Pixels | undefined;
+  /** Keeps a picture and drops the longest unused ones; one above the limit is not kept. */
+  set(key: string, pixels: Pixels): void;
+  /** Bytes of the pictures kept, never above the limit. */
+  readonly bytes: number;
+}
+
+/** A cache of at most `maxBytes` of pixels; 0 keeps nothing. */
+export function createPixelCache(maxBytes: number): PixelCache {
+  // A Map iterates in the order of insertion; a hit is inserted anew.
+  const kept = new Map<string, Pixels>();
+  let bytes = 0;
+  const drop = (key: string): void => {
+    bytes -= kept.get(key)?.data.byteLength ?? 0;
+    kept.delete(key);
+  };
+  return {
+    get(key) {
+      const pixels = kept.get(key);
+      if (pixels === undefined) return undefined;
+      kept.delete(key);
+      kept.set(key, pixels);
+      return pixels;
+    },
+    set(key, pixels) {
+      drop(key);
+      if (pixels.data.byteLength > maxBytes) return;
+      for (const oldest of kept.keys()) {
+        if (bytes + pixels.data.byteLength <= maxBytes) break;
+        drop(oldest);
+      }
+      kept.set(key, pixels);
+      bytes += pixels.data.byteLength;
+    },
+    get bytes() {
+      return bytes;
+    },
+  };
+}
+
+/** Bounds work under way: so many pieces at a time, and so many bytes together. */
+interface Semaphore {
+  /** Resolves when there is room, in the order of the calls; work above the limit goes alone. */
+  acquire(bytes: number): Promise<void>;
+  /** Called once for each `acquire`, with the same number. */
+  release(bytes: number): void;
+}
+
+/** A semaphore for at most `maxCount` pieces of work of `maxBytes` together. */
+export function createSemaphore(maxCount: number, maxBytes: number): Semaphore {
+  const waiting: { bytes: number; admit: () => void }[] = [];
+  let [count, held] = [0, 0];
+  const admit = (): void => {
+    for (let next = waiting[0]; next !== undefined; next = waiting[0]) {
+      if (count > 0 && (count >= maxCount || held + next.bytes > maxBytes)) return;
+      waiting.shift();
+      count++;
+      held += next.bytes;
+      next.admit();
+    }
+  };
+  return {
+    acquire(bytes) {
+      const acquired = new Promise<void>((resolve) => waiting.push({ bytes, admit: resolve }));
+      admit();
+      return acquired;
+    },
+    release(bytes) {
+      count--;
+      held -= bytes;
+      admit();
+    },
+  };
 }

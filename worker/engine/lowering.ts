@@ -8,7 +8,7 @@ import { trace, type TensorFunction } from '../../trace/trace.js';
 import { UnknownKernel } from '../../trace/unknown-kernel.js';
 
 /** Traces and lowers `f`; a kernel that is not known becomes a problem of the spec's engine. */
-export function lowered<T>(
+export function traceAndLower<T>(
   engine: EngineName,
   inputs: readonly TensorSpec[],
   f: TensorFunction,

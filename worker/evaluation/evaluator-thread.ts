@@ -4,11 +4,11 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { openStore } from '../../shared/store/open-store.js';
 import { createSrganTask } from '../../task/srgan/task.js';
+import { openFaceSupply, type FaceSupply } from '../data/faces.js';
 import { createOnnxEngine } from '../engine/onnx-engine.js';
 import { assess } from './assess.js';
 import { createEnlarger, type Enlarger } from './enlarger.js';
-import { openFaceSupply, type FaceSupply } from './face-supply.js';
-import type { EvaluationOutcome, EvaluationRequest, EvaluationSetup } from './messages.js';
+import type { EvaluationOutcome, EvaluationRequest, EvaluationSetup } from './evaluator.js';
 import { putSamples, sampleKey } from './samples.js';
 
 const port = parentPort;
@@ -18,30 +18,19 @@ const { spec, runUrl, storeOptions, threads } = workerData as EvaluationSetup;
 const run = openStore(runUrl, storeOptions);
 const dataset = openStore(spec.dataset.url, storeOptions);
 
-interface Tools {
-  readonly enlarger: Enlarger;
-  readonly supply: FaceSupply;
-}
-
-let tools: Tools | undefined;
-
 // Made by the first request, not before: a failure belongs to a request, and the next tries anew.
-async function getTools(): Promise<Tools> {
-  tools ??= {
-    enlarger: createEnlarger(createOnnxEngine({ threads }), createSrganTask(spec)),
-    supply: await openFaceSupply(dataset, spec),
-  };
-  return tools;
-}
+let tools: { readonly enlarger: Enlarger; readonly readFaces: FaceSupply } | undefined;
 
 async function evaluate(request: EvaluationRequest): Promise<EvaluationOutcome> {
   const { step } = request;
   const startedAt = performance.now();
-  const { enlarger, supply } = await getTools();
-  const enlarge = enlarger.with(request);
+  const { enlarger, readFaces } = (tools ??= {
+    enlarger: createEnlarger(createOnnxEngine({ threads }), createSrganTask(spec)),
+    readFaces: await openFaceSupply(dataset, spec),
+  });
   const { generated, bicubic, faces, ...pictures } = await assess(
-    supply.faces(),
-    enlarge,
+    readFaces(),
+    enlarger.with(request),
     spec.evaluation.faces,
   );
   await putSamples(run, step, pictures);
