@@ -1,5 +1,5 @@
 // The one place where commands print: results to stdout, everything a person reads beside them to
-// stderr, so that a pipe carries results only. Knows nothing of commands.
+// stderr, so that a pipe carries results only.
 
 /** Prints one line (or a block of lines) of a command's result to stdout. */
 export function printLine(text = ''): void {
@@ -16,16 +16,25 @@ export function printNote(text: string): void {
   process.stderr.write(`${text}\n`);
 }
 
+/** The cells of a table's line. */
+export type Row = readonly (string | number)[];
+
 /**
  * Prints rows as columns: the first row is the heading, numbers are aligned to the right.
  * Every row has as many cells as the first.
  */
-export function printTable(rows: readonly (readonly (string | number)[])[]): void {
+export function printTable(rows: readonly Row[]): void {
   for (const line of formatTable(rows)) printLine(line);
 }
 
+/** Prints the figures of one object: as JSON, or as a table of their names and values. */
+export function printFigures(figures: object, isJson: boolean): void {
+  if (isJson) printJson(figures);
+  else printTable([['figure', 'value'], ...Object.entries(figures)]);
+}
+
 /** The lines of `printTable`, without trailing blanks. */
-export function formatTable(rows: readonly (readonly (string | number)[])[]): string[] {
+export function formatTable(rows: readonly Row[]): string[] {
   const widths = (rows[0] ?? []).map((_, column) =>
     Math.max(...rows.map((row) => String(row[column] ?? '').length)),
   );

@@ -23,7 +23,7 @@ import {
   summaryJson,
   summaryRows,
 } from '../chaos/summary.js';
-import { stopOnSignals } from '../local/stop-signal.js';
+import { stopOnSignals } from '../processes.js';
 import { printJson, printLine, printNote, printTable } from '../output.js';
 
 const defaultFaults = 'kill,freeze,coordinator';

@@ -6,13 +6,12 @@ import { coordinatorMain } from '../../coordinator/main.js';
 import { readEnvironment } from '../../shared/environment.js';
 import { parseLeaseUrl } from '../../shared/kubernetes/lease-place.js';
 import { OperatorError } from '../../shared/problems.js';
-import { exitWithParent } from '../local/parent-watch.js';
 import { withSpecOptions, resolveSpec, type SpecArguments } from '../spec-options.js';
 import { printJson, printNote } from '../output.js';
 import { runId, runUrl } from '../run-location.js';
 import { storeOptions } from '../store-options.js';
-import { stopOnSignals } from '../local/stop-signal.js';
-import { createRunView } from '../local/run-view.js';
+import { exitWithParent, stopOnSignals } from '../processes.js';
+import { createRunView } from '../local/run-lines.js';
 
 interface CoordinatorArguments extends SpecArguments {
   run: string;

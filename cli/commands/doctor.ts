@@ -1,77 +1,108 @@
-// `lockstep doctor`: says whether this machine has what a run needs: Node, the native packages,
-// processors, memory, and the servers that the environment names.
+// `lockstep doctor`: whether this machine has what a run needs: Node, the native packages,
+// processors, memory, engines, and the servers that the environment names.
 
 import { connect } from 'node:net';
-import { totalmem } from 'node:os';
-import type { CommandModule } from 'yargs';
+import { cpus, totalmem } from 'node:os';
+import type { CommandModule, InferredOptionTypes, Options } from 'yargs';
 import { readEnvironment } from '../../shared/environment.js';
 import { exitCodes } from '../../shared/exit-codes.js';
-import { engineNames, type EngineName } from '../../shared/spec/schema.js';
-import { providers, type Provider } from '../../worker/engine/engine.js';
-import { examineDevices, examineEngines } from '../doctor/engines.js';
-import { judged, type Finding } from '../doctor/finding.js';
-import { listGpus } from '../gpu/devices.js';
+import { engineNames } from '../../shared/spec/schema.js';
+import { providers } from '../../worker/engine/engine.js';
+import { probe, trialWords, tryEngine, type TrialRequest } from '../engine-trial.js';
 import { CommandFailed } from '../failure.js';
-import { printJson, printTable } from '../output.js';
-import { trialWords, tryEngine, type Trial } from '../probe/trial.js';
+import { listGpus, type Gpu } from '../local/gpus.js';
+import { printFigures, printJson, printTable } from '../output.js';
 
-interface Arguments {
-  readonly engine?: EngineName | undefined;
-  readonly provider?: Provider | undefined;
-  readonly threads: number;
-  readonly json: boolean;
+const options = {
+  engine: { choices: engineNames, describe: 'Try this engine, and nothing else' },
+  provider: { choices: providers, implies: 'engine', describe: 'On this provider' },
+  threads: { type: 'number', default: 1, describe: 'Threads for --engine' },
+  json: { type: 'boolean', default: false, describe: 'Print JSON, a line a finding' },
+} as const satisfies Record<string, Options>;
+
+/** What an examination finds. */
+interface Finding {
+  readonly what: string;
+  /** `absent`: not there, and not needed unless a run asks for it. */
+  readonly state: 'ok' | 'absent' | 'bad';
+  readonly detail: string;
 }
+
+const stateWords = { ok: 'ok', absent: '-', bad: 'BAD' } as const;
 
 /** A worker of the paper preset stays below this. */
 const workerBytes = 2 * 1024 ** 3;
 const connectTimeoutMs = 3000;
 
-export const doctorCommand: CommandModule<object, Arguments> = {
+export const doctorCommand: CommandModule<object, InferredOptionTypes<typeof options>> = {
   command: 'doctor',
   describe: 'Say whether this machine has what a run needs',
   builder: (y) =>
     y
-      .option('engine', { choices: engineNames, describe: 'Try this engine, and nothing else' })
-      .option('provider', { choices: providers, implies: 'engine', describe: 'On this provider' })
-      .option('threads', { type: 'number', default: 1, describe: 'Threads for --engine' })
-      .option('json', { type: 'boolean', default: false, describe: 'Print JSON, a line a finding' })
+      .options(options)
       .example('$0 doctor', `all engines there are, and how long each takes for ${trialWords}`)
       .example('$0 doctor --engine tensorflow --provider cuda', 'why TensorFlow finds no GPU'),
   handler: async ({ engine, provider, threads, json }) => {
-    if (engine !== undefined) return show(await tryEngine({ engine, provider, threads }), json);
+    if (engine !== undefined)
+      return printFigures(await tryEngine({ engine, provider, threads }), json);
     const findings = await examine();
     if (json) findings.forEach(printJson);
-    else printTable(findings.map(({ what, state, detail }) => [words[state], what, detail]));
+    else printTable(findings.map(({ what, state, detail }) => [stateWords[state], what, detail]));
     const bad = findings.filter(({ state }) => state === 'bad').map(({ what }) => what);
     if (bad.length > 0)
       throw new CommandFailed(`not in order: ${bad.join(', ')}`, exitCodes.failed);
   },
 };
 
-const words = { ok: 'ok', absent: '-', bad: 'BAD' } as const;
-
-function show(trial: Trial, isJson: boolean): void {
-  if (isJson) printJson(trial);
-  else printTable([['figure', 'value'], ...Object.entries(trial)]);
-}
-
 async function examine(): Promise<Finding[]> {
   const { s3, natsUrl } = readEnvironment();
   const gpus = listGpus();
   const memory = `${(totalmem() / 1024 ** 3).toFixed(1)} GiB`;
+  const processors = cpus();
+  const model = processors[0]?.model.trim() ?? '?';
+  const noStore = 'AWS, or folders (LOCKSTEP_S3_ENDPOINT is not set)';
   return [
     judged('Node', true, process.version),
-    ...examineDevices(gpus),
+    judged('processors', true, `${processors.length} of ${model}`),
+    gpus.length === 0
+      ? { what: 'GPUs', state: 'absent', detail: 'nvidia-smi lists none' }
+      : judged('GPUs', true, gpus.map(({ id, name }) => `${id}: ${name}`).join('; ')),
     judged('memory', totalmem() >= workerBytes, memory),
     ...(await examineEngines(gpus)),
     await examinePackage('sharp', () => import('sharp')),
-    await examineServer(
-      'object store',
-      s3.endpoint,
-      'AWS, or folders (LOCKSTEP_S3_ENDPOINT is not set)',
-    ),
+    await examineServer('object store', s3.endpoint, noStore),
     await examineServer('event bus', natsUrl, 'none (LOCKSTEP_NATS_URL is not set)'),
   ];
+}
+
+function judged(what: string, isGood: boolean, detail: string): Finding {
+  return { what, state: isGood ? 'ok' : 'bad', detail };
+}
+
+/** Every engine on every provider that this machine could have, one after the other. */
+async function examineEngines(gpus: readonly Gpu[]): Promise<Finding[]> {
+  const candidates: Omit<TrialRequest, 'threads'>[] = [
+    { engine: 'onnx', provider: 'cpu' },
+    { engine: 'onnx', provider: 'webgpu' },
+    { engine: 'onnx', provider: 'cuda' },
+    { engine: 'tensorflow', provider: 'cpu' },
+    { engine: 'tensorflow', provider: 'cuda' },
+  ];
+  const findings: Finding[] = [];
+  for (const { engine, provider } of candidates) {
+    if (provider === 'cuda' && gpus.length === 0) continue;
+    const what = `${engine} on ${provider}`;
+    const { trial, failure } = await probe({ engine, provider, threads: 1 });
+    // This one comes with npm's packages, and must work.
+    const isNeeded = engine === 'onnx' && provider === 'cpu';
+    if (trial === undefined)
+      findings.push({ what, state: isNeeded ? 'bad' : 'absent', detail: failure });
+    else {
+      const { fingerprint, milliseconds, gflops } = trial;
+      findings.push(judged(what, true, `${fingerprint}: ${milliseconds} ms, ${gflops} GFLOP/s`));
+    }
+  }
+  return findings;
 }
 
 async function examinePackage(what: string, load: () => Promise<unknown>): Promise<Finding> {

@@ -2,7 +2,7 @@
 
 import type { Argv, CommandModule } from 'yargs';
 import { OperatorError } from '../../shared/problems.js';
-import { stopOnSignals } from '../local/stop-signal.js';
+import { stopOnSignals } from '../processes.js';
 import { withCluster, withClusterOptions } from '../kubernetes/cluster-access.js';
 import { parseClusterRun } from '../kubernetes/names.js';
 import { showLogs } from '../kubernetes/run-logs.js';

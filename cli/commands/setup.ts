@@ -2,9 +2,9 @@
 
 import type { CommandModule } from 'yargs';
 import { printJson, printNote } from '../output.js';
-import { trialWords } from '../probe/trial.js';
+import { trialWords } from '../engine-trial.js';
 import { setUpTensorflow } from '../setup/tensorflow-setup.js';
-import { tensorflowVersion } from '../setup/wheels.js';
+import { tensorflowVersion } from '../setup/tensorflow-wheels.js';
 
 interface Arguments {
   readonly gpu: boolean;

@@ -4,13 +4,11 @@ import type { ArgumentsCamelCase, CommandModule } from 'yargs';
 import { showOnlyGpu } from '../../shared/environment.js';
 import { OperatorError, type Problem } from '../../shared/problems.js';
 import { workerMain } from '../../worker/main.js';
-import { exitWithParent } from '../local/parent-watch.js';
-import { chooseDevices } from '../gpu/devices.js';
-import { runGpuWorkers } from '../gpu/gpu-workers.js';
+import { chooseDevices, runGpuWorkers } from '../local/gpus.js';
 import { printNote } from '../output.js';
 import { withWorkerOptions, type WorkerArguments } from '../worker-options.js';
 import { storeOptions } from '../store-options.js';
-import { stopOnSignals } from '../local/stop-signal.js';
+import { exitWithParent, stopOnSignals } from '../processes.js';
 
 /** Of all processes of `--gpus` together; what dies more often has a reason that stays. */
 const mostRestarts = 100;

@@ -15,7 +15,7 @@ import { formatDuration } from '../eta.js';
 import { formatTable, printLine, printNote } from '../output.js';
 import { demoFolder, prepareFolder, type DemoFolder } from './demo-folder.js';
 import { facesLocation } from './faces.js';
-import { runLockstep } from './lockstep-process.js';
+import { runLockstep } from '../processes.js';
 import { trainInTwoGoes, type TrainingResult } from './training.js';
 import { metricsOf, nextCommands, placeRows, qualityRows, type DemoMetrics } from './verdict.js';
 
@@ -126,7 +126,7 @@ async function leaveModels(
     ['tfjs', tfjsFolder],
   ] as const) {
     const args = ['export', runUrl, '--format', format, '--out', out];
-    const { code, complaint } = await runLockstep(args, () => undefined, signal);
+    const { code, complaint } = await runLockstep(args, { onLine: () => undefined, signal });
     if (code !== exitCodes.ok) throw new Error(`lockstep export failed (${code}):\n${complaint}`);
   }
 }

@@ -3,7 +3,7 @@
 
 import { exitCodes } from '../../shared/exit-codes.js';
 import { createProgress, progressMode, type Progress } from '../progress.js';
-import type { CommandEnd, RunCommand } from './lockstep-process.js';
+import { describeDeparture, type CommandEnd, type runLockstep } from '../processes.js';
 import { parseReport, type EvaluationReport, type FinishedReport, type Report } from './reports.js';
 
 export interface TrainingResult {
@@ -23,7 +23,7 @@ export interface TrainingOptions {
   readonly isPlain: boolean;
   readonly signal: AbortSignal;
   /** Runs a lockstep command. */
-  readonly run: RunCommand;
+  readonly run: typeof runLockstep;
   /** Called before each command, with what it is for. */
   readonly announce: (text: string) => void;
 }
@@ -82,8 +82,8 @@ async function follow(
     if (report !== undefined) take(report);
   };
   try {
-    const { code, complaint } = await run(args, onLine, signal);
-    return { end: { code, complaint: [reason, complaint].join('\n').trim() }, finished };
+    const end = await run(args, { onLine, signal });
+    return { end: { ...end, complaint: [reason, end.complaint].join('\n').trim() }, finished };
   } finally {
     progress?.close();
   }
@@ -104,7 +104,8 @@ export function describe(
   return [...rate, `${psnr.toFixed(2)} dB, bicubic ${bicubic.toFixed(2)}`].join(', ');
 }
 
-function expectCode({ code, complaint }: CommandEnd, expected: number, command: string): void {
-  if (code === expected) return;
-  throw new Error(`${command} ended with exit code ${code}, not ${expected}:\n${complaint}`);
+function expectCode(end: CommandEnd, expected: number, command: string): void {
+  if (end.code === expected) return;
+  const how = describeDeparture(end);
+  throw new Error(`${command} ${how}, not ${expected}:\n${end.complaint}`);
 }

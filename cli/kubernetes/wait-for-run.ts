@@ -3,7 +3,7 @@
 
 import { readEnvironment } from '../../shared/environment.js';
 import { exitCodes } from '../../shared/exit-codes.js';
-import { stopOnSignals } from '../local/stop-signal.js';
+import { stopOnSignals } from '../processes.js';
 import { CommandFailed } from '../failure.js';
 import { printJson, printLine, printNote } from '../output.js';
 import { progressMode } from '../progress.js';

@@ -1,10 +1,9 @@
 // The coordinator of a local run and, if there is one, its standby: each keeps its address, and
 // is started again when it dies, to go on with the run that the first one opened.
 
-import type { Child } from './child-processes.js';
-import { afterCoordinator, how, type Departure } from './restart-policy.js';
-import { isResult } from './run-result.js';
-import type { RunLine } from './run-view.js';
+import { describeDeparture, type Child, type Departure } from '../processes.js';
+import { afterCoordinator } from './restart-policy.js';
+import { isResult, type RunLine } from './run-lines.js';
 
 /** What a coordinator is started with. */
 export interface SeatStart {
@@ -163,7 +162,7 @@ class LocalCoordinators implements Coordinators {
     seat.quickDeaths = quickDeaths;
     setTimeout(() => {
       if (this.#isOver) return;
-      const text = `the coordinator ${how(departure)}; started again`;
+      const text = `the coordinator ${describeDeparture(departure)}; started again`;
       this.#options.onLine({ kind: 'notice', text });
       this.#fill(seat, false);
     }, delayMs);

@@ -2,15 +2,26 @@
 // of its own, started the way a person would start them on several machines, and started again
 // when they die, until the run ends.
 
+import { createServer } from 'node:net';
 import { availableParallelism } from 'node:os';
 import { exitCodes } from '../../shared/exit-codes.js';
 import type { Provider } from '../../worker/engine/engine.js';
-import { createChildren, type Child, type Children } from './child-processes.js';
+import {
+  createChildren,
+  describeDeparture,
+  type Child,
+  type Children,
+  type Departure,
+} from '../processes.js';
 import { createCoordinators, type Coordinators, type SeatStart } from './coordinators.js';
-import { freeAddresses } from './fixed-port.js';
-import { how, type Departure } from './restart-policy.js';
-import { isResult, noteLine, runResult, type EarlyEnd, type RunFacts } from './run-result.js';
-import type { RunLine } from './run-view.js';
+import {
+  isResult,
+  keepLine,
+  runResult,
+  type EarlyEnd,
+  type KeptLines,
+  type RunLine,
+} from './run-lines.js';
 import { createWorkerCrew, type WorkerCrew } from './worker-crew.js';
 
 /** How long workers may take to leave after the coordinator has told the result. */
@@ -59,7 +70,7 @@ class LocalRun {
   readonly #children: Children;
   readonly #crew: WorkerCrew;
   readonly #coordinators: Coordinators;
-  #facts: RunFacts = {};
+  #kept: KeptLines = {};
   #target: number;
   #hasStarted = false;
   /** The highest step told so far, by the kind of line. */
@@ -99,13 +110,13 @@ class LocalRun {
     this.#timers.forEach(clearTimeout);
     await (this.#leaving ?? this.#crew.leave(leaveMs));
     this.#coordinators.killAll();
-    const ended = runResult(this.#facts, departure, this.#target, stop.aborted, this.#early);
+    const ended = runResult(this.#kept, departure, this.#target, stop.aborted, this.#early);
     if (ended.line !== undefined) onLine(ended.line);
     return ended.exitCode;
   }
 
   #take(line: RunLine): void {
-    this.#facts = noteLine(this.#facts, line);
+    this.#kept = keepLine(this.#kept, line);
     if (!isResult(line) && this.#isNews(line)) this.#options.onLine(line);
     if (line['kind'] === 'listening' && !this.#hasStarted) {
       this.#hasStarted = true;
@@ -181,8 +192,35 @@ class LocalRun {
 /** Why the run ends if its coordinator has to be asked to; undefined when workers just left. */
 function earlyEnd(worker: string, left: Departure, isGivenUp: boolean): EarlyEnd | undefined {
   if (left.code === exitCodes.configuration)
-    return { exitCode: left.code, reason: `${worker} ${how(left)}` };
+    return { exitCode: left.code, reason: `${worker} ${describeDeparture(left)}` };
   if (!isGivenUp) return undefined;
-  const reason = `${worker} ${how(left)}, and no worker is started again any more`;
+  const reason = `${worker} ${describeDeparture(left)}, and no worker is started again any more`;
   return { exitCode: exitCodes.workerLost, reason };
+}
+
+/**
+ * Below the ports that systems give to outgoing connections: else a worker that dials a
+ * coordinator which is away could be given that very port, and hold it.
+ */
+const [lowest, highest] = [17_000, 32_000];
+const tries = 100;
+
+/** `count` different addresses of this machine at which nobody listens. */
+async function freeAddresses(count: number): Promise<string[]> {
+  const ports = new Set<number>();
+  for (let i = 0; i < tries && ports.size < count; i++) {
+    const port = lowest + Math.floor(Math.random() * (highest - lowest));
+    if (await isFree(port)) ports.add(port);
+  }
+  if (ports.size < count)
+    throw new Error(`no free port on 127.0.0.1 from ${lowest} to ${highest}, in ${tries} tries`);
+  return [...ports].map((port) => `127.0.0.1:${port}`);
+}
+
+function isFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.once('error', () => resolve(false));
+    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
+  });
 }

@@ -2,12 +2,7 @@
 // or let it go. Pure: how it left and what is known of it are arguments.
 
 import { exitCodes } from '../../shared/exit-codes.js';
-
-/** How a process left, as node tells it. */
-export interface Departure {
-  readonly code: number | null;
-  readonly signal: string | null;
-}
+import type { Departure } from '../processes.js';
 
 /** The life of a process that has left. */
 export interface Life {
@@ -24,14 +19,14 @@ export interface CoordinatorLife extends Life {
   readonly isLeading: boolean;
   /** The run was opened, by this coordinator or an earlier one. */
   readonly isOpened: boolean;
-  /** A coordinator has told the result. */
+  /** A coordinator has reported the result. */
   readonly hasResult: boolean;
   readonly isStopAsked: boolean;
   /** Two coordinators share the run. */
   readonly isPaired: boolean;
 }
 
-export type Verdict =
+export type RestartVerdict =
   | { readonly kind: 'restart'; readonly delayMs: number; readonly quickDeaths: number }
   /** It is not needed any more. */
   | { readonly kind: 'left' }
@@ -45,7 +40,7 @@ const quickMs = 10_000;
 const firstDelayMs = 500;
 const longestDelayMs = 10_000;
 
-/** With these a process says that starting it again is useless or not wanted. */
+/** With these a process reports that starting it again is useless or not wanted. */
 const finalCodes: ReadonlySet<number> = new Set([
   exitCodes.ok,
   exitCodes.stopped,
@@ -55,13 +50,16 @@ const finalCodes: ReadonlySet<number> = new Set([
 ]);
 
 /** The verdict on a worker that has left. */
-export function afterWorker({ code }: Departure, life: Life): Verdict {
+export function afterWorker({ code }: Departure, life: Life): RestartVerdict {
   if (code !== null && finalCodes.has(code)) return { kind: 'left' };
   return restart(life);
 }
 
 /** The verdict on a coordinator that has left. */
-export function afterCoordinator({ code, signal }: Departure, life: CoordinatorLife): Verdict {
+export function afterCoordinator(
+  { code, signal }: Departure,
+  life: CoordinatorLife,
+): RestartVerdict {
   if (life.hasResult || !life.isOpened) return { kind: 'over' };
   // It had not come to listening to signals yet.
   if (life.isStopAsked && signal === 'SIGTERM') return { kind: 'over' };
@@ -70,14 +68,9 @@ export function afterCoordinator({ code, signal }: Departure, life: CoordinatorL
   return restart(life);
 }
 
-function restart({ ageMs, quickDeaths, restartsLeft }: Life): Verdict {
+function restart({ ageMs, quickDeaths, restartsLeft }: Life): RestartVerdict {
   if (restartsLeft <= 0) return { kind: 'givenUp' };
   const quick = ageMs < quickMs ? quickDeaths + 1 : 1;
   const delayMs = Math.min(longestDelayMs, firstDelayMs * 2 ** (quick - 1));
   return { kind: 'restart', delayMs, quickDeaths: quick };
-}
-
-/** How a process left, in words. */
-export function how({ code, signal }: Departure): string {
-  return signal === null ? `ended with exit code ${code}` : `was ended by ${signal}`;
 }

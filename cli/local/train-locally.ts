@@ -3,11 +3,11 @@
 import { readEnvironment } from '../../shared/environment.js';
 import { OperatorError, type Problem } from '../../shared/problems.js';
 import type { Provider } from '../../worker/engine/engine.js';
-import { chooseDevices } from '../gpu/devices.js';
+import { chooseDevices } from './gpus.js';
 import { printJson, printNote } from '../output.js';
+import { stopOnSignals } from '../processes.js';
 import { runLocally } from './local-run.js';
-import { createRunView } from './run-view.js';
-import { stopOnSignals } from './stop-signal.js';
+import { createRunView } from './run-lines.js';
 
 /** Options of both commands. */
 export interface LocalTrainingArguments {

@@ -2,8 +2,8 @@
 // Drained ones leave by themselves; who is drained the coordinator decides.
 
 import { exitCodes } from '../../shared/exit-codes.js';
-import type { Child } from './child-processes.js';
-import { afterWorker, how, type Departure } from './restart-policy.js';
+import { describeDeparture, type Child, type Departure } from '../processes.js';
+import { afterWorker } from './restart-policy.js';
 
 export interface WorkerCrewOptions {
   /** Starts the process of a worker. */
@@ -57,7 +57,7 @@ export function createWorkerCrew(options: WorkerCrewOptions): WorkerCrew {
     if (verdict.kind === 'restart') {
       options.restarts.left -= 1;
       const again = (): void => {
-        options.onNotice(`${worker} ${how(departure)}; started again`);
+        options.onNotice(`${worker} ${describeDeparture(departure)}; started again`);
         start(worker, verdict.quickDeaths);
       };
       const timer = setTimeout(again, verdict.delayMs);

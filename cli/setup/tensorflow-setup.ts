@@ -12,12 +12,18 @@ import {
   missingCudaLibraries,
   type AddonPackage,
 } from '../../worker/engine/tensorflow/addon.js';
-import { listGpus } from '../gpu/devices.js';
-import { probe, type ProbeResult } from '../probe/probe.js';
-import { buildAddon, installPackages, readBuildRecord, writeBuildRecord } from './addon.js';
-import { findLibrary, type TensorflowLibrary } from './library.js';
-import { runProgram } from './programs.js';
-import { tensorflowVersion, unpackWheels } from './wheels.js';
+import { probe, type ProbeResult } from '../engine-trial.js';
+import { listGpus } from '../local/gpus.js';
+import { runProgram } from '../processes.js';
+import {
+  buildAddon,
+  findLibrary,
+  installPackages,
+  readBuildRecord,
+  writeBuildRecord,
+  type TensorflowLibrary,
+} from './tensorflow-addon.js';
+import { tensorflowVersion, unpackWheels } from './tensorflow-wheels.js';
 
 export interface SetupOptions {
   /** TensorFlow with CUDA. */

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { statSync } from 'node:fs';
 import { test } from 'node:test';
-import { readBuildRecord } from '../../cli/setup/addon.js';
+import { readBuildRecord } from '../../cli/setup/tensorflow-addon.js';
 import { packageFile } from '../../shared/environment.js';
 import { addonPath, findAddon } from '../../worker/engine/tensorflow/addon.js';
 import { skipWithoutTensorflow } from '../support/tensorflow.js';

@@ -2,10 +2,9 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Child } from '../../../cli/local/child-processes.js';
 import { createCoordinators, type SeatStart } from '../../../cli/local/coordinators.js';
-import type { Departure } from '../../../cli/local/restart-policy.js';
-import type { RunLine } from '../../../cli/local/run-view.js';
+import type { RunLine } from '../../../cli/local/run-lines.js';
+import type { Child, Departure } from '../../../cli/processes.js';
 import { until } from '../../support/until.js';
 
 const killed: Departure = { code: null, signal: 'SIGKILL' };

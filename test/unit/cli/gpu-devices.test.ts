@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { afterEach, test } from 'node:test';
-import { chooseDevices, parseGpus } from '../../../cli/gpu/devices.js';
+import { chooseDevices, parseGpus } from '../../../cli/local/gpus.js';
 import { childEnvironment, showOnlyGpu, packageFile } from '../../../shared/environment.js';
 
 const two = parseGpus('0, NVIDIA H100 80GB HBM3\n1, NVIDIA H100 80GB HBM3\n');

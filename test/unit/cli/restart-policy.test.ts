@@ -6,8 +6,8 @@ import {
   afterCoordinator,
   afterWorker,
   type CoordinatorLife,
-  type Departure,
 } from '../../../cli/local/restart-policy.js';
+import type { Departure } from '../../../cli/processes.js';
 
 const old = { ageMs: 60_000, quickDeaths: 0, restartsLeft: 100 };
 const killed: Departure = { code: null, signal: 'SIGKILL' };

@@ -5,9 +5,9 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { findLibrary } from '../../../cli/setup/library.js';
-import { runProgram } from '../../../cli/setup/programs.js';
-import { unpackWheels } from '../../../cli/setup/wheels.js';
+import { runProgram } from '../../../cli/processes.js';
+import { findLibrary } from '../../../cli/setup/tensorflow-addon.js';
+import { unpackWheels } from '../../../cli/setup/tensorflow-wheels.js';
 import { OperatorError } from '../../../shared/problems.js';
 import { missingCudaLibraries } from '../../../worker/engine/tensorflow/addon.js';
 

@@ -2,9 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Child } from '../../../cli/local/child-processes.js';
-import type { Departure } from '../../../cli/local/restart-policy.js';
 import { createWorkerCrew } from '../../../cli/local/worker-crew.js';
+import type { Child, Departure } from '../../../cli/processes.js';
 import { until } from '../../support/until.js';
 
 const killed: Departure = { code: null, signal: 'SIGKILL' };

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { RunCommand } from '../../../cli/demo/lockstep-process.js';
 import { describe, trainInTwoGoes } from '../../../cli/demo/training.js';
+import type { runLockstep } from '../../../cli/processes.js';
 
 interface Go {
   readonly code: number;
@@ -11,16 +11,20 @@ interface Go {
 /** A `lockstep` that answers each call with the next of the given ends. */
 function fakeLockstep(goes: readonly Go[]) {
   const calls: string[][] = [];
-  const run: RunCommand = async (args, onLine) => {
+  const run: typeof runLockstep = async (args, { onLine }) => {
     const go = goes[calls.length];
     calls.push([...args]);
     go?.lines.forEach((line) => onLine(JSON.stringify(line)));
-    return await Promise.resolve({ code: go?.code ?? 1, complaint: 'worker-1 was lost' });
+    return await Promise.resolve({
+      code: go?.code ?? 1,
+      signal: null,
+      complaint: 'worker-1 was lost',
+    });
   };
   return { calls, run };
 }
 
-function optionsWith(run: RunCommand) {
+function optionsWith(run: typeof runLockstep) {
   return {
     run,
     datasetUrl: 'file:///data',

@@ -1,11 +1,92 @@
-// A run as a person sees it: progress with the time left, a line for each evaluation and
-// checkpoint, and the result at the end. It reads the coordinator's lines and nothing else.
+// The coordinator's `--json` lines: the result of a local run, which a script reads even if no
+// coordinator is left to print it, and the run as a person sees it.
 
-import { createProgress, progressMode, type Progress } from '../progress.js';
+import { exitCodes } from '../../shared/exit-codes.js';
 import { printLine, printNote } from '../output.js';
+import { describeDeparture, type Departure } from '../processes.js';
+import { createProgress, progressMode, type Progress } from '../progress.js';
 
 /** One line of the coordinator's `--json` output. */
 export type RunLine = Readonly<Record<string, unknown>>;
+
+export interface RunResult {
+  readonly exitCode: number;
+  /** The last line; undefined when the run was never opened, and the reason is on stderr. */
+  readonly line: RunLine | undefined;
+}
+
+/** The lines that the result is made of. */
+export interface KeptLines {
+  readonly run?: RunLine;
+  readonly step?: RunLine;
+  readonly checkpoint?: RunLine;
+  /** The coordinator's own last line. */
+  readonly result?: RunLine;
+}
+
+/** Keeps a line that counts for the result. */
+export function keepLine(kept: KeptLines, line: RunLine): KeptLines {
+  const { kind } = line;
+  if (kind === 'run' || kind === 'step' || kind === 'checkpoint') return { ...kept, [kind]: line };
+  return isResult(line) ? { ...kept, result: line } : kept;
+}
+
+/** Whether it is the last line of a coordinator. */
+export function isResult({ kind }: RunLine): boolean {
+  return kind === 'finished' || kind === 'stopped' || kind === 'failed';
+}
+
+/** Why we had a run ended ourselves. */
+export interface EarlyEnd {
+  readonly exitCode: number;
+  readonly reason: string;
+}
+
+/**
+ * The result of a run on `world` workers. `early`: a worker was lost for good, and the coordinator
+ * was asked to stop for that; `isStopAsked`: the operator asked for it.
+ */
+export function runResult(
+  kept: KeptLines,
+  coordinator: Departure,
+  world: number,
+  isStopAsked: boolean,
+  early?: EarlyEnd,
+): RunResult {
+  const { result } = kept;
+  const isOurStop = early !== undefined && !isStopAsked && coordinator.code === exitCodes.stopped;
+  if (isOurStop) return failure(kept, world, early.exitCode, early.reason);
+  if (result !== undefined) {
+    // Its own word counts also if it had to be ended after that.
+    const code = Number(result['exit_code'] ?? exitCodes.failed);
+    return { exitCode: coordinator.code ?? code, line: result };
+  }
+  // Stopped before it could listen to signals: there is nothing yet to go on with.
+  if (isStopAsked && kept.run === undefined && coordinator.signal !== null)
+    return { exitCode: exitCodes.stopped, line: undefined };
+  const exitCode = coordinator.code === null ? exitCodes.failed : coordinator.code;
+  const reason =
+    exitCode === exitCodes.superseded
+      ? 'another coordinator has taken the run over'
+      : `the coordinator ${describeDeparture(coordinator)}`;
+  return failure(kept, world, exitCode || exitCodes.failed, reason);
+}
+
+function failure(kept: KeptLines, world: number, exitCode: number, reason: string): RunResult {
+  const { run, step, checkpoint, result } = kept;
+  if (run === undefined) return { exitCode, line: undefined };
+  const line = {
+    kind: 'failed',
+    ...{ run: run['run'], url: run['url'] },
+    step: (checkpoint ?? run)['step'],
+    sha256: checkpoint?.['sha256'] ?? result?.['sha256'] ?? '',
+    world,
+    images_per_s: step?.['images_per_s'] ?? 0,
+    reason,
+    exit_code: exitCode,
+  };
+  return { exitCode, line };
+}
 
 export interface RunView {
   show(line: RunLine): void;

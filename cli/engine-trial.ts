@@ -1,10 +1,14 @@
-// Tries one engine on one provider: a convolution, compiled and timed.
+// Tries one engine on one provider: a convolution, compiled and timed. `probe` does so in a process
+// of its own: a driver or a library that crashes must take down neither `lockstep doctor` nor a
+// set-up, and an engine's threads are set once a process.
 
 import * as tf from '@tensorflow/tfjs-core';
-import { median } from '../../shared/median.js';
-import type { EngineName } from '../../shared/spec/schema.js';
-import { createEngine } from '../../worker/engine/create-engine.js';
-import type { Provider } from '../../worker/engine/engine.js';
+import { z } from 'zod';
+import { median } from '../shared/median.js';
+import type { EngineName } from '../shared/spec/schema.js';
+import { createEngine } from '../worker/engine/create-engine.js';
+import type { Provider } from '../worker/engine/engine.js';
+import { describeDeparture, runLockstep } from './processes.js';
 
 export interface TrialRequest {
   readonly engine: EngineName;
@@ -13,14 +17,17 @@ export interface TrialRequest {
   readonly threads: number;
 }
 
-export interface Trial {
+const trialSchema = z.object({
   /** Engine, version, provider, and threads where they matter. */
-  readonly fingerprint: string;
+  fingerprint: z.string(),
   /** Median time of the convolution. */
-  readonly milliseconds: number;
+  milliseconds: z.number(),
   /** Billions of multiplications and additions a second. */
-  readonly gflops: number;
-}
+  gflops: z.number(),
+});
+
+/** What a trial measured. */
+export type Trial = z.infer<typeof trialSchema>;
 
 /** [n, h, w, c] by [h, w, in, out]: a convolution of the paper's generator on one crop. */
 const image = [1, 96, 96, 64];
@@ -60,4 +67,32 @@ export async function tryEngine({ engine: name, ...options }: TrialRequest): Pro
     milliseconds: Math.round(milliseconds * 100) / 100,
     gflops: Math.round(operations / milliseconds / 1e4) / 100,
   };
+}
+
+/** What came of a trial. */
+export type ProbeResult =
+  | { readonly trial: Trial; readonly failure?: undefined }
+  | { readonly trial?: undefined; readonly failure: string };
+
+const timeoutMs = 120_000;
+
+/** Runs `lockstep doctor --engine` with these variables set; that the engine fails is a result. */
+export async function probe(
+  { engine, provider, threads }: TrialRequest,
+  environment: Readonly<Record<string, string>> = {},
+): Promise<ProbeResult> {
+  const args = ['doctor', '--json', '--engine', engine, '--threads', String(threads)];
+  if (provider !== undefined) args.push('--provider', provider);
+  let printed = '';
+  const onLine = (line: string): void => void (printed += line);
+  const end = await runLockstep(args, { onLine, environment, timeoutMs });
+  if (end.code === 0) return { trial: trialSchema.parse(JSON.parse(printed)) };
+  return { failure: lastWords(end.complaint) || `the process ${describeDeparture(end)}` };
+}
+
+/** What our own process printed of its failure, without what native libraries printed before. */
+function lastWords(complaint: string): string {
+  const own = complaint.lastIndexOf('lockstep: ');
+  const words = own === -1 ? complaint : complaint.slice(own + 'lockstep: '.length);
+  return words.trim().replace(/\s*\n\s*/g, ' ');
 }

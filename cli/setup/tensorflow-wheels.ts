@@ -3,7 +3,7 @@
 
 import { mkdir, mkdtemp, readdir, rename, rm, symlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { runProgram } from './programs.js';
+import { runProgram } from '../processes.js';
 
 /** The TensorFlow that Lockstep is tried with. */
 export const tensorflowVersion = '2.21.0';
