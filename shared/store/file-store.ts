@@ -1,12 +1,11 @@
-// An object store in a folder. Atomic on every local file system: bytes go to a temporary file,
-// are synced, and then linked (only if absent) or renamed (a replacement, under a lock). It decides
-// nothing about keys (store.ts).
+// An object store in a folder. Atomic on every local file system: bytes go to a temporary file, are
+// synced, and then linked (only if absent) or renamed (a replacement). Network file systems and
+// full disks fail for a while: with patience that is waited for, and a command fails at once.
 
 import { randomBytes } from 'node:crypto';
-import type { BigIntStats, Dirent } from 'node:fs';
+import type { Dirent } from 'node:fs';
 import { link, mkdir, open, readdir, rename, rmdir, stat, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { withFileLock } from './file-lock.js';
 import {
   compareKeys,
   requireKey,
@@ -17,11 +16,15 @@ import {
   type ByteRange,
   type ObjectInfo,
   type ObjectStore,
-  type PutOptions,
   StoreUnavailable,
 } from './store.js';
 import { type PatienceOptions, retryOptions, withRetries, type RetryPolicy } from './retry.js';
 import { OperatorError, maskSecrets } from '../problems.js';
+
+/** How long the folder is waited for, and how hard links are made there. */
+export interface FileStoreOptions extends PatienceOptions {
+  readonly makeLink?: typeof link | undefined;
+}
 
 /**
  * Opens a folder, which need not exist yet, as a store. `url` is what errors name. It fails at
@@ -30,9 +33,9 @@ import { OperatorError, maskSecrets } from '../problems.js';
 export function createFileStore(
   url: string,
   folder: string,
-  options: PatienceOptions = {},
+  options: FileStoreOptions = {},
 ): ObjectStore {
-  const attempts = createFileAttempts(url, options);
+  const attempt = createAttempt(url, options);
   const pathOf = (key: string): string => {
     requireKey(key);
     return join(folder, ...key.split('/'));
@@ -42,47 +45,52 @@ export function createFileStore(
     async get(key, range) {
       requireRange(range);
       const path = pathOf(key);
-      const bytes = await attempts.run(`get ${key}`, () => readRange(path, range));
+      const bytes = await attempt(`get ${key}`, () => readRange(path, range));
       if (bytes === undefined) throw new ObjectNotFound(url, key);
       return bytes;
     },
     async head(key) {
       const path = pathOf(key);
-      return attempts.run(`look at ${key}`, () => infoOf(key, path));
+      return attempt(`look at ${key}`, () => infoOf(key, path));
     },
-    async put(key, body, options = {}) {
+    async put(key, body, { ifAbsent = false } = {}) {
       const path = pathOf(key);
-      const put = (failedTries: number): Promise<string | undefined> =>
-        putFile(path, body, options, failedTries);
-      const etag = await attempts.run(`put ${key}`, put);
-      if (etag === undefined) throw new PreconditionFailed(url, key);
-      return { key, bytes: body.byteLength, etag };
+      const publish = ifAbsent ? publishNew(options.makeLink ?? link) : publishOver;
+      const isWritten = await attempt(`put ${key}`, (failedTries) =>
+        putFile(path, body, publish, failedTries),
+      );
+      if (!isWritten) throw new PreconditionFailed(url, key);
     },
-    list: (prefix) => listFolder(attempts, folder, prefix),
+    list: (prefix) => listFolder(attempt, folder, prefix),
     async delete(key) {
       const path = pathOf(key);
-      await attempts.run(`delete ${key}`, () => remove(path, folder));
+      await attempt(`delete ${key}`, () => remove(path, folder));
     },
     close: async () => undefined,
   };
 }
 
-/** The etag of what was written; undefined when the condition does not hold. */
+/** Makes a temporary file the object at `path`; false when there is one that may not go. */
+type Publish = (temporary: string, path: string) => Promise<boolean>;
+
+/** False when there is an object already that may not be replaced. */
 async function putFile(
   path: string,
   body: Uint8Array,
-  options: PutOptions,
+  publish: Publish,
   failedTries: number,
-): Promise<string | undefined> {
+): Promise<boolean> {
   const temporary = await writeTemporary(path, body);
   try {
-    if (await publish(path, temporary.path, options)) return temporary.etag;
+    if (await publish(temporary, path)) {
+      await syncFolder(dirname(path));
+      return true;
+    }
   } finally {
-    await unlink(temporary.path).catch(() => undefined);
+    await unlink(temporary).catch(() => undefined);
   }
   // An earlier try may have been done although the answer of a network file system was lost.
-  if (failedTries === 0 || !(await readRange(path))?.equals(body)) return undefined;
-  return (await infoOf('', path))?.etag;
+  return failedTries > 0 && (await readRange(path))?.equals(body) === true;
 }
 
 function codeOf(error: unknown): string | undefined {
@@ -93,25 +101,14 @@ function isAbsence(error: unknown): boolean {
   return codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR';
 }
 
-// Each file gets a time of its own (writeTemporary), so size, time and inode tell versions apart
-// even where inodes are used again at once.
-function etagOf(found: BigIntStats): string {
-  return `"${found.mtimeNs.toString(16)}-${found.size.toString(16)}-${found.ino.toString(16)}"`;
-}
-
-async function statFile(path: string): Promise<BigIntStats | undefined> {
+async function infoOf(key: string, path: string): Promise<ObjectInfo | undefined> {
   try {
-    const found = await stat(path, { bigint: true });
-    return found.isFile() ? found : undefined;
+    const found = await stat(path);
+    return found.isFile() ? { key, bytes: found.size } : undefined;
   } catch (error) {
     if (isAbsence(error)) return undefined;
     throw error;
   }
-}
-
-async function infoOf(key: string, path: string): Promise<ObjectInfo | undefined> {
-  const found = await statFile(path);
-  return found && { key, bytes: Number(found.size), etag: etagOf(found) };
 }
 
 async function readRange(path: string, range?: ByteRange): Promise<Buffer | undefined> {
@@ -138,19 +135,14 @@ async function readRange(path: string, range?: ByteRange): Promise<Buffer | unde
   }
 }
 
-/** A file beside its later place. Its etag stays: link and rename keep inode and time. */
-async function writeTemporary(
-  path: string,
-  body: Uint8Array,
-): Promise<{ readonly path: string; readonly etag: string }> {
+/** Writes a file beside its later place. */
+async function writeTemporary(path: string, body: Uint8Array): Promise<string> {
   const temporary = join(dirname(path), `${reservedName}tmp-${randomBytes(9).toString('hex')}`);
   const file = await openBelow(temporary);
   try {
     await file.writeFile(body);
-    const now = (performance.timeOrigin + performance.now()) / 1000;
-    await file.utimes(now, now);
     await file.sync();
-    return { path: temporary, etag: etagOf(await file.stat({ bigint: true })) };
+    return temporary;
   } catch (error) {
     await unlink(temporary).catch(() => undefined);
     throw error;
@@ -193,46 +185,42 @@ async function couldMake(folder: string): Promise<boolean> {
   }
 }
 
-const lockOf = (path: string): string => join(dirname(path), `${reservedName}lock-${nameOf(path)}`);
-const nameOf = (path: string): string => path.slice(dirname(path).length + 1);
-
-/** Makes the temporary file the object; false when the condition does not hold. */
-async function publish(path: string, temporary: string, options: PutOptions): Promise<boolean> {
-  const isWritten =
-    options.ifAbsent === true
-      ? options.ifMatch === undefined && (await publishNew(path, temporary))
-      : await publishOver(path, temporary, options.ifMatch);
-  if (isWritten) await syncFolder(dirname(path));
-  return isWritten;
-}
-
-async function publishOver(path: string, temporary: string, ifMatch?: string): Promise<boolean> {
-  return withFileLock(lockOf(path), async () => {
-    if (ifMatch !== undefined) {
-      const found = await statFile(path);
-      if (found === undefined || etagOf(found) !== ifMatch) return false;
-    }
-    await rename(temporary, path);
-    return true;
-  });
-}
+const publishOver: Publish = async (temporary, path) => {
+  await rename(temporary, path);
+  return true;
+};
 
 const withoutLinks = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS']);
 
-async function publishNew(path: string, temporary: string): Promise<boolean> {
-  try {
-    await link(temporary, path);
-    return true;
-  } catch (error) {
-    if (codeOf(error) === 'EEXIST') return false;
-    if (!withoutLinks.has(codeOf(error) ?? '')) throw error;
-  }
-  return withFileLock(lockOf(path), async () => {
-    if ((await statFile(path)) !== undefined) return false;
-    await rename(temporary, path);
-    return true;
-  });
-}
+// A link makes the name appear with all its bytes, and for one writer only. Where there are no
+// links (FAT, some FUSE mounts), the name is taken first, by a file of no bytes, and the bytes
+// follow by a rename: still for one writer only. A reader may meet the empty file in between. So it
+// stays when the writer is killed in between: as an object that is there and not valid, which
+// every reader of manifests, terms and records reports. It is not taken over, since nobody can
+// know that its writer is dead.
+const publishNew =
+  (makeLink: typeof link): Publish =>
+  async (temporary, path) => {
+    try {
+      await makeLink(temporary, path);
+      return true;
+    } catch (error) {
+      if (codeOf(error) === 'EEXIST') return false;
+      if (!withoutLinks.has(codeOf(error) ?? '')) throw error;
+    }
+    try {
+      await (await open(path, 'wx')).close();
+    } catch (error) {
+      if (codeOf(error) === 'EEXIST') return false;
+      throw error;
+    }
+    try {
+      return await publishOver(temporary, path);
+    } catch (error) {
+      await unlink(path).catch(() => undefined);
+      throw error;
+    }
+  };
 
 async function syncFolder(folder: string): Promise<void> {
   // Windows can't open folders; there the rename itself must do.
@@ -242,12 +230,10 @@ async function syncFolder(folder: string): Promise<void> {
 }
 
 async function remove(path: string, root: string): Promise<void> {
-  if ((await statFile(path)) === undefined) return;
-  await withFileLock(lockOf(path), () =>
-    unlink(path).catch((error: unknown) => {
-      if (!isAbsence(error)) throw error;
-    }),
-  );
+  if ((await infoOf('', path)) === undefined) return;
+  await unlink(path).catch((error: unknown) => {
+    if (!isAbsence(error)) throw error;
+  });
   // Folders are not objects: empty ones go with their last object.
   for (let folder = dirname(path); folder.startsWith(`${root}/`); folder = dirname(folder)) {
     const isGone = await rmdir(folder).then(
@@ -259,35 +245,34 @@ async function remove(path: string, root: string): Promise<void> {
 }
 
 async function* listFolder(
-  attempts: FileAttempts,
+  attempt: Attempt,
   folder: string,
   prefix: string,
 ): AsyncIterable<ObjectInfo> {
   const parts = prefix.split('/').slice(0, -1);
   if (parts.some((part) => part === '' || part === '.' || part === '..')) return;
   const base = parts.map((part) => `${part}/`).join('');
-  yield* walk(attempts, join(folder, ...parts), base, prefix);
+  yield* walk(attempt, join(folder, ...parts), base, prefix);
 }
 
 // A folder sorts as its name with a slash, which is how its objects' keys go on.
 async function* walk(
-  attempts: FileAttempts,
+  attempt: Attempt,
   folder: string,
   base: string,
   prefix: string,
 ): AsyncIterable<ObjectInfo> {
   const what = `list ${base === '' ? 'everything' : base}`;
-  const entries = (await attempts.run(what, () => readEntries(folder)))
+  const entries = (await attempt(what, () => readEntries(folder)))
     .filter((entry) => !entry.name.startsWith(reservedName))
     .map((entry) => ({ entry, key: `${base}${entry.name}${entry.isDirectory() ? '/' : ''}` }))
     .sort((a, b) => compareKeys(a.key, b.key));
   for (const { entry, key } of entries) {
     const path = join(folder, entry.name);
     if (entry.isDirectory()) {
-      if (key.startsWith(prefix) || prefix.startsWith(key))
-        yield* walk(attempts, path, key, prefix);
+      if (key.startsWith(prefix) || prefix.startsWith(key)) yield* walk(attempt, path, key, prefix);
     } else if (key.startsWith(prefix)) {
-      const info = await attempts.run(what, () => infoOf(key, path));
+      const info = await attempt(what, () => infoOf(key, path));
       if (info !== undefined) yield info;
     }
   }
@@ -334,25 +319,20 @@ const mistakes: Readonly<Record<string, string>> = {
   ELOOP: 'the path leads in circles',
 };
 
-export interface FileAttempts {
-  /**
-   * Runs `attempt` until it succeeds, fails for good, or patience ends. `what` is words: "put a".
-   * `attempt` is told how many tries failed before.
-   */
-  run<T>(what: string, attempt: (failedTries: number) => Promise<T>): Promise<T>;
-}
+/**
+ * Runs `action` until it succeeds, fails for good, or patience ends. `what` is words: "put a".
+ * `action` is given how many tries failed before.
+ */
+type Attempt = <T>(what: string, action: (failedTries: number) => Promise<T>) => Promise<T>;
 
-/** Creates the attempts of the store at `url`. */
-export function createFileAttempts(url: string, options: PatienceOptions): FileAttempts {
+function createAttempt(url: string, options: PatienceOptions): Attempt {
   const retry = { ...retryOptions(url, options, once), isTransient };
-  return {
-    async run(what, attempt) {
-      try {
-        return await withRetries(what, attempt, retry);
-      } catch (error) {
-        throw failureOf(error, what, url);
-      }
-    },
+  return async (what, action) => {
+    try {
+      return await withRetries(what, action, retry);
+    } catch (error) {
+      throw failureOf(error, what, url);
+    }
   };
 }
 

@@ -130,7 +130,7 @@ function asFailure(error: unknown): Failure {
 }
 
 /** The HTTP status of a failed request, if an answer came at all. */
-export function statusOf(error: unknown): number | undefined {
+export function httpStatusOf(error: unknown): number | undefined {
   const failure = asFailure(error);
   return failure.$metadata?.httpStatusCode ?? failure.$response?.statusCode;
 }
@@ -139,7 +139,7 @@ export function statusOf(error: unknown): number | undefined {
 export function isTransient(error: unknown): boolean {
   const failure = asFailure(error);
   if (failure.name !== undefined && transientNames.has(failure.name)) return true;
-  const status = statusOf(error);
+  const status = httpStatusOf(error);
   if (status !== undefined && status >= 300)
     return transientStatus.has(status) || (status >= 500 && status !== 501);
   return failure.code !== undefined && transientCodes.has(failure.code);
@@ -148,7 +148,7 @@ export function isTransient(error: unknown): boolean {
 /** A short name for a failure, safe to print: its code, name or status. */
 export function reasonOf(error: unknown): string {
   const failure = asFailure(error);
-  const status = statusOf(error);
+  const status = httpStatusOf(error);
   const name = failure.code ?? failure.name ?? 'failure';
   return status === undefined ? name : `${name} (HTTP ${status})`;
 }

@@ -6,7 +6,7 @@ import { NodeHttpHandler } from '@smithy/node-http-handler';
 import type { Readable } from 'node:stream';
 import { OperatorError, maskSecrets } from '../problems.js';
 import { StoreUnavailable, ObjectNotFound, PreconditionFailed } from './store.js';
-import { withRetries, type RetryOptions, reasonOf, statusOf } from './retry.js';
+import { withRetries, type RetryOptions, reasonOf, httpStatusOf } from './retry.js';
 
 /** Where and as whom; what is missing is found by the AWS SDK's default chains. */
 export interface S3Options {
@@ -198,7 +198,7 @@ function nameOf(error: unknown): string {
   const { name, Code } = error as { name?: string; Code?: string };
   if (error instanceof Error && error.message === 'Region is missing')
     return 'AuthorizationHeaderMalformed';
-  if (statusOf(error) === 403 && (name === 'Unknown' || name === 'UnknownError')) return '403';
+  if (httpStatusOf(error) === 403 && (name === 'Unknown' || name === 'UnknownError')) return '403';
   return Code ?? name ?? 'Unknown';
 }
 

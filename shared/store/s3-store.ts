@@ -19,7 +19,7 @@ import {
   type ObjectStore,
   type PutOptions,
 } from './store.js';
-import { defaultRetryPolicy, statusOf, retryOptions, type PatienceOptions } from './retry.js';
+import { defaultRetryPolicy, httpStatusOf, retryOptions, type PatienceOptions } from './retry.js';
 import {
   createS3Client,
   defaultIdleTimeoutMs,
@@ -81,7 +81,7 @@ class S3Store implements ObjectStore {
         return await this.#fetch({ ...target, ...header }, range, attempt);
       } catch (error) {
         // "Not satisfiable": the object ends before the range starts.
-        if (range !== undefined && statusOf(error) === 416) return Buffer.alloc(0);
+        if (range !== undefined && httpStatusOf(error) === 416) return Buffer.alloc(0);
         if (isAbsence(error)) throw new ObjectNotFound(this.url, key);
         throw error;
       }
@@ -112,7 +112,7 @@ class S3Store implements ObjectStore {
     return request(this.#session, `look at ${key}`, async ({ signal }) => {
       try {
         const answer = await this.#client.send(command, { abortSignal: signal });
-        return { key, bytes: answer.ContentLength ?? 0, etag: answer.ETag ?? '' };
+        return { key, bytes: answer.ContentLength ?? 0 };
       } catch (error) {
         if (isAbsence(error)) return undefined;
         throw error;
@@ -120,16 +120,10 @@ class S3Store implements ObjectStore {
     });
   }
 
-  async put(key: string, body: Uint8Array, options: PutOptions = {}): Promise<ObjectInfo> {
-    const etag = await upload(this.#session, {
-      key,
-      s3Key: this.#target(key).Key,
-      body,
-      options,
-      isThere: () => this.#holds(key, body),
-      currentEtag: async () => (await this.head(key))?.etag ?? '',
-    });
-    return { key, bytes: body.byteLength, etag };
+  async put(key: string, body: Uint8Array, options: PutOptions = {}): Promise<void> {
+    const isThere = (): Promise<boolean> => this.#holds(key, body);
+    const s3Key = this.#target(key).Key;
+    return upload(this.#session, { key, s3Key, body, options, isThere });
   }
 
   async #holds(key: string, body: Uint8Array): Promise<boolean> {
@@ -152,10 +146,10 @@ class S3Store implements ObjectStore {
       const page = await request(this.#session, `list ${prefix || 'everything'}`, ({ signal }) =>
         this.#client.send(command, { abortSignal: signal }),
       );
-      for (const { Key, Size, ETag } of page.Contents ?? [])
+      for (const { Key, Size } of page.Contents ?? [])
         // Consoles leave objects "folder/" of no bytes; they are no keys.
         if (Key !== undefined && !Key.endsWith('/'))
-          yield { key: Key.slice(this.#prefix.length), bytes: Size ?? 0, etag: ETag ?? '' };
+          yield { key: Key.slice(this.#prefix.length), bytes: Size ?? 0 };
       token = page.IsTruncated === true ? page.NextContinuationToken : undefined;
     } while (token !== undefined);
   }

@@ -10,7 +10,7 @@ import {
   type CompletedPart,
 } from '@aws-sdk/client-s3';
 import { request, type Attempt, type S3Session } from './s3-requests.js';
-import { statusOf } from './retry.js';
+import { httpStatusOf } from './retry.js';
 import { PreconditionFailed, type PutOptions } from './store.js';
 
 /** Bodies above this size go in parts of this size (more, so that 10,000 parts suffice). */
@@ -34,12 +34,10 @@ export interface Upload {
   readonly body: Uint8Array;
   readonly options: PutOptions;
   isThere(): Promise<boolean>;
-  /** The etag of what is there now, for an upload whose answer was lost. */
-  currentEtag(): Promise<string>;
 }
 
-/** Writes the object and gives its etag; throws `PreconditionFailed`. */
-export function upload(session: S3Session, job: Upload): Promise<string> {
+/** Writes the object; throws `PreconditionFailed`. */
+export function upload(session: S3Session, job: Upload): Promise<void> {
   return job.body.byteLength <= partBytes ? putWhole(session, job) : putParts(session, job);
 }
 
@@ -47,21 +45,14 @@ function uploadLimitMs({ idleTimeoutMs }: S3Session, body: Uint8Array): number {
   return idleTimeoutMs + body.byteLength / slowestBytesPerMs;
 }
 
-function conditions(options: PutOptions): { IfNoneMatch?: string; IfMatch?: string } {
-  return {
-    ...(options.ifAbsent === true ? { IfNoneMatch: '*' } : {}),
-    ...(options.ifMatch === undefined ? {} : { IfMatch: options.ifMatch }),
-  };
+function condition({ ifAbsent }: PutOptions): { IfNoneMatch?: string } {
+  return ifAbsent === true ? { IfNoneMatch: '*' } : {};
 }
 
-const hasCondition = ({ ifAbsent, ifMatch }: PutOptions): boolean =>
-  ifAbsent === true || ifMatch !== undefined;
-
-// S3 answers 412; a vanished object under IfMatch is a 404.
-function isRefusal(error: unknown, options: PutOptions): boolean {
-  const { name } = error as Error;
-  if (statusOf(error) === 412 || name === 'PreconditionFailed') return hasCondition(options);
-  return options.ifMatch !== undefined && name === 'NoSuchKey';
+function isRefusal(error: unknown, { ifAbsent }: PutOptions): boolean {
+  const isFailedCondition =
+    httpStatusOf(error) === 412 || (error as Error).name === 'PreconditionFailed';
+  return isFailedCondition && ifAbsent === true;
 }
 
 /**
@@ -72,44 +63,38 @@ async function publish(
   session: S3Session,
   job: Upload,
   attempt: Attempt,
-  send: () => Promise<string | undefined>,
-  isGone: (error: unknown) => boolean,
-): Promise<string> {
+  send: () => Promise<unknown>,
+  isGone: (error: unknown) => boolean = () => false,
+): Promise<void> {
   try {
-    return (await send()) ?? (await job.currentEtag());
+    await send();
   } catch (error) {
     const isRefused = isRefusal(error, job.options);
     if (!isRefused && !isGone(error)) throw error;
     attempt.progress();
-    if (attempt.failedTries > 0 && (await job.isThere())) return job.currentEtag();
+    if (attempt.failedTries > 0 && (await job.isThere())) return;
     if (isRefused) throw new PreconditionFailed(session.place.url, job.key);
     throw error;
   }
 }
 
-async function putWhole(session: S3Session, job: Upload): Promise<string> {
-  const command = {
+async function putWhole(session: S3Session, job: Upload): Promise<void> {
+  const input = {
     Bucket: session.place.bucket,
     Key: job.s3Key,
     Body: job.body,
     ContentLength: job.body.byteLength,
     ContentType: job.options.contentType ?? 'application/octet-stream',
-    ...conditions(job.options),
+    ...condition(job.options),
   };
-  const send = async (signal: AbortSignal): Promise<string | undefined> =>
-    (await session.client.send(new PutObjectCommand(command), { abortSignal: signal })).ETag;
-  const put = (attempt: Attempt): Promise<string> =>
-    publish(
-      session,
-      job,
-      attempt,
-      () => send(attempt.signal),
-      () => false,
+  const put = (attempt: Attempt): Promise<void> =>
+    publish(session, job, attempt, () =>
+      session.client.send(new PutObjectCommand(input), { abortSignal: attempt.signal }),
     );
   return request(session, `put ${job.key}`, put, uploadLimitMs(session, job.body));
 }
 
-async function putParts(session: S3Session, job: Upload): Promise<string> {
+async function putParts(session: S3Session, job: Upload): Promise<void> {
   const target = { Bucket: session.place.bucket, Key: job.s3Key };
   const created = await request(session, `start the upload of ${job.key}`, ({ signal }) =>
     session.client.send(
@@ -123,15 +108,14 @@ async function putParts(session: S3Session, job: Upload): Promise<string> {
   const UploadId = created.UploadId ?? '';
   try {
     const Parts = await sendParts(session, job, UploadId);
-    const join = (attempt: Attempt): Promise<string> =>
-      publish(session, job, attempt, () => complete(attempt), isUploadGone);
-    const limitMs = Math.max(session.idleTimeoutMs, completeMs);
-    return await request(session, `complete ${job.key}`, join, limitMs);
-    async function complete({ signal }: Attempt): Promise<string | undefined> {
-      const input = { ...target, UploadId, MultipartUpload: { Parts }, ...conditions(job.options) };
+    const input = { ...target, UploadId, MultipartUpload: { Parts }, ...condition(job.options) };
+    const join = (attempt: Attempt): Promise<void> => {
       const command = new CompleteMultipartUploadCommand(input);
-      return (await session.client.send(command, { abortSignal: signal })).ETag;
-    }
+      const send = () => session.client.send(command, { abortSignal: attempt.signal });
+      return publish(session, job, attempt, send, isUploadGone);
+    };
+    const limitMs = Math.max(session.idleTimeoutMs, completeMs);
+    await request(session, `complete ${job.key}`, join, limitMs);
   } catch (error) {
     const abort = new AbortMultipartUploadCommand({ ...target, UploadId });
     const abortSignal = AbortSignal.timeout(5000);

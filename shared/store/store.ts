@@ -6,8 +6,6 @@ export interface ObjectInfo {
   /** Key relative to the store's root. */
   readonly key: string;
   readonly bytes: number;
-  /** Opaque version; changes whenever the bytes do. */
-  readonly etag: string;
 }
 
 /** Half-open byte range [start, end). */
@@ -19,8 +17,6 @@ export interface ByteRange {
 export interface PutOptions {
   /** Only if there is no such object yet; else `PreconditionFailed`. */
   readonly ifAbsent?: boolean;
-  /** Only if the object still has this etag; else `PreconditionFailed`. */
-  readonly ifMatch?: string;
   readonly contentType?: string;
 }
 
@@ -36,7 +32,7 @@ export interface ObjectStore {
   /** Undefined when there is no such object. */
   head(key: string): Promise<ObjectInfo | undefined>;
   /** Atomic: a reader sees the old bytes or the new ones. Large bodies go in parts. */
-  put(key: string, body: Uint8Array, options?: PutOptions): Promise<ObjectInfo>;
+  put(key: string, body: Uint8Array, options?: PutOptions): Promise<void>;
   /** Objects whose key starts with `prefix`, in the order of their keys. */
   list(prefix: string): AsyncIterable<ObjectInfo>;
   /** Deleting what is not there is no error. */
