@@ -14,7 +14,7 @@ export const limits = { foundMs: 2_000, goneOnMs: 5_000 } as const;
 
 /** A fault of a case, and what followed. */
 export interface Outcome {
-  /** From the fault until the worker was told as lost; undefined when none was to be lost. */
+  /** From the fault until the worker was reported as lost; undefined when none was to be lost. */
   readonly foundMs?: number | undefined;
   /** From the fault until the next step that a new world, or a new coordinator, committed. */
   readonly goneOnMs?: number | undefined;

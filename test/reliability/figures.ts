@@ -75,9 +75,9 @@ export function describeFigures(figures: Figures): string {
     ...rows,
     rowOf(many, 1, kills.outcomes),
     '',
-    'Found: from the fault until the worker was told as lost or left out of a world, or until',
+    'Found: from the fault until the worker was reported as lost or left out of a world, or until',
     'another coordinator led.',
-    'Next step: from the fault until a step was told that was taken after it (S3: from its return',
+    'Next step: from the fault until a step was reported that was taken after it (S3: from its return',
     'until a checkpoint was whole again).',
     '',
     `**Goodput** under ${kills.outcomes.length} kills, on ${kills.workers} workers: ` +
