@@ -4,8 +4,8 @@
 
 import { createLayout, viewsOf, type NetworkSpec } from '../shared/layout.js';
 import type { Task } from '../task/task.js';
-import { lowerToGraphModel, type GraphModelFiles } from '../trace/lower/graph-model/lower.js';
-import { lowerDynamic } from '../trace/lower/onnx/dynamic.js';
+import { lowerToGraphModel, type GraphModelFiles } from '../trace/lower/graph-model.js';
+import { lowerDynamic } from '../trace/lower/onnx/lower.js';
 import { trace } from '../trace/trace.js';
 import { formatMetadata, inputName, outputName, type ModelMetadata } from './model-metadata.js';
 import { appendMetadata } from './onnx-metadata.js';

@@ -1,6 +1,5 @@
-// The step graph: what a traced TF.js function is, as plain data. Kernels are TF.js's own (plus
-// the high-level ones a task registers, kept whole); shapes are static and logical (NHWC, HWIO).
-// It knows nothing of any engine: each engine lowers it.
+// The step graph: a traced TF.js function as plain data. Kernels are TF.js's own (plus the ones
+// that a task adds); shapes are static and logical (pixels NHWC, filters HWIO).
 
 export type DType = 'float32' | 'int32' | 'bool';
 
@@ -39,4 +38,31 @@ export interface StepGraph {
   readonly inputs: readonly GraphPort[];
   readonly outputs: readonly GraphPort[];
   readonly nodes: readonly GraphNode[];
+}
+
+/** Attributes of the convolution kernels, resolved: no 'same' or 'valid' is left. */
+export interface ConvAttributes {
+  /** [height, width] */
+  readonly strides: readonly [number, number];
+  readonly dilations: readonly [number, number];
+  /** [top, left, bottom, right] */
+  readonly padding: readonly [number, number, number, number];
+}
+
+/** Whether two shapes, or other lists of numbers, are the same. */
+export function equalShapes(a: readonly number[], b: readonly number[]): boolean {
+  return a.length === b.length && a.every((extent, i) => extent === b[i]);
+}
+
+/** A kernel that the trace or an engine's lowering does not know. */
+export class UnknownKernel extends Error {
+  constructor(
+    readonly kernel: string,
+    /** "recording: add one under trace/record" */
+    lacking: string,
+    options?: ErrorOptions,
+  ) {
+    super(`kernel ${kernel} has no ${lacking}`, options);
+    this.name = 'UnknownKernel';
+  }
 }

@@ -5,9 +5,8 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { TensorSpec } from '../shared/layout.js';
 import type { NamedTensors } from '../task/task.js';
 import { recordingBackend, traceBackendName, type GraphDraft } from './record/backend.js';
-import { simplify } from './simplify/simplify.js';
-import type { GraphPort, StepGraph } from './step-graph.js';
-import { UnknownKernel } from './unknown-kernel.js';
+import { simplify } from './simplify.js';
+import { UnknownKernel, type GraphPort, type StepGraph } from './step-graph.js';
 
 /** A function of TF.js tensors by name. */
 export type TensorFunction = (inputs: NamedTensors) => NamedTensors;

@@ -3,22 +3,10 @@
 
 import * as tf from '@tensorflow/tfjs-core';
 import type { DType, GraphConstant, GraphNode, GraphValue, ValueId } from '../step-graph.js';
-import { elementwiseRecordings } from './elementwise.js';
-import { networkRecordings } from './networks.js';
-import type { RawAttributes, Recording } from './recording.js';
-import { shapeRecordings } from './shape.js';
+import { recordings, type RawAttributes } from './kernels.js';
 
 /** The name under which the recording backend is registered in TF.js. */
 export const traceBackendName = 'lockstep-trace';
-
-const recordings: Readonly<Record<string, Recording>> = {
-  ...elementwiseRecordings,
-  ...shapeRecordings,
-  ...networkRecordings,
-};
-
-/** The kernels that can be recorded. */
-export const recordedKernels: readonly string[] = Object.keys(recordings);
 
 /** A graph that is being written down. */
 export interface GraphDraft {
@@ -141,7 +129,7 @@ export function recordingBackend(): RecordingBackend {
   if (backend !== undefined) return backend;
   const created = new RecordingBackend();
   tf.registerBackend(traceBackendName, () => created, 0);
-  for (const kernelName of recordedKernels)
+  for (const kernelName of Object.keys(recordings))
     tf.registerKernel({
       kernelName,
       backendName: traceBackendName,

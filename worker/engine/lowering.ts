@@ -3,9 +3,8 @@
 import type { TensorSpec } from '../../shared/layout.js';
 import { OperatorError } from '../../shared/problems.js';
 import type { EngineName } from '../../shared/spec/schema.js';
-import type { StepGraph } from '../../trace/step-graph.js';
+import { UnknownKernel, type StepGraph } from '../../trace/step-graph.js';
 import { trace, type TensorFunction } from '../../trace/trace.js';
-import { UnknownKernel } from '../../trace/unknown-kernel.js';
 
 /** Traces and lowers `f`; a kernel that is not known becomes a problem of the spec's engine. */
 export function traceAndLower<T>(

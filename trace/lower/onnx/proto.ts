@@ -9,15 +9,18 @@ export const onnxTypes = { float32: 1, int32: 6, int64: 7, bool: 9 } as const;
 export type OnnxType = keyof typeof onnxTypes;
 
 /** A number, a text, whole numbers, or `{ float }` for a floating-point attribute. */
-export type OnnxAttribute = number | string | readonly number[] | { readonly float: number };
+type OnnxAttribute = number | string | readonly number[] | { readonly float: number };
 
+export type OnnxAttributes = Readonly<Record<string, OnnxAttribute>>;
+
+/** An operator with one output. */
 export interface OnnxNode {
   readonly op: string;
   /** '' is ONNX's standard operators. */
   readonly domain: string;
   readonly inputs: readonly string[];
-  readonly outputs: readonly string[];
-  readonly attrs: Readonly<Record<string, OnnxAttribute>>;
+  readonly output: string;
+  readonly attrs: OnnxAttributes;
 }
 
 export interface OnnxInitializer {
@@ -122,8 +125,8 @@ export function encodeModel(model: OnnxModel): Uint8Array {
 function nodeMessage(node: OnnxNode): object {
   return {
     input: node.inputs,
-    output: node.outputs,
-    name: `${node.op} ${node.outputs.find((name) => name !== '') ?? ''}`,
+    output: [node.output],
+    name: `${node.op} ${node.output}`,
     op_type: node.op,
     attribute: Object.entries(node.attrs).map(([name, value]) => attributeMessage(name, value)),
     ...(node.domain === '' ? {} : { domain: node.domain }),

@@ -2,7 +2,8 @@
 // ONNX's convolutions want channels before pixels, so values stay in whatever order they were
 // made in, and are transposed only when a consumer needs another one. Broadcasts stay lazy too.
 
-import type { DType } from '../../step-graph.js';
+import { equalShapes, type DType } from '../../step-graph.js';
+import type { Lowering, LoweringTable } from '../lowering.js';
 import type { OnnxBuilder } from './builder.js';
 
 export interface OnnxValue {
@@ -18,17 +19,15 @@ export interface OnnxValue {
   readonly fill?: number;
 }
 
+export type OnnxLowering = Lowering<OnnxBuilder, OnnxValue>;
+export type OnnxLowerings = LoweringTable<OnnxBuilder, OnnxValue>;
+
 /** The order of pixels that ONNX's operators ask for, in terms of NHWC. */
 export const nchw = [0, 3, 1, 2] as const;
 
 /** [0, 1, ..., n - 1] */
 export function iota(n: number): number[] {
   return Array.from({ length: n }, (_, i) => i);
-}
-
-/** Whether two lists of numbers are the same. */
-export function equal(a: readonly number[], b: readonly number[]): boolean {
-  return a.length === b.length && a.every((x, i) => x === b[i]);
 }
 
 /** A value as stored under `name`; in logical order and not lazy unless said otherwise. */
@@ -60,16 +59,16 @@ export function reshapeName(
   from: readonly number[],
   to: readonly number[],
 ): string {
-  return equal(from, to) ? name : b.emit('Reshape', [name, b.int64(to)]);
+  return equalShapes(from, to) ? name : b.emit('Reshape', [name, b.int64(to)]);
 }
 
 /** The value in another physical order (still lazy where it was). */
 export function toOrder(b: OnnxBuilder, given: OnnxValue, order: readonly number[]): OnnxValue {
   const value = given.fill === undefined ? given : unfilled(b, given);
-  if (equal(value.order, order)) return value;
+  if (equalShapes(value.order, order)) return value;
   const moving = (axes: readonly number[]) => axes.filter((axis) => value.stored[axis] !== 1);
   const extents = order.map((axis) => value.stored[axis]);
-  const name = equal(moving(value.order), moving(order))
+  const name = equalShapes(moving(value.order), moving(order))
     ? reshapeName(b, value.name, physical(value), extents)
     : b.emit('Transpose', [value.name], { perm: order.map((axis) => value.order.indexOf(axis)) });
   return stored(name, value.shape, value.dtype, order, value.stored);
@@ -78,7 +77,7 @@ export function toOrder(b: OnnxBuilder, given: OnnxValue, order: readonly number
 /** The value with no broadcast left to do. */
 export function materialize(b: OnnxBuilder, given: OnnxValue): OnnxValue {
   const value = given.fill === undefined ? given : unfilled(b, given);
-  if (equal(value.stored, value.shape)) return value;
+  if (equalShapes(value.stored, value.shape)) return value;
   const extents = value.order.map((axis) => value.shape[axis]);
   const name = b.emit('Expand', [value.name, b.int64(extents)]);
   return stored(name, value.shape, value.dtype, value.order);
@@ -121,18 +120,13 @@ export function broadcastTo(b: OnnxBuilder, value: OnnxValue, shape: readonly nu
 
 /** The value under another logical shape of the same size. */
 export function reshape(b: OnnxBuilder, value: OnnxValue, shape: readonly number[]): OnnxValue {
-  if (equal(shape, value.shape)) return value;
+  if (equalShapes(shape, value.shape)) return value;
   if (value.fill !== undefined) return filled(value.fill, shape, value.dtype);
   const axes = (extents: readonly number[]) =>
     iota(extents.length).filter((axis) => extents[axis] !== 1);
   const [from, to] = [axes(value.shape), axes(shape)];
-  if (
-    equal(
-      from.map((a) => value.shape[a]),
-      to.map((a) => shape[a]),
-    )
-  )
-    return moveOnes(b, value, shape, from, to);
+  const [before, after] = [from.map((a) => value.shape[a]), to.map((a) => shape[a])];
+  if (equalShapes(before, after)) return moveOnes(b, value, shape, from, to);
   const plain = plainName(b, value);
   return stored(reshapeName(b, plain, value.shape, shape), shape, value.dtype);
 }
@@ -149,7 +143,7 @@ function moveOnes(
   to.forEach((axis, i) => (extents[axis] = value.stored[from[i]]));
   const moved = value.order.filter((a) => value.shape[a] !== 1).map((a) => to[from.indexOf(a)]);
   const ones = iota(shape.length).filter((axis) => shape[axis] === 1);
-  const order = equal(moved, to) ? iota(shape.length) : [...ones, ...moved];
+  const order = equalShapes(moved, to) ? iota(shape.length) : [...ones, ...moved];
   const physicalTo = order.map((axis) => extents[axis]);
   const name = reshapeName(b, value.name, physical(value), physicalTo);
   return stored(name, shape, value.dtype, order, extents);

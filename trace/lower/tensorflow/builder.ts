@@ -1,16 +1,25 @@
-// Writes a GraphDef down node by node. The same node with the same inputs is written once.
+// Writes a GraphDef down node by node. The same node with the same inputs is written once. Values
+// lie in TF.js's own order (NHWC, HWIO), so nothing is ever reordered.
 
-import type { DType, GraphConstant } from '../../step-graph.js';
+import type { DType, GraphConstant, GraphValue } from '../../step-graph.js';
+import { inputsOf, type Lowering, type LoweringTable } from '../lowering.js';
 import {
   tensorShape,
   typeAttr,
   typeName,
-  type AttrValue,
+  type AttrValues,
   type NodeDef,
   type TensorProto,
 } from './node-def.js';
 
-export type Attributes = Readonly<Record<string, AttrValue>>;
+/** A tensor of the GraphDef: "node" or "node:output". */
+export interface TensorRef extends GraphValue {
+  readonly name: string;
+}
+
+/** Gives the names of the outputs' tensors. */
+export type TensorflowLowering = Lowering<GraphDefBuilder, TensorRef, string>;
+export type TensorflowLowerings = LoweringTable<GraphDefBuilder, TensorRef, string>;
 
 export class GraphDefBuilder {
   readonly nodes: NodeDef[] = [];
@@ -23,7 +32,7 @@ export class GraphDefBuilder {
   op(
     op: string,
     input: readonly string[],
-    attr: Attributes = {},
+    attr: AttrValues = {},
     dtype: DType | null = 'float32',
   ): string {
     return this.node({ op, input, attr: dtype === null ? attr : { T: typeAttr(dtype), ...attr } });
@@ -63,6 +72,24 @@ export class GraphDefBuilder {
     this.nodes.push({ name, ...node });
     return name;
   }
+}
+
+/** An operation on the kernel's inputs of these names, of the type of the first. */
+export function plainOp(op: string, ...names: string[]): TensorflowLowering {
+  return (b, call) => {
+    const operands = inputsOf(call, ...names);
+    return b.op(op, namesOf(operands), {}, operands[0].dtype);
+  };
+}
+
+/** The tensors as names. */
+export function namesOf(tensors: readonly TensorRef[]): string[] {
+  return tensors.map(({ name }) => name);
+}
+
+/** Another shape for the same values. */
+export function reshaped(b: GraphDefBuilder, x: TensorRef, shape: readonly number[]): string {
+  return b.op('Reshape', [x.name, b.integers(shape)], {}, x.dtype);
 }
 
 type TensorContent = Omit<TensorProto, 'dtype' | 'tensorShape'>;

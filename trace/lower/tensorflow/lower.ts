@@ -2,33 +2,22 @@
 
 import { sizeOf } from '../../../shared/layout.js';
 import type { StepGraph, ValueId } from '../../step-graph.js';
-import { GraphDefBuilder } from './builder.js';
-import { activationLowerings } from './kernels/activations.js';
-import { batchNormLowerings } from './kernels/batch-norm.js';
-import { convolutionLowerings } from './kernels/convolution.js';
-import { elementwiseLowerings } from './kernels/elementwise.js';
-import { movementLowerings, split } from './kernels/movement.js';
-import { productLowerings } from './kernels/products.js';
-import { reductionLowerings } from './kernels/reduction.js';
-import { UnknownKernel } from '../../unknown-kernel.js';
-import type { Lowering, Operand } from './lowering.js';
+import { lowerNodes } from '../lowering.js';
+import { GraphDefBuilder, type TensorflowLowerings, type TensorRef } from './builder.js';
+import { elementwiseToTensorflow } from './kernels/elementwise.js';
+import { movementToTensorflow, split } from './kernels/movement.js';
+import { networksToTensorflow } from './kernels/networks.js';
 import type { NodeDef } from './node-def.js';
 
-const lowerings: Readonly<Record<string, Lowering>> = {
-  ...elementwiseLowerings,
-  ...activationLowerings,
-  ...reductionLowerings,
-  ...movementLowerings,
-  ...convolutionLowerings,
-  ...productLowerings,
-  ...batchNormLowerings,
+/** The kernels that have a lowering to TensorFlow. */
+export const tensorflowLowerings: TensorflowLowerings = {
+  ...elementwiseToTensorflow,
+  ...movementToTensorflow,
+  ...networksToTensorflow,
 };
 
-/** The kernels that have a lowering to TensorFlow. */
-export const loweredKernels: readonly string[] = Object.keys(lowerings);
-
 /** A named input: its tensor is "node:output". */
-export interface InputPort extends Operand {
+export interface InputPort extends TensorRef {
   /** The graph's own name for it. */
   readonly port: string;
 }
@@ -36,7 +25,7 @@ export interface InputPort extends Operand {
 /** A named output, in pieces that follow one another in the order of its values. */
 export interface OutputPort {
   readonly port: string;
-  readonly pieces: readonly Operand[];
+  readonly pieces: readonly TensorRef[];
 }
 
 export interface GraphDef {
@@ -48,42 +37,30 @@ export interface GraphDef {
 /** The graph as a GraphDef. Throws naming a kernel that has no lowering. */
 export function lowerToGraphDef(graph: StepGraph): GraphDef {
   const b = new GraphDefBuilder();
-  const names = new Map<ValueId, string>();
-  const operand = (value: ValueId): Operand => ({
-    name: names.get(value)!,
-    ...graph.values[value],
-  });
+  const values = new Map<ValueId, TensorRef>();
   graph.inputs.forEach(({ value }, i) => {
     const { shape, dtype } = graph.values[value];
-    names.set(value, b.placeholder(`input_${i}`, shape, dtype));
+    values.set(value, { name: b.placeholder(`input_${i}`, shape, dtype), shape, dtype });
   });
   for (const [value, constant] of graph.constants) {
     const { shape, dtype } = graph.values[value];
-    names.set(value, b.constant(shape, dtype, constant));
+    values.set(value, { name: b.constant(shape, dtype, constant), shape, dtype });
   }
-  for (const { kernel, inputs, outputs, attrs } of graph.nodes) {
-    const lowering = lowerings[kernel];
-    if (lowering === undefined) throw new UnknownKernel(kernel, 'lowering to TensorFlow');
-    const given = Object.entries(inputs).map(([name, value]) => [name, operand(value)] as const);
-    const result = lowering(b, {
-      ...{ kernel, inputs: Object.fromEntries(given), attrs },
-      outputs: outputs.map((value) => graph.values[value]),
-    });
-    const results = typeof result === 'string' ? [result] : result;
-    outputs.forEach((value, i) => names.set(value, results[i]));
-  }
+  const lowering = { engine: 'TensorFlow', table: tensorflowLowerings };
+  lowerNodes(graph, lowering, b, values, (name, value) => ({ name, ...value }));
   const inputs = graph.inputs.map(({ name, value }) => ({
     port: name,
-    ...fetched(operand(value)),
+    ...fetched(values.get(value)!),
   }));
-  const outputs = graph.outputs.map(({ name, value }) => {
-    return { port: name, pieces: piecesOf(b, operand(value)).map(fetched) };
-  });
+  const outputs = graph.outputs.map(({ name, value }) => ({
+    port: name,
+    pieces: piecesOf(b, values.get(value)!).map(fetched),
+  }));
   return { nodes: inOrder(b.nodes), inputs, outputs };
 }
 
 /** As TensorFlow wants the names of tensors that are fed and fetched. */
-function fetched(tensor: Operand): Operand {
+function fetched(tensor: TensorRef): TensorRef {
   return tensor.name.includes(':') ? tensor : { ...tensor, name: `${tensor.name}:0` };
 }
 
@@ -91,7 +68,7 @@ function fetched(tensor: Operand): Operand {
 const mostFloats = 2 ** 21;
 
 /** Parts of an output along its first axis. */
-function piecesOf(b: GraphDefBuilder, tensor: Operand): Operand[] {
+function piecesOf(b: GraphDefBuilder, tensor: TensorRef): TensorRef[] {
   const [rows = 1, ...row] = tensor.shape;
   const count = Math.min(rows, Math.ceil(sizeOf(tensor.shape) / mostFloats));
   if (count <= 1) return [tensor];
@@ -99,9 +76,10 @@ function piecesOf(b: GraphDefBuilder, tensor: Operand): Operand[] {
   const sizes = Array.from({ length: Math.ceil(rows / most) }, (_, i) =>
     Math.min(most, rows - i * most),
   );
-  return split(b, tensor, sizes, 0).map((name, i) => {
-    return { name, dtype: tensor.dtype, shape: [sizes[i], ...row] };
-  });
+  return split(b, tensor, sizes, 0).map((name, i) => ({
+    ...{ name, dtype: tensor.dtype },
+    shape: [sizes[i], ...row],
+  }));
 }
 
 /**

@@ -1,8 +1,7 @@
 // The words of TensorFlow's GraphDef, spelled as protobuf's JSON form: the topology of a TF.js
-// graph model as it is, and by saved-model.ts the bytes of a saved model. It knows nothing of step
-// graphs.
+// graph model as it is, and by saved-model.ts the bytes of a saved model.
 
-import type { DType } from '../../step-graph.js';
+import type { ConvAttributes, DType } from '../../step-graph.js';
 
 /** A node attribute, as protobuf's JSON form has it: strings are base64, 64-bit integers text. */
 export type AttrValue =
@@ -14,6 +13,8 @@ export type AttrValue =
   | { readonly list: { readonly i: readonly string[] } }
   | { readonly shape: TensorShape }
   | { readonly tensor: TensorProto };
+
+export type AttrValues = Readonly<Record<string, AttrValue>>;
 
 /** Unknown extents are "-1". */
 export interface TensorShape {
@@ -34,15 +35,7 @@ export interface NodeDef {
   readonly name: string;
   readonly op: string;
   readonly input?: readonly string[];
-  readonly attr?: Readonly<Record<string, AttrValue>>;
-}
-
-/** A weight: its values are found in weights.bin, one behind the other in this order. */
-export interface Weight {
-  readonly name: string;
-  readonly shape: readonly number[];
-  readonly dtype: 'float32' | 'int32';
-  readonly data: Float32Array | Int32Array;
+  readonly attr?: AttrValues;
 }
 
 const typeNames = { float32: 'DT_FLOAT', int32: 'DT_INT32', bool: 'DT_BOOL' } as const;
@@ -68,11 +61,49 @@ export function integerAttr(value: number): AttrValue {
 }
 
 /** A list of 64-bit integers. */
-export function integersAttr(values: readonly number[]): AttrValue {
+function integersAttr(values: readonly number[]): AttrValue {
   return { list: { i: values.map(String) } };
 }
 
 /** Negative extents are unknown ones. */
 export function tensorShape(extents: readonly number[]): TensorShape {
   return { dim: extents.map((extent) => ({ size: String(extent) })) };
+}
+
+/**
+ * A convolution's padding by name, since not every operation and backend takes numbers:
+ * "SAME", "VALID", or undefined for other paddings. `image` and `filter` are [height, width];
+ * "SAME" is what TensorFlow makes of it: as many outputs as strides, odd padding at the end.
+ */
+export function paddingName(
+  image: readonly number[],
+  filter: readonly number[],
+  { strides, dilations, padding: [top, left, bottom, right] }: ConvAttributes,
+): 'SAME' | 'VALID' | undefined {
+  if (top + left + bottom + right === 0) return 'VALID';
+  const isSame = (axis: 0 | 1, before: number, after: number): boolean => {
+    const [extent, stride] = [image[axis], strides[axis]];
+    const reach = (filter[axis] - 1) * dilations[axis] + 1;
+    const all = Math.max(0, (Math.ceil(extent / stride) - 1) * stride + reach - extent);
+    return before === Math.floor(all / 2) && after === all - before;
+  };
+  return isSame(0, top, bottom) && isSame(1, left, right) ? 'SAME' : undefined;
+}
+
+/** Attributes of a convolution, NHWC. */
+export function convolutionAttrs(
+  { strides, dilations, padding: [top, left, bottom, right] }: ConvAttributes,
+  padding: 'SAME' | 'VALID' | undefined,
+): AttrValues {
+  return {
+    strides: integersAttr([1, ...strides, 1]),
+    dilations: integersAttr([1, ...dilations, 1]),
+    data_format: stringAttr('NHWC'),
+    ...(padding === undefined
+      ? {
+          padding: stringAttr('EXPLICIT'),
+          explicit_paddings: integersAttr([0, 0, top, bottom, left, right, 0, 0]),
+        }
+      : { padding: stringAttr(padding) }),
+  };
 }

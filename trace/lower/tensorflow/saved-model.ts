@@ -3,8 +3,8 @@
 // tensorflow/core/framework/{graph,node_def,attr_value,tensor,tensor_shape,types}.proto.
 
 import protobuf from 'protobufjs';
+import type { TensorRef } from './builder.js';
 import type { GraphDef } from './lower.js';
-import type { Operand } from './lowering.js';
 import { tensorShape, typeName } from './node-def.js';
 
 const schema = protobuf.parse(
@@ -88,7 +88,7 @@ export function encodeSavedModel({ nodes, inputs, outputs }: GraphDef): Uint8Arr
 }
 
 /** By their names in the graph: whoever runs it names tensors, not ports. */
-function infosOf(tensors: readonly Operand[]): Record<string, object> {
+function infosOf(tensors: readonly TensorRef[]): Record<string, object> {
   return Object.fromEntries(
     tensors.map(({ name, shape, dtype }) => {
       return [name, { name, dtype: typeName(dtype), tensorShape: tensorShape(shape) }];

@@ -1,11 +1,11 @@
-// Value by value: operands are brought into one physical order (the largest one's), and
-// constants of one number stay scalars.
+// Value by value: operands are brought into one physical order (the largest one's), and constants
+// of one number stay scalars.
 
 import { sizeOf } from '../../../../shared/layout.js';
 import type { DType } from '../../../step-graph.js';
-import type { Attributes, OnnxBuilder } from '../builder.js';
-import { attribute, input, outputShape, type Lowering } from '../lowering.js';
-import { onnxTypes } from '../proto.js';
+import { attribute, input, inputsOf, output } from '../../lowering.js';
+import type { OnnxBuilder } from '../builder.js';
+import { onnxTypes, type OnnxAttributes } from '../proto.js';
 import {
   broadcastTo,
   filled,
@@ -14,18 +14,20 @@ import {
   padRank,
   stored,
   toOrder,
+  type OnnxLowering,
+  type OnnxLowerings,
   type OnnxValue,
 } from '../value.js';
 
-/** Applies an operator with NumPy broadcasting; `shape` is the logical shape of the result. */
+/** Applies an operator with NumPy broadcasting. */
 export function elementwise(
   b: OnnxBuilder,
   op: string,
   operands: readonly OnnxValue[],
-  shape: readonly number[],
   dtype: DType = 'float32',
-  attrs: Attributes = {},
+  attrs: OnnxAttributes = {},
 ): OnnxValue {
+  const shape = broadcastShape(operands);
   const given = operands.every((value) => value.fill !== undefined)
     ? operands.map((value) => materialize(b, value))
     : operands;
@@ -41,104 +43,63 @@ export function elementwise(
   return stored(b.emit(op, names, attrs), shape, dtype, largest.order, extents);
 }
 
+function broadcastShape(operands: readonly OnnxValue[]): number[] {
+  const rank = Math.max(...operands.map(({ shape }) => shape.length));
+  return iota(rank).map((axis) =>
+    Math.max(...operands.map(({ shape }) => shape.at(axis - rank) ?? 1)),
+  );
+}
+
 /** A scalar constant. */
 export function scalar(value: number): OnnxValue {
   return filled(value, [], 'float32');
 }
 
-const unary =
-  (op: string): Lowering =>
+const plain =
+  (op: string, ...names: string[]): OnnxLowering =>
   (b, call) =>
-    elementwise(b, op, [input(call, 'x')], outputShape(call), call.outputs[0].dtype);
+    elementwise(b, op, inputsOf(call, ...names), output(call).dtype);
 
-const binary =
-  (op: string): Lowering =>
-  (b, call) => {
-    const operands = [input(call, 'a'), input(call, 'b')];
-    return elementwise(b, op, operands, outputShape(call), call.outputs[0].dtype);
-  };
-
-const unaryOperators: Readonly<Record<string, string>> = {
-  Neg: 'Neg',
-  Abs: 'Abs',
-  Sign: 'Sign',
-  Sqrt: 'Sqrt',
-  Reciprocal: 'Reciprocal',
-  Exp: 'Exp',
-  Log: 'Log',
-  Sigmoid: 'Sigmoid',
-  Tanh: 'Tanh',
-  Softplus: 'Softplus',
-  Relu: 'Relu',
-  Floor: 'Floor',
-  LogicalNot: 'Not',
+/** Operators that are named otherwise than the kernel. */
+const otherNames: Readonly<Record<string, string>> = {
+  ...{ LogicalNot: 'Not', LogicalAnd: 'And', LogicalOr: 'Or', Multiply: 'Mul', RealDiv: 'Div' },
+  ...{ Maximum: 'Max', Minimum: 'Min', GreaterEqual: 'GreaterOrEqual', LessEqual: 'LessOrEqual' },
 };
 
-const binaryOperators: Readonly<Record<string, string>> = {
-  Add: 'Add',
-  Sub: 'Sub',
-  Multiply: 'Mul',
-  RealDiv: 'Div',
-  Maximum: 'Max',
-  Minimum: 'Min',
-  Pow: 'Pow',
-  Greater: 'Greater',
-  GreaterEqual: 'GreaterOrEqual',
-  Less: 'Less',
-  LessEqual: 'LessOrEqual',
-  Equal: 'Equal',
-  LogicalAnd: 'And',
-  LogicalOr: 'Or',
-};
+const all = (kernels: readonly string[], ...inputs: string[]): OnnxLowerings =>
+  Object.fromEntries(kernels.map((k) => [k, plain(otherNames[k] ?? k, ...inputs)]));
 
-const clip: (low: number, high: number) => Lowering = (low, high) => (b, call) =>
-  clipped(b, input(call, 'x'), low, high);
+const clipped = (b: OnnxBuilder, x: OnnxValue, low: number, high: number): OnnxValue =>
+  elementwise(b, 'Clip', [x, scalar(low), scalar(high)]);
 
-function clipped(b: OnnxBuilder, x: OnnxValue, low: number, high: number): OnnxValue {
-  return elementwise(b, 'Clip', [x, scalar(low), scalar(high)], x.shape);
-}
-
-export const elementwiseLowerings: Readonly<Record<string, Lowering>> = {
-  ...Object.fromEntries(Object.entries(unaryOperators).map(([k, op]) => [k, unary(op)])),
-  ...Object.fromEntries(Object.entries(binaryOperators).map(([k, op]) => [k, binary(op)])),
+export const elementwiseToOnnx: OnnxLowerings = {
+  ...all(['Neg', 'Abs', 'Sign', 'Sqrt', 'Reciprocal', 'Exp', 'Log', 'Sigmoid', 'Tanh'], 'x'),
+  ...all(['Softplus', 'Relu', 'Floor', 'LogicalNot'], 'x'),
+  ...all(['Add', 'Sub', 'Multiply', 'RealDiv', 'Maximum', 'Minimum', 'Pow'], 'a', 'b'),
+  ...all(['Greater', 'GreaterEqual', 'Less', 'LessEqual', 'Equal'], 'a', 'b'),
+  ...all(['LogicalAnd', 'LogicalOr'], 'a', 'b'),
   NotEqual: (b, call) => {
-    const shape = outputShape(call);
-    const same = elementwise(b, 'Equal', [input(call, 'a'), input(call, 'b')], shape, 'bool');
-    return elementwise(b, 'Not', [same], shape, 'bool');
+    const isSame = elementwise(b, 'Equal', inputsOf(call, 'a', 'b'), 'bool');
+    return elementwise(b, 'Not', [isSame], 'bool');
   },
-  Square: (b, call) => {
-    const x = input(call, 'x');
-    return elementwise(b, 'Mul', [x, x], x.shape);
-  },
+  Square: (b, call) => elementwise(b, 'Mul', inputsOf(call, 'x', 'x')),
   SquaredDifference: (b, call) => {
-    const operands = [input(call, 'a'), input(call, 'b')];
-    const difference = elementwise(b, 'Sub', operands, outputShape(call));
-    return elementwise(b, 'Mul', [difference, difference], outputShape(call));
+    const difference = elementwise(b, 'Sub', inputsOf(call, 'a', 'b'));
+    return elementwise(b, 'Mul', [difference, difference]);
   },
-  Rsqrt: (b, call) => {
-    const root = elementwise(b, 'Sqrt', [input(call, 'x')], outputShape(call));
-    return elementwise(b, 'Reciprocal', [root], outputShape(call));
-  },
-  Log1p: (b, call) => {
-    const sum = elementwise(b, 'Add', [input(call, 'x'), scalar(1)], outputShape(call));
-    return elementwise(b, 'Log', [sum], outputShape(call));
-  },
-  Relu6: clip(0, 6),
+  Rsqrt: (b, call) => elementwise(b, 'Reciprocal', [elementwise(b, 'Sqrt', inputsOf(call, 'x'))]),
+  Log1p: (b, call) => elementwise(b, 'Log', [elementwise(b, 'Add', [input(call, 'x'), scalar(1)])]),
+  Relu6: (b, call) => clipped(b, input(call, 'x'), 0, 6),
   ClipByValue: (b, call) =>
-    clipped(b, input(call, 'x'), attribute<number>(call, 'min'), attribute<number>(call, 'max')),
+    clipped(b, input(call, 'x'), attribute(call, 'min'), attribute(call, 'max')),
   Cast: (b, call) => {
-    const { dtype } = call.outputs[0];
-    const x = input(call, 'x');
-    return elementwise(b, 'Cast', [x], outputShape(call), dtype, { to: onnxTypes[dtype] });
+    const { dtype } = output(call);
+    return elementwise(b, 'Cast', inputsOf(call, 'x'), dtype, { to: onnxTypes[dtype] });
   },
-  Select: (b, call) => {
-    const condition = input(call, 'condition');
-    const operands = [condition, input(call, 't'), input(call, 'e')];
-    return elementwise(b, 'Where', operands, outputShape(call), call.outputs[0].dtype);
-  },
+  Select: plain('Where', 'condition', 't', 'e'),
   AddN: (b, call) => {
     const [first, ...rest] = Object.values(call.inputs);
-    return rest.reduce((sum, x) => elementwise(b, 'Add', [sum, x], outputShape(call)), first);
+    return rest.reduce((sum, x) => elementwise(b, 'Add', [sum, x]), first);
   },
-  BroadcastTo: (b, call) => broadcastTo(b, input(call, 'x'), outputShape(call)),
+  BroadcastTo: (b, call) => broadcastTo(b, input(call, 'x'), output(call).shape),
 };

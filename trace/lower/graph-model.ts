@@ -1,10 +1,27 @@
 // Lowers a step graph to a TF.js graph model: model.json and weights.bin, as tf.loadGraphModel
 // reads them. The graph must not depend on the sizes that are left open: compare two traces first.
 
-import { sizeOf } from '../../../shared/layout.js';
-import type { GraphConstant, GraphPort, StepGraph, ValueId } from '../../step-graph.js';
-import { kernelLowerings } from './kernels.js';
-import { tensorShape, typeName, type NodeDef, type Weight } from '../tensorflow/node-def.js';
+import { sizeOf } from '../../shared/layout.js';
+import {
+  UnknownKernel,
+  type ConvAttributes,
+  type GraphConstant,
+  type GraphNode,
+  type GraphPort,
+  type GraphValue,
+  type StepGraph,
+  type ValueId,
+} from '../step-graph.js';
+import {
+  convolutionAttrs,
+  integerAttr,
+  paddingName,
+  stringAttr,
+  tensorShape,
+  typeName,
+  type AttrValues,
+  type NodeDef,
+} from './tensorflow/node-def.js';
 
 /** The two files of a TF.js graph model. */
 export interface GraphModelFiles {
@@ -51,6 +68,14 @@ export function lowerToGraphModel(graph: StepGraph, options: GraphModelOptions):
   return { topology: JSON.stringify(topology), weights: concatenate(weights) };
 }
 
+/** A weight: its values are found in weights.bin, one behind the other in this order. */
+interface Weight {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly dtype: 'float32' | 'int32';
+  readonly data: Float32Array | Int32Array;
+}
+
 interface Lowered {
   readonly nodes: readonly NodeDef[];
   readonly weights: readonly Weight[];
@@ -77,16 +102,14 @@ function lowerNodes(graph: StepGraph, options: GraphModelOptions): Lowered {
     names.set(value, addWeight(constantWeight(`constant_${value}`, graph, value, constant)));
   const outputNames = new Map(graph.outputs.map(({ name, value }) => [value, name]));
   graph.nodes.forEach((node, i) => {
-    const lowering = kernelLowerings[node.kernel];
-    if (lowering === undefined || node.outputs.length !== 1)
-      throw new Error(`the TF.js graph model has no operation for the kernel ${node.kernel}`);
+    const operationOf = operations[node.kernel];
+    if (operationOf === undefined || node.outputs.length !== 1)
+      throw new UnknownKernel(node.kernel, 'operation in a TF.js graph model');
     const value = node.outputs[0];
     const name = outputNames.get(value) ?? `${node.kernel.toLowerCase()}_${i}`;
     const ids = Object.values(node.inputs);
-    const operation = lowering(
-      node,
-      ids.map((id) => graph.values[id]),
-    );
+    const given = ids.map((id) => graph.values[id]);
+    const operation = operationOf(node, given);
     const constants = (operation.constants ?? []).map(({ label, shape, values }) =>
       addWeight({ name: `${name}/${label}`, shape, dtype: 'int32', data: Int32Array.from(values) }),
     );
@@ -133,3 +156,65 @@ function concatenate(weights: readonly Weight[]): Uint8Array {
 function shapeOf(graph: StepGraph, value: ValueId, openAxes: readonly number[]): number[] {
   return graph.values[value].shape.map((extent, axis) => (openAxes.includes(axis) ? -1 : extent));
 }
+
+/** An operation for a node; its inputs are the node's in their order, then `constants`. */
+interface Operation {
+  readonly op: string;
+  readonly attr?: AttrValues;
+  readonly constants?: readonly IntegerConstant[];
+}
+
+/** Small integers that TensorFlow wants as an input (paddings, an axis). */
+interface IntegerConstant {
+  readonly label: string;
+  readonly shape: readonly number[];
+  readonly values: readonly number[];
+}
+
+/** From a node and the shapes of its inputs. */
+type OperationOf = (node: GraphNode, inputs: readonly GraphValue[]) => Operation;
+
+const same =
+  (op: string): OperationOf =>
+  () => ({ op });
+
+const conv2d: OperationOf = ({ attrs }, inputs) => {
+  const geometry = attrs as unknown as ConvAttributes;
+  const [image, filter] = inputs.map(({ shape }) => shape);
+  const padding = paddingName(image.slice(1, 3), filter.slice(0, 2), geometry);
+  // With strides, what "SAME" means depends on the extents, which may be open.
+  const isOfAnyExtent = padding === 'VALID' || geometry.strides.every((stride) => stride === 1);
+  return { op: 'Conv2D', attr: convolutionAttrs(geometry, isOfAnyExtent ? padding : undefined) };
+};
+
+/** The kernels of a generator's forward pass; extend the table here. */
+const operations: Readonly<Record<string, OperationOf>> = {
+  Add: same('AddV2'),
+  Sub: same('Sub'),
+  Multiply: same('Mul'),
+  RealDiv: same('RealDiv'),
+  Relu: same('Relu'),
+  Rsqrt: same('Rsqrt'),
+  Sigmoid: same('Sigmoid'),
+  Tanh: same('Tanh'),
+  Prelu: same('Prelu'),
+  LeakyRelu: ({ attrs }) => ({ op: 'LeakyRelu', attr: { alpha: { f: attrs['alpha'] as number } } }),
+  Conv2D: conv2d,
+  DepthToSpace: ({ attrs }) => ({
+    op: 'DepthToSpace',
+    attr: { block_size: integerAttr(attrs['block'] as number), data_format: stringAttr('NHWC') },
+  }),
+  Concat: ({ attrs, inputs }) => ({
+    op: 'ConcatV2',
+    attr: { N: integerAttr(Object.keys(inputs).length) },
+    constants: [{ label: 'axis', shape: [], values: [attrs['axis'] as number] }],
+  }),
+  MirrorPad: ({ attrs }) => {
+    const paddings = attrs['paddings'] as readonly (readonly [number, number])[];
+    return {
+      op: 'MirrorPad',
+      attr: { mode: stringAttr(String(attrs['mode']).toUpperCase()) },
+      constants: [{ label: 'paddings', shape: [paddings.length, 2], values: paddings.flat() }],
+    };
+  },
+};
