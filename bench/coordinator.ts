@@ -5,7 +5,7 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { type CoordinatorConfig } from '../coordinator/core/state.js';
-import { defaultTiming } from '../coordinator/core/timing.js';
+import { defaultTiming } from '../coordinator/core/state.js';
 import type { Counts } from './coordinator-meter.js';
 import { createSimulatedCluster, type SimulatedCluster } from './simulated-cluster.js';
 

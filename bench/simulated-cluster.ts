@@ -11,7 +11,7 @@ import {
   type CoordinatorState,
 } from '../coordinator/core/state.js';
 
-import { transitionAll } from '../coordinator/core/transition.js';
+import { transition } from '../coordinator/core/transition.js';
 import { fromWire, loadControlService, toWire, type WireMessage } from '../shared/control/codec.js';
 import { workerMessageSchema, type CoordinatorMessage } from '../shared/control/messages.js';
 import type { WorldMessage } from '../shared/control/messages.js';
@@ -69,7 +69,7 @@ export function createSimulatedCluster(
   const decide = (batch: readonly CoordinatorEvent[]): CoordinatorEffect[] => {
     const asked = state;
     if (asked === undefined) return [];
-    return meter.core(() => transitionAll(asked, batch, nowMs));
+    return meter.core(() => transition(asked, batch, nowMs));
   };
   const perform = (effects: readonly CoordinatorEffect[]): void => {
     for (const { kind } of effects) told.set(kind, (told.get(kind) ?? 0) + 1);

@@ -18,7 +18,7 @@ import {
   sharesIn,
   type PaceView,
 } from './core/straggler.js';
-import { transitionAll } from './core/transition.js';
+import { transition } from './core/transition.js';
 import { commitCheckpoint } from './edge/checkpoint-commit.js';
 import { findCheckpoint } from './edge/checkpoint-search.js';
 import { createEventBatch } from './edge/event-batch.js';
@@ -72,7 +72,7 @@ export async function leadRun(
     // Whoever has left, or told the result, has told its last line.
     if (state.stage.kind === 'ended') return;
     for (const event of events) if (event.kind === 'message') observe(event.worker, event.message);
-    for (const effect of transitionAll(state, events, performance.now())) perform(effect);
+    for (const effect of transition(state, events, performance.now())) perform(effect);
     if ('world' in state.stage) worldSize = state.stage.world.members.length;
   });
   const send = (worker: string, message: CoordinatorMessage): void => {

@@ -10,7 +10,7 @@ import { openStore, type StoreOptions } from '../shared/store/open-store.js';
 import { createRunningStores } from '../shared/store/notices.js';
 import { leadRun } from './coordinator.js';
 import type { CoordinatorConfig } from './core/state.js';
-import { defaultTiming } from './core/timing.js';
+import { defaultTiming } from './core/state.js';
 import { createAdministration } from './edge/administration.js';
 import { leaseKey, type Lease, type LeaseBoard } from './edge/lease.js';
 import { serveLease } from './edge/lease-serving.js';

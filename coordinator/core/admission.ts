@@ -1,98 +1,99 @@
-// Sessions: who is admitted, who takes the place of whom, and what a coordinator that has just
-// started learns from a worker that has been training all the while.
+// Who may take part: the worker of a hello, in whose place, and computing with what.
 
-import { exitCodes, type ExitCode } from '../../shared/exit-codes.js';
 import { protocolVersion, type Hello } from '../../shared/control/messages.js';
+import { exitCodes } from '../../shared/exit-codes.js';
 import { termOf } from '../../shared/words.js';
 import { isReachable } from './liveness.js';
-import type { CoordinatorEffect, CoordinatorState, WorkerView } from './state.js';
+import {
+  notice,
+  viewOf,
+  viewsOf,
+  worldOf,
+  type CoordinatorEffect,
+  type CoordinatorState,
+  type FormedWorld,
+  type WorkerView,
+} from './state.js';
 
 /** Admits the worker of a hello, or refuses it with the reason. */
-export function admit(
+export function admitWorker(
   state: CoordinatorState,
   session: number,
   hello: Hello,
-  nowMs: number,
 ): CoordinatorEffect[] {
-  const refusal = refuse(state, hello, nowMs);
-  if (refusal !== undefined) {
-    const { exitCode, reason } = refusal;
-    return [
-      { kind: 'dismiss', session, exitCode, reason },
-      { kind: 'notice', text: `${hello.worker} was refused: ${reason}` },
-    ];
-  }
-  const before = state.workers.get(hello.worker);
-  const effects: CoordinatorEffect[] = [{ kind: 'welcome', worker: hello.worker }];
+  const { worker, incarnation, status } = hello;
+  const refusal = findRefusal(state, hello);
+  if (refusal !== undefined) return refuse(session, worker, refusal);
+  const before = state.workers.get(worker);
+  const effects: CoordinatorEffect[] = [{ kind: 'welcome', worker }];
   if (before?.session !== undefined && before.session !== session)
-    effects.unshift(replaced(before, hello));
-  if (before?.incarnation === hello.incarnation) {
+    effects.unshift(replaced(before, before.session, hello));
+  if (before?.incarnation === incarnation) {
     before.session = session;
-    before.heardMs = nowMs;
+    before.heardMs = state.nowMs;
     before.address = hello.address;
     before.order = undefined;
     // A late hello of the same process must not set its status back.
-    if (hello.status.sequence > before.status.sequence) before.status = hello.status;
+    if (status.sequence > before.status.sequence) before.status = status;
   } else {
-    const view = viewOfHello(session, hello, nowMs);
-    view.isDismissed = before?.isDismissed ?? false;
-    state.workers.set(hello.worker, view);
+    const isDismissed = before?.isDismissed ?? false;
+    state.workers.set(worker, { ...viewOfHello(hello, session, state.nowMs), isDismissed });
   }
-  if (state.savedStep !== undefined) {
-    const message = { kind: 'checkpointed', step: state.savedStep } as const;
-    effects.push({ kind: 'send', worker: hello.worker, message });
-  }
+  if (state.savedStep !== undefined)
+    effects.push({
+      kind: 'send',
+      worker,
+      message: { kind: 'checkpointed', step: state.savedStep },
+    });
   return effects;
 }
 
-function replaced(before: WorkerView, hello: Hello): CoordinatorEffect {
-  const isSame = before.incarnation === hello.incarnation;
-  return {
-    kind: 'dismiss',
-    session: before.session ?? 0,
-    exitCode: isSame ? exitCodes.failed : exitCodes.configuration,
-    reason: isSame
-      ? 'it has opened a newer session'
-      : `another process has joined as ${hello.worker} after this one: give each its own --id`,
-  };
+function refuse(session: number, worker: string, reason: string): CoordinatorEffect[] {
+  return [
+    { kind: 'dismiss', session, exitCode: exitCodes.configuration, reason },
+    notice(`${worker} was refused: ${reason}`),
+  ];
 }
 
-function viewOfHello(session: number, hello: Hello, nowMs: number): WorkerView {
+function replaced(
+  before: WorkerView,
+  session: number,
+  { worker, incarnation }: Hello,
+): CoordinatorEffect {
+  if (before.incarnation === incarnation) {
+    const reason = 'it has opened a newer session';
+    return { kind: 'dismiss', session, exitCode: exitCodes.failed, reason };
+  }
+  const reason = `another process has joined as ${worker} after this one: give each its own --id`;
+  return { kind: 'dismiss', session, exitCode: exitCodes.configuration, reason };
+}
+
+function viewOfHello(hello: Hello, session: number, heardMs: number): WorkerView {
   const { worker, incarnation, address, pid, host, allowsFaults, status } = hello;
   return {
-    ...{ worker, incarnation, address, pid, host, allowsFaults, status, session },
-    heardMs: nowMs,
-    readySinceMs: undefined,
-    benchedUntilMs: 0,
-    isDiverged: false,
-    failure: undefined,
-    isDismissed: false,
-    order: undefined,
+    ...{ worker, incarnation, address, pid, host, allowsFaults, status, session, heardMs },
+    ...{ readySinceMs: undefined, benchedUntilMs: 0, failure: undefined, order: undefined },
+    ...{ isDiverged: false, isDismissed: false },
   };
 }
 
-function refuse(
-  state: CoordinatorState,
-  hello: Hello,
-  nowMs: number,
-): { exitCode: ExitCode; reason: string } | undefined {
-  const mistake = (reason: string) => ({ exitCode: exitCodes.configuration, reason });
+function findRefusal(state: CoordinatorState, hello: Hello): string | undefined {
   if (hello.protocol !== protocolVersion)
-    return mistake(`it speaks protocol ${hello.protocol}, this run ${protocolVersion}`);
+    return `it speaks protocol ${hello.protocol}, this run ${protocolVersion}`;
   const known = state.workers.get(hello.worker);
   // A process that has just started takes the place of its forerunner; one that comes back after
   // it was replaced does not. Incarnations are of different clocks: they tell apart, no more.
   const isOther = known !== undefined && known.incarnation !== hello.incarnation;
-  if (isOther && hello.status.generation > 0 && isReachable(state, known, nowMs))
-    return mistake(`another process has joined as ${hello.worker}: give each its own --id`);
-  return undefined;
+  return isOther && hello.status.generation > 0 && isReachable(state, known)
+    ? `another process has joined as ${hello.worker}: give each its own --id`
+    : undefined;
 }
 
 /**
- * Takes over the world that a worker tells of, if it is an earlier coordinator's and the newest
+ * Takes over the world that a worker reports, if it is an earlier coordinator's and the newest
  * heard of: its members go on undisturbed, and are judged like those of any other world.
  */
-export function adoptWorld(state: CoordinatorState, hello: Hello, nowMs: number): void {
+export function adoptWorld(state: CoordinatorState, hello: Hello): void {
   const { generation, members, step, until } = hello.world;
   const isEarlier = generation > 0 && termOf(generation) < state.config.term;
   if (!isEarlier || state.formed > 0) return;
@@ -100,5 +101,56 @@ export function adoptWorld(state: CoordinatorState, hello: Hello, nowMs: number)
   const isFree = stage.kind === 'gathering' || stage.kind === 'running';
   if (!isFree || (stage.kind === 'running' && stage.world.generation >= generation)) return;
   const world = { generation, members, step, until };
-  state.stage = { kind: 'running', world, sinceMs: nowMs, cutSinceMs: undefined };
+  state.stage = { kind: 'running', world, sinceMs: state.nowMs, cutSinceMs: undefined };
+}
+
+/**
+ * Lets a worker go that computes with something else than the others: it has loaded the run only
+ * now, or it joins a coordinator that has just taken over.
+ */
+export function refuseMixed(state: CoordinatorState, view: WorkerView): CoordinatorEffect[] {
+  const { fingerprint } = view.status;
+  const other = fingerprint === '' ? undefined : findOther(state, view);
+  if (state.config.allowsMixed === true || other === undefined || view.session === undefined)
+    return [];
+  state.workers.delete(view.worker);
+  const reason =
+    `it computes with ${fingerprint}, ${other.worker} with ${other.status.fingerprint}, which ` +
+    'gives other bytes; engine.mixed: true in the spec allows it';
+  return refuse(view.session, view.worker, reason);
+}
+
+/** Another worker that is there, or in the world, and computes with something else. */
+function findOther(state: CoordinatorState, view: WorkerView): WorkerView | undefined {
+  const members = new Set(worldOf(state)?.members.map(({ worker }) => worker));
+  return viewsOf(state).find(({ worker, session, status }) => {
+    const counts = worker !== view.worker && status.fingerprint !== '';
+    const isThere = session !== undefined || members.has(worker);
+    return counts && isThere && status.fingerprint !== view.status.fingerprint;
+  });
+}
+
+/** What a world computes with: one fingerprint, or with a spec that mixes them, all of them. */
+export function fingerprintOf(
+  state: CoordinatorState,
+  members: FormedWorld['members'],
+): string | undefined {
+  const known = members.map((member) => viewOf(state, member)?.status.fingerprint ?? '');
+  const distinct = [...new Set(known)].filter((fingerprint) => fingerprint !== '').sort();
+  return distinct.length === 0 ? undefined : distinct.join(' + ');
+}
+
+/** Notes what a world that was just formed computes with; says so when it is something else. */
+export function noteFingerprint(
+  state: CoordinatorState,
+  { members, step }: FormedWorld,
+): CoordinatorEffect[] {
+  const before = state.fingerprint;
+  const now = fingerprintOf(state, members);
+  state.fingerprint = now ?? before;
+  if (before === undefined || now === undefined || now === before) return [];
+  const text =
+    `the run goes on from step ${step} with ${now}, and came there with ${before}: its bytes ` +
+    'will be those of neither alone';
+  return [notice(text)];
 }

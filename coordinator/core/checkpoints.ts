@@ -1,14 +1,22 @@
-// Checkpoints in the making: workers store the parts, and when all parts of a step are known, and
-// all workers had the same state, the manifest is written. Nothing here touches bytes.
+// Checkpoints in the making, and digests of the state: workers store the parts, and when all parts
+// of a step are known, and all workers had the same state, the manifest is written.
 
 import type { DigestReport, PartStored, SnapshotReport } from '../../shared/control/messages.js';
 import type { Step } from '../../shared/words.js';
-import { judge } from './divergence.js';
-import { fingerprintOf } from './fingerprints.js';
-import type { CoordinatorEffect, CoordinatorState, PendingCheckpoint } from './state.js';
+import { fingerprintOf } from './admission.js';
+import { halt } from './ending.js';
+import {
+  notice,
+  viewsOf,
+  worldOf,
+  type CoordinatorEffect,
+  type CoordinatorState,
+  type FormedWorld,
+  type PendingCheckpoint,
+} from './state.js';
 
 /** Unfinished checkpoints that are remembered; older ones are forgotten first. */
-export const maxPending = 8;
+const maxPending = 8;
 
 /** Notes a stored part. */
 export function addPart(state: CoordinatorState, worker: string, part: PartStored): void {
@@ -41,13 +49,9 @@ function pendingAt(state: CoordinatorState, step: Step): PendingCheckpoint | und
   if (state.savedStep !== undefined && step <= state.savedStep) return undefined;
   const known = state.pending.get(step);
   if (known !== undefined) return known.isStoring ? undefined : known;
-  const digests = new Map<string, string>();
-  const created = {
-    parts: new Map(),
-    snapshot: undefined,
-    digests,
-    generation: 0,
-    isStoring: false,
+  const created: PendingCheckpoint = {
+    ...{ parts: new Map(), digests: new Map(), snapshot: undefined },
+    ...{ generation: 0, isStoring: false },
   };
   state.pending.set(step, created);
   while (state.pending.size > maxPending) state.pending.delete(Math.min(...state.pending.keys()));
@@ -55,34 +59,35 @@ function pendingAt(state: CoordinatorState, step: Step): PendingCheckpoint | und
 }
 
 /** Asks for the manifests of checkpoints whose parts are there, and of one and the same state. */
-export function completeCheckpoints(state: CoordinatorState, nowMs: number): CoordinatorEffect[] {
-  return [...state.pending.keys()]
-    .sort((a, b) => a - b)
-    .flatMap((step) => complete(state, step, state.pending.get(step), nowMs));
+export function completeCheckpoints(state: CoordinatorState): CoordinatorEffect[] {
+  return [...state.pending]
+    .sort(([a], [b]) => a - b)
+    .flatMap(([step, pending]) => {
+      return complete(state, step, pending);
+    });
 }
 
 function complete(
   state: CoordinatorState,
   step: Step,
-  pending: PendingCheckpoint | undefined,
-  nowMs: number,
+  pending: PendingCheckpoint,
 ): CoordinatorEffect[] {
-  if (pending?.snapshot === undefined || pending.isStoring) return [];
-  const { parts, snapshot, digests } = pending;
+  const { parts, snapshot, digests, isStoring } = pending;
+  if (snapshot === undefined || isStoring) return [];
   if (!snapshot.parts.every((name) => parts.has(name))) return [];
   const stored = snapshot.parts.flatMap((name) => parts.get(name) ?? []);
   const values = [...digests.values(), ...stored.map(({ stateDigest }) => stateDigest)];
-  if (new Set(values).size > 1) return refuse(state, step, digests, nowMs);
+  if (new Set(values).size > 1) return refuse(state, step, digests);
   if (isAwaited(state, pending)) return [];
   pending.isStoring = true;
-  const { stage } = state;
-  const told = 'world' in stage ? fingerprintOf(state, stage.world.members) : undefined;
-  const fingerprint = told ?? state.fingerprint ?? 'unknown';
-  const worldSize = 'world' in stage ? stage.world.members.length : state.target;
+  const members = worldOf(state)?.members;
+  const computedWith = members && fingerprintOf(state, members);
+  const fingerprint = computedWith ?? state.fingerprint ?? 'unknown';
+  const worldSize = members?.length ?? state.target;
   return [{ kind: 'storeManifest', snapshot, parts: stored, worldSize, fingerprint }];
 }
 
-/** Whether a member of the world that is still training has not told its digest yet. */
+/** Whether the digest of a member of the world that is still training is missing. */
 function isAwaited({ stage }: CoordinatorState, pending: PendingCheckpoint): boolean {
   if (stage.kind !== 'running' || stage.world.generation !== pending.generation) return false;
   return stage.world.members.some(({ worker }) => !pending.digests.has(worker));
@@ -92,16 +97,15 @@ function refuse(
   state: CoordinatorState,
   step: Step,
   digests: ReadonlyMap<string, string>,
-  nowMs: number,
 ): CoordinatorEffect[] {
   state.pending.delete(step);
   const text = `the checkpoint of step ${step} is not used: workers have different states`;
   const { stage } = state;
-  const judged = stage.kind === 'running' ? judge(state, stage.world, step, digests, nowMs) : [];
-  return [{ kind: 'notice', text }, ...judged];
+  const judged = stage.kind === 'running' ? judge(state, stage.world, step, digests) : [];
+  return [notice(text), ...judged];
 }
 
-/** The manifest lies in the store: workers need not keep what they told for it. */
+/** The manifest lies in the store: workers need not keep their reports for it. */
 export function onManifestStored(state: CoordinatorState, step: Step): CoordinatorEffect[] {
   for (const known of [...state.pending.keys()]) if (known <= step) state.pending.delete(known);
   state.savedStep = Math.max(step, state.savedStep ?? 0);
@@ -116,4 +120,69 @@ export function setBack(state: CoordinatorState, step: Step, isStored: boolean):
   for (const known of [...state.pending.keys()]) if (known > step) state.pending.delete(known);
   state.savedStep = isStored ? step : undefined;
   state.newestStep = step;
+}
+
+/** Steps of which digests are compared at a time; older ones are forgotten. */
+const maxSteps = 16;
+
+/** A worker whose state differs for the second time stays out for so long. */
+const exileMs = 3_600_000;
+
+/**
+ * Notes a digest of a step and compares it once those of all members are there. All workers of a
+ * world have the same state, to the last bit; where they differ, somebody's memory or kernels are at
+ * fault. Its gradients went into everybody's state since, so all go back to the newest checkpoint,
+ * which was of a state that all had; the worker that differs from most is named, and stays out when
+ * it happens again.
+ */
+export function compareDigest(
+  state: CoordinatorState,
+  worker: string,
+  { generation, step, value }: DigestReport,
+): CoordinatorEffect[] {
+  const { stage } = state;
+  if (stage.kind !== 'running' || stage.world.generation !== generation) return [];
+  const digests = state.digests.get(step) ?? new Map<string, string>();
+  state.digests.set(step, digests.set(worker, value));
+  while (state.digests.size > maxSteps) state.digests.delete(Math.min(...state.digests.keys()));
+  if (digests.size < stage.world.members.length) return [];
+  state.digests.delete(step);
+  return judge(state, stage.world, step, digests);
+}
+
+/** Sends all back to the newest checkpoint if the digests of `step` differ. */
+function judge(
+  state: CoordinatorState,
+  world: FormedWorld,
+  step: Step,
+  digests: ReadonlyMap<string, string>,
+): CoordinatorEffect[] {
+  const majority = findMajority([...digests.values()]);
+  const odd = [...digests].filter(([, value]) => value !== majority).map(([worker]) => worker);
+  if (odd.length === 0) return [];
+  for (const view of viewsOf(state)) if (view.status.hasState) view.isDiverged = true;
+  const exiled = majority === undefined ? [] : odd.filter((worker) => exile(state, worker));
+  const names = [...odd].sort().join(', ');
+  const who = majority === undefined ? `${names} differ` : `${names} differs from the others`;
+  const out =
+    exiled.length === 0 ? '' : `, without ${exiled.join(', ')}, for it is not the first time`;
+  const text = `the state after step ${step}: ${who}; all go back to the newest checkpoint${out}`;
+  halt(state, world, 'abort', text);
+  return [notice(text)];
+}
+
+function exile(state: CoordinatorState, worker: string): boolean {
+  const times = (state.oddities.get(worker) ?? 0) + 1;
+  state.oddities.set(worker, times);
+  const view = state.workers.get(worker);
+  if (times < 2 || view === undefined) return false;
+  view.benchedUntilMs = state.nowMs + exileMs;
+  return true;
+}
+
+/** The value that more than half have. */
+function findMajority(values: readonly string[]): string | undefined {
+  const counts = new Map<string, number>();
+  for (const value of values) counts.set(value, (counts.get(value) ?? 0) + 1);
+  return [...counts].find(([, count]) => 2 * count > values.length)?.[0];
 }

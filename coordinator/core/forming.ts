@@ -1,29 +1,121 @@
 // Forming a world: who can be in it, from which step it starts, and where each member takes the
 // state from. A worker can finish step s only if all contributed to s, so those that are left are
-// at s or s + 1; the world starts from the highest, and whoever is behind takes it from a peer.
+// at s or s + 1; the world starts from the highest, and whoever is behind takes it from a peer. If
+// nobody has a state, it starts from the newest whole checkpoint.
 
+import type { CoordinatorMessage } from '../../shared/control/messages.js';
+import { exitCodes } from '../../shared/exit-codes.js';
 import { generationOf, type Step } from '../../shared/words.js';
-import type { CoordinatorMessage, StateSource } from '../../shared/control/messages.js';
-import { noteFingerprint } from './fingerprints.js';
+import { noteFingerprint } from './admission.js';
+import { end } from './ending.js';
 import { isReachable } from './liveness.js';
-import { isFree, isLeaving } from './stages.js';
-import type { CoordinatorEffect, CoordinatorState, FormedWorld, WorkerView } from './state.js';
+import {
+  byName,
+  hasSoundState,
+  isFree,
+  isLeaving,
+  viewsOf,
+  type CoordinatorEffect,
+  type CoordinatorState,
+  type Ending,
+  type FormedWorld,
+  type StageOf,
+  type WorkerView,
+} from './state.js';
+
+/** Those that are loading the run are waited for so many times longer. */
+const joiningFactor = 6;
+
+/** Forms a world when enough workers are there, or ends a run that nobody joins. */
+export function awaitWorkers(
+  state: CoordinatorState,
+  stage: StageOf<'gathering'>,
+): CoordinatorEffect[] {
+  if (state.stopReason !== undefined) return stopUnformed(state, state.stopReason);
+  if (state.ending !== undefined) return end(state, state.ending);
+  const candidates = findCandidates(state);
+  const wanted = Math.min(state.target, state.config.microShards);
+  const waitedMs = state.nowMs - stage.sinceMs;
+  if (candidates.length === 0)
+    return waitedMs <= longestWaitMs(state) ? [] : end(state, nobodyCame(state));
+  if (candidates.length < wanted && !isPatienceOver(state, stage, candidates)) return [];
+  const after = stage.reason === '' ? '' : `, after: ${stage.reason}`;
+  const reason = `${candidates.length} of ${wanted} workers joined${after}`;
+  const step = startOf(state, candidates);
+  if (step !== undefined) return formWorld(state, candidates, step, reason);
+  if (stage.isSearching) return [];
+  stage.isSearching = true;
+  return [{ kind: 'findCheckpoint' }];
+}
+
+/** A run that has finished waits for those only that are there, so that they hear of it. */
+function longestWaitMs(state: CoordinatorState): number {
+  const { joinTimeoutMs, finishedMs } = state.config.timing;
+  const isAnyoneHere = viewsOf(state).some((view) => isReachable(state, view));
+  return hasFinished(state) && !isAnyoneHere ? Math.min(joinTimeoutMs, finishedMs) : joinTimeoutMs;
+}
+
+function hasFinished({ savedStep, config }: CoordinatorState): boolean {
+  return savedStep !== undefined && savedStep >= config.lastStep;
+}
+
+/** A new run waits for all; one that goes on does not wait long for those that may be gone. */
+function isPatienceOver(
+  state: CoordinatorState,
+  { sinceMs, patienceMs }: StageOf<'gathering'>,
+  candidates: readonly WorkerView[],
+): boolean {
+  const { nowMs } = state;
+  const firstMs = Math.min(...candidates.map(({ readySinceMs }) => readySinceMs ?? nowMs));
+  const areMoreComing = viewsOf(state).some(
+    (view) => view.status.stage === 'joining' && isReachable(state, view),
+  );
+  return nowMs - Math.max(sinceMs, firstMs) > (areMoreComing ? joiningFactor : 1) * patienceMs;
+}
+
+/** The newest state that is left: a worker's, or a checkpoint's that is newer still. */
+function startOf(state: CoordinatorState, candidates: readonly WorkerView[]): Step | undefined {
+  const kept = newestStepOf(candidates);
+  const isOutdated = kept !== undefined && kept < (state.savedStep ?? 0);
+  return kept === undefined || isOutdated ? state.coldStep : kept;
+}
+
+function stopUnformed(state: CoordinatorState, why: string): CoordinatorEffect[] {
+  const { savedStep } = state;
+  const reason =
+    savedStep === undefined
+      ? `stopped before the first step: ${why}`
+      : `stopped at step ${savedStep}, which is checkpointed`;
+  return end(state, { exitCode: exitCodes.stopped, reason });
+}
+
+/** The end of a run whose workers are all gone. */
+export function nobodyCame(state: CoordinatorState): Ending {
+  const { config, formed, savedStep } = state;
+  if (hasFinished(state))
+    return { exitCode: exitCodes.ok, reason: `finished at step ${savedStep}` };
+  const seconds = Math.round(config.timing.joinTimeoutMs / 1000);
+  if (formed === 0)
+    return { exitCode: exitCodes.failed, reason: `no worker joined within ${seconds} s` };
+  const reason = `all workers were lost, and none came back within ${seconds} s`;
+  return { exitCode: exitCodes.workerLost, reason };
+}
 
 /** Whether the worker could be part of the next world. */
-export function isEligible(state: CoordinatorState, view: WorkerView, nowMs: number): boolean {
+export function isEligible(state: CoordinatorState, view: WorkerView): boolean {
   return (
     isFree(view) &&
     !isLeaving(view) &&
     view.status.trouble === '' &&
-    nowMs >= view.benchedUntilMs &&
-    isReachable(state, view, nowMs)
+    state.nowMs >= view.benchedUntilMs &&
+    isReachable(state, view)
   );
 }
 
 /** Workers that could be part of the next world, in the order of their names. */
-export function findCandidates(state: CoordinatorState, nowMs: number): WorkerView[] {
-  return [...state.workers.values()]
-    .filter((view) => isEligible(state, view, nowMs))
+export function findCandidates(state: CoordinatorState): WorkerView[] {
+  return viewsOf(state)
+    .filter((view) => isEligible(state, view))
     .sort((a, b) => byName(a.worker, b.worker));
 }
 
@@ -33,35 +125,26 @@ export function newestStepOf(views: readonly WorkerView[]): Step | undefined {
   return steps.length === 0 ? undefined : Math.max(...steps);
 }
 
-function hasSoundState({ status, isDiverged }: WorkerView): boolean {
-  return status.hasState && !isDiverged;
-}
-
-/** Forms the next world of these candidates, at `step`, and tells them. */
+/** Forms the next world of these candidates, at `step`. */
 export function formWorld(
   state: CoordinatorState,
   candidates: readonly WorkerView[],
   step: Step,
   reason: string,
-  nowMs: number,
 ): CoordinatorEffect[] {
   const { microShards, until, term } = state.config;
   // Those that have the state come first when there are more than a world can have.
-  const isUpToDate = (view: WorkerView): number => Number(sourceOf(view, step) === 'own');
   const chosen = [...candidates]
-    .sort((a, b) => isUpToDate(b) - isUpToDate(a))
+    .sort((a, b) => Number(hasStateOf(b, step)) - Number(hasStateOf(a, step)))
     .slice(0, microShards)
     .sort((a, b) => byName(a.worker, b.worker));
   state.formed += 1;
-  const world: FormedWorld = {
-    generation: generationOf(term, state.formed),
-    members: chosen.map(({ worker, incarnation, address }, rank) => {
-      return { rank, worker, incarnation, address };
-    }),
-    step,
-    until,
-  };
-  state.stage = { kind: 'running', world, sinceMs: nowMs, cutSinceMs: undefined };
+  const generation = generationOf(term, state.formed);
+  const members = chosen.map(({ worker, incarnation, address }, rank) => {
+    return { rank, worker, incarnation, address };
+  });
+  const world: FormedWorld = { generation, members, step, until };
+  state.stage = { kind: 'running', world, sinceMs: state.nowMs, cutSinceMs: undefined };
   state.digests.clear();
   state.coldStep = undefined;
   state.newestStep = Math.max(state.newestStep, step);
@@ -73,38 +156,24 @@ export function formWorld(
   ];
 }
 
-function sourceOf({ status, isDiverged }: WorkerView, step: Step): StateSource {
-  return status.hasState && !isDiverged && status.step === step ? 'own' : 'peer';
+function hasStateOf(view: WorkerView, step: Step): boolean {
+  return hasSoundState(view) && view.status.step === step;
 }
 
-/** What a member is told of its world: donors are spread over those that have the state. */
+/** What a member hears of its world: donors are spread over those that have the state. */
 export function worldMessage(
   state: CoordinatorState,
-  world: FormedWorld,
+  { generation, members, step, until }: FormedWorld,
   view: WorkerView,
 ): CoordinatorMessage {
-  const { generation, members, step, until } = world;
-  const told = { kind: 'world', generation, members, step, until } as const;
-  if (sourceOf(view, step) === 'own') return { ...told, source: 'own', donor: '' };
+  const message = { kind: 'world', generation, members, step, until } as const;
+  if (hasStateOf(view, step)) return { ...message, source: 'own', donor: '' };
   const donors = members.filter(({ worker }) => {
     const other = state.workers.get(worker);
-    return other !== undefined && other !== view && sourceOf(other, step) === 'own';
+    return other !== undefined && hasStateOf(other, step);
   });
   const rank = members.findIndex(({ worker }) => worker === view.worker);
   const donor = donors[rank % Math.max(1, donors.length)];
-  if (donor === undefined) return { ...told, source: 'checkpoint', donor: '' };
-  return { ...told, source: 'peer', donor: donor.address };
-}
-
-/** Orders worker ids by their text, numbers in them by value: worker-2 before worker-10. */
-export function byName(a: string, b: string): number {
-  const parts = (name: string): string[] => name.split(/(\d+)/);
-  const [left, right] = [parts(a), parts(b)];
-  for (let i = 0; i < Math.min(left.length, right.length); i++) {
-    const [x, y] = [left[i] ?? '', right[i] ?? ''];
-    if (x === y) continue;
-    const numeric = i % 2 === 1 ? Number(x) - Number(y) : 0;
-    return numeric !== 0 ? numeric : x < y ? -1 : 1;
-  }
-  return left.length - right.length;
+  if (donor === undefined) return { ...message, source: 'checkpoint', donor: '' };
+  return { ...message, source: 'peer', donor: donor.address };
 }

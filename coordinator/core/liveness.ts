@@ -2,26 +2,22 @@
 // coordinator, which hears nothing, and a peer that can't reach the worker either. A worker that
 // only the coordinator can't hear goes on; one that only a peer can't reach has a cut link.
 
-import type { Member } from '../../shared/words.js';
-import type { CoordinatorEffect, CoordinatorState, FormedWorld, WorkerView } from './state.js';
+import {
+  viewOf,
+  viewsOf,
+  type CoordinatorEffect,
+  type CoordinatorState,
+  type FormedWorld,
+  type WorkerView,
+} from './state.js';
 
 /** Why a member is taken out of its world, and since when nothing was heard of it. */
-export interface Loss {
-  readonly worker: string;
-  readonly reason: string;
-  readonly silentMs: number;
-}
-
-/** The view of a member: of this very process, not of one that came after it under its name. */
-export function viewOf(state: CoordinatorState, member: Member): WorkerView | undefined {
-  const view = state.workers.get(member.worker);
-  return view?.incarnation === member.incarnation ? view : undefined;
-}
+type Loss = CoordinatorEffect & { readonly kind: 'lost' };
 
 /** Whether the worker has a session that speaks. */
-export function isReachable(state: CoordinatorState, view: WorkerView, nowMs: number): boolean {
+export function isReachable(state: CoordinatorState, view: WorkerView): boolean {
   const { heartbeatTimeoutMs } = state.config.timing;
-  return view.session !== undefined && nowMs - view.heardMs <= heartbeatTimeoutMs;
+  return view.session !== undefined && state.nowMs - view.heardMs <= heartbeatTimeoutMs;
 }
 
 /** How long a worker that can't be heard may yet come back: not as long if its session ended. */
@@ -31,37 +27,29 @@ export function longestSilenceMs(state: CoordinatorState, view: WorkerView | und
   return hasEnded ? heartbeatTimeoutMs : goneTimeoutMs;
 }
 
-/** What is told of losses in a world. */
-export function tellLosses(losses: readonly Loss[], world: FormedWorld): CoordinatorEffect[] {
-  const { generation } = world;
-  return losses.map((loss) => ({ kind: 'lost', ...loss, generation }));
-}
-
 /** Whether the worker's last status says that it trains in this world. */
 export function isTraining(view: WorkerView, world: FormedWorld): boolean {
   return view.status.generation === world.generation && view.status.stage === 'training';
 }
 
 /** The members of a running world that are dead; `sinceMs`: since when the world stands. */
-export function findLosses(
-  state: CoordinatorState,
-  world: FormedWorld,
-  sinceMs: number,
-  nowMs: number,
-): Loss[] {
-  const accused = describeAccusations(state, world, nowMs);
+export function findLosses(state: CoordinatorState, world: FormedWorld, sinceMs: number): Loss[] {
+  const { generation } = world;
+  const accused = describeAccusations(state, world);
   return world.members.flatMap((member): Loss[] => {
     const { worker } = member;
-    const current = state.workers.get(worker);
-    if (current !== undefined && current.incarnation !== member.incarnation)
-      return [{ worker, reason: 'its process was started again', silentMs: 0 }];
+    const lose = (reason: string, silentMs = 0): Loss[] => {
+      return [{ kind: 'lost', worker, reason, generation, silentMs }];
+    };
     const view = viewOf(state, member);
-    if (view?.failure !== undefined) return [{ worker, reason: view.failure, silentMs: 0 }];
-    if (view !== undefined && isReachable(state, view, nowMs)) return [];
+    if (view === undefined && state.workers.has(worker))
+      return lose('its process was started again');
+    if (view?.failure !== undefined) return lose(view.failure);
+    if (view !== undefined && isReachable(state, view)) return [];
     // A coordinator that took over has never heard a member that has not come back yet.
-    const silentMs = nowMs - Math.max(view?.heardMs ?? 0, view === undefined ? sinceMs : 0);
-    const reason = reasonOfLoss(state, world, view, silentMs, accused.get(worker), nowMs);
-    return reason === undefined ? [] : [{ worker, reason, silentMs }];
+    const silentMs = state.nowMs - (view?.heardMs ?? sinceMs);
+    const reason = reasonOfLoss(state, world, view, silentMs, accused.get(worker));
+    return reason === undefined ? [] : lose(reason, silentMs);
   });
 }
 
@@ -71,7 +59,6 @@ function reasonOfLoss(
   view: WorkerView | undefined,
   silentMs: number,
   accusation: string | undefined,
-  nowMs: number,
 ): string | undefined {
   const hasEnded = view !== undefined && view.session === undefined;
   const silence = `it was silent for ${(silentMs / 1000).toFixed(1)} s`;
@@ -84,13 +71,13 @@ function reasonOfLoss(
   const trains = view === undefined ? hasWitness(state, world) : isTraining(view, world);
   if (!trains) return `${own}, before it trained`;
   const isAlone = world.members.length === 1;
-  const isReplaceable = [...state.workers.values()].some(
-    (other) => other !== view && canStart(state, other, nowMs),
+  const isReplaceable = viewsOf(state).some(
+    (other) => other !== view && isReachable(state, other) && other.status.stage === 'ready',
   );
   return isAlone && isReplaceable ? `${own}, and another worker is there` : undefined;
 }
 
-/** Whether a member trains, or connects, and would say whom it can't reach. */
+/** Whether a member trains, or connects, and would report a peer that it can't reach. */
 function hasWitness(state: CoordinatorState, world: FormedWorld): boolean {
   return world.members.some((member) => {
     const status = viewOf(state, member)?.status;
@@ -99,22 +86,18 @@ function hasWitness(state: CoordinatorState, world: FormedWorld): boolean {
   });
 }
 
-function canStart(state: CoordinatorState, view: WorkerView, nowMs: number): boolean {
-  return isReachable(state, view, nowMs) && view.status.stage === 'ready';
-}
-
 /** What a member says of another that it can't reach. */
-export interface Accusation {
+interface Accusation {
   readonly witness: string;
   readonly suspect: string;
   readonly reason: string;
 }
 
 /** What members of this world say that are heard, in the order of their ranks. */
-function listAccusations(state: CoordinatorState, world: FormedWorld, nowMs: number): Accusation[] {
+function listAccusations(state: CoordinatorState, world: FormedWorld): Accusation[] {
   return world.members.flatMap((member): Accusation[] => {
     const view = viewOf(state, member);
-    if (view === undefined || !isReachable(state, view, nowMs)) return [];
+    if (view === undefined || !isReachable(state, view)) return [];
     if (view.status.generation !== world.generation) return [];
     const witness = member.worker;
     return view.status.suspicions.map(({ worker, reason }) => {
@@ -124,26 +107,18 @@ function listAccusations(state: CoordinatorState, world: FormedWorld, nowMs: num
 }
 
 /** The first accusation of each, in words. */
-function describeAccusations(
-  state: CoordinatorState,
-  world: FormedWorld,
-  nowMs: number,
-): Map<string, string> {
+function describeAccusations(state: CoordinatorState, world: FormedWorld): Map<string, string> {
   const accused = new Map<string, string>();
-  for (const { witness, suspect, reason } of listAccusations(state, world, nowMs))
+  for (const { witness, suspect, reason } of listAccusations(state, world))
     if (!accused.has(suspect)) accused.set(suspect, `${witness} can't reach it: ${reason}`);
   return accused;
 }
 
 /** The links of a running world that peers say are cut although both ends are heard. */
-export function findCutLinks(
-  state: CoordinatorState,
-  world: FormedWorld,
-  nowMs: number,
-): Accusation[] {
-  return listAccusations(state, world, nowMs).filter((accusation) => {
+export function findCutLinks(state: CoordinatorState, world: FormedWorld): Accusation[] {
+  return listAccusations(state, world).filter((accusation) => {
     const suspect = state.workers.get(accusation.suspect);
-    return suspect !== undefined && isReachable(state, suspect, nowMs);
+    return suspect !== undefined && isReachable(state, suspect);
   });
 }
 
@@ -157,8 +132,8 @@ const memory = 4;
 export function noteCutLinks(
   state: CoordinatorState,
   links: readonly Accusation[],
-  nowMs: number,
 ): string | undefined {
+  const { nowMs } = state;
   const { benchMs } = state.config.timing;
   const counts = new Map<string, number>();
   for (const { witness, suspect } of links) {

@@ -1,27 +1,36 @@
-// What each worker should do now, told until its status shows that it was obeyed. An order that
-// is lost is given again; one that comes twice is ignored by the worker.
+// What each worker should do now, sent until its status shows that it was obeyed. An order that is
+// lost is given again; one that comes twice is ignored by the worker.
 
-import { exitCodes } from '../../shared/exit-codes.js';
 import type { CoordinatorMessage } from '../../shared/control/messages.js';
+import { exitCodes } from '../../shared/exit-codes.js';
 import type { Step } from '../../shared/words.js';
+import { isFinished } from './ending.js';
 import { worldMessage } from './forming.js';
-import { isFree, isLeaving } from './stages.js';
-import type { CoordinatorEffect, CoordinatorState, FormedWorld, WorkerView } from './state.js';
+import {
+  isFree,
+  isLeaving,
+  viewOf,
+  viewsOf,
+  type CoordinatorEffect,
+  type CoordinatorState,
+  type FormedWorld,
+  type WorkerView,
+} from './state.js';
 
 /** The orders that are due, in the order of the workers' names. */
-export function giveOrders(state: CoordinatorState, nowMs: number): CoordinatorEffect[] {
+export function giveOrders(state: CoordinatorState): CoordinatorEffect[] {
+  const { nowMs, config } = state;
   const give = orderOf(state);
-  return [...state.workers.values()].flatMap((view): CoordinatorEffect[] => {
+  return viewsOf(state).flatMap((view): CoordinatorEffect[] => {
     if (view.session === undefined) return [];
     const order = give(view);
     if (order === undefined) {
       view.order = undefined;
       return [];
     }
-    const isGiven = view.order?.key === order.key;
-    if (isGiven && order.isObeyed === true) return [];
-    const { resendMs } = state.config.timing;
-    if (isGiven && nowMs - (view.order?.sentMs ?? 0) < resendMs) return [];
+    const given = view.order?.key === order.key ? view.order : undefined;
+    if (given !== undefined && order.isObeyed === true) return [];
+    if (given !== undefined && nowMs - given.sentMs < config.timing.resendMs) return [];
     view.order = { key: order.key, sentMs: nowMs };
     return [{ kind: 'send', worker: view.worker, message: order.message() }];
   });
@@ -74,10 +83,10 @@ function ordersOfWorld(
 ): (view: WorkerView) => Order | undefined {
   const { generation } = world;
   const isMember = membership(world);
-  const canConnect = world.members.every(({ worker, incarnation }) => {
-    const view = state.workers.get(worker);
-    if (view?.incarnation !== incarnation || view.status.generation !== generation) return false;
-    return ['entered', 'connecting', 'training'].includes(view.status.stage);
+  const canConnect = world.members.every((member) => {
+    const status = viewOf(state, member)?.status;
+    if (status?.generation !== generation) return false;
+    return ['entered', 'connecting', 'training'].includes(status.stage);
   });
   return (view) => {
     if (!isMember(view)) return farewell(view) ?? recall(view, generation);
@@ -114,7 +123,7 @@ function finishOrder(
 /** All have finished, and still not all parts are known: an order or a report was lost. */
 function isUnfinished(state: CoordinatorState, step: Step, savers: readonly string[]): boolean {
   if ((state.savedStep ?? -1) >= step || state.pending.get(step)?.isStoring === true) return false;
-  return savers.every((worker) => state.workers.get(worker)?.status.stage === 'finished');
+  return savers.every((worker) => isFinished(state, worker));
 }
 
 /** A worker that asked to leave, or is one too many, goes when no world counts on it. */
@@ -133,7 +142,7 @@ function haltOrder(view: WorkerView, mode: 'vote' | 'abort', reason: string): Or
   return { key: `${kind} ${generation}`, message: () => ({ kind, generation, reason: text }) };
 }
 
-/** A worker in a world that is no more is told to give it up, so that it can be in the next. */
+/** A worker in a world that is no more has to give it up, so that it can be in the next. */
 function recall(view: WorkerView, present: number): Order | undefined {
   const { generation } = view.status;
   if (generation === 0 || generation === present) return undefined;

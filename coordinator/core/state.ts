@@ -1,7 +1,6 @@
 // What the coordinator knows, and what can happen to it. Plain data, changed in place by
-// transition.ts and its neighbours; nothing here performs anything.
+// transition.ts and its neighbours.
 
-import type { ExitCode } from '../../shared/exit-codes.js';
 import type {
   CoordinatorMessage,
   PartStored,
@@ -9,8 +8,49 @@ import type {
   WorkerMessage,
   WorkerStatus,
 } from '../../shared/control/messages.js';
-import type { Generation, Step, World } from '../../shared/words.js';
-import type { CoordinatorTiming } from './timing.js';
+import type { ExitCode } from '../../shared/exit-codes.js';
+import type { Generation, Member, Step, World } from '../../shared/words.js';
+
+/** Every time limit of the coordinator's decisions, in milliseconds. */
+export interface CoordinatorTiming {
+  /** A worker whose session says nothing for so long can't be reached. */
+  readonly heartbeatTimeoutMs: number;
+  /** Longest wait for workers while there is no world. */
+  readonly joinTimeoutMs: number;
+  /** Of a run that goes on: how long those that are ready wait for the rest. */
+  readonly regatherMs: number;
+  /** Outside of training, where no peer can be a witness: unreachable for so long is gone. */
+  readonly goneTimeoutMs: number;
+  /** A worker that is heard and that a peer can't reach for so long: their link is cut. */
+  readonly linkTimeoutMs: number;
+  /** A worker that could not enter its world stays out for so long. */
+  readonly obstacleMs: number;
+  /** A worker with a cut link stays out for so long, when its link was cut before. */
+  readonly benchMs: number;
+  /** Newcomers are waited for so long, so that several cost one pause. */
+  readonly batchMs: number;
+  /** An order is repeated when it was not obeyed for so long. */
+  readonly resendMs: number;
+  /** Longest wait for workers of a run whose last step is checkpointed. */
+  readonly finishedMs: number;
+  /** A coordinator that has to leave looks for so long whether its workers have to as well. */
+  readonly leaveMs: number;
+}
+
+/** What production runs with. */
+export const defaultTiming: CoordinatorTiming = {
+  heartbeatTimeoutMs: 1_500,
+  joinTimeoutMs: 120_000,
+  regatherMs: 5_000,
+  goneTimeoutMs: 1_800,
+  linkTimeoutMs: 2_500,
+  obstacleMs: 2_000,
+  benchMs: 30_000,
+  batchMs: 300,
+  resendMs: 1_000,
+  finishedMs: 15_000,
+  leaveMs: 2_000,
+};
 
 /** What does not change during the coordinator's life. */
 export interface CoordinatorConfig {
@@ -72,7 +112,7 @@ export interface FormedWorld extends World {
   readonly until: Step;
 }
 
-export type Stage =
+export type CoordinatorStage =
   /** There is no world: workers are waited for. */
   | {
       readonly kind: 'gathering';
@@ -114,6 +154,8 @@ export type Stage =
     }
   | { readonly kind: 'ended'; readonly ending: Ending };
 
+export type StageOf<K extends CoordinatorStage['kind']> = CoordinatorStage & { readonly kind: K };
+
 /** A checkpoint of which not all parts are known yet. */
 export interface PendingCheckpoint {
   readonly parts: Map<string, PartStored>;
@@ -128,7 +170,7 @@ export interface PendingCheckpoint {
 
 export interface CoordinatorState {
   readonly config: CoordinatorConfig;
-  stage: Stage;
+  stage: CoordinatorStage;
   /** Workers by id, connected or not. */
   readonly workers: Map<string, WorkerView>;
   /** Workers the run is to have. */
@@ -161,6 +203,8 @@ export interface CoordinatorState {
   leaving: { readonly reason: string; readonly sinceMs: number } | undefined;
   /** The run is to end this way as soon as the state is stored. */
   ending: Ending | undefined;
+  /** The time of the events that are decided on. */
+  nowMs: number;
   /** When the core was asked last: a coordinator that was blocked has not heard silence. */
   tickedMs: number;
 }
@@ -228,9 +272,9 @@ export type CoordinatorEffect =
       readonly silentMs: number;
     }
   | { readonly kind: 'target'; readonly workers: number }
-  /** Tell the log and the operator. */
+  /** For the log and the operator. */
   | { readonly kind: 'notice'; readonly text: string }
-  /** The run is over: tell all workers, then the operator. */
+  /** The run is over: for all workers, then for the operator. */
   | { readonly kind: 'end'; readonly ending: Ending }
   /** Leave without touching the run: another coordinator leads it, or may soon. */
   | { readonly kind: 'stepDown'; readonly exitCode: ExitCode; readonly reason: string };
@@ -266,6 +310,54 @@ export function initialCoordinatorState(
     stopReason: undefined,
     leaving: undefined,
     ending: undefined,
+    nowMs,
     tickedMs: nowMs,
   };
+}
+
+/** The present world, if there is one. */
+export function worldOf({ stage }: CoordinatorState): FormedWorld | undefined {
+  return 'world' in stage ? stage.world : undefined;
+}
+
+export function viewsOf(state: CoordinatorState): WorkerView[] {
+  return [...state.workers.values()];
+}
+
+/** The view of a member: of this very process, not of one that came after it under its name. */
+export function viewOf(state: CoordinatorState, member: Member): WorkerView | undefined {
+  const view = state.workers.get(member.worker);
+  return view?.incarnation === member.incarnation ? view : undefined;
+}
+
+/** Whether the worker is to leave: it was asked to, or there are more than wanted. */
+export function isLeaving({ status, isDismissed }: WorkerView): boolean {
+  return status.isLeaving || isDismissed;
+}
+
+/** Whether the worker does nothing that a new world would have to interrupt. */
+export function isFree({ status }: WorkerView): boolean {
+  return ['ready', 'halted', 'finished'].includes(status.stage);
+}
+
+/** Whether the worker has a state that is to be trusted. */
+export function hasSoundState({ status, isDiverged }: WorkerView): boolean {
+  return status.hasState && !isDiverged;
+}
+
+/** Orders worker ids by their text, numbers in them by value: worker-2 before worker-10. */
+export function byName(a: string, b: string): number {
+  const parts = (name: string): string[] => name.split(/(\d+)/);
+  const [left, right] = [parts(a), parts(b)];
+  for (let i = 0; i < Math.min(left.length, right.length); i++) {
+    const [x, y] = [left[i] ?? '', right[i] ?? ''];
+    if (x === y) continue;
+    const numeric = i % 2 === 1 ? Number(x) - Number(y) : 0;
+    return numeric !== 0 ? numeric : x < y ? -1 : 1;
+  }
+  return left.length - right.length;
+}
+
+export function notice(text: string): CoordinatorEffect {
+  return { kind: 'notice', text };
 }

@@ -1,10 +1,10 @@
 // Which worker holds the others up, and in what. All take a step together, so the seconds of the
 // whole step tell nothing: the slow one is known by its own work, or by all waiting for it.
 
-import { shareOf } from '../../shared/plan/reduction.js';
 import type { Pace, WorkerStatus } from '../../shared/control/messages.js';
+import { shareOf } from '../../shared/plan/reduction.js';
 import type { Generation, Step } from '../../shared/words.js';
-import type { CoordinatorState } from './state.js';
+import { worldOf, type CoordinatorState } from './state.js';
 
 /** A worker's seconds. `share`: its micro-shards of a step, if they are to be reckoned with. */
 export interface PaceView {
@@ -167,12 +167,11 @@ export function averagePaces(
 }
 
 /** How many micro-shards a step each member of the present world computes. */
-export function sharesIn({ stage, config }: CoordinatorState): (worker: string) => number {
-  if (!('world' in stage)) return () => 0;
-  const { members } = stage.world;
+export function sharesIn(state: CoordinatorState): (worker: string) => number {
+  const members = worldOf(state)?.members ?? [];
   const shares = new Map(
     members.map(({ worker, rank }) => {
-      const { start, end } = shareOf(rank, members.length, config.microShards);
+      const { start, end } = shareOf(rank, members.length, state.config.microShards);
       return [worker, end - start];
     }),
   );

@@ -2,94 +2,87 @@
 // ends and how. It is not on the step path: workers step without it. After each event that may
 // matter it looks at everything anew (`settle`), so nothing depends on a message coming just once.
 
-import { exitCodes } from '../../shared/exit-codes.js';
 import type { StatusMessage, WorkerMessage } from '../../shared/control/messages.js';
-import { admit, adoptWorld } from './admission.js';
+import { exitCodes } from '../../shared/exit-codes.js';
+import { admitWorker, adoptWorld, refuseMixed } from './admission.js';
 import {
   addPart,
   addSnapshot,
   addWholeDigest,
+  compareDigest,
   completeCheckpoints,
   onManifestStored,
   setBack,
 } from './checkpoints.js';
-import { compareDigest } from './divergence.js';
-import { refuseMixed } from './fingerprints.js';
-import { awaitFinish } from './finishing.js';
-import { byName } from './forming.js';
-import { awaitWorkers } from './gathering.js';
-import { awaitHalt } from './halting.js';
+import { awaitFinish, end, leaveWhenDue, stepDown, supersededBy } from './ending.js';
+import { awaitWorkers } from './forming.js';
 import { giveOrders } from './orders.js';
-import { watchWorld } from './running.js';
-import { leaveWhenDue, noteLeave, stepDown, supersededBy } from './leaving.js';
-import { end, isFree } from './stages.js';
-import type {
-  CoordinatorEffect,
-  CoordinatorEvent,
-  CoordinatorState,
-  Ending,
-  WorkerView,
+import { awaitHalt, watchWorld } from './running.js';
+import {
+  byName,
+  isFree,
+  notice,
+  viewOf,
+  viewsOf,
+  worldOf,
+  type CoordinatorEffect,
+  type CoordinatorEvent,
+  type CoordinatorState,
+  type WorkerView,
 } from './state.js';
 
-/** Failures told by workers, without a step between them, that end the run. */
+/** Failures of workers, without a step between them, that end the run. */
 const maxFailures = 3;
 
 /** Moves from stage to stage that one event can lead to. */
 const maxMoves = 8;
 
-/** What the coordinator does about an event. Changes `state`; same arguments, same decision. */
-export function transition(
-  state: CoordinatorState,
-  event: CoordinatorEvent,
-  nowMs: number,
-): CoordinatorEffect[] {
-  return transitionAll(state, [event], nowMs);
-}
-
 /**
- * The same for events that came together: all are taken in before anything follows from them. What
- * follows takes a look at every worker, so a thousand statuses must not cost a thousand looks.
+ * What the coordinator does about events that came together. Changes `state`; same arguments, same
+ * decision. All events are taken in before anything follows from them: what follows takes a look at
+ * every worker, so a thousand statuses must not cost a thousand looks.
  */
-export function transitionAll(
+export function transition(
   state: CoordinatorState,
   events: readonly CoordinatorEvent[],
   nowMs: number,
 ): CoordinatorEffect[] {
-  forgivePause(state, nowMs);
+  state.nowMs = nowMs;
+  forgivePause(state);
   const effects: CoordinatorEffect[] = [];
   let isNews = false;
   for (const event of events) {
     if (state.stage.kind === 'ended') break;
-    const told = onEvent(state, event, nowMs);
-    if (told === undefined) continue;
+    const wanted = onEvent(state, event);
+    if (wanted === undefined) continue;
     isNews = true;
-    effects.push(...told);
+    effects.push(...wanted);
   }
-  return isNews ? [...effects, ...settle(state, nowMs)] : effects;
+  return isNews ? [...effects, ...settle(state)] : effects;
 }
 
 /** Follows the stages as far as they lead now, then gives the orders that are due. */
-function settle(state: CoordinatorState, nowMs: number): CoordinatorEffect[] {
-  const effects = [...completeCheckpoints(state, nowMs), ...leaveWhenDue(state, nowMs)];
+function settle(state: CoordinatorState): CoordinatorEffect[] {
+  const effects = [...completeCheckpoints(state), ...leaveWhenDue(state)];
   for (let moves = 0; moves < maxMoves; moves++) {
     const before = state.stage;
-    effects.push(...advance(state, nowMs));
+    effects.push(...advance(state));
     if (state.stage === before) break;
   }
-  return [...effects, ...giveOrders(state, nowMs)];
+  return [...effects, ...giveOrders(state)];
 }
 
-function advance(state: CoordinatorState, nowMs: number): CoordinatorEffect[] {
+function advance(state: CoordinatorState): CoordinatorEffect[] {
   const { stage } = state;
   switch (stage.kind) {
     case 'gathering':
-      return awaitWorkers(state, stage, nowMs);
+      return awaitWorkers(state, stage);
     case 'running':
-      return watchWorld(state, stage, nowMs);
+      return watchWorld(state, stage);
     case 'halting':
-      return awaitHalt(state, stage, nowMs);
+      return awaitHalt(state, stage);
     case 'finishing':
-      return awaitFinish(state, stage, nowMs);
+      return awaitFinish(state, stage);
     case 'ended':
       return [];
   }
@@ -99,11 +92,10 @@ function advance(state: CoordinatorState, nowMs: number): CoordinatorEffect[] {
 function onEvent(
   state: CoordinatorState,
   event: CoordinatorEvent,
-  nowMs: number,
 ): CoordinatorEffect[] | undefined {
   switch (event.kind) {
     case 'message':
-      return onMessage(state, event, nowMs);
+      return onMessage(state, event);
     case 'closed': {
       const view = state.workers.get(event.worker);
       if (view?.session !== event.session) return undefined;
@@ -127,7 +119,7 @@ function onEvent(
     case 'stopAsked':
       if (state.stopReason !== undefined) return undefined;
       state.stopReason = event.reason;
-      return [{ kind: 'notice', text: `stopping: ${event.reason}` }];
+      return [notice(`stopping: ${event.reason}`)];
     case 'scaleAsked':
       return onScaleAsked(state, event.workers);
     case 'superseded':
@@ -135,9 +127,11 @@ function onEvent(
     case 'leaseLost':
       return stepDown(state, `the lease of the run is lost: ${event.reason}`);
     case 'leaveAsked':
-      return noteLeave(state, event.reason, nowMs);
+      if (state.leaving !== undefined) return undefined;
+      state.leaving = { reason: event.reason, sinceMs: state.nowMs };
+      return [notice(`leaving: ${event.reason}`)];
     case 'tick':
-      onTick(state, nowMs);
+      onTick(state);
       return [];
   }
 }
@@ -145,33 +139,31 @@ function onEvent(
 function onMessage(
   state: CoordinatorState,
   { session, worker, message }: CoordinatorEvent & { readonly kind: 'message' },
-  nowMs: number,
 ): CoordinatorEffect[] | undefined {
   if (message.kind === 'hello') {
     if (message.term > state.config.term) return stepDown(state, supersededBy(state, message.term));
-    const effects = admit(state, session, message, nowMs);
+    const effects = admitWorker(state, session, message);
     const view = state.workers.get(worker);
     if (view?.session !== session) return effects;
-    adoptWorld(state, message, nowMs);
-    noteReadiness(view, nowMs);
+    adoptWorld(state, message);
+    noteReadiness(state, view);
     return [...effects, ...refuseMixed(state, view)];
   }
   const view = state.workers.get(worker);
   // Who was refused or replaced has no say.
   if (view?.session !== session) return undefined;
-  view.heardMs = nowMs;
-  return onReport(state, view, message, nowMs);
+  view.heardMs = state.nowMs;
+  return onReport(state, view, message);
 }
 
 function onReport(
   state: CoordinatorState,
   view: WorkerView,
   message: Exclude<WorkerMessage, { kind: 'hello' }>,
-  nowMs: number,
 ): CoordinatorEffect[] | undefined {
   switch (message.kind) {
     case 'status':
-      return onStatus(state, view, message, nowMs);
+      return onStatus(state, view, message);
     case 'stepReport':
       if (message.step > state.newestStep) state.failures = 0;
       state.newestStep = Math.max(state.newestStep, message.step);
@@ -185,7 +177,7 @@ function onReport(
       addSnapshot(state, message);
       return [];
     case 'digest':
-      if (!message.isWhole) return compareDigest(state, view.worker, message, nowMs);
+      if (!message.isWhole) return compareDigest(state, view.worker, message);
       addWholeDigest(state, view.worker, message);
       return [];
     case 'failure':
@@ -198,13 +190,12 @@ function onStatus(
   state: CoordinatorState,
   view: WorkerView,
   message: StatusMessage,
-  nowMs: number,
 ): CoordinatorEffect[] | undefined {
   const before = view.status;
   if (message.sequence <= before.sequence) return undefined;
   view.status = message;
   if (message.stage === 'entered') view.isDiverged = false;
-  noteReadiness(view, nowMs);
+  noteReadiness(state, view);
   if (message.fingerprint !== before.fingerprint) return refuseMixed(state, view);
   const isRoutine =
     message.stage === before.stage &&
@@ -215,7 +206,7 @@ function onStatus(
   return isRoutine ? undefined : [];
 }
 
-function noteReadiness(view: WorkerView, nowMs: number): void {
+function noteReadiness({ nowMs }: CoordinatorState, view: WorkerView): void {
   view.readySinceMs = isFree(view) ? (view.readySinceMs ?? nowMs) : undefined;
 }
 
@@ -227,30 +218,27 @@ function onFailure(
   exitCode: number,
 ): CoordinatorEffect[] {
   const text = `${view.worker} failed: ${reason}`;
+  const again = `${text} (failure ${maxFailures} without a step between them)`;
   state.failures += 1;
   if (exitCode === exitCodes.configuration) state.ending ??= { exitCode, reason: text };
-  else if (state.failures >= maxFailures) state.ending ??= repeated(text);
+  else if (state.failures >= maxFailures)
+    state.ending ??= { exitCode: exitCodes.failed, reason: again };
   // Its process is about to end; one that comes after it has a greater incarnation.
   view.failure = `it failed: ${reason}`;
   view.session = undefined;
-  return [{ kind: 'notice', text }];
-}
-
-function repeated(text: string): Ending {
-  const reason = `${text} (failure ${maxFailures} without a step between them)`;
-  return { exitCode: exitCodes.failed, reason };
+  return [notice(text)];
 }
 
 /** The last ones by name are let go when there are more workers than wanted. */
 function onScaleAsked(state: CoordinatorState, workers: number): CoordinatorEffect[] {
   state.target = workers;
-  const present = [...state.workers.values()]
+  const present = viewsOf(state)
     .filter(({ session }) => session !== undefined)
     .sort((a, b) => byName(a.worker, b.worker));
   for (const [i, view] of present.entries()) view.isDismissed = i >= workers;
   // Who was let go and has gone may come again, as another process, when there is room.
   if (present.length < workers)
-    for (const view of state.workers.values()) view.isDismissed &&= view.session !== undefined;
+    for (const view of viewsOf(state)) view.isDismissed &&= view.session !== undefined;
   return [{ kind: 'target', workers }];
 }
 
@@ -261,24 +249,20 @@ const longestPauseMs = 1_000;
 const memoryMs = 120_000;
 
 /** A coordinator that stood still has not heard silence, whatever it hears first afterwards. */
-function forgivePause(state: CoordinatorState, nowMs: number): void {
+function forgivePause(state: CoordinatorState): void {
+  const { nowMs } = state;
   const pauseMs = nowMs - state.tickedMs;
   if (pauseMs <= longestPauseMs) return;
   state.tickedMs = nowMs;
-  for (const view of state.workers.values()) view.heardMs = Math.min(nowMs, view.heardMs + pauseMs);
+  for (const view of viewsOf(state)) view.heardMs = Math.min(nowMs, view.heardMs + pauseMs);
 }
 
-function onTick(state: CoordinatorState, nowMs: number): void {
+function onTick(state: CoordinatorState): void {
+  const { nowMs } = state;
   state.tickedMs = nowMs;
-  for (const view of state.workers.values()) {
-    if (view.session === undefined && nowMs - view.heardMs > memoryMs) forget(state, view);
+  const members = new Set(worldOf(state)?.members.map((member) => viewOf(state, member)));
+  for (const view of viewsOf(state)) {
+    const isOld = view.session === undefined && nowMs - view.heardMs > memoryMs;
+    if (isOld && !members.has(view)) state.workers.delete(view.worker);
   }
-}
-
-function forget(state: CoordinatorState, { worker, incarnation }: WorkerView): void {
-  const { stage } = state;
-  const isMember =
-    'world' in stage &&
-    stage.world.members.some((m) => m.worker === worker && m.incarnation === incarnation);
-  if (!isMember) state.workers.delete(worker);
 }

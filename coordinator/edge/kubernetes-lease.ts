@@ -15,7 +15,7 @@ import {
   type ElectionEvent,
   type ElectionState,
   type ElectionTiming,
-} from '../core/election-state.js';
+} from '../core/election.js';
 import type { Lease, LeaseBoard } from './lease.js';
 import { createLeaseObject, loadCluster, type LeaseObject } from './lease-object.js';
 

@@ -15,7 +15,7 @@ import {
 } from '@kubernetes/client-node';
 import type { LeasePlace } from '../../shared/kubernetes/lease-place.js';
 import { OperatorError } from '../../shared/problems.js';
-import type { ElectionEffect, ElectionEvent, SeenLease } from '../core/election-state.js';
+import type { ElectionEffect, ElectionEvent, SeenLease } from '../core/election.js';
 
 /** Who we are in the server's account of who has written which field. */
 const fieldManager = 'lockstep-coordinator';

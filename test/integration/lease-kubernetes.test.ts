@@ -6,7 +6,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, afterEach, before, describe, it } from 'node:test';
-import type { ElectionTiming } from '../../coordinator/core/election-state.js';
+import type { ElectionTiming } from '../../coordinator/core/election.js';
 import { createKubernetesLease } from '../../coordinator/edge/kubernetes-lease.js';
 import { leaseAnnotations, parseLeaseUrl } from '../../shared/kubernetes/lease-place.js';
 import { OperatorError } from '../../shared/problems.js';

@@ -7,7 +7,7 @@ import {
   type CoordinatorEvent,
   type CoordinatorState,
 } from '../../coordinator/core/state.js';
-import { defaultTiming } from '../../coordinator/core/timing.js';
+import { defaultTiming } from '../../coordinator/core/state.js';
 import { transition } from '../../coordinator/core/transition.js';
 import type { CoordinatorMessage, WorkerMessage } from '../../shared/control/messages.js';
 import { commitManifest, folderOf, newestWhole, stepOf } from './checkpoint-files.js';
@@ -58,7 +58,7 @@ export class CoordinatorNode {
     if (state === undefined || this.#isLeaving) return;
     for (const each of around.sabotage.coordinatorEvent(event)) {
       const before = state.stage.kind;
-      const effects = transition(state, each, this.process.nowMs());
+      const effects = transition(state, [each], this.process.nowMs());
       if (state.stage.kind !== before) {
         const move = `${before} -> ${state.stage.kind}`;
         const why = 'reason' in state.stage ? `: ${state.stage.reason}` : '';

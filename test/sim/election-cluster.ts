@@ -13,7 +13,7 @@ import {
   type ElectionEvent,
   type ElectionState,
   type ElectionTiming,
-} from '../../coordinator/core/election-state.js';
+} from '../../coordinator/core/election.js';
 import { SimClock } from './clock.js';
 import { createDice, type Dice } from './dice.js';
 import { LeaseServer } from './lease-server.js';

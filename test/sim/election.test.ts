@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { ElectionState } from '../../coordinator/core/election-state.js';
+import type { ElectionState } from '../../coordinator/core/election.js';
 import { runElection, type ElectionOptions, type ElectionResult } from './election-cluster.js';
 
 const describe = ({ seed, failure, tail }: ElectionResult): string =>

@@ -5,7 +5,7 @@ import type {
   ElectionEffect,
   ElectionEvent,
   SeenLease,
-} from '../../coordinator/core/election-state.js';
+} from '../../coordinator/core/election.js';
 import type { SimClock } from './clock.js';
 import type { Dice } from './dice.js';
 

@@ -7,7 +7,7 @@ import {
   type CoordinatorEffect,
   type CoordinatorEvent,
 } from '../../coordinator/core/state.js';
-import { defaultTiming } from '../../coordinator/core/timing.js';
+import { defaultTiming } from '../../coordinator/core/state.js';
 import { transition } from '../../coordinator/core/transition.js';
 import { generationOf } from '../../shared/words.js';
 import {
@@ -42,7 +42,7 @@ export function createStory(change: Partial<CoordinatorConfig> = {}, savedStep?:
   const statuses = new Map<string, WorkerStatus & { session: number; incarnation: number }>();
   const notices: string[] = [];
   const happen = (event: CoordinatorEvent): string[] => {
-    const effects = transition(state, event, nowMs);
+    const effects = transition(state, [event], nowMs);
     for (const effect of effects) if (effect.kind === 'notice') notices.push(effect.text);
     return effects.map(describe);
   };

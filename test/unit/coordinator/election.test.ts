@@ -11,7 +11,7 @@ import {
   type ElectionEffect,
   type ElectionEvent,
   type SeenLease,
-} from '../../../coordinator/core/election-state.js';
+} from '../../../coordinator/core/election.js';
 
 const lease = (change: Partial<SeenLease> = {}): SeenLease => {
   return { version: '7', holder: 'b', transitions: 3, stamp: 't1', leaseMs: 15_000, ...change };

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { initialCoordinatorState, type WorkerView } from '../../../coordinator/core/state.js';
-import { defaultTiming } from '../../../coordinator/core/timing.js';
+import { defaultTiming } from '../../../coordinator/core/state.js';
 import { describeRun } from '../../../coordinator/edge/run-status.js';
 import { runStatusSchema } from '../../../shared/control/admin.js';
 

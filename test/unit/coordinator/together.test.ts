@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { CoordinatorEvent } from '../../../coordinator/core/state.js';
-import { transitionAll } from '../../../coordinator/core/transition.js';
+import { transition } from '../../../coordinator/core/transition.js';
 import { createStory, trainTogether } from '../../support/coordinator-story.js';
 
 const suspects = (...workers: readonly string[]) => ({
@@ -32,11 +32,7 @@ test('events that came together are all taken in before anything follows', () =>
     return { kind: 'message', session: view!.session!, worker: 'w-0', message };
   };
   const stop = { kind: 'stopAsked', reason: 'asked' } as const;
-  const told = transitionAll(
-    story.state,
-    [status(90, 'entering'), stop, status(91, 'training')],
-    0,
-  );
+  const told = transition(story.state, [status(90, 'entering'), stop, status(91, 'training')], 0);
   const orders = told.flatMap((effect) => (effect.kind === 'send' ? [effect.message.kind] : []));
   assert.deepEqual(orders, ['vote', 'vote']);
 });

@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { byName } from '../../../coordinator/core/forming.js';
+import { byName } from '../../../coordinator/core/state.js';
 import { generationOf } from '../../../shared/words.js';
 import type { WorkerMessage } from '../../../shared/control/messages.js';
 import {

@@ -11,7 +11,7 @@ import {
 } from '../../../cli/kubernetes/launch-parameters.js';
 import { runObjects } from '../../../cli/kubernetes/objects/run-objects.js';
 import { objectsOf } from '../../../cli/kubernetes/taken.js';
-import { defaultElectionTiming } from '../../../coordinator/core/election-state.js';
+import { defaultElectionTiming } from '../../../coordinator/core/election.js';
 import { parseLeaseUrl } from '../../../shared/kubernetes/lease-place.js';
 import { packageFile } from '../../../shared/environment.js';
 import { exitCodes } from '../../../shared/exit-codes.js';

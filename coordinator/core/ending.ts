@@ -1,0 +1,132 @@
+// The moves that end something: a world, the run, or this coordinator's time. The last state is
+// stored by all that have it, a share each. If one of them is lost, the others store it anew; if all
+// are, the run goes on from its newest checkpoint once workers are there.
+
+import { exitCodes, type ExitCode } from '../../shared/exit-codes.js';
+import type { Step } from '../../shared/words.js';
+import { isReachable } from './liveness.js';
+import {
+  byName,
+  hasSoundState,
+  isFree,
+  notice,
+  viewsOf,
+  type CoordinatorEffect,
+  type CoordinatorState,
+  type Ending,
+  type FormedWorld,
+  type StageOf,
+} from './state.js';
+
+/** Ends the training of a world: by a vote after a step, or at once. */
+export function halt(
+  state: CoordinatorState,
+  world: FormedWorld,
+  mode: 'vote' | 'abort',
+  reason: string,
+  lost: readonly string[] = [],
+): void {
+  state.stage = { kind: 'halting', world, mode, reason, sinceMs: state.nowMs, lost };
+}
+
+/** Waits for workers, without a world. */
+export function gather(state: CoordinatorState, reason: string): CoordinatorEffect[] {
+  const { nowMs: sinceMs, config } = state;
+  const patienceMs = config.timing.regatherMs;
+  state.coldStep = undefined;
+  state.stage = { kind: 'gathering', sinceMs, patienceMs, reason, isSearching: false };
+  return [notice(`there is no world any more: ${reason}`)];
+}
+
+/** Ends the run; of one that ends early, the reason says from where it can be resumed. */
+export function end(state: CoordinatorState, { exitCode, reason }: Ending): CoordinatorEffect[] {
+  const isEarly = exitCode !== exitCodes.ok && exitCode !== exitCodes.stopped;
+  const rest =
+    state.savedStep === undefined
+      ? 'nothing was checkpointed'
+      : `the run can be resumed from step ${state.savedStep}`;
+  const ending = { exitCode, reason: isEarly ? `${reason}; ${rest}` : reason };
+  state.stage = { kind: 'ended', ending };
+  return [{ kind: 'end', ending }];
+}
+
+/** Starts to store the state at `step`; without a state there is nothing to store. */
+export function startFinishing(
+  state: CoordinatorState,
+  world: FormedWorld,
+  step: Step | undefined,
+  ending: Ending | undefined,
+): CoordinatorEffect[] {
+  if (step === undefined && ending !== undefined) return end(state, ending);
+  if (step === undefined) return gather(state, 'nobody has a state');
+  state.stage = { kind: 'finishing', world, step, savers: findSavers(state, step), ending };
+  return [];
+}
+
+function findSavers(state: CoordinatorState, step: Step): string[] {
+  return viewsOf(state)
+    .filter((view) => hasSoundState(view) && view.status.step === step)
+    .filter((view) => isFree(view) || view.status.stage === 'finishing')
+    .filter((view) => isReachable(state, view))
+    .map(({ worker }) => worker)
+    .sort(byName);
+}
+
+/** Ends the run when the state is stored and judged; replaces savers that are lost. */
+export function awaitFinish(
+  state: CoordinatorState,
+  stage: StageOf<'finishing'>,
+): CoordinatorEffect[] {
+  const { step, ending } = stage;
+  const savers = findSavers(state, step);
+  // A worker that was left out for a while may have a state from before the newest checkpoint.
+  const isStored = (state.savedStep ?? -1) >= step;
+  if (savers.length > 0 && savers.join() !== stage.savers.join()) {
+    state.stage = { ...stage, savers };
+    return [];
+  }
+  if (savers.length === 0 && !isStored) {
+    const isOver = ending !== undefined && ending.exitCode !== exitCodes.ok;
+    return isOver ? end(state, ending) : gather(state, 'all that had the last state were lost');
+  }
+  const isDone = savers.every((worker) => isFinished(state, worker));
+  if (!isStored || !isDone) return [];
+  return ending === undefined ? gather(state, 'all have left') : end(state, ending);
+}
+
+/** Whether the worker has stored its share of the last state. */
+export function isFinished({ workers }: CoordinatorState, worker: string): boolean {
+  return workers.get(worker)?.status.stage === 'finished';
+}
+
+/** Why a coordinator of a later term makes this one step down. */
+export function supersededBy({ config }: CoordinatorState, term: number): string {
+  return `a coordinator of term ${term} leads the run; this one had ${config.term}`;
+}
+
+/** Leaves the run as it is: whoever leads it next learns all from the workers. */
+export function stepDown(
+  state: CoordinatorState,
+  reason: string,
+  exitCode: ExitCode = exitCodes.superseded,
+): CoordinatorEffect[] {
+  state.stage = { kind: 'ended', ending: { exitCode, reason } };
+  return [{ kind: 'stepDown', exitCode, reason }];
+}
+
+/** Leaves the run to the next coordinator; but where all have to leave, it is stopped in order. */
+export function leaveWhenDue(state: CoordinatorState): CoordinatorEffect[] {
+  const { leaving, stage, stopReason, ending, config } = state;
+  const isEnding = stage.kind === 'ended' || stopReason !== undefined || ending !== undefined;
+  if (leaving === undefined || isEnding) return [];
+  // The run is about to end: whoever took over could only do the same.
+  if (stage.kind === 'finishing' && stage.ending !== undefined) return [];
+  const present = viewsOf(state).filter(({ session }) => session !== undefined);
+  if (present.length > 0 && present.every(({ status }) => status.isLeaving)) {
+    state.stopReason = leaving.reason;
+    return [notice('stopping: all workers leave as well')];
+  }
+  if (state.nowMs - leaving.sinceMs < config.timing.leaveMs) return [];
+  const reason = `it was asked to leave (${leaving.reason}), and the run goes on without it`;
+  return stepDown(state, reason, exitCodes.drained);
+}
