@@ -1,8 +1,7 @@
-// Runs the tests: node's own runner over the compiled files, layer by layer (unit, property,
-// sim, integration, e2e, kubernetes), each with limits of its own, and one closing summary over
-// all of them.
+// Runs the tests: node's own runner over the compiled files, layer by layer (a layer is a folder of
+// test/), each with limits of its own, then the ten slowest tests and one closing summary.
 //
-//   node dist/test/run.js [LAYER or part of a file's path]... [--name PATTERN]
+//   node dist/test/run.js [quick|long|LAYER|PART-OF-A-PATH]... [--except WORD]... [--name PATTERN]
 
 import { readdirSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
@@ -17,21 +16,25 @@ import { silenceSdkNotice } from '../shared/environment.js';
 /** What a layer may use. Tests of real processes run alone: two at a time disturb each other. */
 interface Layer {
   readonly name: string;
+  /** `npm test` runs the quick ones, `npm run test:all` all. */
+  readonly pace: 'quick' | 'long';
   readonly concurrency: number;
   /** Limit of one file, and of each test in it. */
   readonly timeoutMs: number;
-  /** Runs only when it is named. */
-  readonly isOnDemand?: boolean;
 }
 
 const cores = Math.min(4, availableParallelism());
+const few = Math.max(1, Math.floor(cores / 2));
 const layers: readonly Layer[] = [
-  { name: 'unit', concurrency: cores, timeoutMs: 120_000 },
-  { name: 'property', concurrency: cores, timeoutMs: 120_000 },
-  { name: 'sim', concurrency: cores, timeoutMs: 180_000 },
-  { name: 'integration', concurrency: Math.max(1, Math.floor(cores / 2)), timeoutMs: 300_000 },
-  { name: 'e2e', concurrency: 1, timeoutMs: 900_000 },
-  { name: 'kubernetes', concurrency: 1, timeoutMs: 900_000, isOnDemand: true },
+  { name: 'unit', pace: 'quick', concurrency: cores, timeoutMs: 120_000 },
+  { name: 'property', pace: 'quick', concurrency: cores, timeoutMs: 120_000 },
+  { name: 'sim', pace: 'quick', concurrency: cores, timeoutMs: 180_000 },
+  { name: 'integration', pace: 'quick', concurrency: few, timeoutMs: 300_000 },
+  { name: 'tensorflow', pace: 'long', concurrency: few, timeoutMs: 300_000 },
+  { name: 'servers', pace: 'long', concurrency: few, timeoutMs: 300_000 },
+  { name: 'reliability', pace: 'long', concurrency: 1, timeoutMs: 900_000 },
+  { name: 'e2e', pace: 'long', concurrency: 1, timeoutMs: 900_000 },
+  { name: 'kubernetes', pace: 'long', concurrency: 1, timeoutMs: 900_000 },
 ];
 
 /** An event of node's runner, as far as it matters here. */
@@ -40,24 +43,23 @@ interface TestEvent {
   readonly data: Readonly<Record<string, unknown>>;
 }
 
-/** The test files of a layer whose path contains one of the filters, sorted. */
-function filesOf({ name, isOnDemand }: Layer, filters: readonly string[]): string[] {
-  const isNamed = filters.some((filter) => filter.startsWith(`${name}/`));
-  if (isOnDemand === true && !isNamed) return [];
-  const root = fileURLToPath(new URL('.', import.meta.url));
-  const found = readdirSync(root, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile() && entry.name.endsWith('.test.js'))
-    .map((entry) => join(entry.parentPath, entry.name))
-    .filter((file) => relative(root, file).startsWith(`${name}/`));
-  const wanted = (file: string): boolean =>
-    filters.length === 0 || filters.some((filter) => matches(relative(root, file), filter));
-  return found.filter(wanted).sort();
+const root = fileURLToPath(new URL('.', import.meta.url));
+
+/** Whether a word means a file: by its layer's pace or name, else by any part of its path. */
+function means(word: string, path: string, { name, pace }: Layer): boolean {
+  if (word === 'quick' || word === 'long') return word === pace;
+  return layers.some((layer) => layer.name === word) ? word === name : path.includes(word);
 }
 
-/** A layer's name matches the layer, anything else any part of a path. */
-function matches(path: string, filter: string): boolean {
-  const isLayer = layers.some(({ name }) => filter === `${name}/`);
-  return isLayer ? path.startsWith(filter) : path.includes(filter);
+/** The test files of a layer that one of the `wanted` words means and none of `except`, sorted. */
+function filesOf(layer: Layer, wanted: readonly string[], except: readonly string[]): string[] {
+  const isOf = (words: readonly string[], file: string): boolean =>
+    words.some((word) => means(word, relative(root, file), layer));
+  return readdirSync(join(root, layer.name), { recursive: true, encoding: 'utf8' })
+    .filter((file) => file.endsWith('.test.js'))
+    .map((file) => join(root, layer.name, file))
+    .filter((file) => isOf(wanted, file) && !isOf(except, file))
+    .sort();
 }
 
 /** Totals of the closing summary ("tests 12", "pass 11", ...), added up over the layers. */
@@ -78,26 +80,49 @@ function createSummary() {
       return true;
     },
     *events(): Generator<TestEvent> {
-      for (const [name, value] of totals)
-        yield { type: 'test:diagnostic', data: { nesting: 0, message: `${name} ${value}` } };
+      for (const [name, value] of totals) yield diagnostic(`${name} ${value}`);
       if (last !== undefined) yield last;
     },
   };
 }
 
+function diagnostic(message: string): TestEvent {
+  return { type: 'test:diagnostic', data: { nesting: 0, message } };
+}
+
+/** The tests that took longest; suites are the sum of theirs, and left out. */
+function createSlowest(count: number) {
+  const tests: { readonly name: string; readonly file: string; readonly ms: number }[] = [];
+  return {
+    sees({ type, data }: TestEvent): void {
+      if (type !== 'test:pass' && type !== 'test:fail') return;
+      const details = data['details'] as { duration_ms?: number; type?: string } | undefined;
+      if (details?.duration_ms === undefined || details.type === 'suite') return;
+      const file = relative(root, String(data['file'] ?? '')).replace(/\.js$/, '.ts');
+      tests.push({ name: String(data['name']), file, ms: details.duration_ms });
+    },
+    *events(): Generator<TestEvent> {
+      tests.sort((a, b) => b.ms - a.ms);
+      for (const { name, file, ms } of tests.slice(0, count))
+        yield diagnostic(`${(ms / 1000).toFixed(1).padStart(6)} s  ${file}: ${name}`);
+    },
+  };
+}
+
 /** The events of all layers, one after the other, as if they were one run. */
-async function* runLayers(filters: readonly string[], name: string | undefined) {
+async function* runLayers(plan: readonly (Layer & { files: string[] })[], name?: string) {
   const summary = createSummary();
-  for (const layer of layers) {
-    const files = filesOf(layer, filters);
-    if (files.length === 0) continue;
-    const options = { files, concurrency: layer.concurrency, timeout: layer.timeoutMs };
+  const slowest = createSlowest(10);
+  for (const { files, concurrency, timeoutMs: timeout } of plan) {
+    const options = { files, concurrency, timeout };
     const events = run(name === undefined ? options : { ...options, testNamePatterns: [name] });
     for await (const event of events as AsyncIterable<TestEvent>) {
       if (event.type === 'test:fail' && isFailure(event)) process.exitCode = 1;
+      slowest.sees(event);
       if (!summary.keeps(event)) yield event;
     }
   }
+  yield* slowest.events();
   yield* summary.events();
 }
 
@@ -108,14 +133,15 @@ function isFailure({ data }: TestEvent): boolean {
 silenceSdkNotice();
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { name: { type: 'string' } },
+  options: { name: { type: 'string' }, except: { type: 'string', multiple: true, default: [] } },
 });
-const filters = positionals.map((filter) =>
-  layers.some((layer) => layer.name === filter) ? `${filter}/` : filter,
-);
-if (layers.every((layer) => filesOf(layer, filters).length === 0)) {
+const wanted = positionals.length === 0 ? ['quick'] : positionals;
+const plan = layers
+  .map((layer) => ({ ...layer, files: filesOf(layer, wanted, values.except) }))
+  .filter(({ files }) => files.length > 0);
+if (plan.length === 0) {
   process.stderr.write(`no test file matches ${positionals.join(' ')}\n`);
   process.exitCode = 1;
 } else {
-  Readable.from(runLayers(filters, values.name)).compose(new spec()).pipe(process.stdout);
+  Readable.from(runLayers(plan, values.name)).compose(new spec()).pipe(process.stdout);
 }

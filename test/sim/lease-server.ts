@@ -1,11 +1,7 @@
 // The server of a simulated election: one object that is replaced by version, behind a network in
 // which each message takes its time, gets lost, or arrives long after nobody waits for it any more.
 
-import type {
-  ElectionEffect,
-  ElectionEvent,
-  SeenLease,
-} from '../../coordinator/core/election.js';
+import type { ElectionEffect, ElectionEvent, SeenLease } from '../../coordinator/core/election.js';
 import type { SimClock } from './clock.js';
 import type { Dice } from './dice.js';
 

@@ -1,0 +1,199 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, readFile, readdir, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { decodePicture } from '../../../dataset/decode.js';
+import { openPictureSource } from '../../../dataset/open-source.js';
+import { packDataset, type PackOptions, type PackResult } from '../../../dataset/pack.js';
+import { createStoreSource } from '../../../dataset/picture-source.js';
+import { readDatasetIndex } from '../../../dataset/read-index.js';
+import { verifyShards } from '../../../dataset/verify.js';
+import { OperatorError } from '../../../shared/problems.js';
+import { openStore } from '../../../shared/store/open-store.js';
+import {
+  badPictures,
+  facesFolder,
+  goodPictures,
+  noise,
+  writeFiles,
+} from '../../support/pictures.js';
+
+let root: string;
+before(async () => {
+  root = await mkdtemp(join(tmpdir(), 'lockstep-dataset-'));
+});
+after(() => rm(root, { recursive: true, force: true }));
+
+const limits = { minSize: 64, shardMib: 64, strict: false, force: false };
+
+async function pack(
+  from: string,
+  to: string,
+  options: Partial<PackOptions> = {},
+): Promise<PackResult> {
+  const { source } = await openPictureSource(from);
+  return packDataset({ source, target: openStore(`file://${to}`), ...limits, ...options });
+}
+
+async function bytesBelow(folder: string): Promise<Record<string, string>> {
+  const names = (await readdir(folder)).filter((name) => !name.startsWith('.')).sort();
+  const bytes = await Promise.all(names.map((name) => readFile(join(folder, name), 'base64')));
+  return Object.fromEntries(names.map((name, i) => [name, bytes[i]]));
+}
+
+test('every kind of good picture is packed, every kind of bad one is named with its reason', async () => {
+  const from = join(root, 'kinds');
+  const good = await goodPictures();
+  const bad = await badPictures();
+  const badBytes = Object.entries(bad).map(([name, { bytes }]) => [`bad/${name}`, bytes] as const);
+  await writeFiles(from, { ...good, ...Object.fromEntries(badBytes), '.hidden/x.jpg': 'x' });
+  const result = await pack(from, join(root, 'kinds-out'));
+  const reasons = new Map(result.skipped.map(({ file, reason }) => [file, reason]));
+  assert.deepEqual([...reasons.keys()], badBytes.map(([name]) => name).sort());
+  for (const [name, { reason }] of Object.entries(bad))
+    assert.match(reasons.get(`bad/${name}`)!, reason, name);
+
+  const store = openStore(`file://${join(root, 'kinds-out')}`);
+  const { index, sha256 } = await readDatasetIndex(store, result.indexSha256);
+  assert.equal(sha256, result.indexSha256);
+  assert.equal(result.samples, Object.keys(good).length);
+  assert.deepEqual(await verifyShards(store, index), []);
+  for (const [name, bytes] of Object.entries(good)) {
+    const sample = index.samples.find(({ key }) => key === name.replace(/\.[^.]*$/, ''))!;
+    const range = { start: sample.offset, end: sample.offset + sample.bytes };
+    const packed = await store.get(index.shards[sample.shard].file, range);
+    assert.deepEqual(packed, Buffer.from(bytes), name);
+    const size = name === 'turned.jpg' ? [72, 80] : [80, 72];
+    assert.deepEqual([sample.width, sample.height], size, name);
+    const { data } = await decodePicture(packed);
+    assert.equal(data.length, 80 * 72 * 3, `${name} is 8-bit RGB`);
+  }
+});
+
+test('transparency lies on white, and orientation turns the pixels', async () => {
+  const clear = await noise(8, 8).ensureAlpha(0).png().toBuffer();
+  assert.ok((await decodePicture(clear)).data.every((value) => value === 255));
+  const upright = await decodePicture(await noise(16, 8).png().toBuffer());
+  const turned = await decodePicture(
+    await noise(16, 8).withMetadata({ orientation: 3 }).png().toBuffer(),
+  );
+  const mirrored = Array.from({ length: 16 * 8 }, (_, i) => 16 * 8 - 1 - i);
+  const expected = mirrored.flatMap((i) => [...upright.data.subarray(i * 3, i * 3 + 3)]);
+  assert.deepEqual([...turned.data], expected);
+});
+
+test('the same pictures give the same bytes, in shards of the size asked for', async () => {
+  const out = ['a', 'b'].map((name) => join(root, name));
+  const from = join(root, 'noisy');
+  const pictures = await Promise.all(
+    Array.from({ length: 9 }, (_, i) => noise(300, 300, i).png().toBuffer()),
+  );
+  await writeFiles(from, Object.fromEntries(pictures.map((bytes, i) => [`${i}.png`, bytes])));
+  const results = await Promise.all(out.map((to) => pack(from, to, { shardMib: 1 })));
+  assert.equal(results[0].shards, 3);
+  assert.deepEqual(results[0], results[1]);
+  const [first, second] = await Promise.all(out.map(bytesBelow));
+  assert.deepEqual(Object.keys(first), [
+    'index.json',
+    'shard-000000.tar',
+    'shard-000001.tar',
+    'shard-000002.tar',
+  ]);
+  assert.deepEqual(first, second);
+});
+
+test('real faces are packed whole, from a folder and from a store alike', async () => {
+  const seen: number[] = [];
+  const result = await pack(facesFolder, join(root, 'faces'), {
+    strict: true,
+    onProgress: ({ phase, done, total }) => {
+      assert.equal(total, 72);
+      if (phase === 'packing') seen.push(done);
+    },
+  });
+  assert.deepEqual([result.samples, result.skipped.length, result.shards], [72, 0, 1]);
+  assert.deepEqual(
+    seen,
+    Array.from({ length: 72 }, (_, i) => i + 1),
+  );
+  const again = await packDataset({
+    source: createStoreSource(openStore(`file://${facesFolder}`)),
+    target: openStore(`file://${join(root, 'faces-store')}`),
+    ...limits,
+  });
+  assert.equal(again.indexSha256, result.indexSha256);
+});
+
+test('a dataset is replaced only by force, and then without leftovers', async () => {
+  const to = join(root, 'twice');
+  const from = join(root, 'one');
+  await writeFiles(from, { 'x.png': await noise(300, 300).png().toBuffer() });
+  await pack(join(root, 'noisy'), to, { shardMib: 1 });
+  const before = await bytesBelow(to);
+  await assert.rejects(pack(from, to), /--force/);
+  assert.deepEqual(await bytesBelow(to), before);
+  await pack(from, to, { force: true });
+  assert.deepEqual(Object.keys(await bytesBelow(to)), ['index.json', 'shard-000000.tar']);
+  await rm(join(to, 'index.json'));
+  await assert.rejects(pack(from, to), /it holds shard-000000\.tar/);
+});
+
+test('strict refuses before anything is written, and names every file', async () => {
+  const to = join(root, 'strict');
+  const names = Object.keys(await badPictures());
+  await assert.rejects(pack(join(root, 'kinds'), to, { strict: true }), (error) => {
+    assert.ok(error instanceof OperatorError);
+    for (const name of names) assert.match(error.message, new RegExp(`bad/${name}`));
+    return true;
+  });
+  await assert.rejects(readdir(to), /ENOENT/);
+});
+
+test('by force, but without one good picture, what was there stays', async () => {
+  const from = join(root, 'hopeless');
+  await writeFiles(from, { 'x.jpg': 'x', 'y.png': '' });
+  await pack(join(root, 'one'), join(root, 'kept'));
+  const before = await bytesBelow(join(root, 'kept'));
+  await assert.rejects(pack(from, join(root, 'kept'), { force: true }), /x\.jpg.*\n.*y\.png/);
+  assert.deepEqual(await bytesBelow(join(root, 'kept')), before);
+});
+
+test('links are followed once, loops end, and dead ends are named', async () => {
+  const from = join(root, 'links');
+  await writeFiles(from, { 'real/x.png': await noise(64, 64).png().toBuffer() });
+  await symlink('real', join(from, 'a-link'));
+  await symlink('..', join(from, 'real', 'loop'));
+  await symlink('nowhere.png', join(from, 'dead.png'));
+  await symlink('real/x.png', join(from, 'y.png'));
+  const result = await pack(from, join(root, 'links-out'));
+  assert.equal(result.samples, 2);
+  assert.deepEqual(result.skipped, [
+    { file: 'a-link', reason: 'a link to a folder that was already read' },
+    { file: 'dead.png', reason: 'a link that leads nowhere' },
+    { file: 'real/loop', reason: 'a link to a folder that was already read' },
+  ]);
+});
+
+test('a folder that is not there is the operator’s mistake', async () => {
+  await assert.rejects(pack(join(root, 'missing'), join(root, 'x')), OperatorError);
+});
+
+test('verify finds a flipped bit, a short shard and a missing one', async () => {
+  const to = join(root, 'verify');
+  await pack(join(root, 'noisy'), to, { shardMib: 1 });
+  const [zero, one, two] = [0, 1, 2].map((i) => join(to, `shard-00000${i}.tar`));
+  const flipped = await readFile(zero);
+  flipped[5000] ^= 1;
+  await writeFile(zero, flipped);
+  await writeFile(one, (await readFile(one)).subarray(0, -1));
+  await rm(two);
+  const store = openStore(`file://${to}`);
+  const problems = await verifyShards(store, (await readDatasetIndex(store)).index);
+  assert.deepEqual(
+    problems.map(({ key }) => key),
+    ['shard-000000.tar', 'shard-000001.tar', 'shard-000002.tar'],
+  );
+  assert.match(problems[0].allowed, /^the sum/);
+  assert.match(problems[1].allowed, /bytes$/);
+});

@@ -1,0 +1,220 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import sharp, { type Sharp } from 'sharp';
+import { exportOnnx } from '../../../inference/generator.js';
+import { loadNetwork } from '../../../inference/onnx-network.js';
+import { upscale, type UpscaleOptions } from '../../../inference/upscale.js';
+import { createLayout } from '../../../shared/layout.js';
+import { OperatorError } from '../../../shared/problems.js';
+import { createRandomStream } from '../../../shared/random.js';
+import { createSrganTask } from '../../../task/srgan/task.js';
+import { tinySpec } from '../../unit/srgan/tiny-spec.js';
+
+let folder: string;
+let radius: number;
+const at = (name: string) => join(folder, name);
+
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'lockstep-upscale-'));
+  const task = createSrganTask(tinySpec({ generator: { skip: 'bicubic', output: 'linear' } }));
+  const parameters = task.initialParameters('generator', 5);
+  // As if trained: what the network adds to the bicubic picture is well above rounding.
+  const { slices } = createLayout(task.networks[0].parameters);
+  const tail = slices.find(({ name }) => name === 'generator/tail/filter')!;
+  for (let i = tail.offset; i < tail.offset + tail.size; i++) parameters[i] *= 10;
+  radius = task.inference.radius;
+  const model = exportOnnx(task, parameters, task.initialStatistics('generator'));
+  await writeFile(at('model.onnx'), model);
+  await noise(101, 67).jpeg().toFile(at('photo.jpg'));
+});
+after(() => rm(folder, { recursive: true, force: true }));
+
+/** A picture of smooth noise. */
+function noise(width: number, height: number): Sharp {
+  const stream = createRandomStream(width);
+  const data = Uint8Array.from({ length: width * height * 3 }, () => 256 * stream.uniform());
+  return sharp(data, { raw: { width, height, channels: 3 } }).blur(1);
+}
+
+function run(input: string, output: string, changes: Partial<UpscaleOptions> = {}) {
+  const options = { model: at('model.onnx'), tile: 192, threads: 1, isForced: false };
+  return upscale({ ...options, input: at(input), output: at(output), ...changes });
+}
+
+async function pixelsOf(name: string): Promise<Buffer> {
+  return await sharp(at(name)).raw().toBuffer();
+}
+
+test('a picture of 101x67 becomes one of 404x268', async () => {
+  const result = await run('photo.jpg', 'photo.png');
+  assert.deepEqual(result, { width: 404, height: 268, tiles: 1 });
+  const { width, height, channels } = await sharp(at('photo.png')).metadata();
+  assert.deepEqual([width, height, channels], [404, 268, 3]);
+});
+
+test('tiles differ from the whole by rounding only, and look at all they need', async () => {
+  await run('photo.jpg', 'whole.png');
+  const { tiles } = await run('photo.jpg', 'tiled.png', { tile: 16 });
+  assert.equal(tiles, 7 * 5);
+  const [whole, tiled] = [await pixelsOf('whole.png'), await pixelsOf('tiled.png')];
+  const differences = whole.map((value, i) => Math.abs(value - tiled[i]));
+  assert.ok(Math.max(...new Set(differences)) <= 1);
+  const changed = differences.filter((difference) => difference > 0).length;
+  assert.ok(changed < whole.length / 1000, `${changed} of ${whole.length} bytes differ`);
+});
+
+test('the radius is what an output pixel depends on, and hardly more', async (t) => {
+  const network = await loadNetwork(at('model.onnx'), 1);
+  t.after(() => network.close());
+  const side = 48;
+  const { data } = await noise(side, side).raw().toBuffer({ resolveWithObject: true });
+  const pixels = Float32Array.from(data, (value) => value / 255);
+  const whole = await network.run(pixels, side, side);
+  // The pixel at half the width, from the columns at most `margin` to its left.
+  const worstAt = async (margin: number) => {
+    const left = side / 2 - margin;
+    const width = side - left;
+    const cut = new Float32Array(side * width * 3);
+    for (let y = 0; y < side; y++)
+      cut.set(pixels.subarray((y * side + left) * 3, (y + 1) * side * 3), y * width * 3);
+    const part = await network.run(cut, side, width);
+    let worst = 0;
+    for (let y = 0; y < 4 * side; y++)
+      for (let i = 0; i < 12; i++) {
+        const expected = whole[(y * 4 * side + 2 * side) * 3 + i];
+        worst = Math.max(worst, Math.abs(part[(y * 4 * width + 4 * margin) * 3 + i] - expected));
+      }
+    return worst;
+  };
+  assert.ok((await worstAt(radius)) < 1e-5);
+  assert.ok((await worstAt(radius - 3)) > 1e-5);
+});
+
+test('a generated picture lies near the enlarged input', async () => {
+  await run('photo.jpg', 'near.png');
+  const expected = await sharp(at('photo.jpg'))
+    .resize(404, 268, { kernel: 'cubic' })
+    .raw()
+    .toBuffer();
+  const got = await pixelsOf('near.png');
+  const sum = got.reduce((total, value, i) => total + Math.abs(value - expected[i]), 0);
+  assert.ok(sum / got.length < 20, `mean difference ${sum / got.length}`);
+});
+
+const oddInputs: readonly [string, () => Promise<unknown>, number, [number, number]][] = [
+  ['grey.png', () => noise(20, 10).toColourspace('b-w').png().toFile(at('grey.png')), 1, [80, 40]],
+  ['alpha.png', () => noise(20, 10).ensureAlpha(0.5).png().toFile(at('alpha.png')), 4, [80, 40]],
+  [
+    'deep.png',
+    () => noise(20, 10).toColourspace('rgb16').png().toFile(at('deep.png')),
+    3,
+    [80, 40],
+  ],
+  [
+    'grey-alpha.png',
+    () => noise(9, 9).toColourspace('b-w').ensureAlpha(0.5).png().toFile(at('grey-alpha.png')),
+    2,
+    [36, 36],
+  ],
+  [
+    'cmyk.jpg',
+    () => noise(20, 10).toColourspace('cmyk').jpeg().toFile(at('cmyk.jpg')),
+    3,
+    [80, 40],
+  ],
+  [
+    'turned.jpg',
+    () => noise(20, 10).withMetadata({ orientation: 6 }).jpeg().toFile(at('turned.jpg')),
+    3,
+    [40, 80],
+  ],
+  ['dot.png', () => noise(1, 1).png().toFile(at('dot.png')), 3, [4, 4]],
+  ['line.webp', () => noise(300, 1).webp().toFile(at('line.webp')), 3, [1200, 4]],
+];
+
+for (const [name, make, channels, size] of oddInputs)
+  test(`any picture goes: ${name}`, async () => {
+    await make();
+    const output = `${name}.out.png`;
+    await run(name, output, { tile: 16 });
+    const metadata = await sharp(at(output)).metadata();
+    assert.deepEqual([metadata.width, metadata.height], size);
+    assert.equal(metadata.channels, channels);
+    // The same brightness, so the same range of samples and the same way up of colours.
+    const mean = async (file: string) => {
+      const { data, info } = await sharp(at(file))
+        .autoOrient()
+        .toColourspace('srgb')
+        .removeAlpha()
+        .raw()
+        .toBuffer({ resolveWithObject: true });
+      assert.equal(info.channels, 3);
+      return data.reduce((sum, value) => sum + value, 0) / data.length;
+    };
+    const [before, behind] = [await mean(name), await mean(output)];
+    assert.ok(Math.abs(before - behind) < 20, `${before} became ${behind}`);
+  });
+
+test('a half transparent picture stays half transparent', async () => {
+  await noise(40, 40).ensureAlpha(0.5).png().toFile(at('glass.png'));
+  await run('glass.png', 'glass-out.png', { tile: 16 });
+  const alpha = await sharp(at('glass-out.png')).extractChannel(3).raw().toBuffer();
+  assert.ok(alpha.every((value) => Math.abs(value - 128) <= 1));
+});
+
+test('other formats are converted', async () => {
+  for (const name of ['out.jpg', 'out.webp', 'out.tiff']) {
+    await run('photo.jpg', name);
+    assert.equal((await sharp(at(name)).metadata()).width, 404, name);
+  }
+});
+
+test('mistakes are told as problems, and nothing is left behind', async () => {
+  await writeFile(at('broken.jpg'), 'no picture');
+  await writeFile(at('empty.onnx'), '');
+  await writeFile(at('page.onnx'), '<!DOCTYPE html>');
+  await writeFile(at('exists.png'), '');
+  const cases: [() => Promise<unknown>, string, RegExp][] = [
+    [() => run('broken.jpg', 'a.png'), 'input', /cannot be read/],
+    [() => run('missing.jpg', 'a.png'), 'input', /cannot be read/],
+    [() => run('photo.jpg', 'a.bmp'), 'output', /ends in/],
+    [() => run('photo.jpg', 'exists.png'), 'output', /--force/],
+    [() => run('photo.jpg', 'a.png', { model: at('missing.onnx') }), 'model', /cannot be read/],
+    [() => run('photo.jpg', 'a.png', { model: at('page.onnx') }), 'model', /no ONNX file/],
+    [() => run('photo.jpg', 'a.png', { model: at('empty.onnx') }), 'lockstep.format', /missing/],
+  ];
+  for (const [work, key, message] of cases)
+    await assert.rejects(work, (error) => {
+      assert.ok(error instanceof OperatorError, String(error));
+      assert.equal(error.problems[0]?.key, key);
+      assert.match(error.message, message);
+      return true;
+    });
+  await run('photo.jpg', 'exists.png', { isForced: true });
+  const left = await readdir(folder);
+  assert.deepEqual(
+    left.filter((name) => name.startsWith('a.') || name.includes('partial')),
+    [],
+  );
+});
+
+test('stopped between two tiles, it leaves nothing behind', async () => {
+  const controller = new AbortController();
+  const work = run('photo.jpg', 'stopped.png', {
+    tile: 16,
+    signal: controller.signal,
+    onTile: (done) => done === 9 && controller.abort(new Error('enough')),
+  });
+  await assert.rejects(work, /enough/);
+  assert.ok(!(await readdir(folder)).some((name) => name.startsWith('stopped')));
+});
+
+test('a truncated picture fails without an output', async () => {
+  const whole = await noise(200, 200).jpeg().toBuffer();
+  await writeFile(at('torn.jpg'), whole.subarray(0, whole.length / 2));
+  await assert.rejects(run('torn.jpg', 'torn.png'), OperatorError);
+  assert.ok(!(await readdir(folder)).some((name) => name.startsWith('torn.png')));
+});
