@@ -15,7 +15,7 @@ import { createSrganTask } from '../task/srgan/task.js';
 import type { StepDefinition, Task } from '../task/task.js';
 import { createEngine } from '../worker/engine/create-engine.js';
 import type { Provider } from '../worker/engine/engine.js';
-import { applyAdam, type AdamState } from '../worker/optimizer/adam.js';
+import { applyAdam, type AdamState } from '../worker/training/update.js';
 
 export interface StepBenchOptions {
   readonly spec: RunSpec;

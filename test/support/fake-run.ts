@@ -10,10 +10,9 @@ import type { Step } from '../../shared/words.js';
 import type { StepDefinition, Task } from '../../task/task.js';
 import type { ToCompute, ToNetwork } from '../../worker/network/ports.js';
 import { createCompute, type Compute } from '../../worker/training/compute.js';
-import { createOwnState, type OwnState } from '../../worker/training/own-state.js';
-import type { PreparedRun } from '../../worker/training/prepare.js';
-import { stepVector } from '../../worker/training/step-vector.js';
-import { createVectorPool } from '../../worker/training/vector-pool.js';
+import { stepVector } from '../../worker/training/phase.js';
+import { createVectorPool, type PreparedRun } from '../../worker/training/prepare.js';
+import { LocalState } from '../../worker/training/state.js';
 import { tinyRun } from './tiny-run.js';
 import { until } from './until.js';
 
@@ -41,7 +40,7 @@ export interface FakeEffects {
 }
 
 export interface FakeWorker extends Compute {
-  readonly own: OwnState;
+  readonly local: LocalState;
   readonly spec: RunSpec;
   /** All that was told, in order. */
   readonly told: ToNetwork[];
@@ -58,8 +57,6 @@ export interface FakeWorker extends Compute {
 export async function fakeWorker(effects: FakeEffects = {}): Promise<FakeWorker> {
   const told: ToNetwork[] = [];
   const saved: string[] = [];
-  const own = createOwnState(fakeNetworks);
-  const run = fakeRun(own, saved, effects);
   let vectors: { contributions: readonly Float32Array[]; results: readonly Float32Array[] };
   const send = (message: ToNetwork): void => {
     told.push(message);
@@ -71,6 +68,9 @@ export async function fakeWorker(effects: FakeEffects = {}): Promise<FakeWorker>
     vectors.results[step % 2].set(mean);
     compute.onMessage({ kind: 'reduced', step });
   };
+  const open = effects.openState ?? (() => Promise.resolve(fakeSeed()));
+  const local = new LocalState(fakeNetworks, open, send);
+  const run = fakeRun(local, saved, effects);
   const compute = createCompute({ send, prepare: () => Promise.resolve(run) });
   const of = <K extends ToNetwork['kind']>(kind: K): (ToNetwork & { kind: K })[] =>
     told.filter((message): message is ToNetwork & { kind: K } => message.kind === kind);
@@ -94,7 +94,7 @@ export async function fakeWorker(effects: FakeEffects = {}): Promise<FakeWorker>
     });
   compute.onMessage({ kind: 'prepare', runUrl: 'file://run', record: '{}' });
   await hear('ready');
-  return { ...compute, own, spec: run.spec, told, saved, of, hear, enter };
+  return { ...compute, local, spec: run.spec, told, saved, of, hear, enter };
 }
 
 /** The state that every fake run starts from. */
@@ -104,8 +104,8 @@ export function fakeSeed(): TrainingState {
   return state;
 }
 
-function fakeRun(own: OwnState, saved: string[], effects: FakeEffects): PreparedRun {
-  const { state } = own;
+function fakeRun(local: LocalState, saved: string[], effects: FakeEffects): PreparedRun {
+  const { state } = local;
   const tiny = tinyRun('file://nowhere');
   // One phase, and a checkpoint after every fourth step.
   const spec: RunSpec = { ...tiny, phases: [{ ...tiny.phases[0], steps: 1000 }] };
@@ -133,7 +133,7 @@ function fakeRun(own: OwnState, saved: string[], effects: FakeEffects): Prepared
       effects.whileComputing?.(step, leaf);
       const { parameters } = state.networks['generator'];
       parameters.forEach((w, i) => (out[i] = gradient(w * 0.3 + step * 0.07 - leaf * i, step)));
-      out.set([leaf, step + 0.5, leaf * 2], parameters.length);
+      out.set([leaf, step + 0.5, leaf * 2], vector.statistics.start);
       return Promise.resolve(out);
     },
     close: () => Promise.resolve(),
@@ -142,7 +142,7 @@ function fakeRun(own: OwnState, saved: string[], effects: FakeEffects): Prepared
     spec,
     fingerprint: 'fake',
     task,
-    own,
+    local,
     phases: { at: () => Promise.resolve(phase), close: () => Promise.resolve() },
     loader: {
       start: () => undefined,
@@ -152,7 +152,7 @@ function fakeRun(own: OwnState, saved: string[], effects: FakeEffects): Prepared
       },
       close: () => Promise.resolve(),
     },
-    vectors: createVectorPool(vector.layout.size),
+    takeVectors: createVectorPool(vector.layout.size),
     saver: {
       get isIdle() {
         return isIdle;
@@ -168,8 +168,7 @@ function fakeRun(own: OwnState, saved: string[], effects: FakeEffects): Prepared
       },
       close: () => Promise.resolve(),
     },
-    evaluation: () => undefined,
-    openState: effects.openState ?? (() => Promise.resolve(fakeSeed())),
+    evaluations: () => undefined,
     close: () => Promise.resolve(),
   };
 }

@@ -9,7 +9,7 @@ import { trace } from '../../trace/trace.js';
 import { createEngine } from '../../worker/engine/create-engine.js';
 import type { Engine } from '../../worker/engine/engine.js';
 import { loadTensorflow } from '../../worker/engine/tensorflow/load.js';
-import { applyAdam, type AdamState } from '../../worker/optimizer/adam.js';
+import { applyAdam, type AdamState } from '../../worker/training/update.js';
 import { tinyPatchSpec, tinySpec } from '../support/engine-specs.js';
 import { assertClose, outputArrays, runTraced, type NamedArrays } from '../support/graph-parity.js';
 import { runLockstep } from '../support/lockstep-command.js';

@@ -1,19 +1,16 @@
-// The compute thread's side of a worker: does what the network thread's decisions ask for (load
-// the run, live through its worlds, serve the state to peers) and tells what came of it.
+// The compute thread's side of a worker, messages in and messages out: it does what the network
+// thread's decisions ask for (load the run, live through its worlds, send the state to peers).
 
 import type { Generation } from '../../shared/words.js';
 import type { ToCompute } from '../network/ports.js';
-import { failureOf } from './failure.js';
-import { flipBit } from './own-state.js';
-import type { PreparedRun } from './prepare.js';
-import type { Prepare, SendToNetwork } from './prepare-request.js';
-import { createStateServer, type ServeMessage, type StateServer } from './state-server.js';
-import { createStateTaking, type Enter, type StateTaking } from './take-state.js';
-import { createWorld, type World } from './world.js';
+import { failedMessage } from './failure.js';
+import type { PreparedRun, PrepareOrder, SendToNetwork } from './prepare.js';
+import { flipBit, type EnterOrder } from './state.js';
+import { WorldTraining } from './world.js';
 
-export interface ComputeOptions {
+interface ComputeOptions {
   readonly send: SendToNetwork;
-  readonly prepare: (request: Prepare) => Promise<PreparedRun>;
+  readonly prepare: (order: PrepareOrder) => Promise<PreparedRun>;
 }
 
 export interface Compute {
@@ -22,39 +19,28 @@ export interface Compute {
   close(): Promise<void>;
 }
 
-/** What is there once the run is loaded. */
-interface Loaded {
-  readonly run: PreparedRun;
-  readonly server: StateServer;
-  readonly taking: StateTaking;
-}
-
-/** Creates the compute side of one worker. */
+/** The compute side of one worker. */
 export function createCompute({ send, prepare }: ComputeOptions): Compute {
   let preparing: Promise<PreparedRun> | undefined;
-  let loaded: Loaded | undefined;
-  let world: World | undefined;
-  const fail = (error: unknown): void => send(failureOf(error));
+  let run: PreparedRun | undefined;
+  let world: WorldTraining | undefined;
+  const fail = (error: unknown): void => send(failedMessage(error));
 
-  const load = async (request: Prepare): Promise<void> => {
+  const load = async (order: PrepareOrder): Promise<void> => {
     if (preparing !== undefined) throw new Error('a run is prepared once');
-    preparing = prepare(request);
-    loaded = createLoaded(await preparing, send);
-    send({ kind: 'ready', fingerprint: loaded.run.fingerprint });
+    preparing = prepare(order);
+    run = await preparing;
+    send({ kind: 'ready', fingerprint: run.fingerprint });
   };
-  const enter = (order: Enter): void => {
-    if (loaded === undefined) throw new Error('a world before the run is loaded');
+  const enter = (order: EnterOrder): void => {
+    if (run === undefined) throw new Error('a world before the run is loaded');
     const previous = world?.leave() ?? Promise.resolve();
-    world = createWorld({ ...loaded, order, previous, send, fail });
+    world = new WorldTraining({ run, order, previous, send, fail });
     world.enter();
   };
-  const requireWorld = (generation: Generation): World => {
+  const requireWorld = (generation: Generation): WorldTraining => {
     if (world?.generation === generation) return world;
     throw new Error(`world ${generation} was not entered`);
-  };
-  const serve = (message: ServeMessage): void => {
-    if (loaded !== undefined) return loaded.server.onMessage(message);
-    send({ kind: 'serveRefused', request: message.request, reason: 'it has no state' });
   };
   const dispatch = (message: ToCompute): void => {
     switch (message.kind) {
@@ -71,16 +57,17 @@ export function createCompute({ send, prepare }: ComputeOptions): Compute {
       case 'voteStop':
         return world?.voteStop();
       case 'reduced':
-        return world?.reduced(message.step);
+        return world?.onReduced(message.step);
       case 'stateHeader':
       case 'stateChunk':
       case 'stateFailed':
-        return loaded?.taking.onMessage(message);
+        return run?.local.onFetched(message);
       case 'serveState':
       case 'serveMore':
-        return serve(message);
+        if (run !== undefined) return run.local.onPeer(message);
+        return send({ kind: 'serveRefused', request: message.request, reason: 'it has no state' });
       case 'flip':
-        return loaded && flipBit(loaded.run.own);
+        return run && flipBit(run.local);
       // The rest is the process's own business.
       case 'trap':
       case 'end':
@@ -88,31 +75,16 @@ export function createCompute({ send, prepare }: ComputeOptions): Compute {
     }
   };
   return {
-    onMessage: orFail(dispatch, fail),
+    onMessage: (message) => {
+      try {
+        dispatch(message);
+      } catch (error) {
+        fail(error);
+      }
+    },
     close: async () => {
       await world?.leave();
-      const run = await preparing?.catch(() => undefined);
-      await run?.close();
+      await (await preparing?.catch(() => undefined))?.close();
     },
   };
-}
-
-function orFail<T>(work: (given: T) => void, fail: (error: unknown) => void): (given: T) => void {
-  return (given) => {
-    try {
-      work(given);
-    } catch (error) {
-      fail(error);
-    }
-  };
-}
-
-function createLoaded(run: PreparedRun, send: SendToNetwork): Loaded {
-  const server = createStateServer(run.own, send);
-  const aroundChange = (change: () => void): void => {
-    server.pause();
-    change();
-    server.resume();
-  };
-  return { run, server, taking: createStateTaking(run, aroundChange, send) };
 }

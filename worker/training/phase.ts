@@ -1,13 +1,20 @@
-// A phase made ready to run: its step traced, lowered and compiled once, and bound to the state.
+// A phase made ready to run: its step traced, lowered and compiled once, and bound to the state;
+// and the layout of its vector, which is what workers exchange.
 
 import { isDeepStrictEqual } from 'node:util';
-import { createLayout, viewsOf, type TensorSpec } from '../../shared/layout.js';
-import { phaseAt, type PhaseSpec, type RunSpec } from '../../shared/spec/schema.js';
 import type { TrainingState } from '../../shared/checkpoint/state.js';
-import type { NamedTensors, StepDefinition, StepOutputs, Task } from '../../task/task.js';
+import {
+  createLayout,
+  sizeOf,
+  viewsOf,
+  type FlatLayout,
+  type TensorSpec,
+} from '../../shared/layout.js';
+import type { Range } from '../../shared/plan/reduction.js';
+import { phaseAt, type PhaseSpec, type RunSpec } from '../../shared/spec/schema.js';
+import type { NamedTensors, StepDefinition, Task } from '../../task/task.js';
 import type { MicroBatch } from '../data/loader.js';
 import type { Engine } from '../engine/engine.js';
-import { outputName, stepVector, stopVote, type StepVector } from './step-vector.js';
 
 export interface Phase {
   readonly spec: PhaseSpec;
@@ -29,7 +36,7 @@ export interface Phases {
   close(): Promise<void>;
 }
 
-/** Creates the phases over a state, whose arrays must stay the same objects. */
+/** The phases over a state, whose arrays must stay the same objects. */
 export function createPhases(
   task: Task,
   spec: RunSpec,
@@ -57,12 +64,6 @@ export function createPhases(
   };
 }
 
-/** The length of the longest vector that any phase of the run exchanges, in floats. */
-export function longestVector(task: Task, spec: RunSpec): number {
-  const sizes = spec.phases.map(({ name }) => stepVector(task, task.step(name)).layout.size);
-  return Math.max(...sizes);
-}
-
 async function compilePhase(
   task: Task,
   spec: RunSpec,
@@ -72,10 +73,18 @@ async function compilePhase(
 ): Promise<Phase> {
   const definition = task.step(phase.name);
   const vector = stepVector(task, definition);
-  const compiled = await engine.compile(stepInputs(task, spec, definition), (inputs) =>
-    nameOutputs(definition.run(inputs)),
-  );
-  const parameters = parameterViews(task, definition, state);
+  const networks = task.networks.filter(({ name }) => definition.reads.includes(name));
+  const inputs = [
+    ...task.batch(spec.batch.size),
+    ...networks.flatMap(({ parameters }) => parameters),
+  ];
+  const compiled = await engine.compile(inputs, (tensors) => outputsBySlice(definition, tensors));
+  const parameters = Object.assign(
+    {},
+    ...networks.map((network) =>
+      viewsOf(createLayout(network.parameters), state.networks[network.name].parameters),
+    ),
+  ) as Record<string, Float32Array>;
   const out = new Float32Array(vector.layout.size);
   const { [stopVote]: _, ...fetches } = viewsOf(vector.layout, out);
   return {
@@ -90,32 +99,68 @@ async function compilePhase(
   };
 }
 
-/** Inputs of a phase's step: a micro-shard, and the parameters of the networks it reads. */
-export function stepInputs(task: Task, spec: RunSpec, definition: StepDefinition): TensorSpec[] {
-  const networks = task.networks.filter(({ name }) => definition.reads.includes(name));
-  return [...task.batch(spec.batch.size), ...networks.flatMap(({ parameters }) => parameters)];
+/**
+ * The flat vector of a step, in buckets one behind the other: gradients of each trained network,
+ * BatchNorm statistics, metrics, and the vote to stop. Places are in floats.
+ */
+export interface StepVector {
+  /** Slices are named by the step graph's output ports. */
+  readonly layout: FlatLayout;
+  /** The gradient of each trained network, in the layout of its parameters. */
+  readonly gradients: Readonly<Record<string, Range>>;
+  /** The statistics, in the order of the step's definition. */
+  readonly statistics: Range;
+  readonly metrics: Range;
+  /** Where a worker votes to stop: when the mean is above 0, all halt after the step. */
+  readonly vote: number;
 }
 
-/** A step's outputs under the names of its vector's slices. */
-export function nameOutputs({ gradients, statistics, metrics }: StepOutputs): NamedTensors {
-  const rename = (bucket: 'gradient' | 'statistic' | 'metric', tensors: NamedTensors) =>
-    Object.entries(tensors).map(([name, tensor]) => [outputName(bucket, name), tensor] as const);
+const stopVote = 'control/stop';
+
+type Bucket = 'gradient' | 'statistic' | 'metric';
+
+/** Name of an output's slice: "gradient/generator/head/filter". */
+function sliceName(bucket: Bucket, output: string): string {
+  return `${bucket}/${output}`;
+}
+
+/** Lays out the vector of a phase's step. */
+export function stepVector(task: Task, definition: StepDefinition): StepVector {
+  const slices: TensorSpec[] = [];
+  let end = 0;
+  const append = (bucket: Bucket, tensors: readonly TensorSpec[]): Range => {
+    const start = end;
+    for (const { name, shape } of tensors) {
+      slices.push({ name: sliceName(bucket, name), shape });
+      end += sizeOf(shape);
+    }
+    return { start, end };
+  };
+  const gradients: Record<string, Range> = {};
+  for (const { name, parameters } of task.networks)
+    if (definition.trains.includes(name)) gradients[name] = append('gradient', parameters);
+  const statistics = append('statistic', definition.statistics);
+  const metrics = append(
+    'metric',
+    definition.metrics.map((name) => ({ name, shape: [] })),
+  );
+  slices.push({ name: stopVote, shape: [] });
+  return { layout: createLayout(slices), gradients, statistics, metrics, vote: end };
+}
+
+/** The length of the longest vector that any phase of the run exchanges, in floats. */
+export function longestVector(task: Task, spec: RunSpec): number {
+  const sizes = spec.phases.map(({ name }) => stepVector(task, task.step(name)).layout.size);
+  return Math.max(...sizes);
+}
+
+function outputsBySlice(definition: StepDefinition, inputs: NamedTensors): NamedTensors {
+  const { gradients, statistics, metrics } = definition.run(inputs);
+  const rename = (bucket: Bucket, tensors: NamedTensors) =>
+    Object.entries(tensors).map(([name, tensor]) => [sliceName(bucket, name), tensor] as const);
   return Object.fromEntries([
     ...rename('gradient', gradients),
     ...rename('statistic', statistics),
     ...rename('metric', metrics),
   ]);
-}
-
-function parameterViews(
-  task: Task,
-  definition: StepDefinition,
-  state: TrainingState,
-): Record<string, Float32Array> {
-  const views = task.networks
-    .filter(({ name }) => definition.reads.includes(name))
-    .map(({ name, parameters }) =>
-      viewsOf(createLayout(parameters), state.networks[name].parameters),
-    );
-  return Object.assign({}, ...views) as Record<string, Float32Array>;
 }

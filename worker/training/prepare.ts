@@ -1,25 +1,38 @@
-// Everything a worker needs before its first world: task, memory, data, graph. Built here and
-// nowhere else, once in a worker's life; worlds come and go above it.
+// Everything that a worker needs before its first world: task, memory, data, graph. Built once in a
+// worker's life; worlds come and go above it.
 
 import { readDatasetIndex } from '../../dataset/read-index.js';
 import { splitSamples } from '../../dataset/split.js';
-import type { TrainingState } from '../../shared/checkpoint/state.js';
 import { parseRunRecord } from '../../shared/spec/record.js';
 import type { RunSpec } from '../../shared/spec/schema.js';
-import { openStore } from '../../shared/store/open-store.js';
-import type { Step } from '../../shared/words.js';
+import { cloneableOptions, openStore, type StoreOptions } from '../../shared/store/open-store.js';
 import { createSrganTask } from '../../task/srgan/task.js';
 import type { Task } from '../../task/task.js';
-import type { Loader } from '../data/loader.js';
-import { createLoader } from '../data/loader.js';
+import { createLoader, type Loader } from '../data/loader.js';
 import { createEngine } from '../engine/create-engine.js';
-import { createEvaluationSide, type EvaluationSide } from './evaluation-side.js';
-import { openState } from './open-state.js';
-import { createOwnState, type OwnState } from './own-state.js';
-import type { Prepare, PrepareOptions } from './prepare-request.js';
+import type { Provider } from '../engine/engine.js';
+import type { ToCompute, ToNetwork, WorldVectors } from '../network/ports.js';
+import { createEvaluations, createSaver, type Evaluations, type Saver } from './checkpoints.js';
 import { createPhases, longestVector, type Phases } from './phase.js';
-import { createSaver, type Saver } from './saver.js';
-import { createVectorPool, type VectorPool } from './vector-pool.js';
+import { LocalState, openState } from './state.js';
+
+/** What the network thread asks the compute thread to prepare. */
+export type PrepareOrder = ToCompute & { readonly kind: 'prepare' };
+
+/** Sends a message to the network thread; the buffers in `transfer` are moved there. */
+export type SendToNetwork = (message: ToNetwork, transfer?: readonly ArrayBuffer[]) => void;
+
+export interface PrepareOptions {
+  readonly storeOptions: StoreOptions;
+  readonly cacheMib: number;
+  /** Threads of the engine at most: the spec may ask for more than this machine has. */
+  readonly maxThreads: number;
+  /** What the engine is to compute with; undefined: its own choice. */
+  readonly provider: Provider | undefined;
+  readonly send: SendToNetwork;
+  /** Prints something for the operator that does not end the run. */
+  readonly warn: (text: string) => void;
+}
 
 /** A worker that is ready for its first world. */
 export interface PreparedRun {
@@ -27,15 +40,13 @@ export interface PreparedRun {
   /** What it computes with, as far as that changes the bytes. */
   readonly fingerprint: string;
   readonly task: Task;
-  readonly own: OwnState;
+  readonly local: LocalState;
   readonly phases: Phases;
   readonly loader: Loader;
-  readonly vectors: VectorPool;
+  readonly takeVectors: VectorPool;
   readonly saver: Saver;
-  /** Judges the generator; started when first asked for. Undefined: no faces are held out. */
-  evaluation(): EvaluationSide | undefined;
-  /** The state at `step` from its checkpoint, or from the seed, in memory of its own. */
-  openState(step: Step): Promise<TrainingState>;
+  /** Started when first asked for. Undefined: no faces are held out. */
+  evaluations(): Evaluations | undefined;
   close(): Promise<void>;
 }
 
@@ -43,47 +54,46 @@ export interface PreparedRun {
 const aheadMicroShards = 4;
 
 /** Prepares a worker for a run; an OperatorError says what in spec or data does not fit. */
-export async function prepare(request: Prepare, options: PrepareOptions): Promise<PreparedRun> {
-  const { runUrl, record } = request;
-  const { storeOptions, send } = options;
+export async function prepare(
+  { runUrl, record }: PrepareOrder,
+  options: PrepareOptions,
+): Promise<PreparedRun> {
+  const { storeOptions, send, warn } = options;
   const { spec } = parseRunRecord(record);
   const task = createSrganTask(spec);
   const loader = await openLoader(spec, options);
-  const own = createOwnState(task.networks);
-  const { state } = own;
-  const threads = threadsOf(spec, options.maxThreads);
+  const store = openStore(runUrl, storeOptions);
+  const local = new LocalState(task.networks, (step) => openState(task, spec, store, step), send);
+  const { state } = local;
+  // On TensorFlow another number of threads gives other bytes: there it is the spec's.
+  const threads =
+    spec.engine.name === 'onnx'
+      ? Math.min(spec.engine.threads, options.maxThreads)
+      : spec.engine.threads;
   const engine = await createEngine(spec.engine.name, { threads, provider: options.provider });
   const phases = createPhases(task, spec, engine, state);
-  const vectors = createVectorPool(longestVector(task, spec));
-  const saver = createSaver({ task, state, runUrl, storeOptions, send });
-  const store = openStore(runUrl, storeOptions);
-  let judge: EvaluationSide | undefined;
-  const evaluation = (): EvaluationSide | undefined => {
-    if (spec.dataset.testFraction === 0) return undefined;
-    const generator = task.inference.network;
-    return (judge ??= createEvaluationSide({ spec, state, runUrl, options, generator, threads }));
-  };
+  const saver = createSaver({ networks: task.networks, state, runUrl, storeOptions, send });
+  let evaluations: Evaluations | undefined;
   return {
     spec,
     fingerprint: engine.fingerprint,
     task,
-    own,
+    local,
     phases,
     loader,
-    vectors,
+    takeVectors: createVectorPool(longestVector(task, spec)),
     saver,
-    evaluation,
-    openState: (step) => openState(task, spec, store, step),
+    evaluations: () => {
+      if (spec.dataset.testFraction === 0) return undefined;
+      const generator = task.inference.network;
+      const setup = { spec, runUrl, storeOptions: cloneableOptions(storeOptions), threads };
+      return (evaluations ??= createEvaluations({ setup, state, generator, send, warn }));
+    },
     close: async () => {
-      await Promise.all([loader.close(), saver.close(), judge?.close(), phases.close()]);
+      await Promise.all([loader.close(), saver.close(), evaluations?.close(), phases.close()]);
       await store.close();
     },
   };
-}
-
-/** On TensorFlow another number of threads gives other bytes: there it is the spec's. */
-function threadsOf({ engine }: RunSpec, mostThreads: number): number {
-  return engine.name === 'onnx' ? Math.min(engine.threads, mostThreads) : engine.threads;
 }
 
 async function openLoader(spec: RunSpec, options: PrepareOptions): Promise<Loader> {
@@ -107,4 +117,26 @@ async function openLoader(spec: RunSpec, options: PrepareOptions): Promise<Loade
     threads: 1,
     aheadMicroShards,
   });
+}
+
+/** Gives the vectors for a world in which this rank contributes so many subtrees. */
+type VectorPool = (
+  subtrees: number,
+  worldSize: number,
+) => Pick<WorldVectors, 'contributions' | 'results'>;
+
+/**
+ * A pool of vectors of `floats` floats, in memory that both threads of the worker see. Worlds come
+ * and go, and take theirs from it; it only grows, when a world needs more than any before.
+ */
+export function createVectorPool(floats: number): VectorPool {
+  const vectors: Float32Array[] = [];
+  const at = (index: number): Float32Array =>
+    (vectors[index] ??= new Float32Array(new SharedArrayBuffer(4 * floats)));
+  return (subtrees, worldSize) => {
+    const contributions = Array.from({ length: subtrees }, (_, i) => at(i + 1));
+    // The second result is for peers that still pull the step before: alone, there are none.
+    const second = worldSize === 1 ? at(0) : at(subtrees + 1);
+    return { contributions, results: [at(0), second] };
+  };
 }

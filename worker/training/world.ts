@@ -1,121 +1,186 @@
-// One world, as the compute thread lives it: take the state, train, perhaps store and judge the
-// last state. One thing at a time; giving up is possible at any, and is told exactly once.
+// One world, as the compute thread lives it: take the state, train, perhaps store and evaluate the
+// last state. One thing at a time; giving up is possible at any, and is answered exactly once.
 
-import { OperatorError } from '../../shared/problems.js';
+import { createRollingDigest, type RollingDigest } from '../../shared/checkpoint/digests.js';
+import { vectorsInOrder } from '../../shared/checkpoint/state.js';
+import type { StepReport, WorkerMessage } from '../../shared/control/messages.js';
 import type { Generation, Step } from '../../shared/words.js';
-import type { ToCompute } from '../network/ports.js';
-import { Aborted, createCancellation } from './cancellation.js';
-import type { PreparedRun } from './prepare.js';
-import type { SendToNetwork } from './prepare-request.js';
-import type { StateServer } from './state-server.js';
-import { StateMissing, type Enter, type StateTaking } from './take-state.js';
+import type { ToCompute, WorldVectors } from '../network/ports.js';
+import { createCheckpoints, type Checkpoints } from './checkpoints.js';
+import { Aborted, orAborted } from './failure.js';
+import { subtreesOfRank, train, type LoopWorld } from './loop.js';
+import type { PreparedRun, SendToNetwork } from './prepare.js';
+import type { EnterOrder } from './state.js';
 import { troubleOf } from './update.js';
-import { createWorldTraining } from './world-training.js';
 
-export type Finish = ToCompute & { readonly kind: 'finish' };
+type FinishOrder = ToCompute & { readonly kind: 'finish' };
 
-export interface World {
-  readonly generation: Generation;
-  /** Answers with entered or enterFailed. */
-  enter(): void;
-  /** Answers with halted. */
-  train(until: Step): void;
-  /** Answers with finished, once for the share that was asked for last. */
-  finish(message: Finish): void;
-  /** Gives up what is under way. Answers with halted, unless that was the last thing told. */
-  abort(reason: string): void;
-  /** Gives up without an answer; resolves when nothing is under way any more. */
-  leave(): Promise<void>;
-  voteStop(): void;
-  reduced(step: Step): void;
-}
+/** Steps between two digests that are reported; every step goes into them. */
+const digestEverySteps = 8;
 
 export interface WorldOptions {
-  readonly order: Enter;
+  readonly order: EnterOrder;
   readonly run: PreparedRun;
-  readonly taking: StateTaking;
-  readonly server: StateServer;
   readonly send: SendToNetwork;
-  /** Something went wrong that ends the worker. */
+  /** Called with an error that ends the worker. */
   readonly fail: (error: unknown) => void;
   /** The world before is left. */
   readonly previous: Promise<void>;
 }
 
-/** Creates a world that is not entered yet. */
-export function createWorld(options: WorldOptions): World {
-  const { order, run, taking, server, send, fail } = options;
-  const { generation } = order;
-  const { state } = run.own;
-  const training = createWorldTraining(run, order, send);
-  let cancellation = createCancellation();
-  let underWay = options.previous;
-  // Nothing follows what was told last, unless something else is asked for.
-  let isTold = false;
-  let asked: Finish | undefined;
-  let isFinished = false;
+/** A worker's life in one world, from entering it to leaving it. */
+export class WorldTraining {
+  readonly generation: Generation;
+  readonly #options: WorldOptions;
+  readonly #vectors: WorldVectors;
+  readonly #checkpoints: Checkpoints;
+  /** Of the state that all workers of the world have alike: finds out those that came apart. */
+  readonly #digest: RollingDigest;
+  #abort = new AbortController();
+  #underWay: Promise<void>;
+  /** Nothing follows a `halted` unless something else is asked for. */
+  #isHalted = false;
+  #votesToStop = false;
+  /** The reduction that the loop waits for. */
+  #reduction: { readonly step: Step; readonly resolve: () => void } | undefined;
+  #lastReport: StepReport | undefined;
+  /** The share that was asked for last, and whether it is stored. */
+  #finish: FinishOrder | undefined;
+  #isFinished = false;
 
-  const begin = (work: () => Promise<void>): void => {
-    isTold = false;
-    underWay = underWay
-      .then(() => (cancellation.isCancelled ? undefined : work()))
+  constructor(options: WorldOptions) {
+    const { order, run, send, previous } = options;
+    const { microShards } = run.spec.batch;
+    const subtrees = subtreesOfRank(run.spec, order.rank, order.worldSize).length;
+    this.generation = order.generation;
+    this.#options = options;
+    this.#vectors = { microShards, ...run.takeVectors(subtrees, order.worldSize) };
+    this.#checkpoints = createCheckpoints(run, order, send);
+    this.#digest = createRollingDigest(vectorsInOrder(run.local.networks, run.local.state));
+    this.#underWay = previous;
+  }
+
+  /** Takes the state of the first step. Answers with entered or enterFailed. */
+  enter(): void {
+    const { order, run, send } = this.#options;
+    const { generation } = order;
+    this.#begin(async (signal) => {
+      const reason = await run.local.take(order, signal);
+      if (reason !== undefined) send({ kind: 'enterFailed', generation, reason });
+      else send({ kind: 'entered', generation, vectors: this.#vectors });
+    });
+  }
+
+  /** Trains until `until` is committed, or no step may follow. Answers with halted. */
+  train(until: Step): void {
+    const { run } = this.#options;
+    this.#begin(async (signal) => {
+      await run.local.whileChanging(() => train(run, this.#loopWorld(until, signal), until));
+      this.#sendHalted(troubleOf(run.local.state));
+    });
+  }
+
+  /** Stores and evaluates the state. Answers with finished, once for the last share asked for. */
+  finish(order: FinishOrder): void {
+    const { run, send } = this.#options;
+    const { state } = run.local;
+    const isRepeated = this.#finish?.share === order.share && this.#finish.shares === order.shares;
+    if (isRepeated && !this.#isFinished) return;
+    this.#finish = order;
+    this.#isFinished = false;
+    if (this.#abort.signal.aborted) this.#abort = new AbortController();
+    this.#begin(async (signal) => {
+      const { step, share, shares } = order;
+      if (state.step !== step) throw new Error(`to finish step ${step} at step ${state.step}`);
+      await this.#checkpoints.finish(share, shares, signal);
+      if (this.#finish !== order) return;
+      this.#isFinished = true;
+      send({ kind: 'finished', generation: this.generation, step });
+    });
+  }
+
+  /** Gives up what is under way. Answers with halted, unless that was the last answer. */
+  abort(reason: string): void {
+    this.#finish = undefined;
+    this.#abort.abort(new Aborted(reason));
+    void this.#underWay.then(() => this.#sendHalted(''));
+  }
+
+  /** Gives up without an answer; resolves when nothing is under way any more. */
+  async leave(): Promise<void> {
+    this.#isHalted = true;
+    this.#abort.abort(new Aborted('another world is entered'));
+    await this.#underWay;
+  }
+
+  voteStop(): void {
+    this.#votesToStop = true;
+  }
+
+  /** The network thread has reduced the vector of `step`; dropped when the loop waits for another. */
+  onReduced(step: Step): void {
+    if (this.#reduction?.step === step) this.#reduction.resolve();
+  }
+
+  #begin(work: (signal: AbortSignal) => Promise<void>): void {
+    this.#isHalted = false;
+    this.#underWay = this.#underWay
+      .then(() => {
+        const { signal } = this.#abort;
+        return signal.aborted ? undefined : work(signal);
+      })
       .catch((error: unknown) => {
-        if (!(error instanceof Aborted)) fail(error);
+        if (!(error instanceof Aborted)) this.#options.fail(error);
       });
-  };
-  const tell = (trouble: string): void => {
-    if (isTold) return;
-    isTold = true;
-    training.tellLast();
-    const { hasState } = run.own;
-    send({ kind: 'halted', generation, step: state.step, hasState, trouble });
-  };
-  return {
-    generation,
-    enter: () =>
-      begin(async () => {
-        const failure = await taking.take(order, cancellation).catch(reasonToStayOut);
-        if (failure !== undefined) send({ kind: 'enterFailed', generation, reason: failure });
-        else send({ kind: 'entered', generation, vectors: training.vectors });
-      }),
-    train: (until) =>
-      begin(async () => {
-        server.pause();
-        await training.train(until, cancellation).finally(server.resume);
-        tell(troubleOf(state));
-      }),
-    finish: (message) => {
-      const isRepeated = asked?.share === message.share && asked.shares === message.shares;
-      if (isRepeated && !isFinished) return;
-      asked = message;
-      isFinished = false;
-      if (cancellation.isCancelled) cancellation = createCancellation();
-      begin(async () => {
-        await training.finish(message, cancellation);
-        if (asked !== message) return;
-        isFinished = true;
-        send({ kind: 'finished', generation, step: state.step });
-      });
-    },
-    abort: (reason) => {
-      asked = undefined;
-      cancellation.cancel(reason);
-      void underWay.then(() => tell(''));
-    },
-    leave: async () => {
-      isTold = true;
-      cancellation.cancel('another world is entered');
-      await underWay;
-    },
-    voteStop: training.voteStop,
-    reduced: training.reduced,
-  };
-}
+  }
 
-/** Why the state can't be had, which is no fault of this worker; throws what is one. */
-function reasonToStayOut(error: unknown): string {
-  const isFault =
-    error instanceof Aborted || error instanceof OperatorError || error instanceof StateMissing;
-  if (isFault || !(error instanceof Error)) throw error;
-  return error.message;
+  #loopWorld(until: Step, signal: AbortSignal): LoopWorld {
+    const { order, send } = this.#options;
+    return {
+      rank: order.rank,
+      worldSize: order.worldSize,
+      contributions: this.#vectors.contributions,
+      signal,
+      votesToStop: () => this.#votesToStop,
+      onActivity: (step, activity) => send({ kind: 'activity', step, activity }),
+      allReduce: async (step, floats) => {
+        const reduced = new Promise<void>((resolve) => (this.#reduction = { step, resolve }));
+        send({ kind: 'reduce', step, floats });
+        await orAborted(signal, reduced);
+        this.#reduction = undefined;
+        return this.#vectors.results[step % 2];
+      },
+      onCommitted: async (report) => {
+        this.#report(report);
+        await this.#checkpoints.afterCommit(until, signal);
+      },
+    };
+  }
+
+  /** Reports a commit: its seconds, by rank 0 its metrics, and now and then the digest. */
+  #report(report: StepReport): void {
+    const { order, send } = this.#options;
+    const { step, dataS, computeS, exchangeS, updateS } = report;
+    this.#lastReport = report;
+    send({ kind: 'paced', dataS, computeS, exchangeS, updateS });
+    if (order.rank === 0) this.#toCoordinator(report);
+    const value = this.#digest.advance(step);
+    const { generation } = this;
+    if (step % digestEverySteps === 0)
+      this.#toCoordinator({ kind: 'digest', generation, step, value, isWhole: false });
+  }
+
+  #sendHalted(trouble: string): void {
+    if (this.#isHalted) return;
+    this.#isHalted = true;
+    // By all ranks: rank 0 may have been lost before it could report the last step.
+    if (this.#lastReport !== undefined) this.#toCoordinator(this.#lastReport);
+    const { state, hasState } = this.#options.run.local;
+    const { generation } = this;
+    this.#options.send({ kind: 'halted', generation, step: state.step, hasState, trouble });
+  }
+
+  #toCoordinator(message: WorkerMessage): void {
+    this.#options.send({ kind: 'tell', message });
+  }
 }

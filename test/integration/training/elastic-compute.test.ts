@@ -19,9 +19,8 @@ import type { RunSpec } from '../../../shared/spec/schema.js';
 import { openStore } from '../../../shared/store/open-store.js';
 import type { StateHeader, ToCompute, ToNetwork } from '../../../worker/network/ports.js';
 import { createCompute } from '../../../worker/training/compute.js';
+import { subtreesOfRank } from '../../../worker/training/loop.js';
 import { prepare, type PreparedRun } from '../../../worker/training/prepare.js';
-import { shareOfRank } from '../../../worker/training/trainer.js';
-import { addInto } from '../../../worker/training/subtrees.js';
 import { referenceSha256 } from '../../support/reference-trainer.js';
 import { openBatches, packFaces } from '../../support/tiny-dataset.js';
 import { tinyRun } from '../../support/tiny-run.js';
@@ -93,17 +92,14 @@ function createCluster(name: string) {
     const known = new Map<string, Float32Array>();
     members.forEach((member, rank) => {
       const { contributions } = vectorsOf(member);
-      shareOfRank(spec, rank, members.length).forEach((node, i) =>
+      subtreesOfRank(spec, rank, members.length).forEach((node, i) =>
         known.set(key(node), contributions[i].slice(0, floats)),
       );
     });
     const sum = foldTree(
       { start: 0, end: spec.batch.microShards },
       (node) => known.get(key(node)),
-      (left, right) => {
-        addInto(left, right, floats);
-        return left;
-      },
+      (left, right) => left.map((value, i) => value + right[i]),
     );
     const share = Math.fround(1 / spec.batch.microShards);
     asked.clear();
@@ -191,7 +187,7 @@ async function transfer(from: Worker, to: Worker, step: number): Promise<void> {
 }
 
 const sha256Of = ({ run }: Worker): string =>
-  parametersSha256(run.task.networks.map(({ name }) => run.own.state.networks[name].parameters));
+  parametersSha256(run.task.networks.map(({ name }) => run.local.state.networks[name].parameters));
 
 /** Makes a worker's last stored state a checkpoint, as the coordinator does. */
 async function commit({ told }: Worker, name: string, step: number): Promise<void> {
@@ -238,7 +234,7 @@ test('worlds that are given up, joined late and resumed end with the referenceâ€
     if (worker !== b || message.kind !== 'activity') return false;
     return message.step === 2 && message.activity === 'compute';
   });
-  assert.deepEqual([a.run.own.state.step, b.run.own.state.step], [2, 2]);
+  assert.deepEqual([a.run.local.state.step, b.run.local.state.step], [2, 2]);
 
   // One of them goes on alone, into the second phase.
   await cluster.world([{ worker: a, source: 'own' }], 2, 5);

@@ -8,8 +8,10 @@ import { fakeNetworks, fakeSeed, fakeWorker, type FakeWorker } from '../../suppo
 
 const never = (): Promise<void> => new Promise(() => undefined);
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
-const bits = ({ own }: FakeWorker): string[] =>
-  vectorsInOrder(fakeNetworks, own.state).map((v) => Buffer.from(v.slice().buffer).toString('hex'));
+const bits = ({ local }: FakeWorker): string[] =>
+  vectorsInOrder(fakeNetworks, local.state).map((v) =>
+    Buffer.from(v.slice().buffer).toString('hex'),
+  );
 
 /** Trains in one world without any trouble. */
 async function undisturbed(steps: number): Promise<FakeWorker> {
@@ -89,7 +91,7 @@ test('an abort is answered while the exchange keeps it waiting, and a late answe
   worker.onMessage({ kind: 'reduced', step: 0 });
   await worker.hear('reduce', 2);
   await turn();
-  assert.equal(worker.own.state.step, 0);
+  assert.equal(worker.local.state.step, 0);
   worker.onMessage({ kind: 'reduced', step: 0 });
   assert.equal((await worker.hear('halted', 2)).step, 1);
 });
@@ -163,7 +165,7 @@ test('a checkpoint that cannot be read leaves the state as it was', async () => 
   worker.enter(2, { source: 'checkpoint', step: 4 });
   const failed = await worker.hear('enterFailed');
   assert.deepEqual([failed.generation, failed.reason], [2, 'torn']);
-  assert.deepEqual([worker.own.state.step, worker.own.hasState], [2, true]);
+  assert.deepEqual([worker.local.state.step, worker.local.hasState], [2, true]);
   assert.deepEqual(bits(worker), before);
 });
 
@@ -188,9 +190,9 @@ test('ten steps that are not finite end the training, and change nothing but the
       'lower the learning rate or look at the data',
   );
   assert.equal(halted.step, 12);
-  assert.equal(worker.own.state.skippedInARow, 10);
+  assert.equal(worker.local.state.skippedInARow, 10);
   assert.deepEqual(bits(worker), bits(await undisturbed(2)));
-  assert.equal(worker.own.state.networks['generator'].updates, 2);
+  assert.equal(worker.local.state.networks['generator'].updates, 2);
   const skipped = worker
     .of('tell')
     .filter(({ message: m }) => m.kind === 'stepReport' && m.isSkipped);
@@ -207,8 +209,8 @@ test('nine are not the end, and a finite one is a new beginning', async () => {
   worker.onMessage({ kind: 'train', generation: 1, until: 35 });
   const halted = await worker.hear('halted');
   assert.deepEqual([halted.step, halted.trouble], [35, '']);
-  assert.equal(worker.own.state.networks['generator'].updates, 4);
-  assert.equal(worker.own.state.skippedInARow, 4);
+  assert.equal(worker.local.state.networks['generator'].updates, 4);
+  assert.equal(worker.local.state.skippedInARow, 4);
 });
 
 test('what is asked to be finished is stored once a share, and again for other shares', async () => {

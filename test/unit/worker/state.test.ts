@@ -10,7 +10,7 @@ import { fakeNetworks, fakeWorker, type FakeWorker } from '../../support/fake-ru
 import { until } from '../../support/until.js';
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
-const digest = ({ own }: FakeWorker): string => stateDigest(fakeNetworks, own.state);
+const digest = ({ local }: FakeWorker): string => stateDigest(fakeNetworks, local.state);
 const maxBytes = 30;
 
 /** A worker that was trained up to a step and halted. */
@@ -54,7 +54,7 @@ test('a state that is taken from a peer is the peer’s, and trains on like it',
   const messages = served(donor, 7, 5);
   assert.equal(
     messages.length,
-    1 + Math.ceil(bytesOf(vectorsInOrder(fakeNetworks, donor.own.state)) / maxBytes),
+    1 + Math.ceil(bytesOf(vectorsInOrder(fakeNetworks, donor.local.state)) / maxBytes),
   );
   messages.forEach(worker.onMessage);
   await worker.hear('entered', 2);
@@ -103,7 +103,7 @@ for (const [name, bendIt, reason] of cases)
     const failed = await worker.hear('enterFailed');
     assert.match(failed.reason, reason);
     assert.equal(digest(worker), before);
-    assert.equal(worker.own.state.step, 2);
+    assert.equal(worker.local.state.step, 2);
     await worker.hear('dropState');
 
     // And another donor's is taken.
@@ -111,7 +111,7 @@ for (const [name, bendIt, reason] of cases)
     await worker.hear('fetchState', 2);
     served(await trained(5), 1, 5).forEach(worker.onMessage);
     await worker.hear('entered', 2);
-    assert.equal(worker.own.state.step, 5);
+    assert.equal(worker.local.state.step, 5);
   });
 
 test('an abort stops a transfer; what still comes of it is dropped', async () => {

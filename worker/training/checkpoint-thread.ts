@@ -1,19 +1,19 @@
-// The thread that stores snapshots: sums parts up, puts them into the object store,
-// and tells the coordinator, so that training never waits for a disk or a network.
+// The thread that stores a snapshot: sums its parts up, puts them into the object store, and reports
+// them to the coordinator, so that training never waits for a disk or a network.
 
 import { parentPort, workerData } from 'node:worker_threads';
 import { storePart } from '../../shared/checkpoint/write.js';
 import { parametersSha256 } from '../../shared/checkpoint/digests.js';
 import type { WorkerMessage } from '../../shared/control/messages.js';
 import { openStore } from '../../shared/store/open-store.js';
-import type { FromSaver, SaverSetup, Snapshot } from './saver-messages.js';
+import type { FromSaver, SaverSetup, Snapshot } from './checkpoints.js';
 
 const { runUrl, storeOptions } = workerData as SaverSetup;
 const port = parentPort;
 if (port === null) throw new Error('the saver thread is started by the saver');
 const answer = (message: FromSaver): void => port.postMessage(message);
-const tell = (message: WorkerMessage): void => answer({ kind: 'tell', message });
-// A store that is away makes it wait, and says so to the process by itself.
+const report = (message: WorkerMessage): void => answer({ kind: 'tell', message });
+// A store that is away makes it wait, and notifies the process by itself.
 const store = openStore(runUrl, storeOptions);
 
 port.on('message', (snapshot: Snapshot) => {
@@ -29,11 +29,11 @@ async function save({ step, stateDigest, parts, whole }: Snapshot): Promise<void
     // A buffer comes out of a message as plain bytes.
     const part = { name, body: Buffer.from(body.buffer, body.byteOffset, body.byteLength) };
     const record = await storePart(store, step, part);
-    tell({ kind: 'partStored', step, stateDigest, ...record });
+    report({ kind: 'partStored', step, stateDigest, ...record });
   }
   if (whole === undefined) return;
   const sum = parametersSha256(whole.parameters);
   const { updates, skippedInARow } = whole;
   const names = [...whole.parts];
-  tell({ kind: 'snapshot', step, parts: names, parametersSha256: sum, updates, skippedInARow });
+  report({ kind: 'snapshot', step, parts: names, parametersSha256: sum, updates, skippedInARow });
 }

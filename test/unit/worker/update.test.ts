@@ -1,0 +1,70 @@
+// Adam against the paper's algorithm 1, written out for one value at a time; finite or not.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { applyAdam, areFinite, integerPower } from '../../../worker/training/update.js';
+
+const options = { learningRate: 0.01, beta1: 0.9, beta2: 0.99, epsilon: 1e-8 };
+const stateOf = (...values: number[]) => ({
+  parameters: Float32Array.from(values),
+  firstMoment: new Float32Array(values.length),
+  secondMoment: new Float32Array(values.length),
+  updates: 0,
+});
+
+test('updates follow the definition', () => {
+  const gradient = fc.double({ min: -10, max: 10, noNaN: true });
+  fc.assert(
+    fc.property(fc.array(gradient, { minLength: 1, maxLength: 12 }), (steps) => {
+      const state = stateOf(0.5);
+      let [theta, m, v] = [0.5, 0, 0];
+      for (const [i, g] of steps.entries()) {
+        applyAdam(state, Float32Array.of(g), options);
+        m = 0.9 * m + 0.1 * g;
+        v = 0.99 * v + 0.01 * g * g;
+        const [mean, square] = [m / (1 - 0.9 ** (i + 1)), v / (1 - 0.99 ** (i + 1))];
+        theta -= (0.01 * mean) / (Math.sqrt(square) + 1e-8);
+      }
+      assert.equal(state.updates, steps.length);
+      assert.ok(Math.abs(state.parameters[0] - theta) < 1e-4, `${state.parameters[0]} ${theta}`);
+    }),
+  );
+});
+
+test('a gradient of zero moves nothing at first', () => {
+  const state = stateOf(1, -1);
+  applyAdam(state, new Float32Array(2), options);
+  assert.deepEqual([...state.parameters], [1, -1]);
+});
+
+test('integer powers are powers', () => {
+  assert.equal(integerPower(0.5, 0), 1);
+  assert.equal(integerPower(0.5, 10), 2 ** -10);
+  assert.ok(Math.abs(integerPower(0.999, 100_000) - 0.999 ** 100_000) < 1e-50);
+});
+
+const largest = 3.4028234663852886e38;
+
+test('values are finite when each of them is', () => {
+  const value = fc.oneof(
+    { weight: 20, arbitrary: fc.float({ noNaN: true, noDefaultInfinity: true }) },
+    { weight: 4, arbitrary: fc.constantFrom(largest, -largest) },
+    { weight: 1, arbitrary: fc.constantFrom(NaN, Infinity, -Infinity) },
+  );
+  fc.assert(
+    fc.property(fc.array(value, { maxLength: 40 }), (values) => {
+      assert.equal(areFinite(Float32Array.from(values)), values.every(Number.isFinite));
+    }),
+  );
+});
+
+test('many of the largest are still finite, and one that is not is found wherever it is', () => {
+  const values = new Float32Array(100_003).fill(largest);
+  assert.ok(areFinite(values));
+  for (const at of [0, 1, 2, 3, 50_001, 100_000, 100_002])
+    for (const bad of [NaN, Infinity, -Infinity])
+      assert.ok(!areFinite(values.with(at, bad)), `${bad} at ${at}`);
+  // Opposite infinities do not cancel out.
+  assert.ok(!areFinite(values.with(4, Infinity).with(8, -Infinity)));
+});
