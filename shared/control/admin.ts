@@ -4,31 +4,19 @@
 import {
   Client,
   credentials,
-  loadPackageDefinition,
   Metadata,
-  type ServiceClientConstructor,
   type ServiceDefinition,
   type ServiceError,
 } from '@grpc/grpc-js';
-import { loadSync } from '@grpc/proto-loader';
 import { z } from 'zod';
-import { packageFile } from '../environment.js';
-import { maxWorkers, type FaultMessage } from './messages.js';
+import { loadService } from './codec.js';
+import { maxWorkers, paceSchema, type FaultMessage, type Pace } from './messages.js';
 
 const count = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
 const seconds = z.number().min(0);
 const text = z.string().max(4096);
 
-const pace = z.object({
-  dataS: seconds,
-  computeS: seconds,
-  exchangeS: seconds,
-  updateS: seconds,
-  waitedFor: text,
-  waitedS: seconds,
-});
-
-const noPace = {
+const noPace: Pace = {
   ...{ dataS: 0, computeS: 0, exchangeS: 0, updateS: 0 },
   ...{ waitedFor: '', waitedS: 0 },
 };
@@ -49,7 +37,7 @@ const worker = z.object({
   incarnation: count,
   /** It obeys injected faults. */
   allowsFaults: z.boolean(),
-  pace: pace.nullable().transform((given) => given ?? noPace),
+  pace: paceSchema.nullable().transform((given) => given ?? noPace),
 });
 
 const straggler = z.object({
@@ -119,15 +107,7 @@ const deadlineMs = 5_000;
 
 /** Definition of `lockstep.v1.Admin`, for both sides. */
 export function loadAdminService(): ServiceDefinition {
-  const definition = loadSync(packageFile('proto/lockstep/v1/control.proto'), {
-    longs: Number,
-    enums: String,
-    defaults: true,
-  });
-  const root = loadPackageDefinition(definition) as unknown as {
-    lockstep: { v1: { Admin: ServiceClientConstructor } };
-  };
-  return root.lockstep.v1.Admin.service;
+  return loadService('Admin').service;
 }
 
 /** A client of the coordinator at `address` ("host:port"); it connects with the first call. */

@@ -33,7 +33,8 @@ export const workerStages = [
   'finished',
 ] as const;
 
-const pace = z.object({
+/** Seconds of a worker's last step. */
+export const paceSchema = z.object({
   dataS: seconds,
   computeS: seconds,
   exchangeS: seconds,
@@ -53,7 +54,7 @@ const statusFields = {
   suspicions: z.array(z.object({ worker: name, reason: text })).max(maxWorkers),
   trouble: text,
   obstacle: text,
-  pace,
+  pace: paceSchema,
   /** Empty until the run is loaded. */
   fingerprint: z.string().max(200),
 };
@@ -67,7 +68,7 @@ const worldFields = {
     .readonly(),
   step,
   until: step,
-  /** Where the worker that is told takes the state at `step` from. */
+  /** Where the worker that gets the message takes the state at `step` from. */
   source: z.enum(['own', 'peer', 'checkpoint']),
   /** "host:port" of the exchange server of the peer; empty for the other sources. */
   donor: z.string().max(300),
@@ -139,7 +140,7 @@ const digest = z.object({
   generation,
   step,
   value: digestValue,
-  /** Of the whole state, told with a checkpoint; else of what changed lately. */
+  /** Of the whole state, sent with a checkpoint; else of what changed lately. */
   isWhole: z.boolean(),
 });
 
@@ -149,7 +150,7 @@ const failure = z.object({
   exitCode: z.number().int().min(1).max(255),
 });
 
-/** What a worker tells the coordinator. */
+/** What a worker sends to the coordinator. */
 export const workerMessageSchema = z.discriminatedUnion('kind', [
   hello,
   status,
@@ -209,7 +210,7 @@ const end = z.object({
   reason: text,
 });
 
-/** What the coordinator tells a worker. */
+/** What the coordinator sends to a worker. */
 export const coordinatorMessageSchema = z.discriminatedUnion('kind', [
   welcome,
   world,
@@ -229,7 +230,7 @@ export type Hello = z.infer<typeof hello>;
 export type StatusMessage = z.infer<typeof status>;
 /** A worker's status without the tag. */
 export type WorkerStatus = Omit<StatusMessage, 'kind'>;
-export type Pace = z.infer<typeof pace>;
+export type Pace = z.infer<typeof paceSchema>;
 export type StepReport = z.infer<typeof stepReport>;
 export type EvaluationReport = z.infer<typeof evaluation>;
 export type PartStored = z.infer<typeof partStored>;

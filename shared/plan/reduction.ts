@@ -21,11 +21,6 @@ export function shareOf(rank: Rank, worldSize: number, count: number): Range {
   };
 }
 
-/** The rank whose share holds item `index`; the inverse of `shareOf`. */
-export function ownerOf(index: number, worldSize: number, count: number): Rank {
-  return Math.floor(((index + 1) * worldSize - 1) / count);
-}
-
 /** The leaves of a range, in order. */
 export function leavesOf(range: Range): Leaf[] {
   return Array.from({ length: range.end - range.start }, (_, i) => range.start + i);

@@ -2,16 +2,7 @@
 // validation. Everything that is wrong is thrown as one OperatorError that names the source.
 
 import { closeSync, openSync, readSync, readdirSync, readFileSync } from 'node:fs';
-import {
-  isMap,
-  parseDocument,
-  stringify,
-  visit,
-  type Document,
-  isCollection,
-  isSeq,
-  parse,
-} from 'yaml';
+import { isMap, parseDocument, visit, type Document, isCollection, isSeq, parse } from 'yaml';
 import { OperatorError, type Problem, nearMiss } from '../problems.js';
 import type { RunSpec } from './schema.js';
 import { validateSpec } from './validate.js';
@@ -19,7 +10,7 @@ import { keyName, schemaAt, unknownKey, type KeyPath } from './keys.js';
 import { packageFile } from '../environment.js';
 
 /** A spec file is a page of text; anything above this is something else. */
-export const specBytesLimit = 1024 * 1024;
+const specBytesLimit = 1024 * 1024;
 
 /** A valid spec, and its text with overrides applied and comments kept. */
 export interface SpecDocument {
@@ -28,11 +19,6 @@ export interface SpecDocument {
 }
 
 /** Reads, overrides and validates the spec in a file. Throws OperatorError. */
-export function loadSpec(path: string, overrides: readonly Override[] = []): RunSpec {
-  return openSpec(path, overrides).spec;
-}
-
-/** As `loadSpec`, with the text beside the spec. */
 export function openSpec(path: string, overrides: readonly Override[] = []): SpecDocument {
   return parseSpec(readBounded(path), path, overrides);
 }
@@ -47,16 +33,11 @@ export function parseSpec(
     throw new OperatorError(`${source} is not a valid run spec`, problems);
   };
   const document = parseYaml(text, fail);
-  const unapplied = applyOverrides(document, overrides);
+  const unapplied = overrides.flatMap((override) => applyOverride(document, override));
   const validated = validateSpec(document.toJS({ maxAliasCount: 0 }));
   if (validated.kind === 'invalid') return fail([...unapplied, ...validated.problems]);
   if (unapplied.length > 0) return fail(unapplied);
   return { spec: validated.spec, text: document.toString({ lineWidth: 100 }) };
-}
-
-/** A spec as YAML, without comments; `parseSpec` of it gives an equal spec. */
-export function printSpec(spec: RunSpec): string {
-  return stringify(spec, { lineWidth: 100 });
 }
 
 /** A document that is a map without aliases; syntax errors go to `fail`, with their place. */
@@ -141,11 +122,7 @@ function firstLine(text: string): string {
 /** An override as the operator wrote it: "batch.size=8", "phases.0.steps=100". */
 export type Override = string;
 
-/** Applies overrides in order to a document; returns a problem for each that can't be applied. */
-export function applyOverrides(document: Document, overrides: readonly Override[]): Problem[] {
-  return overrides.flatMap((override) => applyOverride(document, override));
-}
-
+/** Applies an override in place, so that comments stay; a problem when it can't be applied. */
 function applyOverride(document: Document, override: Override): Problem[] {
   const equals = override.indexOf('=');
   if (equals < 1 || override.length > 4096)

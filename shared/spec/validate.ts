@@ -53,8 +53,11 @@ function valueAt(document: unknown, path: KeyPath): unknown {
   }, document);
 }
 
-/** One relation: the keys it reads (all valid on their own when it is called) and its check. */
-export interface Relation {
+/**
+ * What must hold between keys, beyond what each key allows on its own. It names the keys it reads
+ * (all valid on their own when it is called), so that it is checked even when others are wrong.
+ */
+interface Relation {
   readonly reads: readonly (keyof RunSpec)[];
   check(spec: RunSpec): Problem[];
 }
@@ -63,7 +66,7 @@ export interface Relation {
 const tensorValues = 2 ** 31;
 
 /** All relations, in the order of the spec's keys. */
-export const relations: readonly Relation[] = [
+const relations: readonly Relation[] = [
   { reads: ['dataset'], check: resizeCoversCrop },
   { reads: ['dataset', 'batch', 'generator', 'discriminator'], check: activationsFit },
   { reads: ['dataset', 'discriminator'], check: denseHeadFits },

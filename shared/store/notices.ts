@@ -1,12 +1,12 @@
 // What an operator reads of a store that is away: one line when it has been away for a while, one
 // when it answers again, for all threads of a process.
 
-import { withPatience, type RetryNotice, type PatienceOptions } from './retry.js';
-import type { StoreOptions } from './open-store.js';
 import { BroadcastChannel } from 'node:worker_threads';
+import type { StoreOptions } from './open-store.js';
+import { patientRetryPolicy, type PatienceOptions, type RetryNotice } from './retry.js';
 
-/** Shorter absences are nobody's concern. */
-const untoldMs = 3_000;
+/** Shorter absences are not reported. */
+const quietMs = 3_000;
 
 /** Nothing was heard of an absence for so long: whoever waited has given up, or has gone. */
 const forgottenMs = 60_000;
@@ -18,19 +18,17 @@ interface Absence {
   readonly sinceMs: number;
   /** When the next try is due. */
   untilMs: number;
-  isTold: boolean;
+  isReported: boolean;
 }
 
-export interface StoreNotices {
-  onRetry(notice: RetryNotice): void;
-  onAnswer(store: string): void;
-}
+/** Short, so that what was asked in a minute of silence is soon asked again after it. */
+const patientIdleTimeoutMs = 10_000;
 
-/** Turns failed tries and answers into lines; `now` is a clock in milliseconds. */
-export function createStoreNotices(
-  print: (text: string) => void,
-  now: () => number = () => performance.now(),
-): StoreNotices {
+type StoreListener = Required<Pick<PatienceOptions, 'onRetry' | 'onAnswer'>>;
+
+/** Turns failed tries and answers into lines. */
+function createStoreNotices(print: (text: string) => void): StoreListener {
+  const now = (): number => performance.now();
   const absences = new Map<string, Absence>();
   const backMs = new Map<string, number>();
   const begin = (place: string, { tryMs, elapsedMs }: RetryNotice): Absence | undefined => {
@@ -38,7 +36,7 @@ export function createStoreNotices(
     // Sent before the store was back: old news.
     if (now() - tryMs < back) return undefined;
     const sinceMs = now() - elapsedMs < back ? now() - tryMs : now() - elapsedMs;
-    const absence = { sinceMs, untilMs: now(), isTold: false };
+    const absence = { sinceMs, untilMs: now(), isReported: false };
     if (absences.size < maxPlaces) absences.set(place, absence);
     return absence;
   };
@@ -50,8 +48,8 @@ export function createStoreNotices(
       const absence = absences.get(place) ?? begin(place, notice);
       if (absence === undefined) return;
       absence.untilMs = Math.max(absence.untilMs, now() + notice.waitMs);
-      if (absence.isTold || absence.untilMs - absence.sinceMs < untoldMs) return;
-      absence.isTold = true;
+      if (absence.isReported || absence.untilMs - absence.sinceMs < quietMs) return;
+      absence.isReported = true;
       print(
         `object store ${place} is away: ${inWords(notice.reason)}; ` +
           'trying again, nothing is lost',
@@ -64,22 +62,22 @@ export function createStoreNotices(
       if (absence === undefined) return;
       if (backMs.has(place) || backMs.size < maxPlaces) backMs.set(place, now());
       const seconds = Math.max(1, Math.round((now() - absence.sinceMs) / 1000));
-      if (absence.isTold) print(`object store ${place} is back after ${seconds} s`);
+      if (absence.isReported) print(`object store ${place} is back after ${seconds} s`);
     },
   };
 }
 
 /** Options of the stores of a program that runs for long. */
 export interface RunningStores {
-  /** Patient; the functions in it stay behind when a thread is given the rest. */
   readonly options: StoreOptions;
   /** Stops listening to the threads. */
   close(): void;
 }
 
 /**
- * Options for the stores of a worker or coordinator, to be made once by its main thread: patient,
- * with one line for all its stores and threads when one is away, and one when it is back.
+ * Options for the stores of a worker or coordinator, made once by its main thread: a store is
+ * waited for as long as a run can wait, with one line for all stores and threads when one is away,
+ * and one when it is back.
  */
 export function createRunningStores(
   options: StoreOptions,
@@ -87,7 +85,11 @@ export function createRunningStores(
 ): RunningStores {
   const notices = createStoreNotices(print);
   const stopListening = listenToThreads(notices);
-  return { options: { ...withPatience(options), ...notices }, close: stopListening };
+  const patience = {
+    s3: { idleTimeoutMs: patientIdleTimeoutMs, ...options.s3 },
+    retryPolicy: options.retryPolicy ?? patientRetryPolicy,
+  };
+  return { options: { ...options, ...patience, ...notices }, close: stopListening };
 }
 
 // Dataset and run mostly lie in one bucket, which is away as a whole.
@@ -114,8 +116,8 @@ type ThreadNotice =
   | { readonly kind: 'retry'; readonly notice: RetryNotice }
   | { readonly kind: 'answer'; readonly store: string };
 
-/** What a thread's stores tell, and whom: everyone who listens in this process. */
-export function tellProcess(): Required<Pick<PatienceOptions, 'onRetry' | 'onAnswer'>> {
+/** For the stores of a thread: sends what they report to the main thread of the process. */
+export function reportToMainThread(): StoreListener {
   let channel: BroadcastChannel | undefined;
   const post = (message: ThreadNotice): void => {
     if (channel === undefined) {
@@ -131,11 +133,8 @@ export function tellProcess(): Required<Pick<PatienceOptions, 'onRetry' | 'onAns
   };
 }
 
-/** Hears what the stores of all threads tell; the function given back stops it. */
-export function listenToThreads(listener: {
-  onRetry(notice: RetryNotice): void;
-  onAnswer(store: string): void;
-}): () => void {
+/** Passes on what the stores of all threads report; the function returned stops it. */
+function listenToThreads(listener: StoreListener): () => void {
   const channel = new BroadcastChannel(channelName);
   channel.unref();
   channel.onmessage = (event: unknown) => {

@@ -1,15 +1,18 @@
 // Opens the store that a url names. The one place that knows which kinds there are.
 
-import { isMainThread } from 'node:worker_threads';
-import { createFileStore } from './file-store.js';
-import type { S3StoreOptions } from './s3-store.js';
-import type { ObjectStore, ObjectInfo } from './store.js';
-import { tellProcess } from './notices.js';
 import { resolve } from 'node:path';
+import { isMainThread } from 'node:worker_threads';
 import { OperatorError, maskSecrets } from '../problems.js';
+import { createFileStore } from './file-store.js';
+import { reportToMainThread } from './notices.js';
+import type { PatienceOptions } from './retry.js';
+import type { S3Options } from './s3-requests.js';
+import type { ObjectStore } from './store.js';
 
-/** S3's endpoint, region and credentials; how long to try; whom to tell. */
-export type StoreOptions = S3StoreOptions;
+/** How a store is reached, how long it is waited for, and who hears of it. */
+export interface StoreOptions extends PatienceOptions {
+  readonly s3?: S3Options | undefined;
+}
 
 /** The options that can cross to another thread: plain data. */
 export type CloneableStoreOptions = Pick<StoreOptions, 's3' | 'retryPolicy'>;
@@ -22,10 +25,10 @@ export function cloneableOptions({ s3, retryPolicy }: StoreOptions): CloneableSt
 /**
  * Opens `s3://bucket/prefix`, `file://folder` (below the working folder) or `file:///folder`.
  * Nothing is read or written yet; an OperatorError says what is wrong with the url. In a thread,
- * a store that waits tells the process's main thread.
+ * a store that waits reports to the process's main thread.
  */
 export function openStore(url: string, given: StoreOptions = {}): ObjectStore {
-  const options = isMainThread || given.onRetry ? given : { ...given, ...tellProcess() };
+  const options = isMainThread || given.onRetry ? given : { ...given, ...reportToMainThread() };
   const location = parseStoreUrl(url);
   if (location.kind === 'file') return createFileStore(location.url, location.folder, options);
   return createDeferredStore(location.url, async () => {
@@ -34,8 +37,9 @@ export function openStore(url: string, given: StoreOptions = {}): ObjectStore {
   });
 }
 
-/** A store at `url` that is made by `create` when it is first asked for something. */
-export function createDeferredStore(url: string, create: () => Promise<ObjectStore>): ObjectStore {
+// The S3 client takes half a second to load, in each process and each thread, and a run in folders
+// never needs it.
+function createDeferredStore(url: string, create: () => Promise<ObjectStore>): ObjectStore {
   let created: Promise<ObjectStore> | undefined;
   const open = (): Promise<ObjectStore> => (created ??= create());
   return {
@@ -43,19 +47,14 @@ export function createDeferredStore(url: string, create: () => Promise<ObjectSto
     get: async (key, range) => (await open()).get(key, range),
     head: async (key) => (await open()).head(key),
     put: async (key, body, options) => (await open()).put(key, body, options),
-    list: (prefix) => listLater(open, prefix),
+    async *list(prefix) {
+      yield* (await open()).list(prefix);
+    },
     delete: async (key) => (await open()).delete(key),
     close: async () => {
       if (created !== undefined) await (await created).close();
     },
   };
-}
-
-async function* listLater(
-  open: () => Promise<ObjectStore>,
-  prefix: string,
-): AsyncGenerator<ObjectInfo, void, undefined> {
-  yield* (await open()).list(prefix);
 }
 
 /** A parsed store url. */

@@ -39,14 +39,13 @@ export interface RetryClock {
   wait(ms: number): Promise<void>;
 }
 
-/** The machine's own clock. */
-export const systemClock: RetryClock = {
+const systemClock: RetryClock = {
   now: () => performance.now(),
   random: () => Math.random(),
   wait: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
 };
 
-/** Told before each wait, so that an operator sees why nothing happens. */
+/** Why nothing happens at the moment. */
 export interface RetryNotice {
   /** Url of the store. */
   readonly store: string;
@@ -155,8 +154,8 @@ export function reasonOf(error: unknown): string {
 
 /**
  * Runs `attempt` until it succeeds, fails for good, or the policy ends it; then throws the last
- * failure. `attempt` is told how many tries failed before, for an earlier one may have had its
- * effect although its answer was lost.
+ * failure. `attempt` gets the number of tries that failed before, since an earlier one may have
+ * had its effect although its answer was lost.
  */
 export async function withRetries<T>(
   what: string,
@@ -184,41 +183,13 @@ export async function withRetries<T>(
   }
 }
 
-/** Told when a store answers that had failed before. */
-export type AnswerListener = (store: string) => void;
-
+/** How long a store is waited for, and who hears of it. */
 export interface PatienceOptions {
   /** Before each wait. */
   readonly onRetry?: ((notice: RetryNotice) => void) | undefined;
-  readonly onAnswer?: AnswerListener | undefined;
+  /** When a store answers that had failed before. */
+  readonly onAnswer?: ((store: string) => void) | undefined;
   readonly retryPolicy?: RetryPolicy | undefined;
-  readonly clock?: RetryClock | undefined;
-}
-
-/** Short, so that what was asked in a minute of silence is soon asked again after it. */
-export const patientIdleTimeoutMs = 10_000;
-
-/** The part of a store's options that a patient store sets; plain data. */
-interface Patience {
-  readonly s3: { readonly idleTimeoutMs: number };
-  readonly retryPolicy: RetryPolicy;
-}
-
-/**
- * The options of a store that is waited for as long as a run can wait. All that is added is plain
- * data, which can be handed to threads.
- */
-export function withPatience<
-  Options extends {
-    readonly s3?: object | undefined;
-    readonly retryPolicy?: RetryPolicy | undefined;
-  },
->(options: Options): Options & Patience {
-  return {
-    ...options,
-    s3: { idleTimeoutMs: patientIdleTimeoutMs, ...options.s3 },
-    retryPolicy: options.retryPolicy ?? patientRetryPolicy,
-  };
 }
 
 /** The retry loop's options for the store at `store`. */
@@ -231,7 +202,7 @@ export function retryOptions(
   return {
     store,
     policy: options.retryPolicy ?? defaultPolicy,
-    clock: options.clock ?? systemClock,
+    clock: systemClock,
     onRetry: (notice) => {
       isAway = true;
       options.onRetry?.(notice);

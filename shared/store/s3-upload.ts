@@ -27,10 +27,16 @@ const slowestBytesPerMs = 64;
 /** A server joins the parts of a large object before it answers. */
 const completeMs = 30_000;
 
+/** An object, as the SDK's commands name it. */
+export interface S3Target {
+  readonly Bucket: string;
+  readonly Key: string;
+}
+
 /** One object to write. `isThere` says whether exactly this body is there already. */
 export interface Upload {
   readonly key: string;
-  readonly s3Key: string;
+  readonly target: S3Target;
   readonly body: Uint8Array;
   readonly options: PutOptions;
   isThere(): Promise<boolean>;
@@ -80,8 +86,7 @@ async function publish(
 
 async function putWhole(session: S3Session, job: Upload): Promise<void> {
   const input = {
-    Bucket: session.place.bucket,
-    Key: job.s3Key,
+    ...job.target,
     Body: job.body,
     ContentLength: job.body.byteLength,
     ContentType: job.options.contentType ?? 'application/octet-stream',
@@ -95,7 +100,7 @@ async function putWhole(session: S3Session, job: Upload): Promise<void> {
 }
 
 async function putParts(session: S3Session, job: Upload): Promise<void> {
-  const target = { Bucket: session.place.bucket, Key: job.s3Key };
+  const { target } = job;
   const created = await request(session, `start the upload of ${job.key}`, ({ signal }) =>
     session.client.send(
       new CreateMultipartUploadCommand({
@@ -153,8 +158,7 @@ async function sendPart(
   body: Uint8Array,
 ): Promise<CompletedPart> {
   const command = {
-    Bucket: session.place.bucket,
-    Key: job.s3Key,
+    ...job.target,
     UploadId: id,
     PartNumber: number,
     Body: body,

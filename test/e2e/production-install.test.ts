@@ -12,10 +12,9 @@ import { after, before, test } from 'node:test';
 import { promisify } from 'node:util';
 import { userId } from '../../cli/kubernetes/objects/pod.js';
 import { packageFile } from '../../shared/environment.js';
-import { printSpec } from '../../shared/spec/load.js';
+import { printSpec, tinyRun } from '../support/tiny-run.js';
 import { copied, stage } from '../support/dockerfile.js';
 import { packFaces } from '../support/tiny-dataset.js';
-import { tinyRun } from '../support/tiny-run.js';
 
 const run = promisify(execFile);
 const isRoot = process.getuid?.() === 0;

@@ -9,7 +9,6 @@ import {
   chunkRange,
   ownedChunks,
   leavesOf,
-  ownerOf,
   shareOf,
   foldTree,
   subtreesInside,
@@ -33,8 +32,6 @@ test('shares cover all items once, in order, and differ by at most one', () => {
       );
       const sizes = shares.map(({ start, end }) => end - start);
       assert.ok(Math.max(...sizes) - Math.min(...sizes) <= 1);
-      for (const [rank, share] of shares.entries())
-        for (const leaf of leavesOf(share)) assert.equal(ownerOf(leaf, ranks, leaves), rank);
     }),
   );
 });

@@ -5,10 +5,9 @@ import { writeFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { printSpec } from '../../shared/spec/load.js';
+import { printSpec, tinyRun } from '../support/tiny-run.js';
 import { startClusterRun, type ClusterRun, type ClusterStart } from '../support/cluster-run.js';
 import { packFaces } from '../support/tiny-dataset.js';
-import { tinyRun } from '../support/tiny-run.js';
 
 /** Checkpoints of the undisturbed run, whose sums say what every shorter run must end with. */
 const everySteps = 20;

@@ -8,12 +8,11 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { exitCodes } from '../../shared/exit-codes.js';
 import { leaseAnnotations } from '../../shared/kubernetes/lease-place.js';
-import { printSpec } from '../../shared/spec/load.js';
+import { printSpec, tinyRun } from '../support/tiny-run.js';
 import { startLeaseApi, type LeaseApi } from '../support/lease-api.js';
 import { runLockstep, startLockstep, type RunningCommand } from '../support/lockstep-command.js';
 import { freePort } from '../support/servers.js';
 import { packFaces } from '../support/tiny-dataset.js';
-import { tinyRun } from '../support/tiny-run.js';
 import { until } from '../support/until.js';
 
 /** Of the run that is finished; the other one is stopped before its end. */

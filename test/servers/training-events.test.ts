@@ -7,11 +7,10 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { printSpec } from '../../shared/spec/load.js';
+import { printSpec, tinyRun } from '../support/tiny-run.js';
 import { runLockstep } from '../support/lockstep-command.js';
 import { skipWithout, startNatsServer } from '../support/servers.js';
 import { packFaces } from '../support/tiny-dataset.js';
-import { tinyRun } from '../support/tiny-run.js';
 
 interface CloudEvent {
   readonly id: string;

@@ -1,7 +1,13 @@
 // A run that is small but has everything: both phases, BatchNorm in both networks, an epoch that
 // ends within a step, and micro-shards enough for five workers.
 
+import { stringify } from 'yaml';
 import type { RunSpec } from '../../shared/spec/schema.js';
+
+/** A spec as YAML; `parseSpec` of it gives an equal spec. */
+export function printSpec(spec: RunSpec): string {
+  return stringify(spec, { lineWidth: 100 });
+}
 
 /** The tiny run over the dataset at `datasetUrl`: 3 steps of pixel loss, then adversarial ones. */
 export function tinyRun(datasetUrl: string, adversarialSteps = 3): RunSpec {

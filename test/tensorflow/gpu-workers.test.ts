@@ -7,11 +7,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { exitCodes } from '../../shared/exit-codes.js';
-import { printSpec } from '../../shared/spec/load.js';
+import { printSpec, tinyRun } from '../support/tiny-run.js';
 import { runLockstep, startLockstep } from '../support/lockstep-command.js';
 import { skipWithoutTensorflow } from '../support/tensorflow.js';
 import { packFaces } from '../support/tiny-dataset.js';
-import { tinyRun } from '../support/tiny-run.js';
 
 test(
   'each GPU gets a worker, none of which computes on the CPU instead',

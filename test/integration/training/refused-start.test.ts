@@ -8,10 +8,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { exitCodes } from '../../../shared/exit-codes.js';
-import { printSpec } from '../../../shared/spec/load.js';
+import { printSpec, tinyRun } from '../../support/tiny-run.js';
 import { runLockstep } from '../../support/lockstep-command.js';
 import { packFaces } from '../../support/tiny-dataset.js';
-import { tinyRun } from '../../support/tiny-run.js';
 
 let folder: string;
 

@@ -7,11 +7,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it, test } from 'node:test';
 import { exitCodes } from '../../../shared/exit-codes.js';
-import { printSpec } from '../../../shared/spec/load.js';
+import { printSpec, tinyRun } from '../../support/tiny-run.js';
 import { runLockstep, startLockstep, type RunningCommand } from '../../support/lockstep-command.js';
 import { skipWithout, startNatsServer, type TestServer } from '../../support/servers.js';
 import { packFaces } from '../../support/tiny-dataset.js';
-import { tinyRun } from '../../support/tiny-run.js';
 import { until } from '../../support/until.js';
 
 const steps = 240;

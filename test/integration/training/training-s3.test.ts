@@ -7,12 +7,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { exitCodes } from '../../../shared/exit-codes.js';
-import { printSpec } from '../../../shared/spec/load.js';
+import { printSpec, tinyRun } from '../../support/tiny-run.js';
 import { openStore } from '../../../shared/store/open-store.js';
 import { runLockstep } from '../../support/lockstep-command.js';
 import { openS3Place, type S3Place } from '../../support/s3-place.js';
 import { packFaces } from '../../support/tiny-dataset.js';
-import { tinyRun } from '../../support/tiny-run.js';
 
 let place: S3Place;
 let folder: string;

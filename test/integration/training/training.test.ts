@@ -7,13 +7,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { exitCodes } from '../../../shared/exit-codes.js';
-import { printSpec } from '../../../shared/spec/load.js';
+import { printSpec, tinyRun } from '../../support/tiny-run.js';
 import type { RunSpec } from '../../../shared/spec/schema.js';
 import { runLockstep, startLockstep } from '../../support/lockstep-command.js';
 import { skipWithoutTensorflow } from '../../support/tensorflow.js';
 import { referenceSha256 } from '../../support/reference-trainer.js';
 import { openBatches, packFaces } from '../../support/tiny-dataset.js';
-import { tinyRun } from '../../support/tiny-run.js';
 
 let folder: string;
 let spec: RunSpec;

@@ -4,7 +4,8 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 import { canonicalJson, specDigest } from '../../../shared/spec/compare.js';
-import { parseSpec, printSpec, loadPreset } from '../../../shared/spec/load.js';
+import { parseSpec, loadPreset } from '../../../shared/spec/load.js';
+import { printSpec } from '../../support/tiny-run.js';
 
 test('canonical JSON sorts keys at every level and leaves out what is undefined', () => {
   assert.equal(

@@ -8,15 +8,14 @@ import { test } from 'node:test';
 import { packageFile } from '../../../shared/environment.js';
 import { OperatorError } from '../../../shared/problems.js';
 import {
-  loadSpec,
   openSpec,
   parseSpec,
-  printSpec,
   loadPreset,
   openPreset,
   presetNames,
   presetSummary,
 } from '../../../shared/spec/load.js';
+import { printSpec } from '../../support/tiny-run.js';
 import { lastStep } from '../../../shared/spec/schema.js';
 
 /** "key: allowed" of every problem that `f` throws. */
@@ -227,15 +226,15 @@ test('a file is read within its limit, and named in the headline', () => {
   try {
     const file = join(folder, 'run.yaml');
     writeFileSync(file, openPreset('demo').text);
-    assert.deepEqual(loadSpec(file), loadPreset('demo'));
+    assert.deepEqual(openSpec(file).spec, loadPreset('demo'));
     assert.match(openSpec(file, ['name=mine']).text, /^name: mine # a word for people/m);
     writeFileSync(file, `${openPreset('demo').text}\n${'# x\n'.repeat(300_000)}`);
     assert.throws(
-      () => loadSpec(file),
+      () => openSpec(file).spec,
       /run\.yaml is not a valid run spec\n.*at most 1048576 bytes/,
     );
-    assert.throws(() => loadSpec(join(folder, 'none.yaml')), /-f: given .*none\.yaml.*ENOENT/);
-    assert.throws(() => loadSpec(folder), /-f: given .*EISDIR/);
+    assert.throws(() => openSpec(join(folder, 'none.yaml')), /-f: given .*none\.yaml.*ENOENT/);
+    assert.throws(() => openSpec(folder), /-f: given .*EISDIR/);
   } finally {
     rmSync(folder, { recursive: true });
   }
