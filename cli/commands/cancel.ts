@@ -1,7 +1,7 @@
 // `lockstep cancel`: takes a run out of a cluster; its checkpoints stay in the object store.
 
 import type { CommandModule } from 'yargs';
-import { cancelRun } from '../kubernetes/cancel-run.js';
+import { cancelRun } from '../kubernetes/cancel.js';
 import { withCluster, withClusterOptions } from '../kubernetes/cluster-access.js';
 import { formatClusterRun, parseClusterRun } from '../kubernetes/names.js';
 import { printJson, printLine, printNote } from '../output.js';

@@ -7,11 +7,11 @@ import { resolveSpecDocument } from '../spec-options.js';
 import { withCluster } from '../kubernetes/cluster-access.js';
 import {
   launchParametersOf,
+  requireLaunchable,
   withLaunchOptions,
   type LaunchArguments,
-} from '../kubernetes/launch-options.js';
-import { requireLaunchable } from '../kubernetes/launch-parameters.js';
-import { launchRun } from '../kubernetes/launch-run.js';
+} from '../kubernetes/launch-parameters.js';
+import { launchRun } from '../kubernetes/launch.js';
 import { printObjects, runObjects } from '../kubernetes/objects/run-objects.js';
 import { waitForRun } from '../kubernetes/wait-for-run.js';
 

@@ -5,7 +5,7 @@ import { OperatorError } from '../../shared/problems.js';
 import { stopOnSignals } from '../processes.js';
 import { withCluster, withClusterOptions } from '../kubernetes/cluster-access.js';
 import { parseClusterRun } from '../kubernetes/names.js';
-import { showLogs } from '../kubernetes/run-logs.js';
+import { showLogs } from '../kubernetes/logs.js';
 import { printJson, printLine, printNote } from '../output.js';
 
 interface LogsArguments {

@@ -6,7 +6,7 @@ import { OperatorError } from '../../shared/problems.js';
 import { trainLocally, type LocalTrainingArguments } from '../local/train-locally.js';
 import { withTrainingOptions } from '../local/training-options.js';
 import { withCluster, withClusterOptions } from '../kubernetes/cluster-access.js';
-import { resumeRun } from '../kubernetes/launch-run.js';
+import { resumeRun } from '../kubernetes/launch.js';
 import { isClusterRun, parseClusterRun } from '../kubernetes/names.js';
 import { requireRun } from '../kubernetes/run-state.js';
 import { waitForRun } from '../kubernetes/wait-for-run.js';

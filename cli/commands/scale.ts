@@ -6,7 +6,7 @@ import { withAdmin, type AdminArguments } from '../admin-client.js';
 import { withAdminOptions } from '../admin-options.js';
 import { withCluster } from '../kubernetes/cluster-access.js';
 import { isClusterRun, parseClusterRun } from '../kubernetes/names.js';
-import { scaleRun } from '../kubernetes/scale-run.js';
+import { scaleRun } from '../kubernetes/scale.js';
 import { printJson, printLine } from '../output.js';
 
 interface ScaleArguments extends AdminArguments {

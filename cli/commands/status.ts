@@ -10,8 +10,8 @@ import {
   clusterStatusLines,
   memberRows,
   podRows,
-  statusOf,
-} from '../kubernetes/status-run.js';
+  readClusterStatus,
+} from '../kubernetes/status.js';
 import { printJson, printLine, printTable } from '../output.js';
 import { statusJson, statusLines, workerRows } from '../status-view.js';
 
@@ -38,7 +38,7 @@ export const statusCommand: CommandModule<object, StatusArguments> = {
 
 async function clusterStatus(args: StatusArguments): Promise<void> {
   const run = parseClusterRun(args.run);
-  const status = await withCluster(args, (client) => statusOf(client, run));
+  const status = await withCluster(args, (client) => readClusterStatus(client, run));
   if (args.json) return printJson(clusterStatusJson(status));
   clusterStatusLines(status).forEach(printLine);
   for (const rows of [memberRows(status), podRows(status)]) if (rows.length > 0) printTable(rows);

@@ -2,12 +2,11 @@
 
 import type { Argv } from 'yargs';
 import { exitCodes } from '../../shared/exit-codes.js';
+import { ClusterError } from '../../shared/kubernetes/refusal.js';
 import { OperatorError, type Problem } from '../../shared/problems.js';
 import { CommandFailed } from '../failure.js';
 import { printNote } from '../output.js';
-import { ClusterError } from './client/answers.js';
-import { createClusterClient, type ClusterClient } from './client/cluster-client.js';
-import { createConnection, loadConfig } from './client/connection.js';
+import type { ClusterClient } from './client/cluster-client.js';
 
 export interface ClusterArguments {
   readonly context?: string | undefined;
@@ -27,9 +26,11 @@ export async function withCluster<T>(
   { context }: ClusterArguments,
   use: (client: ClusterClient) => Promise<T>,
 ): Promise<T> {
-  const connection = createConnection(await loadConfig(context));
+  // The library is large, and commands that need no cluster start without it.
+  const { openCluster } = await import('./client/cluster-client.js');
+  const client = openCluster({ context }, { onWait: printNote });
   try {
-    return await use(createClusterClient(connection, { onWait: printNote }));
+    return await use(client);
   } catch (error) {
     throw explain(error);
   }

@@ -1,9 +1,9 @@
-// What a run in a cluster and its objects are called: everything follows from the namespace and
-// the name of the run. Knows nothing of what the objects contain.
+// What a run in a cluster and its objects are called: all follows from its namespace and its name.
 
 import { readFileSync } from 'node:fs';
 import { packageFile } from '../../shared/environment.js';
 import { OperatorError } from '../../shared/problems.js';
+import type { Kind } from './client/cluster-client.js';
 
 /** A run in a cluster; on the command line `k8s://NAMESPACE/NAME`. */
 export interface ClusterRun {
@@ -22,9 +22,6 @@ export const ports = { control: 7400, exchange: 7401 } as const;
 
 /** Keys of a run's root ConfigMap. */
 export const rootKeys = { spec: 'run.yaml', launch: 'launch.json' } as const;
-
-/** Who we are to server-side apply. */
-export const fieldManager = 'lockstep';
 
 export type Component = 'coordinator' | 'worker';
 
@@ -71,6 +68,25 @@ export function objectNames(name: string) {
     /** Headless Service. */
     workers: `${name}-workers`,
   } as const;
+}
+
+/** All objects of a run but its root, whatever it was launched with. */
+export function ownedObjects(name: string): readonly (readonly [kind: Kind, name: string])[] {
+  const { coordinator, worker, workers, lease } = objectNames(name);
+  return [
+    ['Job', coordinator],
+    ['Job', worker],
+    ['Service', coordinator],
+    ['Service', workers],
+    ['ServiceAccount', coordinator],
+    ['ServiceAccount', worker],
+    ['Role', coordinator],
+    ['RoleBinding', coordinator],
+    ['NetworkPolicy', coordinator],
+    ['NetworkPolicy', worker],
+    ['PodDisruptionBudget', worker],
+    ['Lease', lease],
+  ];
 }
 
 /** Labels by which a run's pods are found. */

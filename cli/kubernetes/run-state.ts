@@ -1,14 +1,16 @@
-// A run as it is in the cluster: its root with what it was launched with, and how its two Jobs
-// are. Reads only.
+// A run as it is in the cluster: its root with what it was launched with, its two Jobs, and the
+// stage that follows from them and from its leader's words.
 
-import type { V1ConfigMap, V1Job, V1JobCondition } from '@kubernetes/client-node';
-import { exitCodes } from '../../shared/exit-codes.js';
+import type { V1ConfigMap, V1Job, V1JobCondition, V1Lease } from '@kubernetes/client-node';
+import { exitCodes, type ExitCode } from '../../shared/exit-codes.js';
+import { readLeaderStatus, type LeaderStatus } from '../../shared/kubernetes/leader-status.js';
 import { OperatorError } from '../../shared/problems.js';
 import { parseSpec } from '../../shared/spec/load.js';
 import type { RunSpec } from '../../shared/spec/schema.js';
 import { CommandFailed } from '../failure.js';
 import type { ClusterClient } from './client/cluster-client.js';
 import { launchParametersSchema, type LaunchParameters } from './launch-parameters.js';
+
 import { formatClusterRun, objectNames, rootKeys, type ClusterRun } from './names.js';
 
 /** A run that is there. */
@@ -101,7 +103,44 @@ export function conditionOf(job: V1Job | undefined, type: string): V1JobConditio
 }
 
 /** Why a Job failed, in the cluster's words; empty if it did not. */
-export function failureOf(job: V1Job | undefined): string {
+function jobFailure(job: V1Job | undefined): string {
   const { reason = '', message = '' } = conditionOf(job, 'Failed') ?? {};
   return [reason, message].filter((word) => word !== '').join(': ');
+}
+
+/** What is known of a run. */
+export interface JobsAndLease {
+  readonly coordinator: V1Job | undefined;
+  readonly worker: V1Job | undefined;
+  readonly lease: V1Lease | undefined;
+}
+
+export interface RunStage {
+  readonly kind: 'queued' | 'starting' | 'running' | 'finished' | 'failed' | 'gone';
+  readonly reason: string;
+  readonly progress: LeaderStatus | undefined;
+}
+
+/** The state of a run. A leader's word counts only while its Job goes on. */
+export function runStage({ coordinator, worker, lease }: JobsAndLease): RunStage {
+  const progress = readLeaderStatus(lease?.metadata?.annotations);
+  const [leads, works] = [jobStage(coordinator), jobStage(worker)];
+  const be = (kind: RunStage['kind'], reason: string): RunStage => ({ kind, reason, progress });
+  if (leads === 'complete') return be('finished', progress?.result?.reason ?? '');
+  if (leads === 'failed') return be('failed', progress?.result?.reason || jobFailure(coordinator));
+  if (leads === 'missing' || leads === 'going') return be('gone', 'its coordinators are gone');
+  if (works === 'failed') return be('failed', `the workers: ${jobFailure(worker)}`);
+  if (leads === 'suspended' || works === 'suspended') return be('queued', 'waits in its queue');
+  if (progress === undefined || progress.result !== undefined)
+    return be(
+      'starting',
+      `${worker?.status?.ready ?? 0} of ${worker?.spec?.completions ?? 0} workers are ready`,
+    );
+  return be('running', progress.stage);
+}
+
+/** The exit code of a command that waited for a run that failed. */
+export function failedExitCode(reason: string): ExitCode {
+  const [, code] = /exit code (\d+)/.exec(reason) ?? [];
+  return Number(code) === exitCodes.configuration ? exitCodes.configuration : exitCodes.failed;
 }

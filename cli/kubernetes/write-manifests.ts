@@ -4,7 +4,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { packageFile } from '../../shared/environment.js';
 import { printLine } from '../output.js';
-import { manifestFiles } from './manifest-files.js';
+import { manifestFiles } from './manifests.js';
 
 for (const [path, text] of manifestFiles()) {
   const file = packageFile(`deploy/k8s/${path}`);

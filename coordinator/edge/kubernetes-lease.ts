@@ -1,23 +1,30 @@
-// The lease in a Kubernetes Lease object: asks the election what to do, does it, and tells it the
-// answers and the time. The object also carries, as annotations, the run's status for whoever may
-// read leases, and how many workers the operator wants.
+// The run's lease in a Lease object (coordination.k8s.io/v1): asks the election what to do, does
+// it, and reports the answers and the time. The object carries, as annotations, the run's status
+// for all who may read leases, and how many workers the operator wants.
 
+import { CoordinationV1Api, V1MicroTime, type V1Lease } from '@kubernetes/client-node';
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
-import { leaseAnnotations, parseLeaseUrl } from '../../shared/kubernetes/lease-place.js';
+import { apiConfiguration, loadCluster, requestError } from '../../shared/kubernetes/api-server.js';
+import {
+  leaseAnnotations,
+  parseLeaseUrl,
+  type LeasePlace,
+} from '../../shared/kubernetes/lease-place.js';
 import { readWantedWorkers } from '../../shared/kubernetes/leader-status.js';
-import { elect } from '../core/election.js';
+import { ClusterError } from '../../shared/kubernetes/refusal.js';
 import {
   defaultElectionTiming,
+  elect,
   initialElection,
   nextWakeMs,
   type ElectionEffect,
   type ElectionEvent,
   type ElectionState,
   type ElectionTiming,
+  type SeenLease,
 } from '../core/election.js';
 import type { Lease, LeaseBoard } from './lease.js';
-import { createLeaseObject, loadCluster, type LeaseObject } from './lease-object.js';
 
 export interface KubernetesLeaseOptions {
   /** k8s://NAMESPACE/NAME */
@@ -32,10 +39,10 @@ export interface KubernetesLeaseOptions {
 /** Creates the lease of one coordinator, unsent; an OperatorError where there is no cluster. */
 export function createKubernetesLease(options: KubernetesLeaseOptions): Lease & LeaseBoard {
   const place = parseLeaseUrl(options.url);
-  const timing = options.timing ?? defaultElectionTiming;
-  const { leaseMs, requestMs } = timing;
-  const object = createLeaseObject(loadCluster(options.kubeconfig), { place, leaseMs, requestMs });
-  return new KubernetesLease(options, object, timing);
+  const { timing = defaultElectionTiming } = options;
+  const config = loadCluster({ path: options.kubeconfig });
+  const api = new CoordinationV1Api(apiConfiguration(config, timing.requestMs));
+  return new KubernetesLease(options, new LeaseObject(api, place, timing), timing);
 }
 
 class KubernetesLease implements Lease, LeaseBoard {
@@ -147,4 +154,128 @@ class KubernetesLease implements Lease, LeaseBoard {
     this.#workers = workers;
     for (const listener of this.#workersListeners) listener(workers);
   }
+}
+
+/** Who the server takes us for in its account of who has written which field. */
+const fieldManager = 'lockstep-coordinator';
+
+/** What the election wants to be written. */
+type LeaseWrite = Extract<ElectionEffect, { readonly kind: 'write' }>;
+
+/**
+ * The object in the API server: read, created, and replaced by the version that was seen. Each
+ * answer, also none, becomes an event of the election; nothing is tried again here.
+ */
+class LeaseObject {
+  readonly #api: CoordinationV1Api;
+  readonly #place: LeasePlace;
+  readonly #timing: ElectionTiming;
+  /** As the server has sent it last: a write replaces this, and keeps what it does not know. */
+  #last: V1Lease | undefined;
+
+  constructor(api: CoordinationV1Api, place: LeasePlace, timing: ElectionTiming) {
+    this.#api = api;
+    this.#place = place;
+    this.#timing = timing;
+  }
+
+  /** As they were seen last. */
+  annotations(): Readonly<Record<string, string>> {
+    return this.#last?.metadata?.annotations ?? {};
+  }
+
+  async read(): Promise<ElectionEvent> {
+    try {
+      this.#last = await this.#api.readNamespacedLease(this.#place);
+      return { kind: 'found', lease: seen(this.#last) };
+    } catch (failure) {
+      const error = requestError(failure, this.#timing.requestMs);
+      if (httpStatusOf(error) !== 404) return failed(error);
+      this.#last = undefined;
+      return { kind: 'found', lease: undefined };
+    }
+  }
+
+  /** Also sets these annotations; all others stay as they are. */
+  async write(
+    wanted: LeaseWrite,
+    annotations: Readonly<Record<string, string>>,
+  ): Promise<ElectionEvent> {
+    const isNew = wanted.base === undefined;
+    const request = { ...this.#place, body: this.#body(wanted, annotations), fieldManager };
+    try {
+      this.#last = isNew
+        ? await this.#api.createNamespacedLease(request)
+        : await this.#api.replaceNamespacedLease(request);
+      return { kind: 'written', lease: seen(this.#last) };
+    } catch (failure) {
+      const error = requestError(failure, this.#timing.requestMs);
+      const status = httpStatusOf(error);
+      // A create that finds nothing lacks its namespace; a replace, its object.
+      const isRefused = status === 409 || (status === 404 && !isNew);
+      return isRefused ? { kind: 'refused' } : failed(error);
+    }
+  }
+
+  #body(
+    { base, holder, transitions }: LeaseWrite,
+    annotations: Readonly<Record<string, string>>,
+  ): V1Lease {
+    const before = base === undefined ? undefined : this.#last;
+    const now = new V1MicroTime();
+    const isSame = base?.holder === holder;
+    const metadata = before?.metadata ?? { ...this.#place, labels: labelsOf(this.#place) };
+    return {
+      apiVersion: 'coordination.k8s.io/v1',
+      kind: 'Lease',
+      metadata: {
+        ...metadata,
+        annotations: { ...metadata.annotations, ...annotations },
+        // Left out, the server keeps its own account of who has written what.
+        managedFields: undefined,
+        ...(base === undefined ? {} : { resourceVersion: base.version }),
+      },
+      spec: {
+        ...before?.spec,
+        holderIdentity: holder,
+        leaseDurationSeconds: holder === '' ? 1 : Math.ceil(this.#timing.leaseMs / 1000),
+        leaseTransitions: transitions,
+        renewTime: now,
+        acquireTime: isSame && before?.spec?.acquireTime ? before.spec.acquireTime : now,
+      },
+    };
+  }
+}
+
+function labelsOf({ name }: LeasePlace): Record<string, string> {
+  return {
+    'app.kubernetes.io/name': 'lockstep',
+    'app.kubernetes.io/instance': name.slice(0, 63),
+    'app.kubernetes.io/component': 'coordinator',
+    'app.kubernetes.io/part-of': 'lockstep',
+    'app.kubernetes.io/managed-by': 'lockstep',
+  };
+}
+
+function seen({ metadata, spec }: V1Lease): SeenLease {
+  return {
+    version: metadata?.resourceVersion ?? '',
+    holder: spec?.holderIdentity ?? '',
+    transitions: spec?.leaseTransitions ?? 0,
+    stamp: String(spec?.renewTime ?? ''),
+    leaseMs: 1000 * (spec?.leaseDurationSeconds ?? 0),
+  };
+}
+
+function httpStatusOf(error: Error): number | undefined {
+  return error instanceof ClusterError ? error.status : undefined;
+}
+
+function failed(error: Error): ElectionEvent {
+  const { status, retryAfterS } = error instanceof ClusterError ? error : {};
+  return {
+    ...{ kind: 'failed', reason: error.message.slice(0, 300) },
+    ...(status === undefined ? {} : { status }),
+    ...(retryAfterS === undefined ? {} : { retryAfterMs: 1000 * retryAfterS }),
+  };
 }

@@ -8,11 +8,11 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { exitCodes } from '../../shared/exit-codes.js';
 import { leaseAnnotations } from '../../shared/kubernetes/lease-place.js';
-import { printSpec, tinyRun } from '../support/tiny-run.js';
-import { startLeaseApi, type LeaseApi } from '../support/lease-api.js';
+import { FakeApiServer } from '../support/fake-api-server.js';
 import { runLockstep, startLockstep, type RunningCommand } from '../support/lockstep-command.js';
 import { freePort } from '../support/servers.js';
 import { packFaces } from '../support/tiny-dataset.js';
+import { printSpec, tinyRun } from '../support/tiny-run.js';
 import { until } from '../support/until.js';
 
 /** Of the run that is finished; the other one is stopped before its end. */
@@ -20,24 +20,24 @@ const steps = 300;
 const patienceMs = 60_000;
 
 let folder: string;
-let api: LeaseApi;
+let server: FakeApiServer;
 let started: RunningCommand[] = [];
 
 before(async () => {
   folder = await mkdtemp(join(tmpdir(), 'lockstep-standby-'));
-  api = await startLeaseApi();
+  server = await new FakeApiServer().listen();
   const url = `file://${folder}/dataset`;
   await packFaces(url, folder);
   await writeFile(join(folder, 'run.yaml'), printSpec(tinyRun(url, steps - 3)));
   await writeFile(join(folder, 'long.yaml'), printSpec(tinyRun(url, 9_000)));
   await writeFile(join(folder, 'other.yaml'), printSpec({ ...tinyRun(url, steps - 3), seed: 12 }));
-  await api.writeKubeconfig(join(folder, 'kubeconfig'), 'coordinator');
+  await writeFile(join(folder, 'kubeconfig'), server.config().exportConfig());
 });
 
 after(async () => {
   for (const { process } of started) process.kill('SIGKILL');
   await Promise.all(started.map(({ result }) => result));
-  await api.close();
+  await server.close();
   await rm(folder, { recursive: true });
 });
 
@@ -83,11 +83,16 @@ const standsBy = (one: RunningCommand): Promise<unknown> =>
   one.line('notice', ({ text }) => /standing by$/.test(String(text)));
 const stepOf = (one: RunningCommand, step: number): Promise<unknown> =>
   one.line('step', (line) => Number(line['step']) >= step);
-const statusOf = (run: string): Record<string, unknown> =>
-  JSON.parse(api.lease(run)?.metadata.annotations?.[leaseAnnotations.status] ?? '{}') as Record<
-    string,
-    unknown
-  >;
+const leasePath = (run: string): string =>
+  `/apis/coordination.k8s.io/v1/namespaces/training/leases/${run}`;
+const shownStatus = (run: string): Record<string, unknown> => {
+  const { annotations } = server.objects.get(leasePath(run))?.metadata ?? {};
+  return JSON.parse(annotations?.[leaseAnnotations.status] ?? '{}') as Record<string, unknown>;
+};
+const wantWorkers = (run: string, workers: string): unknown =>
+  server.change(leasePath(run), {
+    metadata: { annotations: { [leaseAnnotations.workers]: workers } },
+  });
 
 test('a coordinator that is killed is followed by the one that stands by', async (t) => {
   const [run, file] = ['killed', 'run.yaml'];
@@ -100,8 +105,8 @@ test('a coordinator that is killed is followed by the one that stands by', async
   await standsBy(second);
   const workers = startWorkers(places);
   await stepOf(first, 10);
-  await until(() => Number(statusOf(run)['step']) > 0, 'the status is shown', patienceMs);
-  const status = statusOf(run);
+  await until(() => Number(shownStatus(run)['step']) > 0, 'the status is shown', patienceMs);
+  const status = shownStatus(run);
   assert.deepEqual(
     [status['run'], status['until'], status['term'], status['address'], status['world']],
     [run, steps, 1, places[0], 2],
@@ -121,9 +126,9 @@ test('a coordinator that is killed is followed by the one that stands by', async
     ['finished', run, steps, sha256],
   );
   for (const worker of workers) assert.equal((await worker.result).code, exitCodes.ok);
-  const { result } = statusOf(run) as { result: Record<string, unknown> };
+  const { result } = shownStatus(run) as { result: Record<string, unknown> };
   assert.deepEqual([result['kind'], result['sha256']], ['finished', sha256]);
-  assert.equal(api.lease(run)?.spec.holderIdentity, '');
+  assert.equal(server.objects.get(leasePath(run))?.spec?.['holderIdentity'], '');
 
   // Whoever comes now finds that there is nothing left to do.
   const late = await startCoordinator(run, places[0] ?? '', file).result;
@@ -162,7 +167,7 @@ test('a coordinator that has to go hands over, and a run without workers is stop
     'the workers have stayed in their world',
   );
 
-  api.annotate(run, { [leaseAnnotations.workers]: '1' });
+  wantWorkers(run, '1');
   await second.line('target', ({ workers: wanted }) => wanted === 1);
   const alone = await second.line('world');
   assert.equal((alone['members'] as unknown[]).length, 1);
@@ -173,7 +178,7 @@ test('a coordinator that has to go hands over, and a run without workers is stop
   third.process.kill('SIGTERM');
   assert.equal((await third.result).code, exitCodes.drained);
 
-  api.annotate(run, { [leaseAnnotations.workers]: '0' });
+  wantWorkers(run, '0');
   const stopped = await second.result;
   assert.equal(stopped.code, exitCodes.stopped, stopped.stderr);
   const last = stopped.lines.at(-1) ?? {};
@@ -184,7 +189,7 @@ test('a coordinator that has to go hands over, and a run without workers is stop
   const refused = await startCoordinator(run, places[0] ?? '', file).result;
   assert.equal(refused.code, exitCodes.stopped);
 
-  api.annotate(run, { [leaseAnnotations.workers]: '2' });
+  wantWorkers(run, '2');
   const halt = Number(last['step']) + 20;
   const again = startCoordinator(run, places[0] ?? '', file, [`--stop-after=${halt}`]);
   startWorkers(places);
@@ -197,11 +202,11 @@ test('a coordinator that can not renew its lease ends before another one may lea
   const [address = ''] = await addresses(1);
   const alone = startCoordinator('cut-off', address, 'run.yaml');
   await alone.line('run');
-  await until(() => statusOf('cut-off')['term'] === 1, 'a renewal', patienceMs);
-  api.inflict({ cut: 'before' });
+  await until(() => shownStatus('cut-off')['term'] === 1, 'a renewal', patienceMs);
+  server.inflict({ cut: 'before' });
   const cutMs = performance.now();
   const { code, lines, stderr } = await alone.result;
-  api.clear();
+  server.clear();
   assert.equal(code, exitCodes.superseded, stderr);
   const { kind, reason } = lines.at(-1) ?? {};
   assert.equal(kind, 'superseded');

@@ -9,7 +9,7 @@ import type {
 } from '@kubernetes/client-node';
 import type { LaunchParameters } from '../launch-parameters.js';
 import { objectNames, type Component } from '../names.js';
-import { metadataOf, type Manifest, type Owner } from './object.js';
+import { metadataOf, type Manifest, type Owner } from './root.js';
 
 const leases = { apiGroups: ['coordination.k8s.io'], resources: ['leases'] };
 

@@ -4,7 +4,7 @@
 import type { V1NetworkPolicy, V1NetworkPolicyPort } from '@kubernetes/client-node';
 import type { LaunchParameters } from '../launch-parameters.js';
 import { objectNames, ports, selectorLabels, type Component } from '../names.js';
-import { metadataOf, type Manifest, type Owner } from './object.js';
+import { metadataOf, type Manifest, type Owner } from './root.js';
 
 type Rules = Pick<NonNullable<V1NetworkPolicy['spec']>, 'ingress' | 'egress'>;
 
@@ -40,20 +40,15 @@ export function networkPolicies(owner: Owner, parameters: LaunchParameters): Man
   ];
 }
 
-function policy(owner: Owner, component: Component, rules: Rules): Manifest {
-  const { ingress = [], egress = [] } = rules;
+function policy(owner: Owner, component: Component, rules: Rules): V1NetworkPolicy & Manifest {
   return {
     apiVersion: 'networking.k8s.io/v1',
     kind: 'NetworkPolicy',
     metadata: metadataOf(owner, objectNames(owner.name)[component], component),
-    // `from` is a word of TypeScript's to the library's types, but not on the wire.
-    ...{
-      spec: {
-        podSelector: { matchLabels: selectorLabels(owner.name, component) },
-        policyTypes: ['Ingress', 'Egress'],
-        ingress: ingress.map(({ _from, ...rest }) => ({ from: _from, ...rest })),
-        egress,
-      },
+    spec: {
+      podSelector: { matchLabels: selectorLabels(owner.name, component) },
+      policyTypes: ['Ingress', 'Egress'],
+      ...rules,
     },
   };
 }

@@ -1,14 +1,20 @@
-// What the pods of both programs have in common: the Pod Security profile "restricted" and a
-// little more, how they reach the object store, and how long they have to end.
+// What the Jobs of both programs have in common: the Pod Security profile "restricted" and a little
+// more, how pods reach the object store, how long they have to end, and the queue they wait in.
 
 import type {
   V1Container,
-  V1EnvFromSource,
   V1EnvVar,
+  V1Job,
+  V1JobSpec,
   V1PodSpec,
-  V1SecurityContext,
+  V1ResourceRequirements,
+  V1Volume,
+  V1VolumeMount,
 } from '@kubernetes/client-node';
+import { exitCodes } from '../../../shared/exit-codes.js';
 import type { LaunchParameters } from '../launch-parameters.js';
+import { labelsOf, objectNames, selectorLabels, type Component } from '../names.js';
+import { metadataOf, type Manifest, type Owner } from './root.js';
 
 /** Seconds that leaving in order may take: the worker's --drain-timeout in a cluster. */
 export const drainTimeoutS = 120;
@@ -19,15 +25,57 @@ export const gracePeriodS = 180;
 /** Of an image that `npm run image` builds: by number, as Kubernetes can't look names up. */
 export const userId = 1000;
 
-/** Nothing can be gained and nothing be written but /tmp. */
-export const containerSecurity: V1SecurityContext = {
-  allowPrivilegeEscalation: false,
-  readOnlyRootFilesystem: true,
-  capabilities: { drop: ['ALL'] },
-};
+/** What a Job's program adds to what both have. */
+export interface JobParts {
+  readonly component: Component;
+  readonly spec: Omit<V1JobSpec, 'template' | 'suspend'>;
+  /** Exit codes after which a pod is replaced without counting as failed. */
+  readonly leavingCodes: readonly number[];
+  readonly port: { readonly name: string; readonly number: number };
+  readonly probeS: number;
+  readonly args: string[];
+  readonly resources: V1ResourceRequirements;
+  readonly volumes?: V1Volume[];
+  readonly mounts?: V1VolumeMount[];
+  readonly subdomain?: string;
+}
 
-/** The fields of a pod that are the same for coordinators and workers. */
-export function podBase(container: V1Container): V1PodSpec {
+/** The Job of one of the programs. */
+export function jobOf(owner: Owner, parameters: LaunchParameters, parts: JobParts) {
+  const { component, spec, leavingCodes } = parts;
+  const { queue } = parameters;
+  const metadata = metadataOf(owner, objectNames(owner.name)[component], component);
+  const labels: Record<string, string> =
+    queue === undefined ? {} : { 'kueue.x-k8s.io/queue-name': queue };
+  const onExitCodes = (...values: number[]) => ({
+    onExitCodes: { containerName: component, operator: 'In', values },
+  });
+  return {
+    apiVersion: 'batch/v1',
+    kind: 'Job',
+    metadata: { ...metadata, labels: { ...metadata.labels, ...labels } },
+    spec: {
+      ...(queue === undefined ? {} : { suspend: true }),
+      ...spec,
+      // Never two pods in one's place: the second would be taken for the first.
+      podReplacementPolicy: 'Failed',
+      podFailurePolicy: {
+        rules: [
+          { action: 'FailJob', ...onExitCodes(exitCodes.configuration) },
+          { action: 'Ignore', ...onExitCodes(...leavingCodes) },
+          { action: 'Ignore', onPodConditions: [{ type: 'DisruptionTarget', status: 'True' }] },
+        ],
+      },
+      template: {
+        metadata: { labels: labelsOf(owner.name, component) },
+        spec: podSpec(owner, parameters, parts),
+      },
+    },
+  } satisfies V1Job & Manifest;
+}
+
+function podSpec(owner: Owner, parameters: LaunchParameters, parts: JobParts): V1PodSpec {
+  const { component, volumes = [], subdomain } = parts;
   return {
     restartPolicy: 'Never',
     automountServiceAccountToken: false,
@@ -40,13 +88,45 @@ export function podBase(container: V1Container): V1PodSpec {
       fsGroup: userId,
       seccompProfile: { type: 'RuntimeDefault' },
     },
-    containers: [container],
-    volumes: [{ name: 'tmp', emptyDir: { sizeLimit: '1Gi' } }],
+    containers: [containerOf(parameters, parts)],
+    volumes: [{ name: 'tmp', emptyDir: { sizeLimit: '1Gi' } }, ...volumes],
+    serviceAccountName: parameters.serviceAccount ?? objectNames(owner.name)[component],
+    ...(subdomain === undefined ? {} : { subdomain }),
+    topologySpreadConstraints: [
+      {
+        maxSkew: 1,
+        topologyKey: 'kubernetes.io/hostname',
+        whenUnsatisfiable: 'ScheduleAnyway',
+        labelSelector: { matchLabels: selectorLabels(owner.name, component) },
+      },
+    ],
+  };
+}
+
+function containerOf(parameters: LaunchParameters, parts: JobParts): V1Container {
+  const { component, args, resources, port, probeS, mounts = [] } = parts;
+  const { image, s3Secret } = parameters;
+  return {
+    name: component,
+    image,
+    args,
+    env: environmentOf(parameters),
+    envFrom: s3Secret === undefined ? [] : [{ secretRef: { name: s3Secret } }],
+    ports: [{ name: port.name, containerPort: port.number, protocol: 'TCP' }],
+    readinessProbe: { tcpSocket: { port: port.name }, periodSeconds: probeS },
+    resources,
+    // Nothing can be gained and nothing be written but /tmp.
+    securityContext: {
+      allowPrivilegeEscalation: false,
+      readOnlyRootFilesystem: true,
+      capabilities: { drop: ['ALL'] },
+    },
+    volumeMounts: [{ name: 'tmp', mountPath: '/tmp' }, ...mounts],
   };
 }
 
 /** Where a pod is, and how it reaches its servers. */
-export function environmentOf({ s3Endpoint, s3Region, natsUrl }: LaunchParameters): V1EnvVar[] {
+function environmentOf({ s3Endpoint, s3Region, natsUrl }: LaunchParameters): V1EnvVar[] {
   const field = (name: string, fieldPath: string): V1EnvVar => ({
     name,
     valueFrom: { fieldRef: { fieldPath } },
@@ -62,11 +142,3 @@ export function environmentOf({ s3Endpoint, s3Region, natsUrl }: LaunchParameter
     ...given('LOCKSTEP_NATS_URL', natsUrl),
   ];
 }
-
-/** Credentials of the object store, by reference. */
-export function credentialsOf({ s3Secret }: LaunchParameters): V1EnvFromSource[] {
-  return s3Secret === undefined ? [] : [{ secretRef: { name: s3Secret } }];
-}
-
-/** Seconds that coordinators and workers wait for each other where a queue starts them. */
-export const queuedJoinTimeoutS = 86_400;

@@ -3,19 +3,16 @@
 import { stringify, type CreateNodeOptions, type ToStringOptions } from 'yaml';
 import type { LaunchParameters } from '../launch-parameters.js';
 import { accessObjects } from './access.js';
-import { coordinatorJob, coordinatorService } from './coordinator.js';
+import { coordinatorJob, servicesOf, workerBudget, workerJob } from './jobs.js';
 import { networkPolicies } from './network.js';
-import type { Manifest, Owner } from './object.js';
-import { leaseObject, rootObject } from './root.js';
-import { workerBudget, workerJob, workersService } from './workers.js';
+import { leaseObject, rootObject, type Manifest, type Owner } from './root.js';
 
 /** What surrounds the Jobs, owned by the root; may be sent again and again. */
 export function surroundings(owner: Owner, parameters: LaunchParameters): Manifest[] {
   return [
     ...accessObjects(owner, parameters),
     leaseObject(owner, parameters.workers),
-    coordinatorService(owner),
-    workersService(owner),
+    ...servicesOf(owner),
     ...networkPolicies(owner, parameters),
     workerBudget(owner, parameters.workers),
   ];
@@ -48,7 +45,14 @@ const yamlForm: ToStringOptions & CreateNodeOptions = {
   singleQuote: true,
 };
 
+/** `from` is a word of TypeScript's to the library's types, but not on the wire. */
+function wireNames(_: unknown, value: unknown): unknown {
+  if (typeof value !== 'object' || value === null || !('_from' in value)) return value;
+  const { _from, ...rest } = value;
+  return { from: _from, ...rest };
+}
+
 /** The objects as a stream of YAML documents, as `kubectl apply -f -` reads them. */
 export function printObjects(objects: readonly Manifest[]): string {
-  return objects.map((object) => stringify(object, yamlForm)).join('---\n');
+  return objects.map((object) => stringify(object, wireNames, yamlForm)).join('---\n');
 }

@@ -4,19 +4,16 @@
 import assert from 'node:assert/strict';
 import type { V1ConfigMap } from '@kubernetes/client-node';
 import { afterEach, beforeEach, test } from 'node:test';
-import { ClusterError } from '../../../cli/kubernetes/client/answers.js';
 import {
   createClusterClient,
   type ClusterClient,
 } from '../../../cli/kubernetes/client/cluster-client.js';
-import { createConnection } from '../../../cli/kubernetes/client/connection.js';
-import { podLog } from '../../../cli/kubernetes/client/pod-log.js';
-import { watchObjects } from '../../../cli/kubernetes/client/watch.js';
+import { podLog, watchObjects } from '../../../cli/kubernetes/client/streams.js';
 import { explain } from '../../../cli/kubernetes/cluster-access.js';
 import { CommandFailed } from '../../../cli/failure.js';
+import { ClusterError } from '../../../shared/kubernetes/refusal.js';
 import { OperatorError } from '../../../shared/problems.js';
 import { FakeApiServer } from '../../support/fake-api-server.js';
-import { sendStatus } from '../../support/fake-objects.js';
 import { until } from '../../support/until.js';
 
 const limits = { attempts: 4, firstMs: 5, longestMs: 20 };
@@ -27,10 +24,8 @@ let client: ClusterClient;
 beforeEach(async () => {
   server = await new FakeApiServer().listen();
   waits = [];
-  client = createClusterClient(createConnection(server.config(), 300), {
-    onWait: (text) => waits.push(text),
-    limits,
-  });
+  const onWait = (text: string) => void waits.push(text);
+  client = createClusterClient(server.config(), { onWait, limits, silentMs: 300 });
 });
 afterEach(() => server.close());
 
@@ -46,8 +41,10 @@ test('an object is created, read, applied, patched and deleted', async () => {
   assert.equal(await client.get('ConfigMap', 'n', 'a'), undefined);
   await client.create(configMap('a', { x: '1' }));
   await client.apply(configMap('a', { y: '2' }));
-  await client.patch('ConfigMap', 'n', 'a', { data: { x: null } });
-  assert.deepEqual((await client.get<V1ConfigMap>('ConfigMap', 'n', 'a'))?.data, { y: '2' });
+  await client.patch('ConfigMap', 'n', 'a', { data: { x: '3' } });
+  assert.deepEqual((await client.get<V1ConfigMap>('ConfigMap', 'n', 'a'))?.data, {
+    ...{ x: '3', y: '2' },
+  });
   assert.equal(await client.remove('ConfigMap', 'n', 'a'), true);
   assert.equal(await client.remove('ConfigMap', 'n', 'a'), false);
   const applied = server.requests.find(({ method }) => method === 'PATCH');
@@ -60,21 +57,15 @@ test('an object is created, read, applied, patched and deleted', async () => {
 
 test('429 is waited out as long as the server asks', async () => {
   await client.create(configMap('a'));
-  server.once('GET', /configmaps/, (_, response) => {
-    sendStatus(response, 429, 'TooManyRequests', { headers: { 'retry-after': '1' } });
-    return 'answered';
-  });
+  server.inflict({ status: 429, reason: 'TooManyRequests', retryAfterS: 1, times: 1 });
   const startMs = performance.now();
   assert.ok(await client.get('ConfigMap', 'n', 'a'));
   assert.ok(performance.now() - startMs >= 990);
-  assert.match(waits.join('\n'), /^GET .*HTTP 429: TooManyRequests.*again in 1\.0 s$/);
+  assert.match(waits.join('\n'), /^read ConfigMap a: HTTP 429: TooManyRequests.*again in 1\.0 s$/);
 });
 
 test('a server that stays overloaded is given up after the last attempt', async () => {
-  server.faults.push((_, response) => {
-    sendStatus(response, 503, 'ServiceUnavailable');
-    return 'answered';
-  });
+  server.inflict({ status: 503, reason: 'ServiceUnavailable' });
   await assert.rejects(client.get('ConfigMap', 'n', 'a'), { status: 503 });
   assert.equal(server.requests.length, limits.attempts);
 });
@@ -86,10 +77,7 @@ test('a refusal is not tried again', async () => {
     [409, 'Conflict'],
   ] as const) {
     const before = server.requests.length;
-    server.once('PATCH', /configmaps/, (_, response) => {
-      sendStatus(response, status, reason);
-      return 'answered';
-    });
+    server.inflict({ status, reason, times: 1 });
     await assert.rejects(client.apply(configMap('a')), { status, reason });
     assert.equal(server.requests.length, before + 1);
   }
@@ -98,14 +86,14 @@ test('a refusal is not tried again', async () => {
 
 test('a connection that is lost before the answer or within it is tried again', async () => {
   await client.create(configMap('a'));
-  server.once('GET', /configmaps/, (_, response) => {
-    response.destroy();
-    return 'answered';
-  });
-  server.once('GET', /configmaps/, (_, response) => {
-    response.writeHead(200, { 'content-length': '1000' });
-    response.write('{"kind":', () => response.destroy());
-    return 'answered';
+  server.inflict({ cut: 'before', times: 1 });
+  server.inflict({
+    times: 1,
+    answer(_, response) {
+      response.writeHead(200, { 'content-length': '1000', 'content-type': 'application/json' });
+      response.write('{"kind":', () => response.destroy());
+      return true;
+    },
   });
   assert.equal((await client.get('ConfigMap', 'n', 'a'))?.metadata?.name, 'a');
   assert.equal(waits.length, 2);
@@ -113,13 +101,13 @@ test('a connection that is lost before the answer or within it is tried again', 
 
 test('a server that says nothing is asked again', async () => {
   await client.create(configMap('a'));
-  server.once('GET', /configmaps/, () => 'answered');
+  server.inflict({ times: 1, answer: () => true });
   assert.ok(await client.get('ConfigMap', 'n', 'a'));
-  assert.match(waits.join(), /the server was silent for 0\.3 s/);
+  assert.match(waits.join(), /no answer within 0\.3 s/);
 });
 
 test('a create whose answer is lost makes one object, and says that it is there', async () => {
-  server.once('POST', /configmaps/, () => 'loseAnswer');
+  server.inflict({ method: 'POST', cut: 'after', times: 1 });
   assert.equal(await client.create(configMap('a', { x: '1' })), undefined);
   assert.deepEqual(server.objects.get(mapPath('a'))?.data, { x: '1' });
   assert.equal(server.requests.filter(({ method }) => method === 'POST').length, 2);
@@ -141,10 +129,7 @@ test('a conflict with another field manager names the field and who has set it',
       field: '.data.x',
     },
   ];
-  server.once('PATCH', /configmaps/, (_, response) => {
-    sendStatus(response, 409, 'Conflict', { details: { causes } });
-    return 'answered';
-  });
+  server.inflict({ status: 409, reason: 'Conflict', details: { causes } });
   const error = await client.apply(configMap('a')).catch((caught: unknown) => caught);
   assert.ok(error instanceof ClusterError);
   const told = explain(error);
@@ -169,12 +154,14 @@ test('a list in pages starts again when the server has forgotten where it was', 
     [null, 200, { items: [configMap('a')], metadata: { continue: 'p2' } }],
     ['p2', 200, { items: [configMap('b')], metadata: { resourceVersion: '7' } }],
   ];
-  server.faults.push((request, response) => {
-    const [next, status, body] = pages.shift() ?? assert.fail('too many pages');
-    assert.equal(request.query.get('continue'), next);
-    response.writeHead(status);
-    response.end(JSON.stringify(body));
-    return 'answered';
+  server.inflict({
+    answer(request, response) {
+      const [next, status, body] = pages.shift() ?? assert.fail('too many pages');
+      assert.equal(request.query.get('continue'), next);
+      response.writeHead(status, { 'content-type': 'application/json' });
+      response.end(JSON.stringify({ apiVersion: 'v1', kind: 'ConfigMapList', ...body }));
+      return true;
+    },
   });
   const { items, resourceVersion } = await client.list('ConfigMap', 'n');
   assert.deepEqual(
@@ -245,10 +232,7 @@ for (const [name, expire] of [
   [
     'as an answer',
     () => {
-      server.once('GET', /configmaps/, (_, response) => {
-        sendStatus(response, 410, 'Expired');
-        return 'answered';
-      });
+      server.inflict({ status: 410, reason: 'Expired', times: 1 });
       server.endWatches('end');
     },
   ],
@@ -269,29 +253,32 @@ for (const [name, expire] of [
   });
 
 test('a watch that is refused ends with the refusal', async () => {
-  server.faults.push((request, response) => {
-    if (request.query.get('watch') === null) return undefined;
-    sendStatus(response, 403, 'Forbidden');
-    return 'answered';
+  server.inflict({
+    answer({ query }, response) {
+      if (query.get('watch') === null) return false;
+      response.writeHead(403).end('{"reason":"Forbidden","message":"no watch for you"}');
+      return true;
+    },
   });
   const { state, done } = follow();
   await done;
   assert.ok(state.error instanceof ClusterError);
-  assert.equal(state.error.status, 403);
+  assert.deepEqual([state.error.status, state.error.message], [403, 'HTTP 403: no watch for you']);
 });
 
 test('a log that breaks off is taken up behind the last line that was shown', async () => {
   const line = (fraction: string, text: string) => `2026-11-25T12:00:00.${fraction}Z ${text}\n`;
   const before = line('1', 'one') + line('2', 'two') + line('2', 'two again');
   const asked: (string | null)[] = [];
-  server.faults.push(({ path, query }, response) => {
-    if (!path.endsWith('/log')) return undefined;
-    asked.push(query.get('sinceTime'));
-    if (asked.length === 1) {
-      response.writeHead(200, { 'transfer-encoding': 'chunked' });
-      response.write(before, () => response.destroy());
-    } else response.end(before + line('25', 'three'));
-    return 'answered';
+  server.inflict({
+    answer({ query }, response) {
+      asked.push(query.get('sinceTime'));
+      if (asked.length === 1) {
+        response.writeHead(200, { 'transfer-encoding': 'chunked' });
+        response.write(before, () => response.destroy());
+      } else response.end(before + line('25', 'three'));
+      return true;
+    },
   });
   const lines: string[] = [];
   const request = { namespace: 'n', pod: 'p', container: 'c', follow: true };
@@ -301,20 +288,8 @@ test('a log that breaks off is taken up behind the last line that was shown', as
 });
 
 test('a container that has not started has no log yet', async () => {
-  server.faults.push((_, response) => {
-    response.writeHead(400);
-    response.end(
-      JSON.stringify({
-        message: 'container "c" in pod "p" is waiting to start: ContainerCreating',
-      }),
-    );
-    return 'answered';
-  });
-  for await (const text of podLog(client, {
-    namespace: 'n',
-    pod: 'p',
-    container: 'c',
-    follow: false,
-  }))
-    assert.fail(text);
+  const message = 'container "c" in pod "p" is waiting to start: ContainerCreating';
+  server.inflict({ status: 400, message });
+  const request = { namespace: 'n', pod: 'p', container: 'c', follow: false };
+  for await (const text of podLog(client, request)) assert.fail(text);
 });

@@ -4,25 +4,21 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test } from 'node:test';
 import type { V1Job } from '@kubernetes/client-node';
-import { cancelRun } from '../../../cli/kubernetes/cancel-run.js';
+import { cancelRun } from '../../../cli/kubernetes/cancel.js';
 import {
   createClusterClient,
   type ClusterClient,
 } from '../../../cli/kubernetes/client/cluster-client.js';
-import { createConnection } from '../../../cli/kubernetes/client/connection.js';
-import { followRun } from '../../../cli/kubernetes/follow-run.js';
 import type { LaunchParameters } from '../../../cli/kubernetes/launch-parameters.js';
-import { launchRun, resumeRun } from '../../../cli/kubernetes/launch-run.js';
-import { requireRun } from '../../../cli/kubernetes/run-state.js';
-import { resultOf } from '../../../cli/kubernetes/run-result.js';
-import type { RunStage } from '../../../cli/kubernetes/run-stage.js';
-import { showLogs } from '../../../cli/kubernetes/run-logs.js';
-import { scaleRun } from '../../../cli/kubernetes/scale-run.js';
-import { clusterStatusJson, statusOf } from '../../../cli/kubernetes/status-run.js';
-import { objectsOf } from '../../../cli/kubernetes/taken.js';
+import { launchRun, resumeRun } from '../../../cli/kubernetes/launch.js';
+import { showLogs } from '../../../cli/kubernetes/logs.js';
+import { ownedObjects } from '../../../cli/kubernetes/names.js';
+import { requireRun, type RunStage } from '../../../cli/kubernetes/run-state.js';
+import { scaleRun } from '../../../cli/kubernetes/scale.js';
+import { clusterStatusJson, readClusterStatus } from '../../../cli/kubernetes/status.js';
+import { followRun, readResult } from '../../../cli/kubernetes/wait-for-run.js';
 import { openPreset } from '../../../shared/spec/load.js';
 import { FakeApiServer } from '../../support/fake-api-server.js';
-import { sendStatus } from '../../support/fake-objects.js';
 import { until } from '../../support/until.js';
 
 const run = { namespace: 'n', name: 'faces' };
@@ -44,7 +40,7 @@ let client: ClusterClient;
 beforeEach(async () => {
   server = await new FakeApiServer().listen();
   const limits = { attempts: 3, firstMs: 5, longestMs: 20 };
-  client = createClusterClient(createConnection(server.config()), { onWait: () => {}, limits });
+  client = createClusterClient(server.config(), { onWait: () => {}, limits });
 });
 afterEach(() => server.close());
 
@@ -58,7 +54,7 @@ test('a launch sends the root alone first, then all that it owns', async () => {
   const sent = server.requests.filter(({ method }) => method !== 'GET');
   assert.deepEqual([sent[0]?.method, sent[0]?.path], ['POST', '/api/v1/namespaces/n/configmaps']);
   assert.ok(sent.slice(1).every(({ method }) => method === 'PATCH'));
-  assert.equal(server.objects.size, 1 + objectsOf('faces').length);
+  assert.equal(server.objects.size, 1 + ownedObjects('faces').length);
   const uid = server.objects.get(rootPath)?.metadata.uid;
   for (const [path, { metadata }] of server.objects)
     if (path !== rootPath)
@@ -124,10 +120,7 @@ test('of two launches at once with different specs one is refused', async () => 
 });
 
 test('a launch that broke off half-way is completed by the next one', async () => {
-  server.once('PATCH', /faces-worker$/, (_, response) => {
-    sendStatus(response, 403, 'Forbidden');
-    return 'answered';
-  });
+  server.inflict({ method: 'PATCH', path: /faces-worker$/, status: 403, times: 1 });
   await assert.rejects(launchRun(client, wanted, document), { status: 403 });
   assert.ok(server.objects.size < 13);
   assert.equal((await launchRun(client, wanted, document)).action, 'resumed');
@@ -135,8 +128,8 @@ test('a launch that broke off half-way is completed by the next one', async () =
 });
 
 test('answers that are lost on the way double nothing', async () => {
-  for (const method of ['POST', 'PATCH', 'PATCH'])
-    server.once(method, /namespaces/, () => 'loseAnswer');
+  server.inflict({ method: 'POST', cut: 'after', times: 1 });
+  server.inflict({ method: 'PATCH', cut: 'after', times: 2 });
   await launchRun(client, wanted, document);
   assert.equal(server.objects.size, 13);
 });
@@ -200,10 +193,12 @@ test('a run that has finished stays finished', async () => {
 
 test('a scale changes Job, Lease, budget and root, also when others write at the same time', async () => {
   await launchRun(client, wanted, document);
-  server.once('PATCH', /faces-run$/, (_, response) => {
-    server.change(rootPath, { metadata: { annotations: { theirs: 'yes' } } });
-    sendStatus(response, 409, 'Conflict');
-    return 'answered';
+  server.inflict({
+    ...{ method: 'PATCH', path: /faces-run$/, times: 1 },
+    answer() {
+      server.change(rootPath, { metadata: { annotations: { theirs: 'yes' } } });
+      return false;
+    },
   });
   assert.deepEqual(await scaleRun(client, run, 4), { before: 2 });
   const { completions, parallelism } = job('worker')?.spec ?? {};
@@ -226,13 +221,16 @@ test('a cancel leaves nothing, not even what nobody owns, and nothing of others'
   const owner = [{ uid: uidOf('worker') ?? '' }];
   server.change(pod, { metadata: { name: 'faces-worker-0-x', labels, ownerReferences: owner } });
   // A coordinator that ends makes its Lease once more.
-  server.once('DELETE', /faces-run$/, () => {
-    const lease = server.objects.get(leasePath);
-    setTimeout(() => {
-      const metadata = { ...lease?.metadata, ownerReferences: [] };
-      server.change(leasePath, { ...lease, metadata });
-    }, 20);
-    return undefined;
+  server.inflict({
+    ...{ method: 'DELETE', path: /faces-run$/, times: 1 },
+    answer() {
+      const lease = server.objects.get(leasePath);
+      setTimeout(() => {
+        const metadata = { ...lease?.metadata, ownerReferences: [] };
+        server.change(leasePath, { ...lease, metadata });
+      }, 20);
+      return false;
+    },
   });
   server.change('/api/v1/namespaces/n/configmaps/other-run', { metadata: { name: 'other-run' } });
   const left: number[] = [];
@@ -274,7 +272,7 @@ test('a run is followed from its queue to its end, through a forgotten version',
   server.change(jobPath('coordinator'), complete);
   const last = (await end) ?? assert.fail('aborted');
   assert.deepEqual([last.kind, last.reason], ['finished', 'done']);
-  assert.deepEqual(await resultOf(client, run, last), { step: 100, sha256: 'abc' });
+  assert.deepEqual(await readResult(client, run, last), { step: 100, sha256: 'abc' });
 });
 
 test('without a word on the Lease the result is the last line of the log', async () => {
@@ -288,7 +286,7 @@ test('without a word on the Lease the result is the last line of the log', async
       '2026-11-25T12:00:01Z {"kind":"finished","run":"faces","step":100,"sha256":"def"}\n',
   );
   const stage: RunStage = { kind: 'finished', reason: '', progress: undefined };
-  assert.deepEqual(await resultOf(client, run, stage), { step: 100, sha256: 'def' });
+  assert.deepEqual(await readResult(client, run, stage), { step: 100, sha256: 'def' });
 });
 
 test('a Job that fails ends the wait, with the reason of the cluster', async () => {
@@ -328,7 +326,7 @@ test('the status says what the leader says, and what pods there are', async () =
     metadata: { annotations: { 'lockstep.dev/status': JSON.stringify(status) } },
     spec: { holderIdentity: 'c-1', leaseTransitions: 3 },
   });
-  const json = clusterStatusJson(await statusOf(client, run)) as Record<string, unknown>;
+  const json = clusterStatusJson(await readClusterStatus(client, run)) as Record<string, unknown>;
   assert.equal(json['run'], 'k8s://n/faces');
   assert.deepEqual(
     [json['stage'], json['step'], json['until'], json['eta_s']],

@@ -2,18 +2,16 @@
 // connections: one holder at a time, the next one in time, and nothing lost that others wrote.
 
 import assert from 'node:assert/strict';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, afterEach, before, describe, it } from 'node:test';
+import { after, before, describe, it } from 'node:test';
 import type { ElectionTiming } from '../../../coordinator/core/election.js';
 import { createKubernetesLease } from '../../../coordinator/edge/kubernetes-lease.js';
 import { leaseAnnotations, parseLeaseUrl } from '../../../shared/kubernetes/lease-place.js';
 import { OperatorError } from '../../../shared/problems.js';
-import { startLeaseApi, type LeaseApi, type WireLease } from '../../support/lease-api.js';
+import { FakeApiServer, type FakeObject } from '../../support/fake-api-server.js';
 import { until } from '../../support/until.js';
-
-const never = new AbortController().signal;
 
 /** As in production, five times as fast. */
 const timing: ElectionTiming = {
@@ -23,9 +21,20 @@ const timing: ElectionTiming = {
   requestMs: 300,
 };
 
-let api: LeaseApi;
+let server: FakeApiServer;
 let folder: string;
 let names = 0;
+
+/** A Lease as it comes over the wire. */
+interface WireLease extends FakeObject {
+  readonly spec: {
+    readonly holderIdentity: string;
+    readonly leaseDurationSeconds: number;
+    readonly leaseTransitions: number;
+    readonly renewTime: string;
+    readonly acquireTime: string;
+  };
+}
 
 /** A coordinator as far as the lease goes. */
 interface Contender {
@@ -37,13 +46,14 @@ interface Contender {
   lost: string | undefined;
 }
 
-async function contend(name: string, token: string): Promise<Contender> {
+/** The token of a contender's requests is the name of the lease and its own. */
+async function contend(name: string, who: string): Promise<Contender> {
   const notices: string[] = [];
-  const kubeconfig = join(folder, `kubeconfig-${token}`);
-  await api.writeKubeconfig(kubeconfig, token);
+  const kubeconfig = join(folder, `kubeconfig-${name}-${who}`);
+  await writeFile(kubeconfig, server.config(`${name}-${who}`).exportConfig());
   const onNotice = (text: string): void => void notices.push(text);
   const lease = createKubernetesLease({ url: `k8s://ns/${name}`, onNotice, timing, kubeconfig });
-  const acquired = lease.acquire(never);
+  const acquired = lease.acquire(new AbortController().signal);
   const contender: Contender = {
     ...{ lease, notices, acquired, isHolder: false, heldAtMs: 0, lost: undefined },
   };
@@ -58,10 +68,12 @@ async function contend(name: string, token: string): Promise<Contender> {
   return contender;
 }
 
+const pathOf = (name: string): string =>
+  `/apis/coordination.k8s.io/v1/namespaces/ns/leases/${name}`;
 const stored = (name: string): WireLease => {
-  const lease = api.lease(name);
+  const lease = server.objects.get(pathOf(name));
   assert.ok(lease !== undefined, `the lease ${name}`);
-  return lease;
+  return lease as WireLease;
 };
 
 /** Waits until the lease was renewed so many times. */
@@ -73,18 +85,16 @@ async function renewals(name: string, count: number): Promise<void> {
 const newName = (): string => `run-${(names += 1)}`;
 
 before(async () => {
-  api = await startLeaseApi();
+  server = await new FakeApiServer().listen();
   folder = await mkdtemp(join(tmpdir(), 'lockstep-lease-'));
 });
 
-afterEach(() => api.clear());
-
 after(async () => {
-  await api.close();
+  await server.close();
   await rm(folder, { recursive: true });
 });
 
-describe('a lease in Kubernetes', { concurrency: false }, () => {
+describe('a lease in Kubernetes', { concurrency: true }, () => {
   it('is created, renewed, given up, and taken at once by the next one', async () => {
     const name = newName();
     const a = await contend(name, 'a');
@@ -120,11 +130,13 @@ describe('a lease in Kubernetes', { concurrency: false }, () => {
     let step = 0;
     a.lease.show(() => ({ step: ++step }));
     await renewals(name, 1);
-    api.annotate(name, { other: 'kept', [leaseAnnotations.workers]: 'many' });
+    server.change(pathOf(name), {
+      metadata: { annotations: { other: 'kept', [leaseAnnotations.workers]: 'many' } },
+    });
     await renewals(name, 2);
-    api.annotate(name, { [leaseAnnotations.workers]: '5' });
+    server.change(pathOf(name), { metadata: { annotations: { [leaseAnnotations.workers]: '5' } } });
     await until(() => wanted.length > 0, 'the number of workers');
-    api.annotate(name, { [leaseAnnotations.workers]: '2' });
+    server.change(pathOf(name), { metadata: { annotations: { [leaseAnnotations.workers]: '2' } } });
     await until(() => wanted.length > 1, 'another number of workers');
     assert.deepEqual([wanted, a.lease.workers], [[5, 2], 2]);
     await a.lease.release();
@@ -149,7 +161,7 @@ describe('a lease in Kubernetes', { concurrency: false }, () => {
     await renewals(name, 1);
     let lostAtMs = 0;
     a.lease.onLost(() => (lostAtMs = performance.now()));
-    api.inflict({ cut: 'before', token: 'a' });
+    server.inflict({ cut: 'before', token: `${name}-a` });
     await until(() => b.isHolder, 'b holds it');
     assert.match(a.lost ?? '', /^it could not be renewed for 2 s: .*(hang up|ECONNRESET)/);
     assert.ok(lostAtMs < b.heldAtMs - 500, 'a second before, less the time of a look');
@@ -161,23 +173,24 @@ describe('a lease in Kubernetes', { concurrency: false }, () => {
   });
 
   for (const [fault, words] of [
-    [{ status: 500 }, /HTTP 500: on purpose/],
+    [{ status: 500 }, /HTTP 500: .*on purpose/],
     [{ status: 410 }, /HTTP 410/],
     [{ status: 429, retryAfterS: 1 }, /HTTP 429/],
     [{ cut: 'before' }, /hang up|ECONNRESET/],
-    [{ delayMs: 700 }, /no answer within 300 ms/],
+    [{ delayMs: 700 }, /no answer within 0\.3 s/],
   ] as const)
     it(`is kept by a holder that meets ${JSON.stringify(fault)} for a second`, async () => {
       const name = newName();
       const a = await contend(name, 'a');
       await a.acquired;
-      api.inflict(fault);
+      const troubled = { ...fault, token: `${name}-a`, times: Infinity };
+      server.inflict(troubled);
       await until(() => a.notices.length > 0, 'a tells of it');
       assert.match(a.notices[0] ?? '', /^the lease of the run can't be reached: /);
       assert.match(a.notices[0] ?? '', words);
       const startMs = performance.now();
       await until(() => performance.now() - startMs > 600, 'it lasts');
-      api.clear();
+      server.clear(troubled);
       await until(() => a.notices.length > 1, 'a tells that it is over');
       assert.equal(a.notices.at(-1), 'the lease of the run can be reached again');
       await renewals(name, 2);
@@ -188,23 +201,21 @@ describe('a lease in Kubernetes', { concurrency: false }, () => {
 
   it('is asked for no sooner than the server wants', async () => {
     const name = newName();
-    api.inflict({ status: 429, retryAfterS: 2, times: 1 });
-    const before = api.requests.length;
+    server.inflict({ status: 429, retryAfterS: 2, times: 1, token: `${name}-a` });
     const a = await contend(name, 'a');
     await a.acquired;
-    const [refused, next] = api.requests.slice(before);
-    assert.equal(refused?.status, 429);
+    const [refused, next] = server.requests.filter(({ token }) => token === `${name}-a`);
     assert.ok((next?.atMs ?? 0) - (refused?.atMs ?? 0) > 1_900);
     await a.lease.release();
   });
 
   it('is got although the answer to the write was lost', async () => {
     const name = newName();
-    api.inflict({ cut: 'after', method: 'POST', times: 1 });
+    server.inflict({ cut: 'after', method: 'POST', times: 1, token: `${name}-a` });
     const a = await contend(name, 'a');
     await a.acquired;
     assert.equal(stored(name).spec.leaseTransitions, 0);
-    api.inflict({ cut: 'after', method: 'PUT', times: 2 });
+    server.inflict({ cut: 'after', method: 'PUT', times: 2, token: `${name}-a` });
     await renewals(name, 4);
     assert.equal(a.lost, undefined);
     await a.lease.release();
@@ -212,11 +223,12 @@ describe('a lease in Kubernetes', { concurrency: false }, () => {
 
   it('is waited for while it may not be read, and got when it may', async () => {
     const name = newName();
-    api.inflict({ status: 403 });
+    const refusal = { status: 403, token: `${name}-a` };
+    server.inflict(refusal);
     const a = await contend(name, 'a');
     await until(() => a.notices.length > 0, 'a says why');
     assert.match(a.notices[0] ?? '', /can't be reached: HTTP 403/);
-    api.clear();
+    server.clear(refusal);
     await a.acquired;
     assert.deepEqual(a.notices.slice(1), ['the lease of the run can be reached again']);
     await a.lease.release();
@@ -228,7 +240,7 @@ describe('a lease in Kubernetes', { concurrency: false }, () => {
     await a.acquired;
     const b = await contend(name, 'b');
     await until(() => b.notices.length > 0, 'b stands by');
-    api.remove(name);
+    server.remove(pathOf(name));
     await b.acquired;
     assert.equal(a.lost, 'it could not be renewed for 2 s: the lease was deleted');
     await b.lease.release();
@@ -239,7 +251,7 @@ describe('a lease in Kubernetes', { concurrency: false }, () => {
     const a = await contend(name, 'a');
     await a.acquired;
     const stop = new AbortController();
-    const kubeconfig = join(folder, 'kubeconfig-a');
+    const kubeconfig = join(folder, `kubeconfig-${name}-a`);
     const onNotice = (): void => void stop.abort(new Error('stop'));
     const b = createKubernetesLease({ url: `k8s://ns/${name}`, onNotice, timing, kubeconfig });
     await assert.rejects(b.acquire(stop.signal), /stop/);

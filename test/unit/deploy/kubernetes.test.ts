@@ -4,13 +4,13 @@
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { manifestFiles, manifestFolders } from '../../../cli/kubernetes/manifest-files.js';
+import { manifestFiles, manifestFolders } from '../../../cli/kubernetes/manifests.js';
 import {
   launchParametersSchema,
   requireLaunchable,
 } from '../../../cli/kubernetes/launch-parameters.js';
 import { runObjects } from '../../../cli/kubernetes/objects/run-objects.js';
-import { objectsOf } from '../../../cli/kubernetes/taken.js';
+import { ownedObjects } from '../../../cli/kubernetes/names.js';
 import { defaultElectionTiming } from '../../../coordinator/core/election.js';
 import { parseLeaseUrl } from '../../../shared/kubernetes/lease-place.js';
 import { packageFile } from '../../../shared/environment.js';
@@ -81,7 +81,7 @@ test('a cancel looks for every object that a launch makes', () => {
     kind,
     metadata.name,
   ]);
-  assert.deepEqual([['ConfigMap', 'a-run'], ...objectsOf('a')].sort(), made.sort());
+  assert.deepEqual([['ConfigMap', 'a-run'], ...ownedObjects('a')].sort(), made.sort());
 });
 
 test('all but the root are owned by the root, and gone before it is', () => {

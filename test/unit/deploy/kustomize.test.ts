@@ -9,7 +9,7 @@ import { join, relative } from 'node:path';
 import { test } from 'node:test';
 import { parse, parseAllDocuments } from 'yaml';
 import { launchParametersSchema } from '../../../cli/kubernetes/launch-parameters.js';
-import { manifestFolders } from '../../../cli/kubernetes/manifest-files.js';
+import { manifestFolders } from '../../../cli/kubernetes/manifests.js';
 import { rootKeys } from '../../../cli/kubernetes/names.js';
 import { printObjects, runObjects } from '../../../cli/kubernetes/objects/run-objects.js';
 import { packageFile } from '../../../shared/environment.js';

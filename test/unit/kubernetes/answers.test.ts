@@ -2,13 +2,9 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import {
-  ClusterError,
-  isLost,
-  refusalOf,
-  retryDelayMs,
-} from '../../../cli/kubernetes/client/answers.js';
-import { isLater, stampedLine } from '../../../cli/kubernetes/client/pod-log.js';
+import { isLost, retryDelayMs } from '../../../cli/kubernetes/client/retries.js';
+import { isLater, stampedLine } from '../../../cli/kubernetes/client/streams.js';
+import { ClusterError, refusalOf } from '../../../shared/kubernetes/refusal.js';
 
 const limits = { attempts: 5, firstMs: 100, longestMs: 300 };
 const refusal = (status: number, reason = '', retryAfterS?: number) =>

@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { V1Job } from '@kubernetes/client-node';
-import { failedExitCode, runStage } from '../../../cli/kubernetes/run-stage.js';
+import { failedExitCode, runStage } from '../../../cli/kubernetes/run-state.js';
 import type { RunStatus } from '../../../shared/control/admin.js';
 import {
   leaderStatusOf,

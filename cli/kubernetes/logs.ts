@@ -3,8 +3,7 @@
 
 import type { V1Pod } from '@kubernetes/client-node';
 import type { ClusterClient } from './client/cluster-client.js';
-import { podLog } from './client/pod-log.js';
-import { watchObjects } from './client/watch.js';
+import { podLog, watchObjects } from './client/streams.js';
 import { labelSelector, type ClusterRun, type Component } from './names.js';
 
 export interface LogsRequest {

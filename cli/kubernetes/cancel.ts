@@ -1,17 +1,21 @@
 // Takes a run out of the cluster and waits until nothing is left of it. What it has stored in the
 // object store stays: launched again, it goes on from there.
 
-import type { V1Pod } from '@kubernetes/client-node';
+import type { KubernetesObject, V1Pod } from '@kubernetes/client-node';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { exitCodes } from '../../shared/exit-codes.js';
 import { OperatorError } from '../../shared/problems.js';
 import { CommandFailed } from '../failure.js';
-import { ClusterError } from './client/answers.js';
-import type { ClusterClient, ClusterObject } from './client/cluster-client.js';
-import type { Kind } from './client/resources.js';
-import { formatClusterRun, labelSelector, objectNames, type ClusterRun } from './names.js';
+import { ClusterError } from '../../shared/kubernetes/refusal.js';
+import type { ClusterClient, Kind } from './client/cluster-client.js';
+import {
+  formatClusterRun,
+  labelSelector,
+  objectNames,
+  ownedObjects,
+  type ClusterRun,
+} from './names.js';
 import { drainTimeoutS, gracePeriodS } from './objects/pod.js';
-import { objectsOf } from './taken.js';
 
 const lookMs = 1000;
 
@@ -46,17 +50,17 @@ export async function cancelRun(
 interface Left {
   readonly kind: Kind;
   readonly name: string;
-  readonly object: ClusterObject;
+  readonly object: KubernetesObject;
 }
 
 async function findLeft(client: ClusterClient, run: ClusterRun): Promise<Left[]> {
   const { namespace, name } = run;
   const pods = await client.list<V1Pod>('Pod', namespace, { labelSelector: labelSelector(name) });
-  const wanted = [['ConfigMap', objectNames(name).root], ...objectsOf(name)] as const;
+  const wanted = [['ConfigMap', objectNames(name).root], ...ownedObjects(name)] as const;
   const objects = await Promise.all(
     wanted.map(async ([kind, object]) => ({
       ...{ kind, name: object },
-      object: await client.get<ClusterObject>(kind, namespace, object),
+      object: await client.get<KubernetesObject>(kind, namespace, object),
     })),
   );
   return [
@@ -89,7 +93,7 @@ async function letWorkersLeave(
 }
 
 /** Another program's object of the same name is none of the run's. */
-function isOurs({ metadata }: ClusterObject, run: string): boolean {
+function isOurs({ metadata }: KubernetesObject, run: string): boolean {
   const { labels = {} } = metadata ?? {};
   const isRuns = labels['app.kubernetes.io/instance'] === run;
   return isRuns && labels['app.kubernetes.io/managed-by'] === 'lockstep';

@@ -1,13 +1,12 @@
 // Changes how many workers a run in a cluster has: the Job makes or takes away pods, the Lease
 // tells the leader how many it is to have, the budget and the root keep up.
 
-import type { V1Job } from '@kubernetes/client-node';
 import { OperatorError } from '../../shared/problems.js';
-import { ClusterError } from './client/answers.js';
+import { ClusterError } from '../../shared/kubernetes/refusal.js';
 import type { ClusterClient } from './client/cluster-client.js';
 import { formatClusterRun, objectNames, rootKeys, type ClusterRun } from './names.js';
 import { launchText, leaseObject } from './objects/root.js';
-import { workerBudget } from './objects/workers.js';
+import { workerBudget } from './objects/jobs.js';
 import { jobStage, refuseGoing, requireRun, type RunState } from './run-state.js';
 
 /** Scales; answers how many there were. A scale that broke off may be repeated. */
@@ -24,7 +23,7 @@ export async function scaleRun(
   const before = found.worker?.spec?.completions ?? found.parameters.workers;
   // Pods first: of two workers too many, those with the highest index leave by themselves.
   const spec = { completions: workers, parallelism: workers };
-  await client.patch<V1Job>('Job', namespace, names.worker, { spec });
+  await client.patch('Job', namespace, names.worker, { spec });
   await client.apply(leaseObject(owner, workers), true);
   await client.apply(workerBudget(owner, workers), true);
   await rewriteRoot(client, run, workers);

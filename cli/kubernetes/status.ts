@@ -3,11 +3,11 @@
 
 import type { V1Lease, V1Pod } from '@kubernetes/client-node';
 import { formatDuration } from '../eta.js';
-import { ClusterError } from './client/answers.js';
+import { ClusterError } from '../../shared/kubernetes/refusal.js';
 import type { ClusterClient } from './client/cluster-client.js';
 import { readWantedWorkers } from '../../shared/kubernetes/leader-status.js';
 import { formatClusterRun, labelSelector, objectNames, type ClusterRun } from './names.js';
-import { runStage, type RunStage } from './run-stage.js';
+import { runStage, type RunStage } from './run-state.js';
 import { requireRun, refuseGoing, type RunState } from './run-state.js';
 
 export interface ClusterStatus {
@@ -18,7 +18,10 @@ export interface ClusterStatus {
 }
 
 /** Reads all that there is to know. */
-export async function statusOf(client: ClusterClient, of: ClusterRun): Promise<ClusterStatus> {
+export async function readClusterStatus(
+  client: ClusterClient,
+  of: ClusterRun,
+): Promise<ClusterStatus> {
   const run = await requireRun(client, of);
   refuseGoing(run);
   const { namespace, name } = of;

@@ -5,7 +5,7 @@
 import { openPreset } from '../../shared/spec/load.js';
 import type { LaunchParameters } from './launch-parameters.js';
 import { packageVersion } from './names.js';
-import type { Manifest } from './objects/object.js';
+import type { Manifest } from './objects/root.js';
 import { launchText } from './objects/root.js';
 import { printObjects, runObjects } from './objects/run-objects.js';
 

@@ -1,24 +1,21 @@
 // Brings a run into the cluster, or goes on with the one that is there: whatever state an earlier
 // launch left, the same call ends in one run. What differs from the run that is there is refused.
 
-import type { V1ConfigMap, V1Job } from '@kubernetes/client-node';
+import type { KubernetesObject, V1ConfigMap, V1Job } from '@kubernetes/client-node';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { exitCodes } from '../../shared/exit-codes.js';
+import { ClusterError } from '../../shared/kubernetes/refusal.js';
 import { OperatorError, type Problem } from '../../shared/problems.js';
 import { specDifferences } from '../../shared/spec/compare.js';
 import type { SpecDocument } from '../../shared/spec/load.js';
 import { CommandFailed } from '../failure.js';
-import { ClusterError } from './client/answers.js';
-import type { ClusterClient, ClusterObject } from './client/cluster-client.js';
-import type { Kind } from './client/resources.js';
+import type { ClusterClient, Kind } from './client/cluster-client.js';
 import { requireLaunchable, type LaunchParameters } from './launch-parameters.js';
-import { objectNames, rootKeys } from './names.js';
-import type { Manifest } from './objects/object.js';
+import { formatClusterRun, objectNames, ownedObjects, rootKeys, type ClusterRun } from './names.js';
 import { gracePeriodS } from './objects/pod.js';
-import { launchText, rootObject } from './objects/root.js';
+import { launchText, rootObject, type Manifest } from './objects/root.js';
 import { jobs, surroundings } from './objects/run-objects.js';
 import { findRun, jobStage, refuseGoing, type RunState } from './run-state.js';
-import { refuseTaken } from './taken.js';
 
 /** What a launch came to. */
 export interface Launched {
@@ -150,7 +147,7 @@ async function untilGone(
 ): Promise<void> {
   const untilMs = performance.now() + 1000 * (gracePeriodS + 60);
   for (;;) {
-    const found = await client.get<ClusterObject>(kind, namespace, name);
+    const found = await client.get<KubernetesObject>(kind, namespace, name);
     if (found?.metadata?.uid !== uid) return;
     if (performance.now() > untilMs)
       throw new CommandFailed(
@@ -194,4 +191,57 @@ function refuseChanges(has: LaunchParameters, wanted: LaunchParameters): void {
       hint: 'lockstep cancel ends it; launched again, it goes on from its newest checkpoint',
     })),
   );
+}
+
+/** Throws where an object would be taken over, or a folder be written by two runs. */
+export async function refuseTaken(client: ClusterClient, wanted: LaunchParameters): Promise<void> {
+  const problems = [...(await takenNames(client, wanted)), ...(await sharedFolder(client, wanted))];
+  if (problems.length > 0) throw new OperatorError('the run can not be launched', problems);
+}
+
+/** Objects of ours without a root are what an unfinished cancel has left. */
+async function takenNames(client: ClusterClient, run: ClusterRun): Promise<Problem[]> {
+  const { namespace, name } = run;
+  const found = await Promise.all(
+    ownedObjects(name).map(async ([kind, object]) => ({
+      kind,
+      object,
+      there: await client.get(kind, namespace, object),
+    })),
+  );
+  return found
+    .filter(({ there }) => there !== undefined)
+    .map(({ kind, object, there }) => {
+      const isOurs = there?.metadata?.labels?.['app.kubernetes.io/managed-by'] === 'lockstep';
+      const left = `left over: lockstep cancel ${formatClusterRun(run)}`;
+      return {
+        key: '--name',
+        given: name,
+        allowed: `a name for which there is no ${kind} ${object} yet`,
+        hint: isOurs ? left : "it is not Lockstep's",
+      };
+    });
+}
+
+/** Two coordinators with a Lease each would take the run from each other again and again. */
+async function sharedFolder(client: ClusterClient, wanted: LaunchParameters): Promise<Problem[]> {
+  const labelSelector = 'app.kubernetes.io/managed-by=lockstep';
+  const { namespace, runUrl } = wanted;
+  const { items } = await client.list<V1ConfigMap>('ConfigMap', namespace, { labelSelector });
+  return items
+    .filter((root) => folderOf(root) === runUrl)
+    .map((root) => ({
+      key: '--run',
+      given: runUrl,
+      allowed: 'a folder of its own',
+      hint: `${root.metadata?.name ?? ''} in ${namespace} is of a run that writes there`,
+    }));
+}
+
+function folderOf({ data = {} }: V1ConfigMap): unknown {
+  try {
+    return (JSON.parse(data[rootKeys.launch] ?? '') as { runUrl?: unknown }).runUrl;
+  } catch {
+    return undefined;
+  }
 }
