@@ -1,11 +1,11 @@
 // The manifest of a checkpoint: which run and step it is, and the size and sum of every part. And
 // where a checkpoint lies below its run's url.
 
-import type { Step } from '../words.js';
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { canonicalJson } from '../spec/compare.js';
 import { runSpecSchema } from '../spec/schema.js';
+import type { Step } from '../words.js';
 
 /** All checkpoints of a run. */
 export const checkpointsPrefix = 'checkpoints/';
@@ -37,7 +37,7 @@ const sha256 = z.string().regex(/^[0-9a-f]{64}$/, '64 hexadecimal digits');
 const count = z.int().min(0);
 
 /** A part as it lies in the store. `file` is below the checkpoint's folder. */
-export const partRecordSchema = z.strictObject({
+const partRecordSchema = z.strictObject({
   name: z.string().regex(/^[a-z0-9-]{1,80}$/),
   file: z.string().regex(/^[a-z0-9-]{1,80}\.safetensors$/),
   bytes: count,
@@ -46,7 +46,7 @@ export const partRecordSchema = z.strictObject({
 
 export type PartRecord = z.infer<typeof partRecordSchema>;
 
-export const manifestSchema = z
+const manifestSchema = z
   .strictObject({
     format: z.literal('lockstep-checkpoint/1'),
     run: z.string().min(1).max(200),
@@ -75,7 +75,7 @@ export const manifestSchema = z
 export type CheckpointManifest = z.infer<typeof manifestSchema>;
 
 /** Longest manifest that is parsed. */
-export const maxManifestBytes = 1024 * 1024;
+const maxManifestBytes = 1024 * 1024;
 
 /** The manifest's bytes in the store, with a sum over all of it. */
 export function encodeManifest(manifest: CheckpointManifest): Buffer {
@@ -88,32 +88,26 @@ function sumOf(manifest: CheckpointManifest): string {
   return createHash('sha256').update(canonicalJson(manifest)).digest('hex');
 }
 
-/** A manifest, or in words why the bytes are none. */
-export type ParsedManifest =
-  | { readonly kind: 'manifest'; readonly manifest: CheckpointManifest }
-  | { readonly kind: 'fault'; readonly reason: string };
-
-/** Parses the bytes of the manifest of checkpoint `step`. */
-export function parseManifest(body: Buffer, step: number): ParsedManifest {
-  const fault = (reason: string): ParsedManifest => ({ kind: 'fault', reason });
-  if (body.length > maxManifestBytes) return fault(`its manifest has ${body.length} bytes`);
+/** Parses the bytes of the manifest of checkpoint `step`; in words, why they are none. */
+export function parseManifest(body: Buffer, step: number): CheckpointManifest | string {
+  if (body.length > maxManifestBytes) return `its manifest has ${body.length} bytes`;
   let value: unknown;
   try {
     value = JSON.parse(body.toString('utf8'));
   } catch {
-    return fault('its manifest is not JSON');
+    return 'its manifest is not JSON';
   }
   // Manifests of earlier versions have no sum.
-  const { manifestSha256, ...told } = Object(value) as { readonly manifestSha256?: unknown };
-  const parsed = manifestSchema.safeParse(told);
+  const { manifestSha256, ...rest } = Object(value) as { readonly manifestSha256?: unknown };
+  const parsed = manifestSchema.safeParse(rest);
   if (!parsed.success) {
     const [issue] = parsed.error.issues;
-    return fault(`its manifest is not valid: ${issue?.path.join('.')}: ${issue?.message}`);
+    return `its manifest is not valid: ${issue?.path.join('.')}: ${issue?.message}`;
   }
   if (manifestSha256 !== undefined && manifestSha256 !== sumOf(parsed.data))
-    return fault('its manifest has other bytes than its sum says');
-  if (parsed.data.step !== step) return fault(`its manifest is of step ${parsed.data.step}`);
-  return { kind: 'manifest', manifest: parsed.data };
+    return 'its manifest has other bytes than its sum says';
+  if (parsed.data.step !== step) return `its manifest is of step ${parsed.data.step}`;
+  return parsed.data;
 }
 
 /** Whether two manifests are of the same state: all but when and by how many it was written. */

@@ -2,19 +2,19 @@
 // names and shapes are checked before a value is used. Only what is in the store decides; a store
 // that can't be reached is an error, not a broken checkpoint.
 
-import { type ObjectStore, ObjectNotFound } from '../store/store.js';
+import { createHash } from 'node:crypto';
+import type { NetworkSpec } from '../layout.js';
+import { ObjectNotFound, type ObjectStore } from '../store/store.js';
 import type { Step } from '../words.js';
 import {
-  type CheckpointManifest,
+  checkpointPrefix,
   checkpointsPrefix,
   manifestKey,
   parseCheckpointKey,
   parseManifest,
+  type CheckpointManifest,
   type PartRecord,
-  checkpointPrefix,
 } from './manifest.js';
-import { createHash } from 'node:crypto';
-import type { NetworkSpec } from '../layout.js';
 import { partsOf, vectorsOfPart, type PartPlan } from './parts.js';
 import { decodeSafetensors } from './safetensors.js';
 import type { NetworkState, TrainingState } from './state.js';
@@ -93,8 +93,7 @@ export async function readManifest(
   const file = 'manifest.json';
   try {
     const parsed = parseManifest(await store.get(manifestKey(step)), step);
-    if (parsed.kind === 'manifest') return parsed.manifest;
-    return { file, kind: 'invalid', text: parsed.reason };
+    return typeof parsed === 'string' ? { file, kind: 'invalid', text: parsed } : parsed;
   } catch (error) {
     if (!(error instanceof ObjectNotFound)) throw error;
     return { file, kind: 'missing', text: 'it has no manifest: it was never finished' };
@@ -146,32 +145,20 @@ async function findFault(
   return { file, kind: 'flipped', text: `${file} has other bytes than its sum says` };
 }
 
-/** A checkpoint can't be read: torn, or of other networks than these. */
-export class CheckpointBroken extends Error {
-  constructor(
-    readonly url: string,
-    readonly step: Step,
-    reason: string,
-  ) {
-    super(`checkpoint of step ${step} in ${url} can't be used: ${reason}`);
-    this.name = 'CheckpointBroken';
-  }
-}
-
 /**
  * Reads the state that a manifest names, for networks of these tensors (`Task.networks`); throws
- * `CheckpointBroken`. The vectors are new and owned by the caller.
+ * when it is torn, or of other networks. The vectors are new and owned by the caller.
  */
 export async function readState(
   store: ObjectStore,
   manifest: CheckpointManifest,
   networks: readonly NetworkSpec[],
 ): Promise<TrainingState> {
-  const broken = (reason: string): CheckpointBroken =>
-    new CheckpointBroken(store.url, manifest.step, reason);
+  const broken = (reason: string): Error =>
+    new Error(`checkpoint of step ${manifest.step} in ${store.url} can't be used: ${reason}`);
   const states: Record<string, NetworkState> = {};
   for (const network of networks) {
-    const vectors = new Map<PartPlan['kind'], Float32Array[]>();
+    const vectors: Float32Array[] = [];
     for (const part of partsOf([network])) {
       const record = manifest.parts.find(({ name }) => name === part.name);
       if (record === undefined) throw broken(`it has no part ${part.name}`);
@@ -179,21 +166,18 @@ export async function readState(
         throw error instanceof ObjectNotFound ? broken(`${record.file} is missing`) : error;
       });
       try {
-        requireSum(body, record);
-        vectors.set(part.kind, vectorsOfPart(part, network, decodeSafetensors(body).tensors));
+        vectors.push(...decodePart(body, record, part, network));
       } catch (error) {
         throw broken((error as Error).message);
       }
     }
     const updates = manifest.updates[network.name];
     if (updates === undefined) throw broken(`it does not tell the updates of ${network.name}`);
-    states[network.name] = stateOf(vectors, updates);
+    const [parameters, firstMoment, secondMoment, statistics = new Float32Array(0)] = vectors;
+    states[network.name] = { parameters, firstMoment, secondMoment, statistics, updates };
   }
-  return {
-    step: manifest.step,
-    networks: states,
-    skippedInARow: manifest.skippedInARow ?? 0,
-  };
+  const { step, skippedInARow = 0 } = manifest;
+  return { step, networks: states, skippedInARow };
 }
 
 async function readPart(store: ObjectStore, step: Step, record: PartRecord): Promise<Buffer> {
@@ -201,17 +185,14 @@ async function readPart(store: ObjectStore, step: Step, record: PartRecord): Pro
   return store.get(checkpointPrefix(step) + record.file, { start: 0, end: record.bytes + 1 });
 }
 
-function requireSum(body: Buffer, { file, bytes, sha256 }: PartRecord): void {
+function decodePart(
+  body: Buffer,
+  { file, bytes, sha256 }: PartRecord,
+  part: PartPlan,
+  network: NetworkSpec,
+): Float32Array[] {
   if (body.length !== bytes) throw new Error(`${file} has not the ${bytes} bytes it should have`);
   if (createHash('sha256').update(body).digest('hex') !== sha256)
     throw new Error(`${file} has other bytes than its sum says`);
-}
-
-function stateOf(vectors: Map<PartPlan['kind'], Float32Array[]>, updates: number): NetworkState {
-  const [parameters] = vectors.get('parameters') ?? [];
-  const [firstMoment, secondMoment] = vectors.get('adam') ?? [];
-  const [statistics = new Float32Array(0)] = vectors.get('statistics') ?? [];
-  if (parameters === undefined || firstMoment === undefined || secondMoment === undefined)
-    throw new Error('a network has parameters and moments');
-  return { parameters, firstMoment, secondMoment, statistics, updates };
+  return vectorsOfPart(part, network, decodeSafetensors(body).tensors);
 }

@@ -3,7 +3,6 @@
 
 import { createHash } from 'node:crypto';
 import { PreconditionFailed, type ObjectStore } from '../store/store.js';
-import { listCheckpoints, newestWholeCheckpoint, type CheckpointEntry } from './read.js';
 import type { Step } from '../words.js';
 import {
   encodeManifest,
@@ -16,6 +15,7 @@ import {
   partFile,
 } from './manifest.js';
 import type { EncodedPart } from './parts.js';
+import { listCheckpoints, newestWholeCheckpoint, type CheckpointEntry } from './read.js';
 
 /** Stores one part and says what the manifest must say of it. */
 export async function storePart(
@@ -30,25 +30,10 @@ export async function storePart(
   return { name: part.name, file, bytes: part.body.length, sha256 };
 }
 
-/** Another checkpoint of the same step is there already. */
-export class ManifestConflict extends Error {
-  constructor(
-    readonly url: string,
-    readonly step: Step,
-    reason: string,
-  ) {
-    super(
-      `${url}/${manifestKey(step)} is there already and ${reason}; ` +
-        'is another coordinator writing to this run?',
-    );
-    this.name = 'ManifestConflict';
-  }
-}
-
 /**
  * Writes the manifest, with which the checkpoint exists. That an equal one is there (the same
  * state, whenever and by however many workers it was written) is success: "already-there".
- * Throws `ManifestConflict` when another one is.
+ * Throws when another one is.
  */
 export async function commitManifest(
   store: ObjectStore,
@@ -63,17 +48,19 @@ export async function commitManifest(
     if (!(error instanceof PreconditionFailed)) throw error;
   }
   const there = parseManifest(await store.get(key), manifest.step);
-  if (there.kind === 'fault') throw new ManifestConflict(store.url, manifest.step, there.reason);
-  if (!isSameCheckpoint(there.manifest, manifest))
-    throw new ManifestConflict(store.url, manifest.step, 'is of another state');
-  return 'already-there';
+  if (typeof there !== 'string' && isSameCheckpoint(there, manifest)) return 'already-there';
+  const reason = typeof there === 'string' ? there : 'is of another state';
+  throw new Error(
+    `${store.url}/${key} is there already and ${reason}; ` +
+      'is another coordinator writing to this run?',
+  );
 }
 
 /** Deletes a checkpoint: the manifest first, so that it is gone before it is torn. */
-export async function deleteCheckpoint(store: ObjectStore, entry: CheckpointEntry): Promise<void> {
-  await store.delete(manifestKey(entry.step));
-  const folder = manifestKey(entry.step).replace(/manifest\.json$/, '');
-  for (const file of entry.files) if (file !== 'manifest.json') await store.delete(folder + file);
+async function deleteCheckpoint(store: ObjectStore, { step, files }: CheckpointEntry) {
+  await store.delete(manifestKey(step));
+  for (const file of files)
+    if (file !== 'manifest.json') await store.delete(checkpointPrefix(step) + file);
 }
 
 /** The checkpoints that may go, so that `keep` finished ones and step `whole` stay. */
