@@ -1,9 +1,10 @@
-// Which listed files are taken for pictures, under which key, in which order. Pure: decides by
-// names and sizes; what the bytes say is checked later.
+// Which listed files are taken for pictures, under which key, in which order; and whether one can
+// be a sample: read whole, decoded whole, and large enough.
 
 import { OperatorError } from '../shared/problems.js';
-import { maxPictureBytes } from './index-format.js';
-import type { Listing, Skipped, SourceFile } from './picture-source.js';
+import { maxPictureBytes } from './dataset-index.js';
+import { decodePicture, PictureError, type Size } from './decode.js';
+import type { Listing, PictureSource, Skipped, SourceFile } from './picture-source.js';
 
 const maxKeyLength = 512;
 const maxProblems = 50;
@@ -19,7 +20,7 @@ export interface Candidate {
   readonly ending: string;
 }
 
-export interface Candidates {
+interface Candidates {
   /** In the order of their keys (by UTF-16 code units, as `<` compares). */
   readonly candidates: readonly Candidate[];
   readonly skipped: readonly Skipped[];
@@ -43,7 +44,7 @@ export function chooseCandidates(listing: Listing): Candidates {
 function judge(file: SourceFile): Candidate | string {
   const match = picturePath.exec(file.path);
   if (!match) return `not a picture: its name ends in none of ${endings.join(', ')}`;
-  const [, key, ending] = match as unknown as [string, string, string];
+  const [, key, ending] = match;
   if (key.length > maxKeyLength) return `its path is longer than ${maxKeyLength} characters`;
   if (key.split('/').some((part) => part === '' || part === '.' || part === '..'))
     return 'its path has a part that is empty, "." or ".."';
@@ -69,4 +70,37 @@ function refuseDoubles(sorted: readonly Candidate[]): void {
 
 function compare(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
+}
+
+const maxSide = 65_535;
+
+/** A candidate with its bytes, or why it is left out. */
+export type Checked =
+  | {
+      readonly kind: 'picture';
+      readonly candidate: Candidate;
+      readonly body: Buffer;
+      readonly size: Size;
+    }
+  | { readonly kind: 'skipped'; readonly file: string; readonly reason: string };
+
+/** Reads and decodes a candidate; rejects only when the source itself can't be read. */
+export async function checkPicture(
+  source: PictureSource,
+  candidate: Candidate,
+  minSize: number,
+): Promise<Checked> {
+  try {
+    const body = await source.read(candidate.file);
+    const { width, height } = await decodePicture(body);
+    if (Math.min(width, height) < minSize)
+      throw new PictureError(
+        `too small: ${width}x${height}, and each side needs at least ${minSize} pixels`,
+      );
+    if (Math.max(width, height) > maxSide) throw new PictureError(`too long: ${width}x${height}`);
+    return { kind: 'picture', candidate, body, size: { width, height } };
+  } catch (error) {
+    if (!(error instanceof PictureError)) throw error;
+    return { kind: 'skipped', file: candidate.file.path, reason: error.message };
+  }
 }

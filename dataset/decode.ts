@@ -1,12 +1,13 @@
 // Pictures as 8-bit sRGB pixels: the one place where an untrusted picture file is decoded, both
-// when a dataset is packed and when a worker reads it. Knows nothing of files, shards or crops.
+// when a dataset is packed and when a worker reads it.
 // Grey, CMYK, 16-bit and embedded profiles become 8-bit sRGB; transparency lies on white; the
 // first frame of an animation counts; EXIF orientation is applied.
 
 import sharp, { type OutputInfo } from 'sharp';
+import { messageOf } from '../shared/problems.js';
 
 /** Pixels of the largest picture that is decoded (192 MiB as RGB). */
-export const maxPicturePixels = 64 * 1024 * 1024;
+const maxPicturePixels = 64 * 1024 * 1024;
 
 /** Interleaved 8-bit RGB, row by row: `data` has width * height * 3 bytes. */
 export interface Pixels {
@@ -83,7 +84,7 @@ function toRgb(data: Uint8Array, { width, height, channels }: OutputInfo): Uint8
 
 /** The decoder's complaint in one short line. */
 function explain(error: unknown): string {
-  const text = error instanceof Error ? error.message : String(error);
+  const text = messageOf(error);
   if (/unsupported image format/.test(text))
     return 'not a picture: its bytes are of no known format';
   if (/pixel limit/.test(text)) return `larger than ${maxPicturePixels} pixels`;

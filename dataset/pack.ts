@@ -3,15 +3,20 @@
 
 import { createHash } from 'node:crypto';
 import { availableParallelism } from 'node:os';
-import { OperatorError } from '../shared/problems.js';
+import { OperatorError, type Problem } from '../shared/problems.js';
 import { PreconditionFailed, type ObjectStore } from '../shared/store/store.js';
-import { chooseCandidates, type Candidate } from './candidates.js';
-import { checkPicture, type Checked } from './check-picture.js';
-import { indexKey, shardFile, type DatasetIndex, type DatasetSample } from './index-format.js';
+import { checkPicture, chooseCandidates, type Candidate, type Checked } from './candidates.js';
+import {
+  indexKey,
+  maxIndexBytes,
+  shardFile,
+  type DatasetIndex,
+  type DatasetSample,
+  formatIndex,
+} from './dataset-index.js';
 import { mapInOrder } from './map-in-order.js';
 import type { PictureSource, Skipped } from './picture-source.js';
-import { maxIndexBytes } from './read-index.js';
-import { createShardWriter, type Shard } from './shard-writer.js';
+import { createShardWriter, type Shard } from './shards.js';
 
 const maxConcurrentChecks = 4;
 const maxProblems = 50;
@@ -116,28 +121,27 @@ async function checkAll(
 
 function refuseSkipped(skipped: readonly Skipped[]): void {
   if (skipped.length === 0) return;
-  const shown = sortSkipped(skipped).slice(0, maxProblems);
   throw new OperatorError(
     `${skipped.length} files can't be packed, and --strict allows none to be skipped:`,
-    shown.map(({ file, reason }) => ({
-      key: JSON.stringify(file),
-      given: reason,
-      allowed: 'a whole picture',
-    })),
+    skippedProblems(skipped),
   );
 }
 
 function nothingLeft(url: string, skipped: readonly Skipped[]): OperatorError {
   return new OperatorError('There is no picture to pack:', [
     { key: 'DIR', given: url, allowed: 'a folder with at least one picture that can be decoded' },
-    ...sortSkipped(skipped)
-      .slice(0, maxProblems)
-      .map(({ file, reason }) => ({
-        key: JSON.stringify(file),
-        given: reason,
-        allowed: 'a whole picture',
-      })),
+    ...skippedProblems(skipped),
   ]);
+}
+
+function skippedProblems(skipped: readonly Skipped[]): Problem[] {
+  return sortSkipped(skipped)
+    .slice(0, maxProblems)
+    .map(({ file, reason }) => ({
+      key: JSON.stringify(file),
+      given: reason,
+      allowed: 'a whole picture',
+    }));
 }
 
 function sortSkipped(skipped: readonly Skipped[]): Skipped[] {
@@ -187,18 +191,6 @@ async function deleteLeftovers(target: ObjectStore, shards: number): Promise<voi
   for await (const { key } of target.list('shard-'))
     if (shardName.test(key) && Number(key.slice(6, -4)) >= shards) leftovers.push(key);
   for (const key of leftovers) await target.delete(key);
-}
-
-/** The index as JSON, a line for each shard and sample. */
-export function formatIndex({ format, shards, samples }: DatasetIndex): Buffer {
-  const lines = (entries: readonly unknown[]): string =>
-    entries.map((entry) => `    ${JSON.stringify(entry)}`).join(',\n');
-  const parts = [
-    `{\n  "format": ${JSON.stringify(format)},\n`,
-    `  "shards": [\n${lines(shards)}\n  ],\n`,
-    `  "samples": [\n${lines(samples)}\n  ]\n}\n`,
-  ];
-  return Buffer.concat(parts.map((part) => Buffer.from(part)));
 }
 
 async function putIndex(target: ObjectStore, index: Buffer, force: boolean): Promise<void> {

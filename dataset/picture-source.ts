@@ -1,12 +1,17 @@
-// Where the pictures to pack come from: a local folder or a folder of an object store. Lists
-// files and reads one whole, within bounds. Doesn't judge whether a file is a picture.
+// Where the pictures to pack come from: a local folder or a folder of an object store. Lists files
+// and reads one whole, within bounds.
 
+import type { Dirent } from 'node:fs';
+import { open, readdir, realpath, stat } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { messageOf, OperatorError } from '../shared/problems.js';
+import { openStore, type StoreOptions, parseStoreUrl } from '../shared/store/open-store.js';
 import { keyFault, ObjectNotFound, type ObjectStore } from '../shared/store/store.js';
+import { maxPictureBytes } from './dataset-index.js';
 import { PictureError } from './decode.js';
-import { maxPictureBytes } from './index-format.js';
 
 /** Files that are listed at most, pictures or not. */
-export const maxSourceFiles = 50_000_000;
+const maxSourceFiles = 50_000_000;
 
 /** A file of the source; `path` is relative to the folder, with `/` between its parts. */
 export interface SourceFile {
@@ -35,9 +40,10 @@ export interface PictureSource {
    * longer what it was, and with any other error when the source as a whole can't be read.
    */
   read(file: SourceFile): Promise<Buffer>;
+  close(): Promise<void>;
 }
 
-/** A source in an object store. The store stays the caller's to close. */
+/** A source in an object store, which it owns. */
 export function createStoreSource(store: ObjectStore): PictureSource {
   return {
     url: store.url,
@@ -61,23 +67,144 @@ export function createStoreSource(store: ObjectStore): PictureSource {
         throw error;
       }
     },
+    close: () => store.close(),
   };
 }
 
 /** True for files no one means: a part of their path starts with a dot. */
-export function isHidden(path: string): boolean {
+function isHidden(path: string): boolean {
   return path.split('/').some((part) => part.startsWith('.'));
 }
 
 /** The error of a source with more files than are ever listed. */
-export function tooManyFiles(url: string): Error {
+function tooManyFiles(url: string): Error {
   return new Error(`${url} holds more than ${maxSourceFiles} files`);
 }
 
 /** The bytes, if they are as many as were listed and within the bound. */
-export function checkLength(body: Buffer, listed: number): Buffer {
+function checkLength(body: Buffer, listed: number): Buffer {
   if (body.length > maxPictureBytes) throw new PictureError(`larger than ${maxPictureBytes} bytes`);
   if (body.length !== listed)
     throw new PictureError(`changed while it was read: ${body.length} bytes, not ${listed}`);
   return body;
+}
+
+/** Opens DIR, file://DIR or s3://bucket/prefix; throws `OperatorError` when there is no folder. */
+export async function openPictureSource(
+  location: string,
+  options: StoreOptions = {},
+): Promise<PictureSource> {
+  if (location.startsWith('s3://')) return createStoreSource(openStore(location, options));
+  const folder = folderOf(location);
+  const found = await stat(folder).catch(() => undefined);
+  if (found?.isDirectory() !== true)
+    throw new OperatorError('There are no pictures to be found:', [
+      { key: 'DIR', given: location, allowed: 'an existing folder, or file:// or s3:// and one' },
+    ]);
+  return createFolderSource(folder, location);
+}
+
+function folderOf(location: string): string {
+  if (!location.startsWith('file://')) return resolve(location);
+  const parsed = parseStoreUrl(location);
+  return parsed.kind === 'file' ? parsed.folder : resolve(location);
+}
+
+interface Walk {
+  readonly root: string;
+  readonly files: SourceFile[];
+  readonly skipped: Skipped[];
+  /** Folders still to read, and links, which wait until every real folder was read. */
+  readonly folders: string[];
+  readonly links: string[];
+  /** Real paths of the folders read. */
+  readonly seen: Set<string>;
+}
+
+/**
+ * The pictures below `folder`, named `url` in messages. Links are followed, but no folder is read
+ * twice, so that loops end; the order of visits does not depend on the file system.
+ */
+function createFolderSource(folder: string, url: string): PictureSource {
+  return {
+    url,
+    async list() {
+      const found = { files: [], skipped: [], folders: [''], links: [] };
+      const walk = { root: folder, ...found, seen: new Set<string>() };
+      await walkFolders(walk);
+      return walk;
+    },
+    async read({ path, bytes }) {
+      try {
+        return await readWhole(join(folder, path), bytes);
+      } catch (error) {
+        if (error instanceof PictureError) throw error;
+        throw new PictureError(`can't be read: ${messageOf(error)}`);
+      }
+    },
+    close: () => Promise.resolve(),
+  };
+}
+
+async function walkFolders(walk: Walk): Promise<void> {
+  while (walk.folders.length + walk.links.length > 0) {
+    const folder = walk.folders.pop();
+    if (folder !== undefined) await visitFolder(walk, folder);
+    else await visitFile(walk, walk.links.shift()!, 'a link that leads nowhere');
+  }
+}
+
+async function visitFolder(walk: Walk, path: string): Promise<void> {
+  const real = await realpath(join(walk.root, path));
+  if (walk.seen.has(real)) {
+    walk.skipped.push({ file: path, reason: 'a link to a folder that was already read' });
+    return;
+  }
+  walk.seen.add(real);
+  for (const entry of await readFolder(walk, path)) {
+    const below = path === '' ? entry.name : `${path}/${entry.name}`;
+    if (isHidden(entry.name)) continue;
+    if (entry.isDirectory()) walk.folders.push(below);
+    else if (entry.isSymbolicLink()) walk.links.push(below);
+    else await visitFile(walk, below, "can't be read");
+  }
+}
+
+async function readFolder(walk: Walk, path: string): Promise<Dirent[]> {
+  try {
+    const entries = await readdir(join(walk.root, path), { withFileTypes: true });
+    return entries.sort((a, b) => (a.name < b.name ? -1 : 1));
+  } catch (error) {
+    if (path === '') throw error;
+    walk.skipped.push({ file: path, reason: `can't be read: ${messageOf(error)}` });
+    return [];
+  }
+}
+
+/** A file, or what a link leads to; `missing` is the reason when there is nothing. */
+async function visitFile(walk: Walk, path: string, missing: string): Promise<void> {
+  const found = await stat(join(walk.root, path)).catch(() => undefined);
+  if (found?.isDirectory() === true) walk.folders.push(path);
+  else if (found === undefined) walk.skipped.push({ file: path, reason: missing });
+  else if (!found.isFile())
+    walk.skipped.push({ file: path, reason: 'not a picture: it is no regular file' });
+  else if (walk.files.length >= maxSourceFiles) throw tooManyFiles(walk.root);
+  else walk.files.push({ path, bytes: found.size });
+}
+
+/** Reads no more than was listed (and one byte, to see that there is no more). */
+async function readWhole(path: string, bytes: number): Promise<Buffer> {
+  const file = await open(path, 'r');
+  try {
+    const body = Buffer.alloc(bytes + 1);
+    let filled = 0;
+    while (filled < body.length) {
+      const { bytesRead } = await file.read(body, filled, body.length - filled);
+      if (bytesRead === 0) break;
+      filled += bytesRead;
+    }
+    return checkLength(body.subarray(0, filled), bytes);
+  } finally {
+    await file.close();
+  }
 }

@@ -77,3 +77,8 @@ const secretTexts: readonly (readonly [RegExp, string])[] = [
 export function maskSecrets(text: string): string {
   return secretTexts.reduce((masked, [pattern, by]) => masked.replace(pattern, by), text);
 }
+
+/** What an error says; anything else that was thrown, as text. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -2,11 +2,10 @@
 // the dataset's own functions found; decides nothing about pictures.
 
 import type { Argv, CommandModule } from 'yargs';
-import type { DatasetIndex } from '../../dataset/index-format.js';
-import { openPictureSource } from '../../dataset/open-source.js';
+import { readDatasetIndex, type DatasetIndex } from '../../dataset/dataset-index.js';
+import { openPictureSource } from '../../dataset/picture-source.js';
 import { packDataset, type PackProgress, type PackResult } from '../../dataset/pack.js';
-import { readDatasetIndex } from '../../dataset/read-index.js';
-import { verifyShards } from '../../dataset/verify.js';
+import { verifyShards } from '../../dataset/shards.js';
 import { OperatorError, type Problem } from '../../shared/problems.js';
 import { readEnvironment } from '../../shared/environment.js';
 import { openStore } from '../../shared/store/open-store.js';
@@ -48,7 +47,7 @@ const packCommand: CommandModule<object, PackArguments> = {
     refuseRanges(args);
     const options = storeOptions();
     const target = openStore(args.url, options);
-    const { source, close } = await openPictureSource(args.dir, options);
+    const source = await openPictureSource(args.dir, options);
     const bar = createPackBar(progressMode(args.json, readEnvironment().isPlain));
     try {
       const { 'min-size': minSize, 'shard-mib': shardMib, strict, force } = args;
@@ -58,7 +57,7 @@ const packCommand: CommandModule<object, PackArguments> = {
       showPacked(result, target.url, args.json);
     } finally {
       bar.close();
-      await close();
+      await source.close();
       await target.close();
     }
   },

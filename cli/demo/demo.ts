@@ -3,7 +3,7 @@
 
 import { writeFile } from 'node:fs/promises';
 import { basename } from 'node:path';
-import { openPictureSource, type OpenedSource } from '../../dataset/open-source.js';
+import { openPictureSource, type PictureSource } from '../../dataset/picture-source.js';
 import { packDataset } from '../../dataset/pack.js';
 import { exitCodes, type ExitCode } from '../../shared/exit-codes.js';
 import { OperatorError } from '../../shared/problems.js';
@@ -83,7 +83,7 @@ function announce(text: string): void {
 }
 
 async function packFaces(
-  { source, close }: OpenedSource,
+  source: PictureSource,
   { datasetUrl }: DemoFolder,
   options: StoreOptions,
 ): Promise<void> {
@@ -97,7 +97,7 @@ async function packFaces(
       announce(`left out ${file}: ${reason}`);
   } finally {
     await target.close();
-    await close();
+    await source.close();
   }
 }
 

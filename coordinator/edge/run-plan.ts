@@ -1,9 +1,8 @@
 // Before the first step: reads the run and its dataset from the object store and makes sure that
 // they fit together, so that a mistake is told before anything is written or lost.
 
-import { fitProblems } from '../../dataset/fit.js';
-import { readDatasetIndex } from '../../dataset/read-index.js';
-import { splitSamples } from '../../dataset/split.js';
+import { fitProblems, splitSamples } from '../../dataset/samples.js';
+import { readDatasetIndex } from '../../dataset/dataset-index.js';
 import { newestWholeCheckpoint } from '../../shared/checkpoint/read.js';
 import { OperatorError, type Problem } from '../../shared/problems.js';
 import {

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import type { DatasetSample } from '../../dataset/index-format.js';
-import { splitSamples } from '../../dataset/split.js';
+import type { DatasetSample } from '../../dataset/dataset-index.js';
+import { splitSamples } from '../../dataset/samples.js';
 
 const sampleOf = (key: string): DatasetSample => ({
   key,

@@ -2,14 +2,13 @@
 
 import { copyFile, mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { createFolderSource } from '../../dataset/folder-source.js';
+import { openPictureSource } from '../../dataset/picture-source.js';
 import { packDataset } from '../../dataset/pack.js';
-import { readDatasetIndex } from '../../dataset/read-index.js';
-import { splitSamples } from '../../dataset/split.js';
+import { readDatasetIndex } from '../../dataset/dataset-index.js';
+import { splitSamples } from '../../dataset/samples.js';
 import { leavesOf } from '../../shared/plan/reduction.js';
 import type { RunSpec } from '../../shared/spec/schema.js';
-import { openStore } from '../../shared/store/open-store.js';
-import type { StoreOptions } from '../../shared/store/open-store.js';
+import { openStore, type StoreOptions } from '../../shared/store/open-store.js';
 import { readTestFaces, type TestFace } from '../../worker/data/faces.js';
 import { createLoader } from '../../worker/data/loader.js';
 import { facesFolder } from './pictures.js';
@@ -31,7 +30,7 @@ export async function packFaces(
     await copyFile(join(facesFolder, file), join(folder, file.replaceAll('/', '-')));
   const target = openStore(url, options);
   const limits = { minSize: 32, shardMib: 1, strict: true, force: false };
-  await packDataset({ source: createFolderSource(folder), target, ...limits });
+  await packDataset({ source: await openPictureSource(folder), target, ...limits });
   await target.close();
 }
 

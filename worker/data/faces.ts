@@ -2,10 +2,13 @@
 // with training's own reduction. Nothing is drawn at random, and nothing is flipped.
 
 import type { Pixels } from '../../dataset/decode.js';
-import type { DatasetIndex, DatasetSample } from '../../dataset/index-format.js';
+import {
+  readDatasetIndex,
+  type DatasetIndex,
+  type DatasetSample,
+} from '../../dataset/dataset-index.js';
 import { mapInOrder } from '../../dataset/map-in-order.js';
-import { readDatasetIndex } from '../../dataset/read-index.js';
-import { splitSamples } from '../../dataset/split.js';
+import { splitSamples } from '../../dataset/samples.js';
 import type { RunSpec } from '../../shared/spec/schema.js';
 import type { ObjectStore } from '../../shared/store/store.js';
 import { downsampleBicubic, scale } from './bicubic.js';

@@ -3,8 +3,8 @@
 // (seed, step, leaf) alone: never on threads, timing or other leaves.
 
 import { Worker } from 'node:worker_threads';
-import { fitProblems } from '../../dataset/fit.js';
-import type { DatasetIndex, DatasetSample } from '../../dataset/index-format.js';
+import { fitProblems } from '../../dataset/samples.js';
+import type { DatasetIndex, DatasetSample } from '../../dataset/dataset-index.js';
 import { OperatorError } from '../../shared/problems.js';
 import { samplesOf, type SampleOrder } from '../../shared/plan/samples.js';
 import {

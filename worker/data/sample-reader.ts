@@ -1,9 +1,9 @@
 // One sample of a packed dataset as pixels: its range is read from the store, decoded, scaled,
 // and kept in a cache. A semaphore bounds how many are read at a time.
 
-import { resizedSize } from '../../dataset/fit.js';
+import { resizedSize } from '../../dataset/samples.js';
 import { decodePicture, PictureError, type Pixels, type Size } from '../../dataset/decode.js';
-import type { DatasetIndex, DatasetSample } from '../../dataset/index-format.js';
+import type { DatasetIndex, DatasetSample } from '../../dataset/dataset-index.js';
 import type { ObjectStore } from '../../shared/store/store.js';
 
 /** Samples that are read or decoded at the same time, and the memory they may take together. */

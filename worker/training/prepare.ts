@@ -1,8 +1,8 @@
 // Everything that a worker needs before its first world: task, memory, data, graph. Built once in a
 // worker's life; worlds come and go above it.
 
-import { readDatasetIndex } from '../../dataset/read-index.js';
-import { splitSamples } from '../../dataset/split.js';
+import { readDatasetIndex } from '../../dataset/dataset-index.js';
+import { splitSamples } from '../../dataset/samples.js';
 import { parseRunRecord } from '../../shared/spec/record.js';
 import type { RunSpec } from '../../shared/spec/schema.js';
 import { cloneableOptions, openStore, type StoreOptions } from '../../shared/store/open-store.js';

@@ -4,11 +4,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { decodePicture } from '../../../dataset/decode.js';
-import { createFolderSource } from '../../../dataset/folder-source.js';
-import type { DatasetIndex, DatasetSample } from '../../../dataset/index-format.js';
+import { openPictureSource } from '../../../dataset/picture-source.js';
+import {
+  readDatasetIndex,
+  type DatasetIndex,
+  type DatasetSample,
+} from '../../../dataset/dataset-index.js';
 import { packDataset } from '../../../dataset/pack.js';
-import { readDatasetIndex } from '../../../dataset/read-index.js';
-import { splitSamples } from '../../../dataset/split.js';
+import { splitSamples } from '../../../dataset/samples.js';
 import { samplesOf, type SampleOrder } from '../../../shared/plan/samples.js';
 import { leavesOf, shareOf } from '../../../shared/plan/reduction.js';
 import { OperatorError } from '../../../shared/problems.js';
@@ -36,7 +39,7 @@ before(async () => {
   folder = await mkdtemp(join(tmpdir(), 'lockstep-loader-'));
   url = `file://${folder}`;
   const target = openStore(url);
-  const source = createFolderSource(facesFolder);
+  const source = await openPictureSource(facesFolder);
   await packDataset({ source, target, minSize: 64, shardMib: 64, strict: true, force: false });
   ({ index } = await readDatasetIndex(target));
   ({ train, test: held } = splitSamples(index, 1 / 6));
@@ -178,7 +181,7 @@ test('a sample that can’t be read fails its micro-shard by name; the others go
   const broken = await mkdtemp(join(tmpdir(), 'lockstep-broken-'));
   try {
     const target = openStore(`file://${broken}`);
-    const source = createFolderSource(facesFolder);
+    const source = await openPictureSource(facesFolder);
     await packDataset({ source, target, minSize: 64, shardMib: 64, strict: true, force: false });
     const { sample } = samplesOf(order, 0, 1)[0];
     const { key, offset, bytes } = train[sample];

@@ -4,11 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { decodePicture } from '../../../dataset/decode.js';
-import { openPictureSource } from '../../../dataset/open-source.js';
+import { createStoreSource, openPictureSource } from '../../../dataset/picture-source.js';
 import { packDataset, type PackOptions, type PackResult } from '../../../dataset/pack.js';
-import { createStoreSource } from '../../../dataset/picture-source.js';
-import { readDatasetIndex } from '../../../dataset/read-index.js';
-import { verifyShards } from '../../../dataset/verify.js';
+import { readDatasetIndex } from '../../../dataset/dataset-index.js';
+import { verifyShards } from '../../../dataset/shards.js';
 import { OperatorError } from '../../../shared/problems.js';
 import { openStore } from '../../../shared/store/open-store.js';
 import {
@@ -32,7 +31,7 @@ async function pack(
   to: string,
   options: Partial<PackOptions> = {},
 ): Promise<PackResult> {
-  const { source } = await openPictureSource(from);
+  const source = await openPictureSource(from);
   return packDataset({ source, target: openStore(`file://${to}`), ...limits, ...options });
 }
 

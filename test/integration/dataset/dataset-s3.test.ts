@@ -6,10 +6,10 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { openPictureSource } from '../../../dataset/open-source.js';
+import { openPictureSource } from '../../../dataset/picture-source.js';
 import { packDataset } from '../../../dataset/pack.js';
-import { readDatasetIndex } from '../../../dataset/read-index.js';
-import { verifyShards } from '../../../dataset/verify.js';
+import { readDatasetIndex } from '../../../dataset/dataset-index.js';
+import { verifyShards } from '../../../dataset/shards.js';
 import { openStore } from '../../../shared/store/open-store.js';
 import { createLoader, type MicroBatch } from '../../../worker/data/loader.js';
 import { noise, writeFiles } from '../../support/pictures.js';
@@ -31,7 +31,7 @@ const limits = { minSize: 64, shardMib: 1, strict: false, force: false };
 /** Packs and gives the index's sum; whatever was opened is closed again. */
 async function pack(from: string, to: string, isForced = false): Promise<string> {
   const options = { s3: place.options };
-  const { source, close } = await openPictureSource(from, options);
+  const source = await openPictureSource(from, options);
   const target = openStore(to, options);
   try {
     const result = await packDataset({ source, target, ...limits, force: isForced });
@@ -44,7 +44,7 @@ async function pack(from: string, to: string, isForced = false): Promise<string>
     return result.indexSha256;
   } finally {
     await target.close();
-    await close();
+    await source.close();
   }
 }
 

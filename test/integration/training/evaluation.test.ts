@@ -7,9 +7,9 @@ import '@tensorflow/tfjs-backend-cpu';
 import * as tf from '@tensorflow/tfjs-core';
 import sharp from 'sharp';
 import { packDataset } from '../../../dataset/pack.js';
-import { createFolderSource } from '../../../dataset/folder-source.js';
-import { readDatasetIndex } from '../../../dataset/read-index.js';
-import { splitSamples } from '../../../dataset/split.js';
+import { openPictureSource } from '../../../dataset/picture-source.js';
+import { readDatasetIndex } from '../../../dataset/dataset-index.js';
+import { splitSamples } from '../../../dataset/samples.js';
 import { pictureOf } from '../../../inference/pictures/picture.js';
 import { meanQuality, qualityOf } from '../../../inference/quality.js';
 import { createLayout } from '../../../shared/layout.js';
@@ -43,7 +43,7 @@ before(async () => {
   const url = `file://${folder}/dataset`;
   const target = openStore(url);
   const limits = { minSize: 64, shardMib: 1, strict: true, force: false };
-  await packDataset({ source: createFolderSource(folder), target, ...limits });
+  await packDataset({ source: await openPictureSource(folder), target, ...limits });
   await target.close();
   spec = loadPreset('demo', [
     `dataset.url=${url}`,

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { downsampleBicubic } from '../../../worker/data/bicubic.js';
-import { resizedSize } from '../../../dataset/fit.js';
+import { resizedSize } from '../../../dataset/samples.js';
 import { createPatchWriter } from '../../../worker/data/patch.js';
 
 const picture = {

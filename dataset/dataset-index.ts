@@ -1,17 +1,59 @@
-// Reads a dataset's index and refuses one that is not sound: its size is bounded before it is
-// parsed, its form is checked, and every sample must lie inside its shard, apart from the others.
+// The index of a packed dataset: which shards there are and where each sample lies in them. Shards
+// are WebDataset tar files, `shard-000000.tar`; the index is `index.json`, written last. One that
+// is not sound is refused: its size is bounded before it is parsed, its form is checked, and every
+// sample must lie inside its shard, apart from the others.
 
 import { createHash } from 'node:crypto';
-import { OperatorError, type Problem } from '../shared/problems.js';
+import { z } from 'zod';
+import { messageOf, OperatorError, type Problem } from '../shared/problems.js';
 import type { ObjectStore } from '../shared/store/store.js';
-import { datasetIndexSchema, indexKey, type DatasetIndex } from './index-format.js';
+
+const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
+const offset = z.int().min(0).max(Number.MAX_SAFE_INTEGER);
+
+/** Bytes of the largest picture file that a dataset holds. */
+export const maxPictureBytes = 256 * 1024 * 1024;
+
+/** Name of shard `number` under the dataset's url. */
+export function shardFile(number: number): string {
+  return `shard-${String(number).padStart(6, '0')}.tar`;
+}
+
+/** Name of the index object under the dataset's url. */
+export const indexKey = 'index.json';
+
+const sampleSchema = z.strictObject({
+  /** Identity of the sample: its path below the packed folder, without the ending. */
+  key: z.string().min(1).max(512),
+  shard: z.int().min(0).max(1_000_000),
+  /** Bytes of the picture file inside the shard. */
+  offset,
+  bytes: z.int().min(1).max(maxPictureBytes),
+  width: z.int().min(1).max(65_535),
+  height: z.int().min(1).max(65_535),
+});
+
+const datasetIndexSchema = z.strictObject({
+  format: z.literal('lockstep-dataset/1'),
+  shards: z
+    .array(
+      z.strictObject({ file: z.string().regex(/^shard-\d{6,7}\.tar$/), bytes: offset, sha256 }),
+    )
+    .min(1)
+    .max(1_000_000),
+  /** In the order of their keys. */
+  samples: z.array(sampleSchema).min(1).max(50_000_000),
+});
+
+export type DatasetIndex = z.infer<typeof datasetIndexSchema>;
+export type DatasetSample = z.infer<typeof sampleSchema>;
 
 /** Bytes of the largest index that is read: what one string can hold, millions of samples. */
 export const maxIndexBytes = 500 * 1024 * 1024;
 
 const maxProblems = 20;
 
-export interface ReadIndex {
+interface ReadIndex {
   readonly index: DatasetIndex;
   readonly sha256: string;
 }
@@ -49,13 +91,13 @@ async function readBounded(store: ObjectStore): Promise<Buffer> {
 }
 
 /** Parses and checks the bytes of an index; `url` is for the message only. */
-export function parseIndex(bytes: Buffer, url: string): DatasetIndex {
+function parseIndex(bytes: Buffer, url: string): DatasetIndex {
   let value: unknown;
   try {
     value = JSON.parse(bytes.toString('utf8'));
   } catch (error) {
-    const given = error instanceof Error ? error.message : String(error);
-    throw unsound(url, [{ key: indexKey, given, allowed: 'a JSON document' }]);
+    const allowed = 'a JSON document';
+    throw unsound(url, [{ key: indexKey, given: messageOf(error), allowed }]);
   }
   const parsed = datasetIndexSchema.safeParse(value);
   if (!parsed.success)
@@ -73,7 +115,7 @@ export function parseIndex(bytes: Buffer, url: string): DatasetIndex {
 }
 
 /** What is wrong with where samples lie: order, doubles, ranges outside or over one another. */
-export function placementProblems(index: DatasetIndex): Problem[] {
+function placementProblems(index: DatasetIndex): Problem[] {
   const problems: Problem[] = [];
   const { samples, shards } = index;
   for (const [i, sample] of samples.entries()) {
@@ -134,4 +176,16 @@ function noIndex(url: string): OperatorError {
 
 function unsound(url: string, problems: readonly Problem[]): OperatorError {
   return new OperatorError(`The dataset's index at ${url} is unsound:`, problems);
+}
+
+/** The index as JSON, a line for each shard and sample. */
+export function formatIndex({ format, shards, samples }: DatasetIndex): Buffer {
+  const lines = (entries: readonly unknown[]): string =>
+    entries.map((entry) => `    ${JSON.stringify(entry)}`).join(',\n');
+  const parts = [
+    `{\n  "format": ${JSON.stringify(format)},\n`,
+    `  "shards": [\n${lines(shards)}\n  ],\n`,
+    `  "samples": [\n${lines(samples)}\n  ]\n}\n`,
+  ];
+  return Buffer.concat(parts.map((part) => Buffer.from(part)));
 }

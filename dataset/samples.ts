@@ -1,0 +1,67 @@
+// Which samples of a dataset a run trains on: the split, and whether they hold the crops of a spec.
+
+import { createHash } from 'node:crypto';
+import type { Problem } from '../shared/problems.js';
+import type { DatasetIndex, DatasetSample } from './dataset-index.js';
+import type { Size } from './decode.js';
+
+export interface DatasetSplit {
+  /** In the order of their keys, as in the index. */
+  readonly train: DatasetSample[];
+  /** In the order of their hashes, so that the first n are a fair draw, whatever the names. */
+  readonly test: DatasetSample[];
+}
+
+/** A key's place in [0, 1): the first 32 bits of its SHA-256 (UTF-8, big-endian) over 2^32. */
+export function keyFraction(key: string): number {
+  return createHash('sha256').update(key, 'utf8').digest().readUInt32BE(0) / 2 ** 32;
+}
+
+/** Splits the samples: those whose key's fraction is below `testFraction` are for testing. */
+export function splitSamples(
+  index: Pick<DatasetIndex, 'samples'>,
+  testFraction: number,
+): DatasetSplit {
+  const train: DatasetSample[] = [];
+  const drawn: { fraction: number; sample: DatasetSample }[] = [];
+  for (const sample of index.samples) {
+    const fraction = keyFraction(sample.key);
+    if (fraction < testFraction) drawn.push({ fraction, sample });
+    else train.push(sample);
+  }
+  // The sort is stable: keys of equal fraction stay in the order of the index.
+  drawn.sort((a, b) => a.fraction - b.fraction);
+  return { train, test: drawn.map(({ sample }) => sample) };
+}
+
+const maxProblems = 20;
+
+/**
+ * The size a picture is scaled to so that its shorter side has `shorter` pixels; 0 leaves it.
+ * The longer side is rounded, and at least as long as the shorter one.
+ */
+export function resizedSize({ width, height }: Size, shorter: number): Size {
+  if (shorter === 0) return { width, height };
+  const longer = Math.round((Math.max(width, height) * shorter) / Math.min(width, height));
+  return width < height ? { width: shorter, height: longer } : { width: longer, height: shorter };
+}
+
+/** The samples that hold no crop, once scaled, as problems (the first of them). */
+export function fitProblems(
+  samples: readonly DatasetSample[],
+  { crop, resize }: { readonly crop: number; readonly resize: number },
+): Problem[] {
+  const isTooSmall = (sample: DatasetSample): boolean => {
+    const { width, height } = resizedSize(sample, resize);
+    return Math.min(width, height) < crop;
+  };
+  return samples
+    .filter(isTooSmall)
+    .slice(0, maxProblems)
+    .map(({ key, width, height }) => ({
+      key: `sample ${JSON.stringify(key)}`,
+      given: `${width}x${height}`,
+      allowed: `at least ${crop}x${crop}`,
+      hint: `pack with --min-size ${crop}, set dataset.resize, or a smaller dataset.crop`,
+    }));
+}
