@@ -38,7 +38,8 @@ export function runObjects(
   ];
 }
 
-const yamlForm: ToStringOptions & CreateNodeOptions = {
+/** How YAML is written. */
+export const yamlForm: ToStringOptions & CreateNodeOptions = {
   aliasDuplicateObjects: false,
   blockQuote: 'literal',
   lineWidth: 100,

@@ -6,8 +6,8 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import { test } from 'node:test';
-import { parse } from 'yaml';
 import { commands, wordOf } from '../../../cli/commands.js';
+import { manifestFolders } from '../../../cli/kubernetes/manifests.js';
 import { ports } from '../../../cli/kubernetes/names.js';
 import { userId } from '../../../cli/kubernetes/objects/pod.js';
 import { packageFile } from '../../../shared/environment.js';
@@ -123,14 +123,11 @@ test('the scripts build the targets under the names that the manifests ask for',
       ).exec(script) ?? [];
     return tag.replace('$npm_package_version', packageJson.version);
   });
-  const overlay = parse(
-    readFileSync(packageFile('deploy/k8s/overlays/gpu/kustomization.yaml'), 'utf8'),
-  ) as {
-    images: { name: string; newTag: string }[];
-  };
-  const [image] = overlay.images;
+  const images = Object.fromEntries(
+    manifestFolders.map(({ folder, parameters }) => [folder, parameters.image]),
+  );
+  assert.deepEqual(tags, [images['base'], images['overlays/gpu']]);
   assert.equal(tags[0], containerOf(readJob('lockstep-worker')).image);
-  assert.equal(tags[1], `${image?.name}:${image?.newTag}`);
   assert.equal((JSON.parse(readBase('launch.json')) as { image: string }).image, tags[0]);
 });
 
