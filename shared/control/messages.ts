@@ -19,16 +19,24 @@ const seconds = z.number().min(0);
 const address = z.string().regex(/^[^\s:]{1,253}:\d{1,5}$|^\[[0-9a-fA-F:.]+\]:\d{1,5}$/);
 const workerId = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/);
 
-/** Where a worker is in the life of a world; see worker/core/state.ts. */
+/** Where a worker is in the life of a world; all but the first two are about its world. */
 export const workerStages = [
+  /** Waits for the coordinator, or loads task, data and engine of the run. */
   'joining',
+  /** Could be part of a world. */
   'ready',
+  /** Takes the state that the world starts from. */
   'entering',
+  /** Has it, and waits until all have. */
   'entered',
+  /** Connects to its peers. */
   'connecting',
   'training',
+  /** Gives up what it is doing in this world. */
   'aborting',
+  /** Trains no further in this world; its state is that of its step. */
   'halted',
+  /** Stores and judges the state after the last step. */
   'finishing',
   'finished',
 ] as const;

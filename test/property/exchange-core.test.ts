@@ -7,16 +7,19 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 
 import { chunkCount, chunkFloats, foldTree } from '../../shared/plan/reduction.js';
-import { createFoldPlan, type FoldPlan } from '../../worker/exchange/fold-plan.js';
-import type { FrameHeader } from '../../worker/exchange/frame.js';
-import { createProgress, type Progress } from '../../worker/exchange/progress.js';
-import type { Pull } from '../../worker/exchange/pulls.js';
+import type { FrameHeader, Pull } from '../../worker/exchange/core/messages.js';
 import {
   createReceiver,
   type ReceiveEffect,
   type Receiver,
-} from '../../worker/exchange/receive.js';
-import { createSender, type Sender } from '../../worker/exchange/send.js';
+} from '../../worker/exchange/core/receive.js';
+import { createSender, type Sender } from '../../worker/exchange/core/send.js';
+import {
+  createFoldPlan,
+  createStepProgress,
+  type FoldPlan,
+  type StepProgress,
+} from '../../worker/exchange/core/world.js';
 
 interface Cluster {
   readonly workers: number;
@@ -29,7 +32,7 @@ interface Cluster {
 }
 
 interface Worker {
-  readonly progress: Progress;
+  readonly progress: StepProgress;
   readonly receiver: Receiver;
   readonly sender: Sender;
   /** Sums of other workers' nodes, by `chunk:node`. */
@@ -71,7 +74,7 @@ function written(step: number, chunk: number, start: number, end: number): strin
 }
 
 function createWorker(cluster: Cluster, plan: FoldPlan, rank: number): Worker {
-  const progress = createProgress();
+  const progress = createStepProgress();
   const { workers: worldSize, windowChunks } = cluster;
   const capacity = Math.max(...cluster.lengths);
   const core = { generation: 3, rank, worldSize, plan, capacity, windowChunks };

@@ -193,7 +193,7 @@ class Cluster {
         kind: 'sizes',
         workers: workers.map(({ who, state }) => ({ who, state })),
         coordinators,
-        held: workers.map(({ exchange }) => exchange.held),
+        held: workers.map(({ held }) => held),
         streams: this.#around.network.openSides,
       });
       this.#takeSizesLater();

@@ -4,7 +4,8 @@
 import { chunkFloats, shareOf, foldTree, subtreesInside } from '../../shared/plan/reduction.js';
 import { isDue } from '../../shared/spec/schema.js';
 import type { StepReport } from '../../shared/control/messages.js';
-import type { WorkerEffect, WorkerEvent } from '../../worker/core/state.js';
+import type { WorkerEffect } from '../../worker/core/state.js';
+import type { ToCompute, ToNetwork, WorldVectors } from '../../worker/network/ports.js';
 import {
   parametersSum,
   partNames,
@@ -14,7 +15,6 @@ import {
 } from './checkpoint-files.js';
 import type { ObjectDisk } from './disk.js';
 import type { Dice } from './dice.js';
-import type { Vectors } from './exchange-session.js';
 import type { Fact, Who } from './facts.js';
 import { waitFor, type SimProcess, type Task } from './process.js';
 import type { Place, Sabotage } from './sabotage.js';
@@ -27,6 +27,7 @@ import {
   type RunShape,
   type TrainingState,
 } from './training-state.js';
+import type { SimVector } from './worker-ports.js';
 
 /** How long things take; `slowness` changes while a worker is slow. */
 export interface Pace {
@@ -36,11 +37,8 @@ export interface Pace {
   slowness: number;
 }
 
-/** What the compute thread tells the network thread. */
-export type FromCompute =
-  | WorkerEvent
-  | { readonly kind: 'vectors'; readonly generation: number; readonly vectors: Vectors }
-  | { readonly kind: 'reduce'; readonly step: number; readonly floats: number };
+/** From the request for a chunk of a state to the answer. */
+const stateChunkMs = 15;
 
 export interface ComputeOptions {
   readonly process: SimProcess;
@@ -51,16 +49,14 @@ export interface ComputeOptions {
   readonly who: Who;
   readonly sabotage: Sabotage;
   readonly observe: (fact: Fact) => void;
-  readonly send: (message: FromCompute) => void;
-  /** Gets the state at a step from a peer; a text says why not. */
-  readonly fetch: (order: FetchOrder, done: (result: TrainingState | string) => void) => void;
+  readonly send: (message: ToNetwork<SimVector>) => void;
 }
 
-/** Whose state is wanted, for which world and of which step. */
-export interface FetchOrder {
-  readonly donor: string;
-  readonly generation: number;
-  readonly step: number;
+/** A state that is being taken from a peer. */
+interface Taking {
+  readonly chunks: Uint8Array[];
+  missing: number;
+  readonly resume: (result: TrainingState | string) => void;
 }
 
 interface Snapshot {
@@ -76,7 +72,7 @@ export class ComputeSide {
   previous: TrainingState | undefined;
   readonly #options: ComputeOptions;
   #place: Place | undefined;
-  #vectors: Vectors | undefined;
+  #vectors: WorldVectors<SimVector> | undefined;
   /** Numbers pieces of work: a later one, or an abort, ends an earlier one. */
   #work = 0;
   #isTraining = false;
@@ -86,6 +82,9 @@ export class ComputeSide {
   #onReduced: ((step: number | undefined) => void) | undefined;
   #awaitedStep = 0;
   #givenUpStep: number | undefined;
+  #taking: Taking | undefined;
+  /** The states that peers are being handed, by request. */
+  readonly #served = new Map<number, TrainingState>();
   #storing: Snapshot | undefined;
   #waiting: Snapshot | undefined;
 
@@ -93,7 +92,7 @@ export class ComputeSide {
     this.#options = options;
   }
 
-  onMessage(message: WorkerEffect | { readonly kind: 'reduced'; readonly step: number }): void {
+  onMessage(message: ToCompute): void {
     switch (message.kind) {
       case 'prepare':
         return this.#options.process.spawn(this.#prepare());
@@ -112,6 +111,17 @@ export class ComputeSide {
         return this.#abort(message.generation);
       case 'finish':
         return this.#finish(message);
+      case 'stateHeader':
+        if (this.#taking !== undefined) this.#taking.missing = message.header.bytes;
+        return;
+      case 'stateChunk':
+        return this.#take(message.bytes);
+      case 'stateFailed':
+        return this.#taken(message.reason);
+      case 'serveState':
+        return this.#serve(message.request, message.step);
+      case 'serveMore':
+        return void this.#options.process.after(stateChunkMs, () => this.#serveMore(message));
       default:
         return;
     }
@@ -139,30 +149,72 @@ export class ComputeSide {
     this.#isFirstOfWorld = true;
     const before = this.#place;
     this.#place = { worker: who.worker, generation, rank, worldSize, before };
-    const { chunks } = this.#options.shape;
+    const { chunks, microShards } = this.#options.shape;
     this.#vectors = {
+      microShards,
       contributions: this.#subtrees().map(() => new Array<ChunkValue>(chunks)),
       results: [new Array<ChunkValue>(chunks), new Array<ChunkValue>(chunks)],
     };
     observe({ kind: 'adopted', who, generation, source, step, state: taken });
-    send({ kind: 'vectors', generation, vectors: this.#vectors });
-    send({ kind: 'entered', generation });
+    send({ kind: 'entered', generation, vectors: this.#vectors });
   }
 
   *#takeState(order: WorkerEffect & { readonly kind: 'enter' }): Task<TrainingState | string> {
-    const { disk, process, shape, fetch, sabotage } = this.#options;
+    const { disk, process, shape, send, sabotage } = this.#options;
     const { generation, step, source, donor } = order;
     if (source === 'own') {
       const own = this.state;
       return own?.step === step ? own : `its own state is not that of step ${step}`;
     }
-    if (source === 'peer')
-      return yield* waitFor<TrainingState | string>((resume) =>
-        fetch({ donor, generation, step }, resume),
-      );
+    if (source === 'peer') {
+      send({ kind: 'fetchState', donor, generation, step });
+      return yield* waitFor<TrainingState | string>((resume) => {
+        this.#taking = { chunks: [], missing: 0, resume };
+      });
+    }
     return step === 0
       ? seedState(shape)
       : yield* readCheckpoint(disk, process, step, sabotage.verifiesSums);
+  }
+
+  #take(bytes: Uint8Array): void {
+    const taking = this.#taking;
+    if (taking === undefined) return;
+    taking.chunks.push(bytes);
+    taking.missing -= bytes.length;
+    this.#options.send({ kind: 'stateTaken' });
+    if (taking.missing > 0) return;
+    this.#taken(JSON.parse(Buffer.concat(taking.chunks).toString()) as TrainingState);
+  }
+
+  #taken(result: TrainingState | string): void {
+    const taking = this.#taking;
+    this.#taking = undefined;
+    taking?.resume(result);
+  }
+
+  #serve(request: number, step: number): void {
+    const { send, sabotage } = this.#options;
+    const { state } = this;
+    if (state?.step !== step || this.#isTraining)
+      return send({ kind: 'serveRefused', request, reason: `its state is of step ${state?.step}` });
+    const handed = sabotage.donatesOldState ? (this.previous ?? state) : state;
+    this.#served.set(request, state);
+    const facts = { step, bytes: bytesOf(handed).length, digest: state.digest };
+    const header = { ...facts, updates: {}, skippedInARow: 0 };
+    send({ kind: 'servedHeader', request, header });
+  }
+
+  #serveMore({ request, offset, maxBytes }: ToCompute & { readonly kind: 'serveMore' }): void {
+    const { send, sabotage } = this.#options;
+    const state = this.#served.get(request);
+    if (state === undefined || this.state !== state || this.#isTraining) {
+      this.#served.delete(request);
+      return send({ kind: 'serveRefused', request, reason: 'its state has changed since' });
+    }
+    const handed = bytesOf(sabotage.donatesOldState ? (this.previous ?? state) : state);
+    if (offset + maxBytes >= handed.length) this.#served.delete(request);
+    send({ kind: 'servedChunk', request, bytes: handed.subarray(offset, offset + maxBytes) });
   }
 
   #subtrees() {
@@ -275,6 +327,8 @@ export class ComputeSide {
     // Training tells itself when it has halted: a commit under way is not torn.
     if (this.#isTraining) return void this.#onReduced?.(undefined);
     this.#work += 1;
+    if (this.#taking !== undefined) this.#options.send({ kind: 'dropState' });
+    this.#taking = undefined;
     this.#halted(generation);
   }
 
@@ -326,4 +380,8 @@ export class ComputeSide {
 function reportOf(step: number): StepReport {
   const seconds = { dataS: 0, computeS: 0, exchangeS: 0, updateS: 0 };
   return { kind: 'stepReport', step, phase: 'gan', metrics: [], ...seconds, isSkipped: false };
+}
+
+function bytesOf(state: TrainingState): Uint8Array {
+  return Buffer.from(JSON.stringify(state));
 }

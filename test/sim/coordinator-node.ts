@@ -11,7 +11,7 @@ import { defaultTiming } from '../../coordinator/core/state.js';
 import { transition } from '../../coordinator/core/transition.js';
 import type { CoordinatorMessage, WorkerMessage } from '../../shared/control/messages.js';
 import { commitManifest, folderOf, newestWhole, stepOf } from './checkpoint-files.js';
-import { repeated, type Told } from './control-edge.js';
+import { repeated, type Told } from './worker-ports.js';
 import type { Dice } from './dice.js';
 import type { Side } from './network.js';
 import type { SimProcess, Task } from './process.js';

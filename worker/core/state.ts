@@ -8,6 +8,7 @@ import {
   type Pace,
   type StateSource,
   type WorkerMessage,
+  type WorkerStage,
   type WorldMessage,
 } from '../../shared/control/messages.js';
 import type { Generation, Rank, Step } from '../../shared/words.js';
@@ -28,37 +29,15 @@ export interface WorkerConfig {
   readonly allowsFaults: boolean;
 }
 
-/** Where the worker is; all but `joining` and `ready` are about `world`. */
-export type Stage =
-  /** Waits for the coordinator, or loads task, data and engine of the run. */
-  | 'joining'
-  /** Could be part of a world. */
-  | 'ready'
-  /** Takes the state that the world starts from. */
-  | 'entering'
-  /** Has it, and waits until all have. */
-  | 'entered'
-  /** Connects to its peers. */
-  | 'connecting'
-  | 'training'
-  /** Gives up what it is doing in this world. */
-  | 'aborting'
-  /** Trains no further in this world; its state is that of `step`. */
-  | 'halted'
-  /** Stores and judges the state after the last step. */
-  | 'finishing'
-  | 'finished'
-  | 'ended';
-
 /** A report that the coordinator must have until a checkpoint makes it needless. */
-export type Report = Extract<
+export type KeptReport = Extract<
   WorkerMessage,
   { kind: 'stepReport' | 'evaluation' | 'partStored' | 'snapshot' }
 >;
 
 export interface WorkerState {
   readonly config: WorkerConfig;
-  stage: Stage;
+  stage: WorkerStage | 'ended';
   /** Highest term of a coordinator heard of. */
   term: number;
   run: { readonly url: string; readonly record: string } | undefined;
@@ -82,7 +61,7 @@ export interface WorkerState {
   obstacle: string;
   pace: Pace;
   /** Told since the newest checkpoint, to be told again to a coordinator that comes anew. */
-  reports: Report[];
+  reports: KeptReport[];
   sequence: number;
   isConnected: boolean;
   /** Since when there has been no session. */

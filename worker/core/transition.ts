@@ -3,17 +3,18 @@
 // the highest term asks. Without a coordinator it goes on in its world.
 
 import { exitCodes } from '../../shared/exit-codes.js';
-import type { CoordinatorMessage, WorldMessage } from '../../shared/control/messages.js';
-import type { Generation, Step } from '../../shared/words.js';
 import {
-  forgetFuture,
-  forgetReports,
-  greet,
-  keepReport,
-  statusOf,
-  toldAgain,
-} from './reporting.js';
-import type { Stage, WorkerEffect, WorkerEvent, WorkerState } from './state.js';
+  noWorld,
+  protocolVersion,
+  type CoordinatorMessage,
+  type Hello,
+  type WorkerMessage,
+  type WorkerStage,
+  type WorkerStatus,
+  type WorldMessage,
+} from '../../shared/control/messages.js';
+import type { Generation, Step } from '../../shared/words.js';
+import type { KeptReport, WorkerEffect, WorkerEvent, WorkerState } from './state.js';
 
 /** What the worker does about an event. Changes `state`; same arguments, same decision. */
 export function transition(state: WorkerState, event: WorkerEvent, nowMs: number): WorkerEffect[] {
@@ -22,7 +23,8 @@ export function transition(state: WorkerState, event: WorkerEvent, nowMs: number
   const effects = decide(state, event, nowMs);
   // A coordinator that waits for this worker hears of a new stage at once, not with a heartbeat.
   const isNews = state.stage !== stage || state.world !== world;
-  if (isNews && state.stage !== ('ended' as Stage)) effects.unshift(...tellStatus(state));
+  if (isNews && (state.stage as WorkerState['stage']) !== 'ended')
+    effects.unshift(...tellStatus(state));
   return effects;
 }
 
@@ -76,7 +78,7 @@ function decide(state: WorkerState, event: WorkerEvent, nowMs: number): WorkerEf
 
 function tellStatus(state: WorkerState): WorkerEffect[] {
   if (!state.isConnected) return [];
-  return [{ kind: 'send', message: { kind: 'status', ...statusOf(state) } }];
+  return [{ kind: 'send', message: { kind: 'status', ...nextStatus(state) } }];
 }
 
 function end(state: WorkerState, exitCode: number, reason: string): WorkerEffect[] {
@@ -84,8 +86,12 @@ function end(state: WorkerState, exitCode: number, reason: string): WorkerEffect
   return [{ kind: 'end', exitCode, reason }];
 }
 
-function isIn(state: WorkerState, generation: Generation, ...stages: readonly Stage[]): boolean {
-  return state.world.generation === generation && stages.includes(state.stage);
+function isIn(
+  state: WorkerState,
+  generation: Generation,
+  ...stages: readonly WorkerStage[]
+): boolean {
+  return state.world.generation === generation && stages.some((stage) => stage === state.stage);
 }
 
 function onMessage(state: WorkerState, message: CoordinatorMessage): WorkerEffect[] {
@@ -270,4 +276,74 @@ function onTick(state: WorkerState, nowMs: number): WorkerEffect[] {
   if (nowMs - state.aloneSinceMs <= patienceMs) return [];
   const seconds = Math.round(patienceMs / 1000);
   return end(state, exitCodes.failed, `no coordinator could be reached for ${seconds} s`);
+}
+
+// What the worker reports of itself, and again to the next coordinator. Reports are kept until a
+// checkpoint makes them needless, so that none is lost with a coordinator.
+
+/** Reports kept; beyond, the oldest are dropped. */
+const maxReports = 20_000;
+
+/** The worker's status as of now; each has a greater sequence number than the one before. */
+function nextStatus(state: WorkerState): WorkerStatus {
+  state.sequence += 1;
+  return {
+    sequence: state.sequence,
+    generation: state.world.generation,
+    stage: state.stage as WorkerStage,
+    step: state.step,
+    hasState: state.hasState,
+    activity: state.activity,
+    isLeaving: state.isLeaving,
+    suspicions: [...state.suspicions].map(([worker, reason]) => ({ worker, reason })),
+    trouble: state.trouble,
+    obstacle: state.obstacle,
+    pace: state.pace,
+    fingerprint: state.fingerprint,
+  };
+}
+
+/** The first message of a session: who this is, and the world it is in. */
+function greet(state: WorkerState): Hello {
+  const { worker, incarnation, address, pid, host, allowsFaults } = state.config;
+  const isInWorld = state.stage !== 'joining' && state.stage !== 'ready';
+  return {
+    kind: 'hello',
+    protocol: protocolVersion,
+    ...{ worker, incarnation, address, pid, host, allowsFaults },
+    term: state.term,
+    status: nextStatus(state),
+    world: isInWorld ? state.world : noWorld,
+  };
+}
+
+/** Keeps what a later coordinator must hear as well. */
+function keepReport(state: WorkerState, message: WorkerMessage): void {
+  switch (message.kind) {
+    case 'stepReport':
+    case 'evaluation':
+    case 'partStored':
+    case 'snapshot':
+      state.reports.push(message);
+      if (state.reports.length > maxReports) state.reports.shift();
+      return;
+    default:
+      return;
+  }
+}
+
+/** The kept reports, for a new session; steps are told by rank 0 only. */
+function toldAgain(state: WorkerState): WorkerEffect[] {
+  const isTold = (report: KeptReport): boolean => report.kind !== 'stepReport' || state.rank === 0;
+  return state.reports.filter(isTold).map((message): WorkerEffect => ({ kind: 'send', message }));
+}
+
+/** Forgets what the checkpoint of `step` makes needless. */
+function forgetReports(state: WorkerState, step: Step): void {
+  state.reports = state.reports.filter((report) => report.step > step);
+}
+
+/** Forgets what was told of steps above the state's: if it was set back, their files are gone. */
+function forgetFuture(state: WorkerState): void {
+  state.reports = state.reports.filter((report) => report.step <= state.step);
 }

@@ -1,24 +1,30 @@
-// What the worker's node sees of the exchange: an all-reduce over the canonical tree, and peers
-// that may be lost. It runs in the network thread; tensors lie in shared memory.
+// A worker's exchange: an all-reduce over the canonical tree by pulls from peers. It admits or
+// refuses the peers that knock and keeps at most one world at a time. Its host gives it a clock,
+// streams, and what adds up values: gRPC and float32 in production (grpc.ts), or a simulation.
 
-import type { Generation, Rank, Step, World } from '../../shared/words.js';
+import type { Clock } from '../../shared/clock.js';
+import type { Generation, Rank, Step } from '../../shared/words.js';
+import type { Waited } from './core/liveness.js';
+import { admitPeer, type ExchangeHello, type WorldPlace } from './core/messages.js';
+import type { FoldPlan } from './core/world.js';
+import type { ExchangeLimits } from './limits.js';
+import type { PeerChannel } from './pull-link.js';
+import { ServedStream, type IncomingCall, type RefusalCode } from './served-stream.js';
+import { WorldSession } from './session.js';
+import type { ChunkValues } from './values.js';
 
-/** What an exchange needs to know of a world and of the vector it reduces. */
-export interface ExchangeWorld {
-  readonly world: World;
-  readonly rank: Rank;
-  /** M, the leaves of the reduction tree. */
-  readonly microShards: number;
+/** A world to join. All vectors of a world have the same length. */
+export interface ExchangeWorld<Vector = Float32Array> extends WorldPlace {
   /**
    * One vector for each of this rank's `subtreesInside` its share, in that order: the float32
    * sums over the leaves of the subtree. Filled by the compute thread before `allReduce`.
    */
-  readonly contributions: readonly Float32Array[];
+  readonly contributions: readonly Vector[];
   /**
    * Two vectors: the reduced vector of step s (the tree's sum divided by M) is written into
    * `results[s % 2]`, where peers may still pull it from while step s + 1 is computed.
    */
-  readonly results: readonly [Float32Array, Float32Array];
+  readonly results: readonly [Vector, Vector];
 }
 
 /** A peer that can't be reached any more in the world of `generation`. */
@@ -29,56 +35,160 @@ export interface PeerLost {
   readonly reason: string;
 }
 
-/**
- * Whom a step waited for: the peer that was for the longest time the only one whose sums were
- * missing here, and for how long it was. Undefined where no peer was ever the only one: in a world
- * of one, or for a worker that owns no chunk and so needs nobody's sums.
- */
-export interface Reduced {
-  readonly waitedFor: Rank | undefined;
-  readonly waitedMs: number;
-}
-
-/** What a pending `join` or `allReduce` rejects with when a peer is lost. */
-export class PeerLostError extends Error {
-  readonly lost: PeerLost;
-
-  constructor(lost: PeerLost) {
-    super(`worker ${lost.worker} (rank ${lost.rank}) ${lost.reason}`);
-    this.name = 'PeerLostError';
-    this.lost = lost;
-  }
-}
-
-/**
- * Reduce-scatter and all-gather by pulls. All vectors of a world have the same length, but a
- * step may use less of it: `floats` is the length in use, equal on all ranks.
- */
-export interface Exchange {
+/** What an exchange reports; nothing more of a world that was left for another. */
+export interface ExchangeEvents {
+  /** All peers of the world are reached. */
+  onJoined(generation: Generation): void;
   /**
-   * Connects to the peers of a world; resolves when all are reached. Leaves any earlier world at
-   * once: what is pending there rejects with a plain Error (never a `PeerLostError`), and nothing
-   * more is reported of it.
+   * `results[step % 2]` holds the reduced values; from now on the contributions may be
+   * overwritten. Not called for a step that needs a peer that is lost.
    */
-  join(world: ExchangeWorld): Promise<void>;
+  onReduced(generation: Generation, step: Step, waited: Waited): void;
   /**
-   * Resolves when `results[step % 2]` holds the first `floats` reduced values; from then on the
-   * contributions may be overwritten. Within a world steps follow each other by one; the first
-   * may be any. Rejects with a `PeerLostError` when a peer is lost that the step still needs.
-   */
-  allReduce(step: Step, floats: number): Promise<Reduced>;
-  /**
-   * Called at most once for each peer of a world, at once, in a step or between two, and also when
-   * it left in order: after the last step that is no loss, nor when it has moved on to the next
+   * At most once for each peer of a world, at once, in a step or between two, and also when it
+   * left in order: after the last step that is no loss, nor when it has moved on to the next
    * world. A loss that the step under way can do without is reported when that step is over.
    */
-  onPeerLost(listener: (lost: PeerLost) => void): void;
+  onPeerLost(lost: PeerLost): void;
+}
+
+/** What the host of an exchange provides. */
+export interface ExchangePorts<Vector> {
+  readonly clock: Clock;
+  readonly limits: ExchangeLimits;
+  readonly events: ExchangeEvents;
+  /** The way to the peer at an address ("host:port"); nothing is sent yet. */
+  openChannel(address: string): PeerChannel<Vector>;
+  /** What adds up the vectors of a world; throws when they do not fit each other. */
+  createValues(world: ExchangeWorld<Vector>, plan: FoldPlan): ChunkValues<Vector>;
+  /** A fact worth a log line: a stream refused, with the reason. */
+  log?(fact: string, fields: Readonly<Record<string, unknown>>): void;
+}
+
+const closedReason = 'this worker has closed its exchange';
+
+/** A stream that is not, or not yet, part of our world. */
+interface Visitor<Vector> {
+  readonly stream: ServedStream<Vector>;
+  readonly stopTimer: () => void;
+  hello: ExchangeHello | undefined;
+}
+
+/** Owns the streams to and from the peers of a world, and those that wait for one. */
+export class Exchange<Vector = Float32Array> {
+  readonly #ports: ExchangePorts<Vector>;
+  readonly #visitors = new Set<Visitor<Vector>>();
+  /** The workers that nothing passes to or from for now; each ends its timer. */
+  readonly #mutes = new Map<string, () => void>();
+  #session: WorldSession<Vector> | undefined;
+  #isClosed = false;
+
+  constructor(ports: ExchangePorts<Vector>) {
+    this.#ports = ports;
+  }
+
+  /** Connects to the peers of a world. Leaves any earlier world at once. */
+  join(world: ExchangeWorld<Vector>): void {
+    if (this.#isClosed) throw new Error('the exchange is closed');
+    this.#session?.close(`left for generation ${world.world.generation}`);
+    this.#session = undefined;
+    const session = new WorldSession(world, this.#ports);
+    this.#session = session;
+    session.join();
+    for (const worker of this.#mutes.keys()) session.mute(worker);
+    for (const visitor of [...this.#visitors]) this.#admit(visitor);
+  }
+
+  /**
+   * Begins a step whose vector has `floats` values in use, equal on all ranks. Within a world
+   * steps follow each other by one; the first may be any.
+   */
+  allReduce(step: Step, floats: number): void {
+    if (this.#session === undefined) throw new Error(`step ${step} before any world`);
+    this.#session.allReduce(step, floats);
+  }
+
   /**
    * A fault on purpose: for `ms` nothing passes between this worker and `worker`, in either
    * direction and in any world, and neither sees a connection end. Then the link is broken: a
    * peer that was connected counts as lost, one that was being dialled is dialled again.
    */
-  mute(worker: string, ms: number): void;
+  mute(worker: string, ms: number): void {
+    this.#mutes.get(worker)?.();
+    this.#mutes.set(
+      worker,
+      this.#ports.clock.after(ms, () => this.#unmute(worker)),
+    );
+    this.#session?.mute(worker);
+  }
+
   /** Leaves; first lets peers pull what they still need of the last complete step. */
-  close(): Promise<void>;
+  close(onClosed: () => void): void {
+    if (this.#isClosed) return onClosed();
+    this.#isClosed = true;
+    for (const stopTimer of this.#mutes.values()) stopTimer();
+    this.#mutes.clear();
+    const finish = (): void => {
+      this.#session?.close(closedReason);
+      for (const visitor of [...this.#visitors]) this.#refuse(visitor, 'UNAVAILABLE', closedReason);
+      onClosed();
+    };
+    if (this.#session === undefined) finish();
+    else this.#session.drain(finish);
+  }
+
+  /** A peer has opened a stream. */
+  accept(call: IncomingCall<Vector>): void {
+    const { clock, limits } = this.#ports;
+    const { helloMs, heldStreams, framesInFlight } = limits;
+    const stream = new ServedStream(call, framesInFlight, (hello) => {
+      visitor.hello = hello;
+      this.#admit(visitor);
+    });
+    const stopTimer = clock.after(helloMs, () => {
+      const what = visitor.hello === undefined ? 'no hello' : 'this worker did not join your world';
+      this.#refuse(visitor, 'DEADLINE_EXCEEDED', `${what} within ${helloMs / 1000} s`);
+    });
+    const visitor: Visitor<Vector> = { stream, stopTimer, hello: undefined };
+    this.#visitors.add(visitor);
+    stream.handle({
+      onPull: () => this.#refuse(visitor, 'INVALID_ARGUMENT', 'asked before the welcome'),
+      onRoom: () => undefined,
+      onClosed: () => this.#forget(visitor),
+    });
+    if (this.#isClosed) this.#refuse(visitor, 'UNAVAILABLE', closedReason);
+    else if (this.#visitors.size > heldStreams)
+      this.#refuse(visitor, 'RESOURCE_EXHAUSTED', 'too many streams are waiting');
+  }
+
+  #admit(visitor: Visitor<Vector>): void {
+    if (visitor.hello === undefined || this.#mutes.has(visitor.hello.fromWorker)) return;
+    const admission = admitPeer(visitor.hello, this.#session?.world);
+    if (admission.kind === 'hold') return;
+    if (admission.kind === 'refuse')
+      return this.#refuse(visitor, 'FAILED_PRECONDITION', admission.reason);
+    this.#forget(visitor);
+    this.#session?.attach(admission.rank, visitor.stream);
+  }
+
+  /** Streams that the peer opened meanwhile were never seen; it is to open new ones. */
+  #unmute(worker: string): void {
+    this.#mutes.delete(worker);
+    this.#session?.unmute(worker);
+    for (const visitor of [...this.#visitors])
+      if (visitor.hello?.fromWorker === worker)
+        this.#refuse(visitor, 'UNAVAILABLE', 'the link was cut');
+  }
+
+  #refuse(visitor: Visitor<Vector>, code: RefusalCode, reason: string): void {
+    const worker = visitor.hello?.fromWorker.slice(0, 200);
+    this.#ports.log?.('exchange stream refused', { worker, reason });
+    this.#forget(visitor);
+    visitor.stream.refuse(code, reason);
+  }
+
+  #forget(visitor: Visitor<Vector>): void {
+    visitor.stopTimer();
+    this.#visitors.delete(visitor);
+  }
 }

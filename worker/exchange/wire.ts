@@ -5,26 +5,7 @@ import type * as grpc from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
 
 import { packageFile } from '../../shared/environment.js';
-import type { Generation, Rank } from '../../shared/words.js';
-import type { Pull } from './pulls.js';
-
-/** The first request of a stream: who asks whom, in which world. */
-export interface Hello {
-  readonly generation: Generation;
-  readonly fromRank: Rank;
-  readonly fromWorker: string;
-  readonly fromIncarnation: number;
-  readonly toWorker: string;
-  readonly worldSize: number;
-  readonly microShards: number;
-  readonly chunkFloats: number;
-}
-
-/** A request in our words, or why it is none. */
-export type WireRequest =
-  | { readonly kind: 'hello'; readonly hello: Hello }
-  | { readonly kind: 'pull'; readonly pull: Pull }
-  | { readonly kind: 'refused'; readonly reason: string };
+import type { ExchangeHello, ExchangeRequest, Pull } from './core/messages.js';
 
 const phaseNumbers = { reduce: 1, gather: 2 } as const;
 
@@ -40,12 +21,12 @@ export function loadExchangeMethod(name: 'Pull' | 'State'): grpc.MethodDefinitio
 }
 
 /** Parses and checks a request; throws on bytes that are no protobuf. */
-export function parseRequest(bytes: Buffer): WireRequest {
+export function parseRequest(bytes: Buffer): ExchangeRequest {
   return checkRequest(pullMethod.requestDeserialize(bytes));
 }
 
 /** The first request of a stream, as bytes. */
-export function serializeHello(hello: Hello): Buffer {
+export function serializeHello(hello: ExchangeHello): Buffer {
   return pullMethod.requestSerialize({ hello });
 }
 
@@ -55,21 +36,21 @@ export function serializePull(pull: Pull): Buffer {
 }
 
 /** Takes decoded protobuf apart; every field is bounded here or by the core. */
-function checkRequest(message: object): WireRequest {
-  const { hello, pull } = message as { hello?: Hello; pull?: Omit<Pull, 'phase'> };
+function checkRequest(message: object): ExchangeRequest {
+  const { hello, pull } = message as { hello?: ExchangeHello; pull?: Omit<Pull, 'phase'> };
   if (hello) return checkHello(hello);
   if (pull) return checkPull(pull as Omit<Pull, 'phase'> & { phase: unknown });
   return { kind: 'refused', reason: 'a request that is neither hello nor pull' };
 }
 
-function checkHello(hello: Hello): WireRequest {
+function checkHello(hello: ExchangeHello): ExchangeRequest {
   if (!Number.isSafeInteger(hello.generation)) {
     return { kind: 'refused', reason: 'a generation above 2^53' };
   }
   return { kind: 'hello', hello };
 }
 
-function checkPull(pull: Omit<Pull, 'phase'> & { phase: unknown }): WireRequest {
+function checkPull(pull: Omit<Pull, 'phase'> & { phase: unknown }): ExchangeRequest {
   if (!Number.isSafeInteger(pull.generation) || !Number.isSafeInteger(pull.step)) {
     return { kind: 'refused', reason: 'a generation or step above 2^53' };
   }

@@ -1,10 +1,11 @@
-// What the two threads of a worker say to each other. The network thread holds the session, the
+// The messages between the two threads of a worker. The network thread holds the session, the
 // exchange and the worker's decisions; the compute thread (the main one) holds state and engine.
-// Vectors of the exchange are never sent: they lie in shared memory that both threads see.
+// Vectors of the exchange are not copied: they lie in shared memory that both threads see.
 
 import type { Trap } from '../../shared/control/messages.js';
 import type { Generation, Step } from '../../shared/words.js';
 import type { WorkerEffect, WorkerEvent } from '../core/state.js';
+import type { ExchangeWorld } from '../exchange/exchange.js';
 
 /** Settings of the network thread. */
 export interface NetworkOptions {
@@ -22,11 +23,10 @@ export interface NetworkOptions {
 }
 
 /** Vectors of a world, in shared memory: one for each subtree of this rank, and the results. */
-export interface WorldVectors {
-  readonly microShards: number;
-  readonly contributions: readonly Float32Array[];
-  readonly results: readonly [Float32Array, Float32Array];
-}
+export type WorldVectors<Vector = Float32Array> = Pick<
+  ExchangeWorld<Vector>,
+  'microShards' | 'contributions' | 'results'
+>;
 
 /** What a state consists of, sent ahead of its bytes. */
 export interface StateHeader {
@@ -40,7 +40,7 @@ export interface StateHeader {
   readonly skippedInARow: number;
 }
 
-export type ToNetwork =
+export type ToNetwork<Vector = Float32Array> =
   | Extract<
       WorkerEvent,
       {
@@ -56,9 +56,13 @@ export type ToNetwork =
       }
     >
   /** The state of the world's first step is here, and these are the vectors to exchange. */
-  | { readonly kind: 'entered'; readonly generation: Generation; readonly vectors: WorldVectors }
+  | {
+      readonly kind: 'entered';
+      readonly generation: Generation;
+      readonly vectors: WorldVectors<Vector>;
+    }
   | { readonly kind: 'reduce'; readonly step: Step; readonly floats: number }
-  /** The seconds of the step committed last; the network thread adds whom it waited for. */
+  /** The seconds of the step committed last; the network thread adds the peer it waited for. */
   | {
       readonly kind: 'paced';
       readonly dataS: number;

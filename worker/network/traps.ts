@@ -1,6 +1,6 @@
-// Traps (`lockstep chaos`, the tests of faults): this process sends itself a signal when it turns
-// to an activity, so that a fault hits exactly there and not some milliseconds beside. Each thread
-// has its own, and springs them by what it says and hears.
+// Faults on purpose (`lockstep chaos`, the tests of faults). A trap: this process sends itself a
+// signal when it turns to an activity, so that a fault hits exactly there. Each thread has its own
+// traps, and springs them by the messages it sends and gets.
 
 import { writeSync } from 'node:fs';
 import type { Trap } from '../../shared/control/messages.js';
@@ -68,4 +68,13 @@ function momentOf(message: ToNetwork | ToCompute): [activity: string, step: Step
     default:
       return undefined;
   }
+}
+
+/** Longest time that a worker can be made to stand still. */
+const longestStandMs = 600_000;
+
+/** Blocks the calling thread, as if it were frozen; its sockets stay open. */
+export function standStill(ms: number): void {
+  const word = new Int32Array(new SharedArrayBuffer(4));
+  Atomics.wait(word, 0, 0, Math.min(ms, longestStandMs));
 }

@@ -11,7 +11,7 @@ import {
 } from '../../shared/plan/reduction.js';
 import type { RunSpec } from '../../shared/spec/schema.js';
 import type { Leaf, Rank, Step } from '../../shared/words.js';
-import { addInto } from '../exchange/sums.js';
+import { sumInto } from '../exchange/values.js';
 import { letMessagesIn, orAborted } from './failure.js';
 import type { Phase } from './phase.js';
 import type { PreparedRun } from './prepare.js';
@@ -110,11 +110,11 @@ export function createSubtreeSum() {
     const [left, right] = children(node);
     await sum(left, out, computeLeaf, depth);
     // A leaf is added where it was computed; only a larger right side needs a place of its own.
-    if (isLeaf(right)) return addInto(out, out, await computeLeaf(right.start));
+    if (isLeaf(right)) return sumInto(out, out, await computeLeaf(right.start));
     if (scratch[depth]?.length !== out.length) scratch[depth] = new Float32Array(out.length);
     const side = scratch[depth];
     await sum(right, side, computeLeaf, depth + 1);
-    addInto(out, out, side);
+    sumInto(out, out, side);
   };
   return sum;
 }

@@ -4,8 +4,7 @@
 import { createHash } from 'node:crypto';
 
 import type { World } from '../../../shared/words.js';
-import { createExchangeServer } from '../../../worker/exchange/exchange-server.js';
-import { contribute, createVectors } from './exchange-worlds.js';
+import { contribute, createVectors, startWorker } from './exchange-worlds.js';
 
 /** What the parent sends: join this world and run these steps, then close. */
 export interface ChildTask {
@@ -23,7 +22,7 @@ export type ChildReport =
   | { readonly kind: 'step'; readonly step: number; readonly sha256: string };
 
 const report = (message: ChildReport): void => void process.send?.(message);
-const { exchange, address, close } = await createExchangeServer('127.0.0.1');
+const { exchange, address, close } = await startWorker();
 
 process.once('message', (task: ChildTask) => void run(task));
 report({ kind: 'address', address });

@@ -3,15 +3,15 @@
 
 import * as grpc from '@grpc/grpc-js';
 
-import { exchangeServerOptions } from '../../../worker/exchange/service.js';
-import { createStateServer } from '../../../worker/transfer/state-server.js';
-import { answerOf, bind } from './exchange-transfers.js';
+import { exchangeServerOptions } from '../../../worker/exchange/grpc.js';
+import { createGrpcStateServer } from '../../../worker/transfer/grpc.js';
+import { answerOf } from './exchange-transfers.js';
+import { bind } from './exchange-worlds.js';
 
 const bytes = Number(process.argv[2]);
 const server = new grpc.Server(exchangeServerOptions);
 let served = 0;
-const state = createStateServer({
-  server,
+const state = createGrpcStateServer(server, {
   toCompute: (message) => {
     setImmediate(() => state.onCompute(answerOf(message, bytes)));
     if (message.kind !== 'serveMore') return;

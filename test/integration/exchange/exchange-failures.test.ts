@@ -8,12 +8,13 @@ import { test } from 'node:test';
 import * as grpc from '@grpc/grpc-js';
 
 import { chunkFloats } from '../../../shared/plan/reduction.js';
-import { PeerLostError } from '../../../worker/exchange/exchange.js';
-import { headerBytes, writeHeader, type FrameHeader } from '../../../worker/exchange/frame.js';
+import type { FrameHeader } from '../../../worker/exchange/core/messages.js';
+import { headerBytes, writeHeader } from '../../../worker/exchange/frame.js';
 import { pullMethod, serializeHello, serializePull } from '../../../worker/exchange/wire.js';
 import type { ChildTask } from './exchange-child.js';
 import { withChildren, type Child } from './exchange-children.js';
 import {
+  PeerLostError,
   contribute,
   createVectors,
   localWorlds,

@@ -4,9 +4,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { PeerLostError } from '../../../worker/exchange/exchange.js';
 import { until } from '../../support/until.js';
 import {
+  PeerLostError,
   assertSameBits,
   contribute,
   localWorlds,

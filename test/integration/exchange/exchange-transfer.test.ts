@@ -8,11 +8,15 @@ import { fileURLToPath } from 'node:url';
 import { test } from 'node:test';
 import * as grpc from '@grpc/grpc-js';
 
-import type { StateFrame } from '../../../worker/transfer/state-frame.js';
-import { createStateSerializer, headerFrame } from '../../../worker/transfer/state-frame.js';
-import { stateService } from '../../../worker/transfer/wire.js';
+import {
+  createStateSerializer,
+  headerFrame,
+  type StateFrame,
+} from '../../../worker/transfer/state-frame.js';
+import { stateService } from '../../../worker/transfer/grpc.js';
 import { until } from '../../support/until.js';
-import { bind, headerOf, stateBytes, TestReceiver, withDonor } from './exchange-transfers.js';
+import { headerOf, stateBytes, TestReceiver, withDonor } from './exchange-transfers.js';
+import { bind } from './exchange-worlds.js';
 
 const mebibyte = 1024 ** 2;
 const impatient = { aliveMs: 100, silenceMs: 600 };

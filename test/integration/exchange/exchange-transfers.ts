@@ -4,16 +4,14 @@
 import assert from 'node:assert/strict';
 import * as grpc from '@grpc/grpc-js';
 
-import { exchangeServerOptions } from '../../../worker/exchange/service.js';
+import { exchangeServerOptions } from '../../../worker/exchange/grpc.js';
 import type { StateHeader, ToCompute } from '../../../worker/network/ports.js';
-import type { TransferLimits } from '../../../worker/transfer/limits.js';
-import { createStateClient, type StateClient } from '../../../worker/transfer/state-client.js';
-import {
-  createStateServer,
-  type ServedMessage,
-  type StateServer,
-} from '../../../worker/transfer/state-server.js';
+import type { StateClient } from '../../../worker/transfer/fetch-state.js';
+import { createGrpcStateClient, createGrpcStateServer } from '../../../worker/transfer/grpc.js';
+import type { ServedMessage, StateServer } from '../../../worker/transfer/serve-state.js';
+import type { TransferLimits } from '../../../worker/transfer/state-frame.js';
 import { until } from '../../support/until.js';
+import { bind } from './exchange-worlds.js';
 
 /** The bytes of a synthetic state from `offset` on: words that are their own index. */
 export function stateBytes(offset: number, length: number): Uint8Array {
@@ -38,16 +36,6 @@ export function answerOf(message: ToCompute, bytes: number): ServedMessage {
   assert.ok(message.kind === 'serveMore');
   const { request, offset, maxBytes } = message;
   return { kind: 'servedChunk', request, bytes: stateBytes(offset, maxBytes) };
-}
-
-/** Binds a server to a port of this machine. */
-export function bind(server: grpc.Server): Promise<string> {
-  const insecure = grpc.ServerCredentials.createInsecure();
-  return new Promise((resolve, reject) => {
-    server.bindAsync('127.0.0.1:0', insecure, (error, port) =>
-      error === null ? resolve(`127.0.0.1:${port}`) : reject(error),
-    );
-  });
 }
 
 /** A donor in this process. */
@@ -76,7 +64,7 @@ export async function withDonor(
   };
   const log = (fact: string, { reason }: Readonly<Record<string, unknown>>): void =>
     void facts.push(`${fact}: ${String(reason)}`);
-  const state = createStateServer({ server, toCompute, limits, log });
+  const state = createGrpcStateServer(server, { toCompute, limits, log });
   state.setGeneration(1);
   const address = await bind(server);
   const donor: TestDonor = { address, state, askedBytes: 0, isStuck: false, facts };
@@ -99,7 +87,7 @@ export class TestReceiver {
 
   constructor(limits: Partial<TransferLimits> = {}) {
     const toCompute = (message: ToCompute): void => this.#take(message);
-    this.client = createStateClient({ worker: 'receiver', toCompute, limits });
+    this.client = createGrpcStateClient({ worker: 'receiver', toCompute, limits });
   }
 
   fetch(donor: string, generation = 1, step = 7): void {

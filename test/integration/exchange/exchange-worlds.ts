@@ -2,6 +2,7 @@
 // written from the definition, and real exchanges on loopback.
 
 import assert from 'node:assert/strict';
+import * as grpc from '@grpc/grpc-js';
 
 import {
   shareOf,
@@ -10,11 +11,9 @@ import {
   type TreeNode,
 } from '../../../shared/plan/reduction.js';
 import type { World } from '../../../shared/words.js';
-import {
-  createExchangeServer,
-  type ExchangeServer,
-} from '../../../worker/exchange/exchange-server.js';
-import type { ExchangeWorld, PeerLost } from '../../../worker/exchange/exchange.js';
+import type { Waited } from '../../../worker/exchange/core/liveness.js';
+import type { Exchange, ExchangeWorld, PeerLost } from '../../../worker/exchange/exchange.js';
+import { createGrpcExchange, exchangeServerOptions } from '../../../worker/exchange/grpc.js';
 import type { ExchangeLimits } from '../../../worker/exchange/limits.js';
 
 /** The gradient of one leaf: magnitudes from 1e-3 to 1e3, so that the order of sums shows. */
@@ -79,9 +78,101 @@ export function assertSameBits(actual: Float32Array, expected: Float32Array, wha
   assert.ok(bytes(actual).equals(bytes(expected)), `${what}: bits differ`);
 }
 
+/** What a pending `join` or `allReduce` rejects with when a peer is lost. */
+export class PeerLostError extends Error {
+  constructor(readonly lost: PeerLost) {
+    super(`worker ${lost.worker} (rank ${lost.rank}) ${lost.reason}`);
+    this.name = 'PeerLostError';
+  }
+}
+
+/** An exchange with promises; what is pending rejects when its world is left. */
+export class TestExchange {
+  readonly lost: PeerLost[] = [];
+  readonly #exchange: Exchange;
+  #world: ExchangeWorld | undefined;
+  #pending: { resolve(waited: Waited): void; reject(error: Error): void } | undefined;
+
+  constructor(server: grpc.Server, limits: Partial<ExchangeLimits>) {
+    const events = {
+      onJoined: () => this.#pending?.resolve({ waitedFor: undefined, waitedMs: 0 }),
+      onReduced: (_generation: number, _step: number, waited: Waited) =>
+        this.#pending?.resolve(waited),
+      onPeerLost: (lost: PeerLost) => {
+        this.lost.push(lost);
+        this.#pending?.reject(new PeerLostError(lost));
+      },
+    };
+    this.#exchange = createGrpcExchange({ server, limits, events });
+  }
+
+  async join(world: ExchangeWorld): Promise<void> {
+    this.#pending?.reject(new Error(`left for generation ${world.world.generation}`));
+    this.#world = world;
+    await this.#begin(() => this.#exchange.join(world));
+  }
+
+  async allReduce(step: number, floats: number): Promise<Waited> {
+    const generation = this.#world?.world.generation;
+    const lost = this.lost.find((known) => known.generation === generation);
+    if (lost !== undefined) throw new PeerLostError(lost);
+    return this.#begin(() => this.#exchange.allReduce(step, floats));
+  }
+
+  #begin(run: () => void): Promise<Waited> {
+    return new Promise((resolve, reject) => {
+      this.#pending = { resolve, reject };
+      run();
+    });
+  }
+
+  mute(worker: string, ms: number): void {
+    this.#exchange.mute(worker, ms);
+  }
+
+  async close(): Promise<void> {
+    await new Promise<void>((resolve) => this.#exchange.close(resolve));
+    this.#pending?.reject(new Error('this worker has closed its exchange'));
+  }
+}
+
 /** One worker of a test: an exchange on its own server, and what it reported. */
-export interface TestWorker extends ExchangeServer {
-  readonly lost: PeerLost[];
+export interface TestWorker {
+  readonly exchange: TestExchange;
+  /** "host:port" as bound. */
+  readonly address: string;
+  readonly lost: readonly PeerLost[];
+  /** Closes the exchange, then the server. */
+  close(): Promise<void>;
+}
+
+/** Binds a server to a port of this machine. */
+export function bind(server: grpc.Server): Promise<string> {
+  const insecure = grpc.ServerCredentials.createInsecure();
+  return new Promise((resolve, reject) => {
+    server.bindAsync('127.0.0.1:0', insecure, (error, port) =>
+      error === null ? resolve(`127.0.0.1:${port}`) : reject(error),
+    );
+  });
+}
+
+export async function startWorker(limits: Partial<ExchangeLimits> = {}): Promise<TestWorker> {
+  const server = new grpc.Server(exchangeServerOptions);
+  const exchange = new TestExchange(server, limits);
+  const address = await bind(server);
+  const close = async (): Promise<void> => {
+    await exchange.close();
+    // Peers that read get the status of their streams; one that is frozen must not hold us up.
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, 500);
+      server.tryShutdown(() => {
+        clearTimeout(timer);
+        resolve();
+      });
+    });
+    server.forceShutdown();
+  };
+  return { exchange, address, lost: exchange.lost, close };
 }
 
 /** Starts workers, runs `body`, and closes them whatever happens. */
@@ -92,12 +183,7 @@ export async function withWorkers(
 ): Promise<void> {
   const workers: TestWorker[] = [];
   try {
-    for (let rank = 0; rank < count; rank++) {
-      const lost: PeerLost[] = [];
-      const server = await createExchangeServer('127.0.0.1', { limits });
-      server.exchange.onPeerLost((report) => lost.push(report));
-      workers.push({ ...server, lost });
-    }
+    while (workers.length < count) workers.push(await startWorker(limits));
     await body(workers);
   } finally {
     await Promise.all(workers.map((worker) => worker.close()));

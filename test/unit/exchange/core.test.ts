@@ -4,12 +4,14 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { chunkFloats } from '../../../shared/plan/reduction.js';
-import { createFoldPlan } from '../../../worker/exchange/fold-plan.js';
-import type { FrameHeader } from '../../../worker/exchange/frame.js';
-import { createProgress } from '../../../worker/exchange/progress.js';
-import type { CoreWorld, Pull } from '../../../worker/exchange/pulls.js';
-import { createReceiver } from '../../../worker/exchange/receive.js';
-import { createSender } from '../../../worker/exchange/send.js';
+import type { FrameHeader, Pull } from '../../../worker/exchange/core/messages.js';
+import { createReceiver } from '../../../worker/exchange/core/receive.js';
+import { createSender } from '../../../worker/exchange/core/send.js';
+import {
+  createFoldPlan,
+  createStepProgress,
+  type ReductionWorld,
+} from '../../../worker/exchange/core/world.js';
 
 const floats = 4 * chunkFloats;
 const generation = 9;
@@ -17,7 +19,7 @@ const generation = 9;
 /** Rank 0 of two, which hold the leaves [0, 2) and [2, 4), and the chunks [0, 2) and [2, 4). */
 function createCore(windowChunks = 8) {
   const plan = createFoldPlan(2, 4);
-  const world: CoreWorld = {
+  const world: ReductionWorld = {
     generation,
     rank: 0,
     worldSize: 2,
@@ -25,7 +27,7 @@ function createCore(windowChunks = 8) {
     capacity: floats,
     windowChunks,
   };
-  const progress = createProgress();
+  const progress = createStepProgress();
   const receiver = createReceiver(world, progress);
   return { progress, receiver, sender: createSender(world, progress) };
 }

@@ -8,10 +8,9 @@ import {
   frameKinds,
   headerBytes,
   writeHeader,
-  type FrameHeader,
-  type FrameKind,
+  createFrameSerializer,
 } from '../../../worker/exchange/frame.js';
-import { createFrameSerializer } from '../../../worker/exchange/service.js';
+import type { FrameHeader, FrameKind } from '../../../worker/exchange/core/messages.js';
 
 const uint32 = fc.integer({ min: 0, max: 0xffff_ffff });
 const safe = fc.integer({ min: 0, max: Number.MAX_SAFE_INTEGER });

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 
-import { addInto, addScaledInto, scaleInto } from '../../../worker/exchange/sums.js';
+import { sumInto, scaledSumInto, scaleInto } from '../../../worker/exchange/values.js';
 
 const { fround } = Math;
 const pair = fc
@@ -24,9 +24,9 @@ test('sums are float32 sums, value by value, also in place', () => {
     fc.property(pair, ([left, right]) => {
       const expected = [...left].map((value, i) => fround(value + right[i]));
       const out = new Float32Array(left.length);
-      addInto(out, left, right);
+      sumInto(out, left, right);
       assertSame(out, expected);
-      addInto(right, left, right);
+      sumInto(right, left, right);
       assertSame(right, expected);
     }),
   );
@@ -37,7 +37,7 @@ test('the scaled sum is rounded after the addition and after the product', () =>
     fc.property(pair, fc.integer({ min: 1, max: 64 }), ([left, right], leaves) => {
       const scale = fround(1 / leaves);
       const expected = [...left].map((value, i) => fround(fround(value + right[i]) * scale));
-      addScaledInto(left, left, right, scale);
+      scaledSumInto(left, left, right, scale);
       assertSame(left, expected);
       scaleInto(right, right, scale);
     }),

@@ -1,76 +1,77 @@
 // One world of the exchange: joins the pure core to its streams and vectors. It performs what
 // the core decides and reports what happens; it decides only what a lost peer means.
 
-import * as grpc from '@grpc/grpc-js';
-
-import type { Member, Rank, Step } from '../../shared/words.js';
-import { helloBetween } from './admission.js';
-import { createChunkValues, type ChunkValues } from './chunk-values.js';
-import { PeerLostError, type ExchangeWorld, type PeerLost, type Reduced } from './exchange.js';
-import { createFoldPlan } from './fold-plan.js';
-import type { FrameHeader } from './frame.js';
-import { Lateness } from './lateness.js';
+import type { Clock } from '../../shared/clock.js';
+import type { Rank, Step } from '../../shared/words.js';
+import { Lateness, Silence } from './core/liveness.js';
+import { helloBetween, type FrameHeader, type Pull } from './core/messages.js';
+import { createReceiver, type ReceiveEffect, type Receiver } from './core/receive.js';
+import { createSender, type Sender } from './core/send.js';
+import {
+  createFoldPlan,
+  createStepProgress,
+  reductionWorldOf,
+  type ReductionWorld,
+  type StepProgress,
+} from './core/world.js';
+import type { ExchangeEvents, ExchangePorts, ExchangeWorld, PeerLost } from './exchange.js';
 import type { ExchangeLimits } from './limits.js';
-import { createProgress, type Progress } from './progress.js';
-import { PullClient } from './pull-client.js';
-import type { CoreWorld, Pull } from './pulls.js';
-import { createReceiver, type ReceiveEffect, type Receiver } from './receive.js';
-import { createSender, type Sender } from './send.js';
-import type { ServingStream } from './serving-stream.js';
-import { Silence } from './silence.js';
-import { coreWorldOf } from './world-geometry.js';
-
-interface Pending {
-  readonly kind: 'join' | 'step';
-  resolve(reduced: Reduced): void;
-  reject(error: Error): void;
-}
+import { PullLink } from './pull-link.js';
+import type { ServedStream } from './served-stream.js';
+import type { ChunkValues } from './values.js';
 
 /** The streams and the core of one world; owns the connections to its peers. */
-export class WorldSession {
-  readonly world: ExchangeWorld;
+export class WorldSession<Vector> {
+  readonly world: ExchangeWorld<Vector>;
+  readonly #ports: ExchangePorts<Vector>;
+  readonly #clock: Clock;
   readonly #limits: ExchangeLimits;
-  readonly #report: (lost: PeerLost) => void;
-  readonly #core: CoreWorld;
-  readonly #progress: Progress = createProgress();
+  readonly #events: ExchangeEvents;
+  readonly #core: ReductionWorld;
+  readonly #progress: StepProgress = createStepProgress();
   readonly #receiver: Receiver;
   readonly #sender: Sender;
-  readonly #values: ChunkValues;
-  readonly #clients = new Map<Rank, PullClient>();
-  readonly #streams = new Map<Rank, ServingStream>();
-  readonly #lost = new Map<Rank, PeerLost>();
+  readonly #values: ChunkValues<Vector>;
+  readonly #links = new Map<Rank, PullLink<Vector>>();
+  readonly #streams = new Map<Rank, ServedStream<Vector>>();
+  readonly #lost = new Set<Rank>();
   /** Losses that the step under way can do without, reported when it is over. */
   readonly #unreported: PeerLost[] = [];
   readonly #silence: Silence<Rank>;
   readonly #lateness = new Lateness();
-  readonly #ticker: NodeJS.Timeout;
-  #pending: Pending | undefined;
+  readonly #stopTicks: () => void;
+  /** What is under way. */
+  #pending: 'join' | 'step' | undefined;
   #onDrained: (() => void) | undefined;
   #isClosed = false;
 
-  constructor(world: ExchangeWorld, limits: ExchangeLimits, report: (lost: PeerLost) => void) {
+  constructor(world: ExchangeWorld<Vector>, ports: ExchangePorts<Vector>) {
+    const { clock, limits, events } = ports;
     const plan = createFoldPlan(world.world.members.length, world.microShards);
     this.world = world;
+    this.#ports = ports;
+    this.#clock = clock;
     this.#limits = limits;
-    this.#report = report;
-    this.#core = coreWorldOf(world, plan, limits.heldBytes);
+    this.#events = events;
+    this.#values = ports.createValues(world, plan);
+    this.#core = reductionWorldOf(world, plan, this.#values.capacity, limits.heldBytes);
     this.#receiver = createReceiver(this.#core, this.#progress);
     this.#sender = createSender(this.#core, this.#progress);
-    this.#values = createChunkValues(world, plan);
     this.#silence = new Silence(limits.aliveMs, limits.silenceMs);
-    this.#ticker = setInterval(() => this.#tick(), limits.aliveMs);
+    this.#stopTicks = clock.every(limits.aliveMs, () => this.#tick());
   }
 
-  /** Dials every peer; resolves when all have welcomed us, rejects when one is lost. */
-  async join(): Promise<void> {
+  /** Dials every peer. */
+  join(): void {
     const { world, rank } = this.world;
     const peers = world.members.filter((member) => member.rank !== rank);
     let missing = peers.length;
-    if (missing === 0) return;
-    const joined = this.#wait('join');
+    this.#pending = 'join';
+    if (missing === 0) return this.#clock.soon(() => this.#settle());
     for (const member of peers) {
       const hello = helloBetween(this.world, rank, member.rank)!;
-      const client = new PullClient(member, hello, this.#limits, {
+      const channel = this.#ports.openChannel(member.address);
+      const link = new PullLink(member, hello, channel, this.#limits, this.#clock, {
         onWelcome: () => {
           this.#silence.heard(member.rank);
           missing -= 1;
@@ -79,31 +80,27 @@ export class WorldSession {
         onFrame: (header, values) => this.#onFrame(member.rank, header, values),
         onLost: (reason) => this.#lose(member.rank, reason),
       });
-      this.#clients.set(member.rank, client);
+      this.#links.set(member.rank, link);
     }
-    await joined;
   }
 
-  /** Begins a step; resolves when its result is complete here. */
-  async allReduce(step: Step, floats: number): Promise<Reduced> {
+  /** Begins a step. A world that has lost a peer takes none: the loss was reported. */
+  allReduce(step: Step, floats: number): void {
     if (this.#isClosed) throw new Error(`step ${step} of a world that is left`);
-    const [lost] = this.#lost.values();
-    if (lost !== undefined) throw new PeerLostError(lost);
+    if (this.#lost.size > 0) return;
     if (this.#pending !== undefined) throw new Error(`step ${step} begun during another call`);
-    if (!(floats >= 1 && floats <= this.#core.capacity)) {
+    if (!(floats >= 1 && floats <= this.#core.capacity))
       throw new Error(`${floats} floats of a vector of ${this.#core.capacity}`);
-    }
     this.#progress.begin({ step, floats });
     this.#values.begin({ step, floats });
-    const done = this.#wait('step');
+    this.#pending = 'step';
     for (const { rank, reason } of this.#sender.begin()) this.#refusePull(rank, reason);
     this.#perform(this.#receiver.begin(), undefined);
-    return done;
   }
 
-  /** Takes over a stream whose Hello was accepted; an earlier one of that rank is dropped. */
-  attach(rank: Rank, stream: ServingStream): void {
-    this.#streams.get(rank)?.refuse(grpc.status.ABORTED, 'replaced by a newer stream');
+  /** Takes over a stream whose hello was accepted; an earlier one of that rank is dropped. */
+  attach(rank: Rank, stream: ServedStream<Vector>): void {
+    this.#streams.get(rank)?.refuse('ABORTED', 'replaced by a newer stream');
     this.#streams.set(rank, stream);
     stream.handle({
       onPull: (pull) => this.#onPull(rank, pull),
@@ -122,79 +119,81 @@ export class WorldSession {
 
   /** From now on nothing passes between us and a worker, in either direction. */
   mute(worker: string): void {
-    for (const { rank } of this.#membersNamed(worker)) {
-      this.#clients.get(rank)?.mute();
+    for (const rank of this.#ranksOf(worker)) {
+      this.#links.get(rank)?.mute();
       this.#streams.get(rank)?.mute();
     }
   }
 
   /** Breaks what was muted: dials again, or counts the worker as lost. */
   unmute(worker: string): void {
-    for (const { rank } of this.#membersNamed(worker)) {
-      this.#streams.get(rank)?.refuse(grpc.status.UNAVAILABLE, 'the link was cut');
-      this.#clients.get(rank)?.unmute();
+    for (const rank of this.#ranksOf(worker)) {
+      this.#streams.get(rank)?.refuse('UNAVAILABLE', 'the link was cut');
+      this.#links.get(rank)?.unmute();
     }
   }
 
   /** Waits, at most `lingerMs`, until every peer has our part of the last complete step. */
-  async drain(): Promise<void> {
-    if (this.#lost.size > 0 || this.#pending !== undefined) return;
-    const drained = new Promise<void>((resolve) => (this.#onDrained = resolve));
-    const timer = setTimeout(() => this.#onDrained?.(), this.#limits.lingerMs);
+  drain(onDrained: () => void): void {
+    if (this.#lost.size > 0 || this.#pending !== undefined) return onDrained();
+    const stopTimer = this.#clock.after(this.#limits.lingerMs, () => this.#onDrained?.());
+    this.#onDrained = () => {
+      this.#onDrained = undefined;
+      stopTimer();
+      onDrained();
+    };
     this.#checkDrained();
-    await drained;
-    clearTimeout(timer);
   }
 
-  /** Drops all streams at once; a pending call rejects with `reason`. */
+  /** Drops all streams at once. Nothing is reported any more. */
   close(reason: string): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    clearInterval(this.#ticker);
-    for (const client of this.#clients.values()) client.close();
-    for (const stream of this.#streams.values()) stream.refuse(grpc.status.UNAVAILABLE, reason);
-    this.#settle(new Error(reason));
+    this.#stopTicks();
+    for (const link of this.#links.values()) link.close();
+    for (const stream of this.#streams.values()) stream.refuse('UNAVAILABLE', reason);
     this.#onDrained?.();
   }
 
-  #membersNamed(worker: string): Member[] {
-    return this.world.world.members.filter((member) => member.worker === worker);
+  #ranksOf(worker: string): Rank[] {
+    const members = this.world.world.members.filter((member) => member.worker === worker);
+    return members.map(({ rank }) => rank);
   }
 
-  #wait(kind: Pending['kind']): Promise<Reduced> {
-    return new Promise((resolve, reject) => (this.#pending = { kind, resolve, reject }));
-  }
-
-  #settle(error?: Error): void {
+  /** What was under way is done. */
+  #settle(): void {
+    if (this.#isClosed) return;
+    const { generation } = this.#core;
     const pending = this.#pending;
+    const waited = this.#lateness.take(this.#clock.nowMs());
     this.#pending = undefined;
-    const reduced = this.#lateness.take(performance.now());
-    if (error === undefined) pending?.resolve(reduced);
-    else pending?.reject(error);
+    if (pending === 'join') this.#events.onJoined(generation);
+    else if (pending === 'step')
+      this.#events.onReduced(generation, this.#progress.current!.step, waited);
     // After the caller has seen its step done: the last step needs no peers any more.
-    if (this.#unreported.length > 0) setImmediate(() => this.#flushLosses());
+    if (this.#unreported.length > 0) this.#clock.soon(() => this.#flushLosses());
   }
 
   #flushLosses(): void {
     if (this.#isClosed) return;
-    for (const lost of this.#unreported.splice(0)) this.#report(lost);
+    for (const lost of this.#unreported.splice(0)) this.#events.onPeerLost(lost);
   }
 
-  #onFrame(rank: Rank, header: FrameHeader, values: Float32Array): void {
+  #onFrame(rank: Rank, header: FrameHeader, values: Vector): void {
     this.#silence.heard(rank);
     if (header.kind === 'alive') return;
     this.#perform(this.#receiver.onFrame(rank, header), values);
   }
 
-  #perform(effects: readonly ReceiveEffect[], received: Float32Array | undefined): void {
+  #perform(effects: readonly ReceiveEffect[], received: Vector | undefined): void {
     for (const effect of effects) {
-      if (effect.kind === 'ask') this.#clients.get(effect.to)?.ask(effect.pull);
+      if (effect.kind === 'ask') this.#links.get(effect.to)?.ask(effect.pull);
       else if (effect.kind === 'refuse') this.#lose(effect.from, `sent ${effect.reason}`);
       else if (effect.kind !== 'done') this.#values.perform(effect, received);
     }
     if (effects.some(({ kind }) => kind === 'finish' || kind === 'ask')) this.#pumpAll();
     if (effects.at(-1)?.kind === 'done') this.#settle();
-    else this.#lateness.note(this.#receiver.awaitedAlone(), performance.now());
+    else this.#lateness.note(this.#receiver.awaitedAlone(), this.#clock.nowMs());
   }
 
   #onPull(rank: Rank, pull: Pull): void {
@@ -217,22 +216,21 @@ export class WorldSession {
   }
 
   #refusePull(rank: Rank, reason: string): void {
-    this.#streams.get(rank)?.refuse(grpc.status.INVALID_ARGUMENT, `asked for ${reason}`);
+    this.#streams.get(rank)?.refuse('INVALID_ARGUMENT', `asked for ${reason}`);
     this.#lose(rank, `asked for ${reason}`);
   }
 
   #lose(rank: Rank, reason: string): void {
     if (this.#isClosed || this.#onDrained !== undefined || this.#lost.has(rank)) return;
     const { generation } = this.#core;
-    const lost = { generation, rank, worker: this.world.world.members[rank].worker, reason };
-    this.#lost.set(rank, lost);
-    this.#clients.get(rank)?.close();
+    this.#lost.add(rank);
+    this.#links.get(rank)?.close();
     this.#silence.forget(rank);
-    this.#unreported.push(lost);
-    if (this.#pending?.kind === 'step' && !this.#receiver.needs(rank)) return;
-    const first = this.#unreported[0];
+    const { worker } = this.world.world.members[rank];
+    this.#unreported.push({ generation, rank, worker, reason });
+    if (this.#pending === 'step' && !this.#receiver.needs(rank)) return;
+    this.#pending = undefined;
     this.#flushLosses();
-    this.#settle(new PeerLostError(first));
   }
 
   /** Says that we are alive where nothing else was said, and looks who has been silent. */
@@ -244,16 +242,14 @@ export class WorldSession {
       // A sign of life is no reason to leave out the next one.
       stream.takeWritten();
     }
-    for (const rank of this.#silence.tick(performance.now())) {
+    for (const rank of this.#silence.tick(this.#clock.nowMs()))
       this.#lose(rank, `sent nothing for ${this.#limits.silenceMs / 1000} s`);
-    }
   }
 
   #checkDrained(): void {
     if (this.#onDrained === undefined) return;
-    for (const [rank, stream] of this.#streams) {
+    for (const [rank, stream] of this.#streams)
       if (stream.isSending || !this.#sender.isServed(rank)) return;
-    }
     this.#onDrained();
   }
 }

@@ -1,12 +1,10 @@
-// The sending half of the core: what each peer has asked for, whether that is sane, and which
-// frame goes to it next. Knows chunk numbers and lengths, never values.
+// The sending half of the core: what each peer has asked for, whether a request is sane, and which
+// frame goes to it next.
 
-import { chunkRange, ownedChunks } from '../../shared/plan/reduction.js';
-import type { Rank } from '../../shared/words.js';
-import type { FrameHeader } from './frame.js';
-import type { Progress } from './progress.js';
-import type { CoreWorld, Pull } from './pulls.js';
-import { agreement, isWaiting, laneOf, pullRefusal, type Serving } from './serving.js';
+import { chunkRange, ownedChunks } from '../../../shared/plan/reduction.js';
+import type { Rank, Step } from '../../../shared/words.js';
+import type { FrameHeader, Pull } from './messages.js';
+import type { ReductionWorld, StepProgress } from './world.js';
 
 // Why two result vectors are enough. A worker writes results[s % 2] again in step s + 2, and only
 // with chunks that are finished, that is, to which every rank has contributed. A rank contributes
@@ -48,15 +46,31 @@ export interface Sender {
   isServed(to: Rank): boolean;
 }
 
+/** Chunks of one phase: sent up to `next`, asked for up to `asked`, to be asked for up to `end`. */
+interface Lane {
+  next: number;
+  asked: number;
+  readonly end: number;
+}
+
+/** What a peer gets of one step. `node` counts the contributions sent of chunk `reduce.next`. */
+interface PeerShare {
+  readonly step: Step;
+  readonly floats: number;
+  readonly reduce: Lane;
+  readonly gather: Lane;
+  node: number;
+}
+
 interface State {
-  readonly world: CoreWorld;
-  readonly progress: Progress;
+  readonly world: ReductionWorld;
+  readonly progress: StepProgress;
   /** What each peer gets of the step it has asked for last. */
-  readonly servings: Map<Rank, Serving>;
+  readonly servings: Map<Rank, PeerShare>;
 }
 
 /** Creates the sending half for one world. */
-export function createSender(world: CoreWorld, progress: Progress): Sender {
+export function createSender(world: ReductionWorld, progress: StepProgress): Sender {
   const state: State = { world, progress, servings: new Map() };
   return {
     begin: () => begin(state),
@@ -97,7 +111,7 @@ function onPull({ world, progress, servings }: State, from: Rank, pull: Pull): s
   return undefined;
 }
 
-function ownLane(world: CoreWorld, floats: number): Pick<Serving, 'gather' | 'node'> {
+function ownLane(world: ReductionWorld, floats: number): Pick<PeerShare, 'gather' | 'node'> {
   return { gather: laneOf(world, world.rank, floats), node: 0 };
 }
 
@@ -121,7 +135,7 @@ function nextFrame(state: State, to: Rank): Outgoing | undefined {
   return frameOf(state.world, serving, serving.gather.next++, undefined);
 }
 
-function nextSum(world: CoreWorld, serving: Serving): Outgoing {
+function nextSum(world: ReductionWorld, serving: PeerShare): Outgoing {
   const frame = frameOf(world, serving, serving.reduce.next, serving.node);
   serving.node = (serving.node + 1) % world.plan.heldBy[world.rank].length;
   if (serving.node === 0) serving.reduce.next += 1;
@@ -129,8 +143,8 @@ function nextSum(world: CoreWorld, serving: Serving): Outgoing {
 }
 
 function frameOf(
-  { plan, rank, generation }: CoreWorld,
-  { step, floats }: Serving,
+  { plan, rank, generation }: ReductionWorld,
+  { step, floats }: PeerShare,
   chunk: number,
   contribution: number | undefined,
 ): Outgoing {
@@ -152,4 +166,68 @@ function isServed({ world, progress, servings }: State, to: Rank): boolean {
   const serving = servings.get(to);
   if (start === end || (serving !== undefined && serving.step > last.step)) return true;
   return serving?.step === last.step && serving.gather.next === end;
+}
+
+/** The lane of the chunks that `owner` owns, nothing asked for yet. */
+function laneOf(world: ReductionWorld, owner: Rank, floats: number): Lane {
+  const { start, end } = ownedChunks(owner, world.worldSize, floats);
+  return { next: start, asked: start, end };
+}
+
+/** Whether the peer has asked for frames of the lane that were not sent. */
+function isWaiting(lane: Lane): boolean {
+  return lane.next < lane.asked;
+}
+
+/**
+ * Why `pull` is refused; undefined when it is not. `known` is what the peer was served so far,
+ * `serving` what the request belongs to: the same, or a new step's.
+ */
+function pullRefusal(
+  world: ReductionWorld,
+  progress: StepProgress,
+  known: PeerShare | undefined,
+  serving: PeerShare,
+  pull: Pull,
+): string | undefined {
+  const { generation, step, floats, phase, firstChunk, endChunk } = pull;
+  if (generation !== world.generation) {
+    return `a request of generation ${generation}; this is generation ${world.generation}`;
+  }
+  if (floats < 1 || floats > world.capacity) {
+    return `a vector of ${floats} floats; the world's has ${world.capacity}`;
+  }
+  if (known !== undefined && step < known.step) return `step ${step} after ${known.step}`;
+  if (known !== undefined && step > known.step && !isExhausted(known)) {
+    return `step ${step} before it had all of step ${known.step}`;
+  }
+  if (floats !== serving.floats) {
+    return `two lengths for step ${step}: ${serving.floats} and ${floats}`;
+  }
+  const lane = serving[phase];
+  if (firstChunk !== lane.asked || endChunk <= lane.asked || endChunk > lane.end) {
+    return `${phase} of chunks [${firstChunk}, ${endChunk}); next are [${lane.asked}, ${lane.end})`;
+  }
+  return agreement(progress, step, floats, phase === 'gather');
+}
+
+/**
+ * Why a peer at `step` does not agree with ours: it may be one step ahead, or one behind when it
+ * only gathers (see above).
+ */
+function agreement(
+  { current, previous }: StepProgress,
+  step: Step,
+  floats: number,
+  onlyGathers: boolean,
+): string | undefined {
+  if (current === undefined || step === current.step + 1) return undefined;
+  const ours = step === current.step ? current : onlyGathers ? previous : undefined;
+  if (ours?.step !== step) return `step ${step}; this worker is at step ${current.step}`;
+  if (ours.floats === floats) return undefined;
+  return `${floats} floats at step ${step}; this worker has ${ours.floats}`;
+}
+
+function isExhausted({ reduce, gather }: PeerShare): boolean {
+  return reduce.next === reduce.end && gather.next === gather.end;
 }

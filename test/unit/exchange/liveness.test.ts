@@ -1,9 +1,52 @@
-// Silence in ticks: who counts, when it is too long, and what a late tick means.
+// The peer that a step waited for, and silence in ticks: which peers count, when it is too long,
+// and what a late tick means.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { Silence } from '../../../worker/exchange/silence.js';
+import { Lateness, Silence } from '../../../worker/exchange/core/liveness.js';
+
+type Note = readonly [alone: number | undefined, nowMs: number];
+
+for (const [what, notes, endMs, expected] of [
+  ['nobody alone', [[undefined, 5]], 9, { waitedFor: undefined, waitedMs: 0 }],
+  [
+    'one at the end',
+    [
+      [undefined, 0],
+      [2, 10],
+    ],
+    17,
+    { waitedFor: 2, waitedMs: 7 },
+  ],
+  [
+    'the longest of two, in pieces',
+    [
+      [1, 0],
+      [0, 10],
+      [1, 15],
+      [undefined, 18],
+    ],
+    99,
+    { waitedFor: 1, waitedMs: 13 },
+  ],
+  [
+    'told twice',
+    [
+      [1, 0],
+      [1, 4],
+    ],
+    10,
+    { waitedFor: 1, waitedMs: 10 },
+  ],
+] as const) {
+  test(`a step that waited for: ${what}`, () => {
+    const lateness = new Lateness();
+    for (const [alone, nowMs] of notes as readonly Note[]) lateness.note(alone, nowMs);
+    assert.deepEqual(lateness.take(endMs), expected);
+    assert.deepEqual(lateness.take(endMs + 50), { waitedFor: undefined, waitedMs: 0 });
+  });
+}
 
 /** Ticks 100 ms apart, from `startMs`; the names found in each. */
 function tickTimes(silence: Silence<string>, startMs: number, count: number): string[][] {

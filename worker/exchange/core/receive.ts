@@ -1,14 +1,10 @@
-// The receiving half of the core: which chunks are wanted from whom, what may be added as it
-// arrives, and when the step is complete. Knows nodes and chunk numbers, never values, and not
-// how anything travels.
+// The receiving half of the core: which chunks are wanted from which peer, what may be added as it
+// arrives, and when the step is complete.
 
-import { chunkCount, ownedChunks, type Range } from '../../shared/plan/reduction.js';
-import type { Rank, Step } from '../../shared/words.js';
-import { frameRefusal } from './expected-frames.js';
-import type { NodeIndex } from './fold-plan.js';
-import type { FrameHeader } from './frame.js';
-import type { Progress } from './progress.js';
-import type { CoreWorld, Phase, Pull } from './pulls.js';
+import { chunkCount, chunkRange, ownedChunks, type Range } from '../../../shared/plan/reduction.js';
+import type { Rank, Step } from '../../../shared/words.js';
+import type { FrameHeader, Pull, PullPhase } from './messages.js';
+import type { NodeIndex, ReductionWorld, StepProgress } from './world.js';
 
 /** What the edge has to do, in this order. */
 export type ReceiveEffect =
@@ -50,8 +46,8 @@ export interface Receiver {
 
 /** What is asked and not complete. `open` has, for each owned chunk asked for, the nodes here. */
 interface State {
-  readonly world: CoreWorld;
-  readonly progress: Progress;
+  readonly world: ReductionWorld;
+  readonly progress: StepProgress;
   readonly peers: readonly Rank[];
   readonly awaited: number[];
   /** Of those, the sums: results come late for everybody when one worker's sums do. */
@@ -63,7 +59,7 @@ interface State {
 }
 
 /** Creates the receiving half for one world. */
-export function createReceiver(world: CoreWorld, progress: Progress): Receiver {
+export function createReceiver(world: ReductionWorld, progress: StepProgress): Receiver {
   const state: State = {
     world,
     progress,
@@ -110,14 +106,14 @@ function begin(state: State): ReceiveEffect[] {
 }
 
 /** One worker holds the whole tree: every chunk is finished from its root. */
-function finishAlone(progress: Progress, floats: number): ReceiveEffect[] {
+function finishAlone(progress: StepProgress, floats: number): ReceiveEffect[] {
   return Array.from({ length: chunkCount(floats) }, (_, chunk) => {
     progress.setDone(chunk);
     return { kind: 'finish', chunk, left: 0, right: undefined };
   });
 }
 
-function pullOf({ world, progress }: State, phase: Phase, range: Range): Pull {
+function pullOf({ world, progress }: State, phase: PullPhase, range: Range): Pull {
   const { step, floats } = progress.current!;
   const { generation } = world;
   return { generation, step, phase, firstChunk: range.start, endChunk: range.end, floats };
@@ -140,15 +136,15 @@ function askMore(state: State): ReceiveEffect[] {
   });
 }
 
-function ownNodes({ plan, rank }: CoreWorld): Uint8Array {
+function ownNodes({ plan, rank }: ReductionWorld): Uint8Array {
   const present = new Uint8Array(plan.nodes.length);
   for (const node of plan.heldBy[rank]) present[node] = 1;
   return present;
 }
 
 function onFrame(state: State, from: Rank, header: FrameHeader): ReceiveEffect[] {
-  const { world, progress, open } = state;
-  const reason = frameRefusal({ world, progress, open }, from, header);
+  const { progress } = state;
+  const reason = frameRefusal(state, from, header);
   if (reason !== undefined) return [{ kind: 'refuse', from, reason }];
   state.awaited[from] -= 1;
   if (header.kind === 'reduce') state.awaitedSums[from] -= 1;
@@ -184,4 +180,49 @@ function onRoot(state: State, chunk: number, left: NodeIndex, right: NodeIndex):
   state.open.delete(chunk);
   state.progress.setDone(chunk);
   return [{ kind: 'finish', chunk, left, right }, ...askMore(state)];
+}
+
+/** Why the frame of `from` is refused; undefined when it is wanted. */
+function frameRefusal(state: State, from: Rank, header: FrameHeader): string | undefined {
+  const { world, progress } = state;
+  const { current } = progress;
+  const { kind, generation, step, chunk, floats } = header;
+  if (generation !== world.generation) {
+    return `a frame of generation ${generation}; this is generation ${world.generation}`;
+  }
+  if (current === undefined || progress.isComplete || step !== current.step) {
+    return `a frame of step ${step}, which is not under way here`;
+  }
+  if (chunk >= chunkCount(current.floats)) return `chunk ${chunk}, beyond the vector`;
+  const { start, end } = chunkRange(chunk, current.floats);
+  if (floats !== end - start) return `${floats} floats for chunk ${chunk} of ${end - start}`;
+  if (kind === 'reduce') return sumRefusal(state, from, header);
+  return resultRefusal(state, from, chunk, current.floats);
+}
+
+function sumRefusal(
+  { world, open }: State,
+  from: Rank,
+  { chunk, start, end }: FrameHeader,
+): string | undefined {
+  const present = open.get(chunk);
+  const node = world.plan.find(start, end);
+  if (present === undefined) return `a sum for chunk ${chunk}, which was not asked for`;
+  if (node === undefined || world.plan.nodes[node].holder !== from) {
+    return `a sum over the leaves [${start}, ${end}), which rank ${from} does not hold`;
+  }
+  return present[node] === 1 ? `chunk ${chunk} of leaves [${start}, ${end}) twice` : undefined;
+}
+
+function resultRefusal(
+  { world, progress }: State,
+  from: Rank,
+  chunk: number,
+  floats: number,
+): string | undefined {
+  const theirs = ownedChunks(from, world.worldSize, floats);
+  if (chunk < theirs.start || chunk >= theirs.end) {
+    return `a result for chunk ${chunk}, which rank ${from} does not own`;
+  }
+  return progress.isDone(chunk) ? `the result of chunk ${chunk} twice` : undefined;
 }

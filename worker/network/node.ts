@@ -1,0 +1,196 @@
+// A worker's node: joins the worker's decisions to its session, its exchange and its compute
+// thread. The network thread runs it on sockets, the simulator on a simulated network.
+
+import type { Clock } from '../../shared/clock.js';
+import { exitCodes } from '../../shared/exit-codes.js';
+import type { Generation, Step } from '../../shared/words.js';
+import {
+  initialWorkerState,
+  type WorkerConfig,
+  type WorkerEffect,
+  type WorkerEvent,
+  type WorkerState,
+} from '../core/state.js';
+import { transition } from '../core/transition.js';
+import type { Waited } from '../exchange/core/liveness.js';
+import type { Exchange, ExchangeEvents } from '../exchange/exchange.js';
+import type { StateClient } from '../transfer/fetch-state.js';
+import type { StateServer } from '../transfer/serve-state.js';
+import type { ToCompute, ToNetwork, WorldVectors } from './ports.js';
+import { Session, type SessionPorts } from './session.js';
+import { standStill, type Traps } from './traps.js';
+
+/** Interval of the heartbeats. */
+const heartbeatMs = 250;
+
+/** What the host of a node provides. */
+export interface NodePorts<Vector> {
+  readonly config: WorkerConfig;
+  /** "host:port" of the coordinator and its standbys. */
+  readonly coordinators: readonly string[];
+  readonly clock: Clock;
+  readonly session: Omit<SessionPorts, 'clock'>;
+  readonly createExchange: (events: ExchangeEvents) => Exchange<Vector>;
+  readonly stateServer: StateServer;
+  readonly stateClient: StateClient;
+  readonly traps: Traps;
+  readonly toCompute: (message: ToCompute) => void;
+  /** The last act: the node has left, and says nothing more. */
+  readonly onEnd: (end: WorkerEffect & { readonly kind: 'end' }) => void;
+  /** What decides; the worker's core unless a host puts something in between. */
+  readonly decide?: typeof transition;
+}
+
+/** Owns the session and the exchange. */
+export class NetworkNode<Vector = Float32Array> {
+  readonly state: WorkerState;
+  readonly #ports: NodePorts<Vector>;
+  readonly #decide: typeof transition;
+  readonly #exchange: Exchange<Vector>;
+  readonly #session: Session;
+  readonly #stopTicks: () => void;
+  #vectors: WorldVectors<Vector> | undefined;
+  /** The peer that the step reduced last waited for. */
+  #waited: Waited = { waitedFor: undefined, waitedMs: 0 };
+
+  constructor(ports: NodePorts<Vector>) {
+    const { clock, config, coordinators, session, createExchange, decide = transition } = ports;
+    this.#ports = ports;
+    this.#decide = decide;
+    this.state = initialWorkerState(config, clock.nowMs());
+    this.#exchange = createExchange({
+      onJoined: (generation) => this.#dispatch({ kind: 'joined', generation }),
+      onReduced: (generation, step, waited) => this.#onReduced(generation, step, waited),
+      onPeerLost: ({ generation, worker, reason }) =>
+        this.#dispatch({ kind: 'peerLost', generation, worker, reason }),
+    });
+    this.#session = new Session(
+      coordinators,
+      { clock, ...session },
+      {
+        onOpen: () => this.#dispatch({ kind: 'sessionOpened' }),
+        onMessage: (message) => this.#dispatch({ kind: 'message', message }),
+        onLost: (reason) => this.#dispatch({ kind: 'sessionLost', reason }),
+      },
+    );
+    this.#stopTicks = clock.every(heartbeatMs, () => this.#dispatch({ kind: 'tick' }));
+  }
+
+  /** A message of the compute thread. */
+  onCompute(message: ToNetwork<Vector>): void {
+    const { stateClient, stateServer } = this.#ports;
+    switch (message.kind) {
+      case 'entered':
+        this.#vectors = message.vectors;
+        return this.#dispatch({ kind: 'entered', generation: message.generation });
+      case 'reduce':
+        return this.#reduce(message.step, message.floats);
+      case 'paced':
+        return this.#dispatch({ kind: 'paced', pace: { ...message, ...this.#waiting() } });
+      case 'fetchState':
+        return stateClient.fetch(message);
+      case 'stateTaken':
+        return stateClient.taken();
+      case 'dropState':
+        return stateClient.drop();
+      case 'servedHeader':
+      case 'servedChunk':
+      case 'serveRefused':
+        return stateServer.onCompute(message);
+      case 'ready':
+      case 'enterFailed':
+      case 'activity':
+      case 'tell':
+      case 'halted':
+      case 'finished':
+      case 'failed':
+      case 'stopAsked':
+        return this.#dispatch(message);
+    }
+  }
+
+  #dispatch(event: WorkerEvent): void {
+    const nowMs = this.#ports.clock.nowMs();
+    for (const effect of this.#decide(this.state, event, nowMs)) this.#perform(effect);
+  }
+
+  #perform(effect: WorkerEffect): void {
+    const { toCompute, stateServer } = this.#ports;
+    switch (effect.kind) {
+      case 'send':
+        return this.#session.send(effect.message);
+      case 'redial':
+        return this.#session.redial(effect.reason);
+      case 'enter':
+        toCompute(effect);
+        // After the order, which comes before whatever a peer that was held is served.
+        return stateServer.setGeneration(effect.generation);
+      case 'join':
+        return this.#join(effect);
+      case 'fault':
+        return this.#inject(effect.fault);
+      case 'end':
+        return this.#leave(effect);
+      case 'abort':
+      case 'finish':
+      case 'prepare':
+      case 'train':
+      case 'voteStop':
+        return toCompute(effect);
+    }
+  }
+
+  #join({ world, rank }: WorkerEffect & { kind: 'join' }): void {
+    if (this.#vectors === undefined) throw new Error('vectors come before the world is joined');
+    const { generation, members, step } = world;
+    this.#ports.traps.reach('connect', step);
+    this.#exchange.join({ world: { generation, members }, rank, ...this.#vectors });
+  }
+
+  #reduce(step: Step, floats: number): void {
+    try {
+      this.#exchange.allReduce(step, floats);
+    } catch (error) {
+      // A step that was given up since, or belongs to an earlier world, concerns nobody any more.
+      if (this.state.stage !== 'training') return;
+      const reason = error instanceof Error ? error.message : String(error);
+      this.#dispatch({ kind: 'failed', reason, exitCode: exitCodes.failed });
+    }
+  }
+
+  #onReduced(generation: Generation, step: Step, waited: Waited): void {
+    this.#waited = waited;
+    if (this.state.world.generation !== generation || this.state.stage !== 'training') return;
+    this.#ports.toCompute({ kind: 'reduced', step });
+  }
+
+  #waiting(): { waitedFor: string; waitedS: number } {
+    const { waitedFor, waitedMs } = this.#waited;
+    const peer = waitedFor === undefined ? undefined : this.state.world.members[waitedFor];
+    return { waitedFor: peer?.worker ?? '', waitedS: waitedMs / 1000 };
+  }
+
+  #inject({ fault, seconds, peer, trap }: (WorkerEffect & { kind: 'fault' })['fault']): void {
+    const { toCompute, traps } = this.#ports;
+    switch (fault) {
+      case 'flip':
+        return toCompute({ kind: 'flip' });
+      case 'mute':
+        return this.#exchange.mute(peer, 1000 * seconds);
+      case 'freeze':
+        return standStill(1000 * seconds);
+      case 'trap':
+        if (trap === undefined) return;
+        traps.set(trap);
+        return toCompute({ kind: 'trap', trap });
+    }
+  }
+
+  #leave(end: WorkerEffect & { kind: 'end' }): void {
+    const { stateClient, stateServer, onEnd } = this.#ports;
+    this.#stopTicks();
+    stateClient.drop();
+    stateServer.close();
+    this.#session.close(() => this.#exchange.close(() => onEnd(end)));
+  }
+}
