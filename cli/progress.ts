@@ -1,8 +1,8 @@
-// Shows how far a command is: a moving bar with the time left on a terminal, a plain line every
-// few seconds elsewhere, nothing for scripts. Always on stderr; stdout is for results.
+// Shows how far a command is, and the time left at the recent pace: a moving bar on a terminal, a
+// plain line every few seconds elsewhere, nothing for scripts. Always on stderr; stdout is for
+// results.
 
-import { MultiBar, type SingleBar } from 'cli-progress';
-import { createEta, formatDuration, type Eta } from './eta.js';
+import { MultiBar } from 'cli-progress';
 import { printNote } from './output.js';
 
 export type ProgressMode = 'bar' | 'lines' | 'silent';
@@ -88,34 +88,16 @@ function leftOf(done: number, total: number, secondsLeft: number | undefined): s
   return `${formatDuration(secondsLeft)} left`;
 }
 
-function createBar({
-  label,
-  total,
-  start = 0,
-  nowMs = () => performance.now(),
-}: ProgressOptions): Progress {
+function createBar({ label, total, start = 0, ...options }: ProgressOptions): Progress {
+  const { nowMs = () => performance.now() } = options;
   const bars = new MultiBar({
     format: '{label} [{bar}] {value}/{total} {left} {note}',
-    barCompleteChar: '=',
-    barIncompleteChar: ' ',
-    barsize: 30,
-    hideCursor: false,
-    stopOnComplete: false,
-    fps: 5,
+    ...{ barCompleteChar: '=', barIncompleteChar: ' ', barsize: 30 },
+    ...{ hideCursor: false, stopOnComplete: false, fps: 5 },
   });
   const eta = createEta(total);
   eta.observe(start, nowMs());
   const bar = bars.create(total, start, { label, left: '', note: '' });
-  return barProgress(bars, bar, eta, total, nowMs);
-}
-
-function barProgress(
-  bars: MultiBar,
-  bar: SingleBar,
-  eta: Eta,
-  total: number,
-  nowMs: () => number,
-): Progress {
   let isClosed = false;
   return {
     update(done, note = '') {
@@ -131,4 +113,46 @@ function barProgress(
       isClosed = true;
     },
   };
+}
+
+/** Observations that are kept, and how far back they reach. */
+const most = 64;
+const windowMs = 60_000;
+
+/**
+ * The time left for `total` items, by the pace of the last minute: phases of a run differ in speed,
+ * so the beginning says little about the end.
+ */
+export function createEta(total: number) {
+  let seen: { readonly done: number; readonly atMs: number }[] = [];
+  return {
+    observe(done: number, nowMs: number): void {
+      seen = seen.filter(({ atMs }) => nowMs - atMs <= windowMs);
+      seen.push({ done, atMs: nowMs });
+      // When there are too many, every other one goes; the first and the last stay.
+      if (seen.length > most) seen = seen.filter((_, i) => i % 2 === 0 || i === seen.length - 1);
+    },
+    /** Seconds until all is done; undefined while the pace is unknown. */
+    secondsLeft(): number | undefined {
+      const [first, last] = [seen.at(0), seen.at(-1)];
+      if (first === undefined || last === undefined || last.done <= first.done) return undefined;
+      const secondsEach = (last.atMs - first.atMs) / 1000 / (last.done - first.done);
+      return Math.max(0, (total - last.done) * secondsEach);
+    },
+  };
+}
+
+/** "8 s", "3 min 20 s", "2 h 5 min": at most two units. */
+export function formatDuration(seconds: number): string {
+  const whole = Math.round(seconds);
+  if (whole < 60) return `${whole} s`;
+  if (whole < 3600) return twoUnits(Math.floor(whole / 60), 'min', whole % 60, 's');
+  const minutes = Math.round(whole / 60);
+  if (minutes < 24 * 60) return twoUnits(Math.floor(minutes / 60), 'h', minutes % 60, 'min');
+  const hours = Math.round(minutes / 60);
+  return twoUnits(Math.floor(hours / 24), 'd', hours % 24, 'h');
+}
+
+function twoUnits(large: number, unit: string, small: number, smallUnit: string): string {
+  return small === 0 ? `${large} ${unit}` : `${large} ${unit} ${small} ${smallUnit}`;
 }

@@ -1,7 +1,7 @@
 // A run's status as lines for a person and as JSON for a script. Pure.
 
 import type { RunStatus, RunWorker } from '../shared/control/admin.js';
-import { formatDuration } from './eta.js';
+import { formatDuration } from './progress.js';
 
 /** What is said above the table of workers. */
 export function statusLines(status: RunStatus): string[] {

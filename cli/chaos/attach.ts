@@ -6,10 +6,8 @@ import { newestTerm, type Term } from '../../coordinator/edge/terms.js';
 import { createAdminClient, type AdminClient, type RunStatus } from '../../shared/control/admin.js';
 import { OperatorError } from '../../shared/problems.js';
 import { readRunRecord } from '../../shared/spec/record.js';
-import { openStore } from '../../shared/store/open-store.js';
 import type { ObjectStore } from '../../shared/store/store.js';
-import { runId, runUrl } from '../run-location.js';
-import { storeOptions } from '../store-options.js';
+import { runId, runUrl, withStore } from '../stores.js';
 import { isLockstep } from './faults.js';
 
 /** Longest wait for a first answer: the coordinator may be starting again. */
@@ -25,30 +23,26 @@ export interface AttachedRun {
   readonly watch: RunWatch;
   readonly status: RunStatus;
   readonly microShards: number;
-  close(): Promise<void>;
 }
 
-/** Finds the run that the operator named; an OperatorError when it does not go on. */
-export async function attachToRun(name: string): Promise<AttachedRun> {
+/** Calls `use` with the run that the operator named; an OperatorError when it is not going on. */
+export function withAttachedRun(
+  name: string,
+  use: (attached: AttachedRun) => Promise<void>,
+): Promise<void> {
   const url = runUrl(name);
-  const store = openStore(url, storeOptions());
-  try {
+  const run = runId(url);
+  return withStore(url, async (store) => {
     const { spec } = await readRunRecord(store);
-    const watch = watchRun(store, runId(url));
-    const status = await firstStatus(watch);
-    if (status === undefined || status.stage === 'ended') {
+    const watch = watchRun(store, run);
+    try {
+      const status = await firstStatus(watch);
+      if (status === undefined || status.stage === 'ended') throw notGoingOn(url);
+      await use({ run, url, store, watch, status, microShards: spec.batch.microShards });
+    } finally {
       watch.close();
-      throw notGoingOn(url);
     }
-    const close = async (): Promise<void> => {
-      watch.close();
-      await store.close();
-    };
-    return { run: runId(url), url, store, watch, status, ...spec.batch, close };
-  } catch (error) {
-    await store.close();
-    throw error;
-  }
+  });
 }
 
 async function firstStatus(watch: RunWatch): Promise<RunStatus | undefined> {

@@ -1,20 +1,174 @@
 // `lockstep bench`: measurements of this machine, one subcommand each.
 
-import type { CommandModule } from 'yargs';
-import { benchCoordinatorCommand } from './bench-coordinator.js';
-import { benchEnginesCommand } from './bench-engines.js';
-import { benchExchangeCommand } from './bench-exchange.js';
-import { benchStepCommand } from './bench-step.js';
+import { availableParallelism, cpus } from 'node:os';
+import type { CommandModule, InferredOptionTypes, Options } from 'yargs';
+import { benchCoordinator } from '../../bench/coordinator.js';
+import { benchEngines, enginesTable } from '../../bench/engines.js';
+import { benchExchange } from '../../bench/exchange.js';
+import { benchStep } from '../../bench/step.js';
+import { engineNames } from '../../shared/spec/schema.js';
+import { providers } from '../../worker/engine/engine.js';
+import { requireRanges } from '../number-ranges.js';
+import { printFigures, printJson, printLine, printNote } from '../output.js';
+import { resolveSpec, withSpecOptions, type SpecArguments } from '../spec-options.js';
+
+const oneLine = { type: 'boolean', describe: 'Print JSON on one line' } as const;
+
+/** What a measurement may be asked for: from 1 up. */
+const mostCount = 4096;
+
+const stepOptions = {
+  batch: { type: 'number', describe: "Images (default: the spec's batch.size)" },
+  threads: { type: 'number', describe: "Compute threads (default: the spec's engine.threads)" },
+  engine: { choices: engineNames, describe: "What computes (default: the spec's engine.name)" },
+  provider: { choices: providers, describe: 'On what (default: see docs/engines.md)' },
+  steps: { type: 'number', default: 5, describe: 'Steps that are measured' },
+  profile: { type: 'string', describe: "Write the engine's profile to PREFIX*.json" },
+  json: oneLine,
+} as const satisfies Record<string, Options>;
+
+const stepCommand: CommandModule<object, SpecArguments & InferredOptionTypes<typeof stepOptions>> =
+  {
+    command: 'step',
+    describe: 'Time the training step on this machine, gradients and Adam, without exchange',
+    builder: (y) =>
+      withSpecOptions(y)
+        .options(stepOptions)
+        .example('$0 bench step --preset paper --batch 8 --threads 1', "The paper's networks"),
+    handler: async (args) => {
+      const spec = resolveSpec(args, 'paper');
+      const { batch = spec.batch.size, threads = spec.engine.threads, steps } = args;
+      const { engine = spec.engine.name, provider, profile } = args;
+      requireRanges('the step cannot be timed', {
+        '--batch': [batch, 1, mostCount],
+        '--threads': [threads, 1, mostCount],
+        '--steps': [steps, 1, mostCount],
+      });
+      const options = { spec, batch, engine, threads, provider, steps, profile };
+      printFigures(await benchStep(options), args.json === true);
+    },
+  };
+
+const enginesOptions = {
+  engines: {
+    type: 'string',
+    default: 'onnx,tensorflow',
+    describe: 'Engines with commas; ENGINE/PROVIDER for a certain provider',
+  },
+  peer: {
+    type: 'string',
+    describe: 'A command that times the same step: see bench/peers in the repository',
+  },
+  preset: { type: 'string', default: 'paper', describe: 'The spec' },
+  batch: { type: 'number', default: 8, describe: 'Images' },
+  threads: { type: 'string', default: '1', describe: 'Numbers with commas' },
+  steps: { type: 'number', default: 5, describe: 'Steps a round' },
+  rounds: { type: 'number', default: 3, describe: 'Rounds; each tries all engines' },
+  json: { type: 'boolean', default: false, describe: 'Print JSON, a line a row' },
+} as const satisfies Record<string, Options>;
+
+const enginesCommand: CommandModule<object, InferredOptionTypes<typeof enginesOptions>> = {
+  command: 'engines',
+  describe: 'Time the step on several engines in turns, and make a table of it',
+  builder: (y) =>
+    y
+      .options(enginesOptions)
+      .example(
+        '$0 bench engines --threads 1,2 --peer "python3 bench/peers/torch_step.py"',
+        'the table of docs/performance.md',
+      ),
+  handler: async ({ peer, preset, batch, steps, rounds, json, ...args }) => {
+    const threads = args.threads.split(',').map(Number);
+    requireRanges('the engines cannot be timed', {
+      '--steps': [steps, 1, mostCount],
+      '--rounds': [rounds, 1, mostCount],
+      '--batch': [batch, 1, mostCount],
+      ...Object.fromEntries(threads.map((n) => [`--threads ${n}`, [n, 1, mostCount] as const])),
+    });
+    const engines = args.engines.split(',');
+    const counts = { batch, threads, steps, rounds };
+    const times = await benchEngines({ engines, peer, preset, ...counts, say: printNote });
+    if (json) return times.forEach(printJson);
+    printLine(`${enginesTable(times)}\n\n${machine()}`);
+  },
+};
+
+/** "2 of AMD EPYC, Node v20.20.2, 2026-11-25" */
+function machine(): string {
+  const model = cpus()[0]?.model.trim() ?? 'unknown processors';
+  const date = new Date().toISOString().slice(0, 10);
+  return `${availableParallelism()} of ${model}, Node ${process.version}, ${date}`;
+}
+
+const exchangeOptions = {
+  workers: { type: 'number', default: 2, describe: 'Worker processes' },
+  mib: { type: 'number', default: 95, describe: 'Length of the vector in MiB' },
+  steps: { type: 'number', default: 10, describe: 'Steps that are measured' },
+  'warm-up': { type: 'number', default: 3, describe: 'Steps before them' },
+  json: oneLine,
+} as const satisfies Record<string, Options>;
+
+const exchangeCommand: CommandModule<object, InferredOptionTypes<typeof exchangeOptions>> = {
+  command: 'exchange',
+  describe: 'Time the all-reduce between worker processes over loopback, checking every bit',
+  builder: (y) =>
+    y
+      .options(exchangeOptions)
+      .example('$0 bench exchange --workers 2 --mib 95', 'The gradients of the paper preset'),
+  handler: async ({ workers, mib, steps, warmUp, json }) => {
+    requireRanges('the exchange cannot be timed', {
+      '--workers': [workers, 2, 16],
+      '--mib': [mib, 1, 1024],
+      '--steps': [steps, 1, 1000],
+      '--warm-up': [warmUp, 2, 100],
+    });
+    printFigures(await benchExchange({ workers, mib, steps, warmUp }), json === true);
+  },
+};
+
+const coordinatorOptions = {
+  workers: { type: 'number', default: 1000, describe: 'Simulated workers' },
+  deaths: { type: 'number', default: 100, describe: 'How many die at once' },
+  seconds: {
+    type: 'number',
+    default: 20,
+    describe: 'Simulated seconds of training, one step each',
+  },
+  json: oneLine,
+} as const satisfies Record<string, Options>;
+
+const coordinatorCommand: CommandModule<object, InferredOptionTypes<typeof coordinatorOptions>> = {
+  command: 'coordinator',
+  describe: 'Measure what the coordinator costs with many simulated workers, and when some die',
+  builder: (y) =>
+    y
+      .options(coordinatorOptions)
+      .example('$0 bench coordinator --workers 1000 --deaths 100', 'A tenth is lost at once'),
+  handler: ({ workers, deaths, seconds, json }) => {
+    requireRanges('the coordinator cannot be timed', {
+      '--workers': [workers, 1, mostCount],
+      '--deaths': [deaths, 0, workers - 1],
+      '--seconds': [seconds, 1, 3600],
+    });
+    const result = benchCoordinator({ workers, deaths, seconds });
+    if (json === true) return printJson(result);
+    const { forming, takeover, loss, ...figures } = result;
+    const named = (prefix: string, part: object = {}) =>
+      Object.fromEntries(Object.entries(part).map(([name, value]) => [`${prefix}_${name}`, value]));
+    const parts = [named('forming', forming), named('takeover', takeover), named('loss', loss)];
+    printFigures(Object.assign(figures, ...parts) as object, false);
+  },
+};
 
 export const benchCommand: CommandModule = {
   command: 'bench <what>',
   describe: 'Measure what this machine can do',
   builder: (y) =>
     y
-      .command(benchStepCommand)
-      .command(benchEnginesCommand)
-      .command(benchExchangeCommand)
-      .command(benchCoordinatorCommand)
+      .command(stepCommand)
+      .command(enginesCommand)
+      .command(exchangeCommand)
+      .command(coordinatorCommand)
       .demandCommand(1),
   handler: () => undefined,
 };

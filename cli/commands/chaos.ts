@@ -3,8 +3,8 @@
 import { hostname } from 'node:os';
 import type { CommandModule, InferredOptionTypes, Options } from 'yargs';
 import { exitCodes } from '../../shared/exit-codes.js';
-import { OperatorError, type Problem } from '../../shared/problems.js';
-import { attachToRun, type AttachedRun } from '../chaos/attach.js';
+import { OperatorError } from '../../shared/problems.js';
+import { withAttachedRun, type AttachedRun } from '../chaos/attach.js';
 import { runChaos, type ChaosResult } from '../chaos/chaos.js';
 import {
   faultKinds,
@@ -24,6 +24,7 @@ import {
   summaryRows,
 } from '../chaos/summary.js';
 import { stopOnSignals } from '../processes.js';
+import { rangeProblems } from '../number-ranges.js';
 import { printJson, printLine, printNote, printTable } from '../output.js';
 
 const defaultFaults = 'kill,freeze,coordinator';
@@ -101,26 +102,18 @@ async function injectFaults(args: ChaosArguments): Promise<void> {
   requireSense(args);
   const wanted = parseFaults(args.faults);
   const seed = args.seed ?? Math.floor(Math.random() * 1_000_000);
-  const attached = await attachToRun(args.run);
-  try {
+  await withAttachedRun(args.run, async (attached) => {
     const { faults, notes } = possibleFaults(wanted, attached.status, hostname());
     notes.forEach(printNote);
     announce(args, attached, faults, seed);
-    const result = await strike(args, attached, faults, seed);
-    conclude(args, seed, result);
-  } finally {
-    await attached.close();
-  }
+    conclude(args, seed, await strike(args, attached, faults, seed));
+  });
 }
 
 function requireSense({ seed, every, count, duration }: ChaosArguments): void {
-  const problems: Problem[] = [];
-  if (seed !== undefined && !(Number.isSafeInteger(seed) && seed >= 0))
-    problems.push({ key: '--seed', given: seed, allowed: 'a whole number from 0 up' });
+  const problems = rangeProblems({ '--seed': [seed, 0], '--count': [count, 1] });
   if (!(every >= 0.1 && every <= 86_400))
     problems.push({ key: '--every', given: every, allowed: 'seconds from 0.1 up' });
-  if (count !== undefined && !(Number.isInteger(count) && count >= 1))
-    problems.push({ key: '--count', given: count, allowed: 'a whole number from 1 up' });
   if (duration !== undefined && !(duration > 0))
     problems.push({ key: '--duration', given: duration, allowed: 'seconds above 0' });
   if (problems.length > 0) throw new OperatorError('no fault was injected', problems);

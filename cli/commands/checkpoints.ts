@@ -1,5 +1,4 @@
 // `lockstep checkpoints`: lists the checkpoints of a run, and sums them up to see which are whole.
-// Prints what the checkpoint functions found; decides nothing about checkpoints.
 
 import type { Argv, CommandModule } from 'yargs';
 import {
@@ -13,12 +12,10 @@ import {
 } from '../../shared/checkpoint/read.js';
 import { exitCodes } from '../../shared/exit-codes.js';
 import { OperatorError } from '../../shared/problems.js';
-import { openStore } from '../../shared/store/open-store.js';
 import type { ObjectStore } from '../../shared/store/store.js';
 import { CommandFailed } from '../failure.js';
 import { printJson, printNote, printTable } from '../output.js';
-import { runUrl } from '../run-location.js';
-import { storeOptions } from '../store-options.js';
+import { runUrl, withStore } from '../stores.js';
 
 interface RunArguments {
   readonly run: string;
@@ -34,7 +31,7 @@ const lsCommand: CommandModule<object, RunArguments> = {
   describe: 'List the checkpoints of RUN',
   builder: (y) => withRun(y),
   handler: async ({ run, json }) => {
-    await withStore(run, async (store) => {
+    await withStore(runUrl(run), async (store) => {
       const lines: ListLine[] = [];
       for (const entry of await requireCheckpoints(store)) lines.push(await lineOf(store, entry));
       if (json) return lines.forEach(printJson);
@@ -61,7 +58,7 @@ const verifyCommand: CommandModule<object, VerifyArguments> = {
   builder: (y) =>
     withRun(y).option('step', { type: 'number', describe: 'Only the checkpoint of this step' }),
   handler: async ({ run, json, step }) => {
-    await withStore(run, async (store) => {
+    await withStore(runUrl(run), async (store) => {
       const entries = await requireCheckpoints(store);
       const found: Verification[] = [];
       for (const entry of chooseStep(entries, step))
@@ -103,15 +100,6 @@ function withRun<T>(y: Argv<T>): Argv<T & RunArguments> {
       default: false,
       describe: 'Print one JSON object a line',
     });
-}
-
-async function withStore(run: string, use: (store: ObjectStore) => Promise<void>): Promise<void> {
-  const store = openStore(runUrl(run), storeOptions());
-  try {
-    await use(store);
-  } finally {
-    await store.close();
-  }
 }
 
 async function requireCheckpoints(store: ObjectStore): Promise<CheckpointEntry[]> {

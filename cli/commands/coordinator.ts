@@ -8,8 +8,7 @@ import { parseLeaseUrl } from '../../shared/kubernetes/lease-place.js';
 import { OperatorError } from '../../shared/problems.js';
 import { withSpecOptions, resolveSpec, type SpecArguments } from '../spec-options.js';
 import { printJson, printNote } from '../output.js';
-import { runId, runUrl } from '../run-location.js';
-import { storeOptions } from '../store-options.js';
+import { runId, runUrl, storeOptions } from '../stores.js';
 import { exitWithParent, stopOnSignals } from '../processes.js';
 import { createRunView } from '../local/run-lines.js';
 

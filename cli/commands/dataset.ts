@@ -1,65 +1,62 @@
-// `lockstep dataset`: packs pictures into shards, lists what was packed, verifies it. Prints what
-// the dataset's own functions found; decides nothing about pictures.
+// `lockstep dataset`: packs pictures into shards, lists what was packed, verifies it.
 
-import type { Argv, CommandModule } from 'yargs';
+import type { Argv, CommandModule, InferredOptionTypes, Options } from 'yargs';
 import { readDatasetIndex, type DatasetIndex } from '../../dataset/dataset-index.js';
 import { openPictureSource } from '../../dataset/picture-source.js';
 import { packDataset, type PackProgress, type PackResult } from '../../dataset/pack.js';
 import { verifyShards } from '../../dataset/shards.js';
 import { OperatorError, type Problem } from '../../shared/problems.js';
 import { readEnvironment } from '../../shared/environment.js';
-import { openStore } from '../../shared/store/open-store.js';
 import type { ObjectStore } from '../../shared/store/store.js';
+import { requireRanges } from '../number-ranges.js';
 import { printJson, printLine, printNote, printTable } from '../output.js';
 import { createProgress, progressMode, type Progress, type ProgressMode } from '../progress.js';
-import { storeOptions } from '../store-options.js';
+import { storeOptions, withStore } from '../stores.js';
 
 const maxSkippedLines = 50;
 const mib = 1024 * 1024;
 
-interface PackArguments {
-  readonly dir: string;
-  readonly url: string;
-  readonly 'min-size': number;
-  readonly 'shard-mib': number;
-  readonly strict: boolean;
-  readonly force: boolean;
-  readonly json: boolean;
-}
+const packOptions = {
+  'min-size': { type: 'number', default: 64, describe: 'Shortest side, in pixels' },
+  'shard-mib': { type: 'number', default: 64, describe: 'Size of a shard, about' },
+  strict: { type: 'boolean', default: false, describe: 'Refuse instead of skipping' },
+  force: { type: 'boolean', default: false, describe: 'Replace a dataset at URL' },
+} as const satisfies Record<string, Options>;
 
 interface UrlArguments {
   readonly url: string;
   readonly json: boolean;
 }
 
+type PackArguments = { readonly dir: string } & UrlArguments &
+  InferredOptionTypes<typeof packOptions>;
+
 const packCommand: CommandModule<object, PackArguments> = {
   command: 'pack <dir> <url>',
   describe: 'Pack the pictures below DIR into a dataset at URL',
   builder: (y) =>
     withUrl(y.positional('dir', { type: 'string', demandOption: true, describe: dirHelp }))
-      .option('min-size', { type: 'number', default: 64, describe: 'Shortest side, in pixels' })
-      .option('shard-mib', { type: 'number', default: 64, describe: 'Size of a shard, about' })
-      .option('strict', { type: 'boolean', default: false, describe: 'Refuse instead of skipping' })
-      .option('force', { type: 'boolean', default: false, describe: 'Replace a dataset at URL' })
+      .options(packOptions)
       .example('$0 dataset pack ./faces s3://bucket/faces', 'Pack a folder into a bucket')
       .example('$0 dataset pack s3://bucket/photos file://faces', 'And the other way'),
-  handler: async (args) => {
-    refuseRanges(args);
-    const options = storeOptions();
-    const target = openStore(args.url, options);
-    const source = await openPictureSource(args.dir, options);
-    const bar = createPackBar(progressMode(args.json, readEnvironment().isPlain));
-    try {
-      const { 'min-size': minSize, 'shard-mib': shardMib, strict, force } = args;
-      const limits = { minSize, shardMib, strict, force };
-      const result = await packDataset({ source, target, ...limits, onProgress: bar.show });
-      bar.close();
-      showPacked(result, target.url, args.json);
-    } finally {
-      bar.close();
-      await source.close();
-      await target.close();
-    }
+  handler: async ({ dir, url, minSize, shardMib, strict, force, json }) => {
+    requireRanges('The options are not right:', {
+      '--min-size': [minSize, 16, 65_535],
+      '--shard-mib': [shardMib, 1, 1024],
+    });
+    await withStore(url, async (target) => {
+      const source = await openPictureSource(dir, storeOptions());
+      const bar = createPackBar(progressMode(json, readEnvironment().isPlain));
+      try {
+        const limits = { minSize, shardMib, strict, force };
+        const result = await packDataset({ source, target, ...limits, onProgress: bar.show });
+        bar.close();
+        showPacked(result, target.url, json);
+      } finally {
+        bar.close();
+        await source.close();
+      }
+    });
   },
 };
 
@@ -128,28 +125,6 @@ function withUrl<T>(y: Argv<T>): Argv<T & UrlArguments> {
       describe: 'Place of the dataset: s3://bucket/prefix or file://folder',
     })
     .option('json', { type: 'boolean', default: false, describe: 'Print JSON, a line a result' });
-}
-
-async function withStore<T>(url: string, use: (store: ObjectStore) => Promise<T>): Promise<T> {
-  const store = openStore(url, storeOptions());
-  try {
-    return await use(store);
-  } finally {
-    await store.close();
-  }
-}
-
-function refuseRanges(args: PackArguments): void {
-  const ranges = [
-    ['min-size', 16, 65_535],
-    ['shard-mib', 1, 1024],
-  ] as const;
-  const problems = ranges.flatMap(([key, least, most]): Problem[] => {
-    const given = args[key];
-    if (Number.isInteger(given) && given >= least && given <= most) return [];
-    return [{ key: `--${key}`, given, allowed: `a whole number from ${least} to ${most}` }];
-  });
-  if (problems.length > 0) throw new OperatorError('The options are not right:', problems);
 }
 
 /** A bar for each phase of packing. */

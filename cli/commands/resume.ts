@@ -10,7 +10,7 @@ import { resumeRun } from '../kubernetes/launch.js';
 import { isClusterRun, parseClusterRun } from '../kubernetes/names.js';
 import { requireRun } from '../kubernetes/run-state.js';
 import { waitForRun } from '../kubernetes/wait-for-run.js';
-import { runUrl } from '../run-location.js';
+import { runUrl } from '../stores.js';
 
 interface ResumeArguments extends Omit<LocalTrainingArguments, 'workers'> {
   readonly run: string;

@@ -2,14 +2,13 @@
 
 import type { CommandModule } from 'yargs';
 import { OperatorError } from '../../shared/problems.js';
-import { withAdmin, type AdminArguments } from '../admin-client.js';
-import { withAdminOptions } from '../admin-options.js';
+import { withControlOptions, withRunControl, type ControlArguments } from '../run-control.js';
 import { withCluster } from '../kubernetes/cluster-access.js';
 import { isClusterRun, parseClusterRun } from '../kubernetes/names.js';
 import { scaleRun } from '../kubernetes/scale.js';
 import { printJson, printLine } from '../output.js';
 
-interface ScaleArguments extends AdminArguments {
+interface ScaleArguments extends ControlArguments {
   readonly workers: number;
   readonly json: boolean;
 }
@@ -18,7 +17,7 @@ export const scaleCommand: CommandModule<object, ScaleArguments> = {
   command: 'scale <run>',
   describe: 'Change how many workers a run has while it trains; the bytes stay the same',
   builder: (y) =>
-    withAdminOptions(y)
+    withControlOptions(y)
       .option('workers', {
         type: 'number',
         demandOption: true,
@@ -35,7 +34,7 @@ export const scaleCommand: CommandModule<object, ScaleArguments> = {
       ]);
     const { run, before } = isClusterRun(args.run)
       ? await scaleInCluster(args)
-      : await withAdmin(args, async (client, status) => ({
+      : await withRunControl(args, async (client, status) => ({
           run: status.run,
           ...(await client.scale(workers)),
         }));

@@ -1,8 +1,7 @@
 // `lockstep status`: where a run is. A run's coordinator is asked, or the cluster that it is in.
 
 import type { CommandModule } from 'yargs';
-import { withAdmin, type AdminArguments } from '../admin-client.js';
-import { withAdminOptions } from '../admin-options.js';
+import { withControlOptions, withRunControl, type ControlArguments } from '../run-control.js';
 import { withCluster } from '../kubernetes/cluster-access.js';
 import { isClusterRun, parseClusterRun } from '../kubernetes/names.js';
 import {
@@ -15,7 +14,7 @@ import {
 import { printJson, printLine, printTable } from '../output.js';
 import { statusJson, statusLines, workerRows } from '../status-view.js';
 
-interface StatusArguments extends AdminArguments {
+interface StatusArguments extends ControlArguments {
   readonly json: boolean;
 }
 
@@ -23,13 +22,13 @@ export const statusCommand: CommandModule<object, StatusArguments> = {
   command: 'status <run>',
   describe: 'Say where a run is: its world, step, time left, checkpoint, and each worker',
   builder: (y) =>
-    withAdminOptions(y)
+    withControlOptions(y)
       .example('$0 status tiny-20261124-190000', 'a run that lockstep train runs here')
       .example('$0 status s3://bucket/runs/faces --json', 'one JSON object, for scripts')
       .example('$0 status k8s://training/faces', 'a run in a cluster'),
   handler: async (args) => {
     if (isClusterRun(args.run)) return clusterStatus(args);
-    const status = await withAdmin(args, async (_client, told) => told);
+    const status = await withRunControl(args, async (_client, told) => told);
     if (args.json) return printJson(statusJson(status));
     statusLines(status).forEach(printLine);
     if (status.workers.length > 0) printTable(workerRows(status));

@@ -4,7 +4,7 @@ import type { CommandModule } from 'yargs';
 import { OperatorError } from '../../shared/problems.js';
 import { trainLocally, type LocalTrainingArguments } from '../local/train-locally.js';
 import { withTrainingOptions } from '../local/training-options.js';
-import { runUrl } from '../run-location.js';
+import { runUrl } from '../stores.js';
 import { resolveSpec, withSpecOptions, type SpecArguments } from '../spec-options.js';
 
 interface TrainArguments extends SpecArguments, LocalTrainingArguments {

@@ -1,34 +1,37 @@
-// `lockstep upscale`: enlarges a picture file with an exported generator. The work is in
-// inference/upscale.ts; here are flags, progress and what is printed.
+// `lockstep upscale`: enlarges a picture file with an exported generator.
 
 import { availableParallelism } from 'node:os';
-import type { CommandModule } from 'yargs';
+import type { CommandModule, InferredOptionTypes, Options } from 'yargs';
 import { upscale } from '../../inference/upscale.js';
 import { readEnvironment } from '../../shared/environment.js';
 import { exitCodes } from '../../shared/exit-codes.js';
-import { OperatorError, type Problem } from '../../shared/problems.js';
 import { CommandFailed } from '../failure.js';
+import { requireRanges } from '../number-ranges.js';
 import { printJson, printLine } from '../output.js';
 import { createProgress, progressMode, type Progress } from '../progress.js';
 
-interface Arguments {
-  readonly model?: string | undefined;
-  readonly input?: string | undefined;
-  readonly output?: string | undefined;
-  readonly tile: number;
-  readonly threads?: number | undefined;
-  readonly force: boolean;
-  readonly json: boolean;
-}
-
 /** Cores of this side with the margins of the paper's generator need about 1.5 GB. */
 const defaultTile = 192;
-const tileLimits = { min: 16, max: 4096 } as const;
 const mostThreads = 256;
 const stopSignals = ['SIGINT', 'SIGTERM'] as const;
 
 /** Fewer tiles than these are done before a bar would say anything. */
 const tilesWorthABar = 3;
+
+const options = {
+  tile: {
+    type: 'number',
+    default: defaultTile,
+    describe: 'Side of the pieces a large picture is cut into; smaller needs less memory',
+  },
+  threads: { type: 'number', describe: 'Processor threads; all when left out' },
+  force: { type: 'boolean', default: false, describe: 'Replace the output' },
+  json: { type: 'boolean', default: false, describe: 'Print JSON on one line' },
+} as const satisfies Record<string, Options>;
+
+type Arguments = {
+  readonly [name in 'model' | 'input' | 'output']?: string | undefined;
+} & InferredOptionTypes<typeof options>;
 
 export const upscaleCommand: CommandModule<object, Arguments> = {
   command: 'upscale <model> <input> <output>',
@@ -38,14 +41,7 @@ export const upscaleCommand: CommandModule<object, Arguments> = {
       .positional('model', { type: 'string', describe: 'model.onnx of lockstep export' })
       .positional('input', { type: 'string', describe: 'Picture of any size and shape' })
       .positional('output', { type: 'string', describe: 'Picture to write (.png, .jpg, ...)' })
-      .option('tile', {
-        type: 'number',
-        default: defaultTile,
-        describe: 'Side of the pieces a large picture is cut into; smaller needs less memory',
-      })
-      .option('threads', { type: 'number', describe: 'Processor threads; all when left out' })
-      .option('force', { type: 'boolean', default: false, describe: 'Replace the output' })
-      .option('json', { type: 'boolean', default: false, describe: 'Print JSON on one line' })
+      .options(options)
       .example('$0 upscale model.onnx in.jpg out.png', 'Enlarge in.jpg 4 times')
       .example('$0 upscale model.onnx in.jpg out.png --tile 64', 'The same in less memory'),
   handler: runUpscale,
@@ -54,7 +50,10 @@ export const upscaleCommand: CommandModule<object, Arguments> = {
 async function runUpscale(args: Arguments): Promise<void> {
   const { model = '', input = '', output = '', tile, force, json } = args;
   const threads = args.threads ?? Math.min(availableParallelism(), mostThreads);
-  checkNumbers(tile, threads);
+  requireRanges('the flags are wrong', {
+    '--tile': [tile, 16, 4096],
+    '--threads': [threads, 1, mostThreads],
+  });
   const mode = progressMode(json, readEnvironment().isPlain);
   let progress: Progress | undefined;
   const stopped = new AbortController();
@@ -82,15 +81,4 @@ async function runUpscale(args: Arguments): Promise<void> {
     progress?.close();
     for (const name of stopSignals) process.off(name, stop);
   }
-}
-
-function checkNumbers(tile: number, threads: number): void {
-  const problems: Problem[] = [];
-  const check = (key: string, given: number, min: number, max: number) => {
-    if (Number.isInteger(given) && given >= min && given <= max) return;
-    problems.push({ key, given, allowed: `a whole number from ${min} to ${max}` });
-  };
-  check('--tile', tile, tileLimits.min, tileLimits.max);
-  check('--threads', threads, 1, mostThreads);
-  if (problems.length > 0) throw new OperatorError('the flags are wrong', problems);
 }

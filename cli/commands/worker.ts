@@ -7,7 +7,7 @@ import { workerMain } from '../../worker/main.js';
 import { chooseDevices, runGpuWorkers } from '../local/gpus.js';
 import { printNote } from '../output.js';
 import { withWorkerOptions, type WorkerArguments } from '../worker-options.js';
-import { storeOptions } from '../store-options.js';
+import { storeOptions } from '../stores.js';
 import { exitWithParent, stopOnSignals } from '../processes.js';
 
 /** Of all processes of `--gpus` together; what dies more often has a reason that stays. */

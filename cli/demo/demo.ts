@@ -11,11 +11,11 @@ import { loadPreset } from '../../shared/spec/load.js';
 import { lastStep } from '../../shared/spec/schema.js';
 import { openStore, type StoreOptions } from '../../shared/store/open-store.js';
 import { readHistory } from '../../worker/evaluation/samples.js';
-import { formatDuration } from '../eta.js';
 import { formatTable, printLine, printNote } from '../output.js';
 import { demoFolder, prepareFolder, type DemoFolder } from './demo-folder.js';
 import { facesLocation } from './faces.js';
 import { runLockstep } from '../processes.js';
+import { formatDuration } from '../progress.js';
 import { trainInTwoGoes, type TrainingResult } from './training.js';
 import { metricsOf, nextCommands, placeRows, qualityRows, type DemoMetrics } from './verdict.js';
 

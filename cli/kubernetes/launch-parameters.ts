@@ -8,7 +8,7 @@ import { OperatorError, type Problem } from '../../shared/problems.js';
 import type { RunSpec } from '../../shared/spec/schema.js';
 import { parseStoreUrl } from '../../shared/store/open-store.js';
 import { providers, type Provider } from '../../worker/engine/engine.js';
-import { runId } from '../run-location.js';
+import { runId } from '../stores.js';
 import { withSpecOptions, type SpecArguments } from '../spec-options.js';
 import { withClusterOptions, type ClusterArguments } from './cluster-access.js';
 import { isNamespace, isRunName } from './names.js';

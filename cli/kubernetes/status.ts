@@ -2,8 +2,8 @@
 // are left out where the account may not read them.
 
 import type { V1Lease, V1Pod } from '@kubernetes/client-node';
-import { formatDuration } from '../eta.js';
 import { ClusterError } from '../../shared/kubernetes/refusal.js';
+import { formatDuration } from '../progress.js';
 import type { ClusterClient } from './client/cluster-client.js';
 import { readWantedWorkers } from '../../shared/kubernetes/leader-status.js';
 import { formatClusterRun, labelSelector, objectNames, type ClusterRun } from './names.js';

@@ -2,8 +2,14 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { createEta, formatDuration } from '../../../cli/eta.js';
-import { createProgress, lineIntervalMs, progressLine } from '../../../cli/progress.js';
+
+import {
+  createEta,
+  createProgress,
+  formatDuration,
+  lineIntervalMs,
+  progressLine,
+} from '../../../cli/progress.js';
 
 test('durations have at most two units', () => {
   const cases: readonly (readonly [number, string])[] = [

@@ -1,6 +1,7 @@
-// How commands reach the coordinator of a run: its address is in the run's folder, left there by
-// whoever leads it. They say what to do when nobody answers.
+// How commands control a run that is going on: they ask its coordinator, whose address is in the
+// run's folder. When nobody answers, they say what to do.
 
+import type { Argv } from 'yargs';
 import { newestTerm, type Term } from '../coordinator/edge/terms.js';
 import {
   AdminError,
@@ -11,13 +12,12 @@ import {
 import { exitCodes } from '../shared/exit-codes.js';
 import { OperatorError } from '../shared/problems.js';
 import { recordKey } from '../shared/spec/record.js';
-import { openStore } from '../shared/store/open-store.js';
 import { CommandFailed } from './failure.js';
-import { runId, runUrl } from './run-location.js';
-import { storeOptions } from './store-options.js';
+import { withClusterOptions } from './kubernetes/cluster-access.js';
+import { runId, runUrl, withStore } from './stores.js';
 
-/** Whom to ask about which run. */
-export interface AdminArguments {
+/** The run, and where to ask for it. */
+export interface ControlArguments {
   /** RUN as the operator gave it. */
   readonly run: string;
   /** "host:port" to ask instead of the address in the run's folder. */
@@ -26,9 +26,29 @@ export interface AdminArguments {
   readonly context?: string | undefined;
 }
 
-/** Calls `use` with a client of the run's leading coordinator, and with the status it told. */
-export async function withAdmin<T>(
-  args: AdminArguments,
+/** Adds RUN, --coordinator, --context and --json. */
+export function withControlOptions<T>(y: Argv<T>): Argv<T & ControlArguments & { json: boolean }> {
+  return withClusterOptions(y)
+    .positional('run', {
+      type: 'string',
+      demandOption: true,
+      describe: 'A file:// or s3:// folder, the id of a local run, or k8s://NAMESPACE/NAME',
+    })
+    .option('coordinator', {
+      type: 'string',
+      requiresArg: true,
+      describe: 'host:port of the coordinator, if not as it is written in the folder of the run',
+    })
+    .option('json', {
+      type: 'boolean',
+      default: false,
+      describe: 'Print one JSON object',
+    });
+}
+
+/** Calls `use` with a client of the run's leading coordinator, and with the run's status. */
+export async function withRunControl<T>(
+  args: ControlArguments,
   use: (client: AdminClient, status: RunStatus) => Promise<T>,
 ): Promise<T> {
   const url = runUrl(args.run);
@@ -54,9 +74,8 @@ export async function withAdmin<T>(
   }
 }
 
-async function findLeader(url: string): Promise<Term> {
-  const store = openStore(url, storeOptions());
-  try {
+function findLeader(url: string): Promise<Term> {
+  return withStore(url, async (store) => {
     const term = await newestTerm(store);
     if (term !== undefined) return term;
     const isRun = (await store.head(recordKey)) !== undefined;
@@ -70,9 +89,7 @@ async function findLeader(url: string): Promise<Term> {
           : 'the id of a run below ./runs, or its file:// or s3:// folder',
       },
     ]);
-  } finally {
-    await store.close();
-  }
+  });
 }
 
 /** A port can have passed to the coordinator of another run. */
