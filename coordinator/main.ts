@@ -8,22 +8,24 @@ import { createNatsBus } from '../shared/events/nats-bus.js';
 import { exitCodes, type ExitCode } from '../shared/exit-codes.js';
 import { openStore, type StoreOptions } from '../shared/store/open-store.js';
 import { createRunningStores } from '../shared/store/notices.js';
-import { leadRun } from './coordinator.js';
-import type { CoordinatorConfig } from './core/state.js';
-import { defaultTiming } from './core/state.js';
-import { createAdministration } from './edge/administration.js';
-import { leaseKey, type Lease, type LeaseBoard } from './edge/lease.js';
-import { serveLease } from './edge/lease-serving.js';
-import type { Leading } from './edge/leading.js';
+import { processClock } from '../shared/clock.js';
+import { canonicalJson } from '../shared/spec/compare.js';
+import { defaultTiming, type CoordinatorConfig, type Ending } from './core/state.js';
+import { openCheckpoints } from './edge/checkpoints.js';
+import { leaseKey, serveLease, type Lease, type LeaseBoard } from './edge/lease.js';
 import { createNatsLease } from './edge/nats-lease.js';
+import { answerOperator, operatorService, type OperatorRequests } from './edge/operator-service.js';
 import { createReporter, type ReportLine } from './edge/reporter.js';
 import { openRun, type IfExists, type RunPlan } from './edge/run-plan.js';
 import { createSessions, type Sessions } from './edge/sessions.js';
-import { watchTerm } from './edge/term-watch.js';
-import { claimTerm } from './edge/terms.js';
+import { claimTerm, newestTermNumber } from './edge/terms.js';
+import { lead } from './leading.js';
 
 /** Longest wait at the end for events that the bus has not taken yet. */
 const flushMs = 5_000;
+
+/** Time that workers have to read the end and leave. */
+const leaveMs = 2_000;
 
 export interface CoordinatorMainOptions {
   /** "host:port" to serve the workers at; port 0 for any. */
@@ -49,7 +51,7 @@ export interface CoordinatorMainOptions {
   readonly onLine: (line: ReportLine) => void;
 }
 
-/** Runs a coordinator to its run's end; the last line told is the result. */
+/** Runs a coordinator to its run's end; the last line is the result. */
 export async function coordinatorMain(options: CoordinatorMainOptions): Promise<ExitCode> {
   const held = await openLease(options);
   const { lease, board } = held;
@@ -92,8 +94,9 @@ async function openLease(options: CoordinatorMainOptions): Promise<HeldLease> {
 async function serve(options: CoordinatorMainOptions, held: HeldLease): Promise<ExitCode> {
   let lost: string | undefined;
   held.lease?.onLost((reason) => (lost = reason));
-  const administration = createAdministration(options);
-  const sessions = await createSessions(options.listen, administration.addServices);
+  let requests: OperatorRequests | undefined;
+  const services = operatorService(() => requests);
+  const sessions = await createSessions(options.listen, services);
   const store = openStore(options.runUrl, options.storeOptions);
   try {
     const plan = await openRun({
@@ -115,7 +118,8 @@ async function serve(options: CoordinatorMainOptions, held: HeldLease): Promise<
     });
     const lease = held.board && { lease_transitions: held.board.transitions };
     options.onLine({ kind: 'listening', address: sessions.address, term, ...lease });
-    return await lead(options, { ...held, sessions, plan, term }, administration.lead);
+    const onLeading = (given: OperatorRequests): void => void (requests = given);
+    return await leadRun(options, { ...held, sessions, plan, term, onLeading });
   } finally {
     await sessions.close(0);
     await store.close();
@@ -129,17 +133,17 @@ function reachable(address: string): string {
   return ['0.0.0.0', '[::]', ''].includes(host) ? `${hostname()}${port}` : address;
 }
 
-interface Parts extends HeldLease {
+interface LeadingParts extends HeldLease {
   readonly sessions: Sessions;
   readonly plan: RunPlan;
   readonly term: number;
+  readonly onLeading: (requests: OperatorRequests) => void;
 }
 
-async function lead(
-  options: CoordinatorMainOptions,
-  { lease, board, sessions, plan, term }: Parts,
-  administer: ReturnType<typeof createAdministration>['lead'],
-): Promise<ExitCode> {
+async function leadRun(options: CoordinatorMainOptions, parts: LeadingParts): Promise<ExitCode> {
+  const { lease, board, sessions, plan, term } = parts;
+  const { run, runUrl, stop } = options;
+  const { record } = plan;
   // The result is the last line, after what is left to say about the bus.
   let result: ReportLine | undefined;
   let phase = '';
@@ -151,38 +155,57 @@ async function lead(
   };
   const onNotice = (text: string): void => onLine({ kind: 'notice', text });
   const stores = createRunningStores(options.storeOptions, onNotice);
-  const store = openStore(options.runUrl, stores.options);
+  const store = openStore(runUrl, stores.options);
   const bus = openBus(options, onNotice);
   const config = configOf(options, plan, term);
   const { until } = config;
   const reporter = createReporter({
-    ...{ run: options.run, url: options.runUrl, spec: plan.record.spec, until, store, bus },
+    ...{ run, url: runUrl, spec: record.spec, until, store, bus },
     ...{ startStep: plan.startStep, startSha256: plan.savedSha256, now: Date.now, onLine },
     leaseTransitions: board?.transitions,
   });
-  let stopWatching = (): void => undefined;
-  const onLeading = (leading: Leading): void => {
-    const admin = administer(leading, reporter);
-    const { dispatch } = leading;
-    stopWatching = watchTerm(store, term, lease, dispatch);
+  let onOver: (ending: Ending) => void = () => undefined;
+  const over = new Promise<Ending>((resolve) => (onOver = resolve));
+  reporter.started();
+  const leading = lead({
+    ...{ clock: processClock, config, savedStep: plan.savedStep, runUrl, sessions, reporter },
+    // The record's text is the same from every coordinator, or workers would see another run.
+    record: canonicalJson(record),
+    checkpoints: openCheckpoints(store, record, reporter),
+    newestTerm: (done) => void newestTermNumber(store).then(done, () => done(0)),
+    onOver,
+  });
+  const { dispatch } = leading;
+  sessions.open(leading.soon);
+  const requests = answerOperator(options, leading, reporter, processClock);
+  parts.onLeading(requests);
+  lease?.onLost((reason) => dispatch({ kind: 'leaseLost', reason }));
+  const facts = () => {
     const address = reachable(sessions.address);
-    const facts = () => ({ address, phase, result, transitions: board?.transitions ?? 0 });
-    if (board !== undefined) serveLease(board, { admin, facts, dispatch, onNotice });
+    return { address, phase, result, transitions: board?.transitions ?? 0 };
   };
-  const { runUrl, stop } = options;
-  const code = await leadRun(
-    {
-      ...{ sessions, runUrl, plan, config, store, reporter, stop },
-      isReplaceable: board !== undefined,
-    },
-    onLeading,
+  if (board !== undefined) serveLease(board, requests, facts, dispatch, onNotice);
+  // Where another coordinator takes over, SIGTERM ends this one and not the run.
+  const forgetStop = whenAborted(stop, (reason) =>
+    dispatch({ kind: board && reason === 'SIGTERM' ? 'leaveAsked' : 'stopAsked', reason }),
   );
-  stopWatching();
+  const { exitCode } = await over;
+  leading.close();
+  forgetStop();
+  await sessions.close(leaveMs);
   await closeBus(bus, onNotice);
   await store.close();
   stores.close();
   if (result !== undefined) options.onLine(result);
-  return code;
+  return exitCode;
+}
+
+/** Calls `listener` when asked to stop, also if that was before; gives a function to end it. */
+function whenAborted(stop: AbortSignal, listener: (reason: string) => void): () => void {
+  const onAbort = (): void => listener(String(stop.reason));
+  stop.addEventListener('abort', onAbort);
+  if (stop.aborted) onAbort();
+  return () => stop.removeEventListener('abort', onAbort);
 }
 
 function configOf(

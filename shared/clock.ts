@@ -25,3 +25,11 @@ export const processClock: Clock = {
   },
   soon: (run) => void setImmediate(run),
 };
+
+/** Resolves when `work` is done, or after `ms`; rejects when the work does before that. */
+export async function atMost(ms: number, work: Promise<unknown>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<void>((resolve) => (timer = setTimeout(resolve, ms)));
+  await Promise.race([work, late]);
+  clearTimeout(timer);
+}

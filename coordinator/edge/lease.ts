@@ -1,16 +1,19 @@
 // The lease of a run: of several coordinators that stand by, the one that holds it leads. It makes
-// fail-over quick and orderly; safe it is made by the terms (terms.ts), which fence a holder that
-// does not know yet that it has lost the lease. A lease has a number of its own, how often it has
-// changed hands; it is told to the operator, and nothing is fenced by it: the object store, where
-// the run lies, knows terms only, and each holder takes the next one after it got the lease.
+// fail-over quick and orderly; the terms (terms.ts) make it safe: they fence a holder that does not
+// know yet that it has lost the lease. A lease has a number of its own, how often it has changed
+// hands, for the operator; nothing is fenced by it, for the object store, where the run lies, knows
+// terms only.
 
 import { createHash } from 'node:crypto';
+import { leaderStatusOf, type LeaderFacts } from '../../shared/kubernetes/leader-status.js';
 import { parseStoreUrl } from '../../shared/store/open-store.js';
+import type { CoordinatorEvent } from '../core/state.js';
+import type { OperatorRequests } from './operator-service.js';
 
 export interface Lease {
   /** Waits until we hold the lease, or rejects with the signal's reason. To be called once. */
   acquire(signal: AbortSignal): Promise<void>;
-  /** Tells why we don't hold it any more, at most once; at once if that has happened before. */
+  /** Reports why we don't hold it any more, at most once; at once if that has happened before. */
   onLost(listener: (reason: string) => void): void;
   /** Gives it up, if we hold it, so that the next one has it at once. Never rejects. */
   release(): Promise<void>;
@@ -22,7 +25,7 @@ export interface LeaseBoard {
   readonly transitions: number;
   /** How many workers the run is to have, 0 to stop it; undefined while nobody has said. */
   readonly workers: number | undefined;
-  /** Tells when that is seen to change. */
+  /** Calls back when that is seen to change. */
   onWorkers(listener: (workers: number) => void): void;
   /** From now on, what `describe` gives is shown with each renewal, as JSON. */
   show(describe: () => object): void;
@@ -35,4 +38,32 @@ export function leaseKey(runUrl: string): string {
   const id = place.split('/').at(-1) ?? '';
   const sum = createHash('sha256').update(place).digest('hex').slice(0, 16);
   return `${id.replace(/[^A-Za-z0-9_-]/g, '-').slice(0, 64)}.${sum}`;
+}
+
+/**
+ * Shows the run on the lease that its leader holds, and obeys how many workers are wanted there. What
+ * it may not obey is a notice, and it leads on: the operator can correct it at any time. To be called
+ * once, when the run is led.
+ */
+export function serveLease(
+  board: LeaseBoard,
+  requests: Pick<OperatorRequests, 'status' | 'scale'>,
+  /** Asked with each renewal. */
+  facts: () => LeaderFacts,
+  dispatch: (event: CoordinatorEvent) => void,
+  onNotice: (text: string) => void,
+): void {
+  const want = (workers: number): void => {
+    if (workers === 0)
+      return dispatch({ kind: 'stopAsked', reason: 'the run is to have no workers' });
+    if (workers === requests.status().target) return;
+    try {
+      requests.scale(workers);
+    } catch (error) {
+      onNotice(error instanceof Error ? error.message : String(error));
+    }
+  };
+  board.show(() => leaderStatusOf(requests.status(), facts()));
+  board.onWorkers(want);
+  if (board.workers !== undefined) want(board.workers);
 }

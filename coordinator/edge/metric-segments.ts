@@ -2,8 +2,8 @@
 // checkpoint are written with the next one, as a segment of their own. While the store is away
 // they wait, and nothing waits for them.
 
+import { atMost } from '../../shared/clock.js';
 import { PreconditionFailed, type ObjectStore } from '../../shared/store/store.js';
-import { atMost } from './at-most.js';
 
 /** Lines kept until they are written; beyond, the oldest are dropped. */
 const maxLines = 200_000;
@@ -31,7 +31,6 @@ export interface SegmentOptions {
   readonly writeWaitMs?: number;
 }
 
-/** Creates the segments of a run's folder. */
 export function createMetricSegments(
   store: ObjectStore,
   options: SegmentOptions = {},

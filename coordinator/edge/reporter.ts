@@ -1,5 +1,5 @@
-// What the coordinator tells the world outside: lines for the operator, events for the bus, and
-// segments of metrics in the run's folder. It watches; it decides nothing.
+// What the coordinator reports to the world outside: lines for the operator, events for the bus,
+// and segments of metrics in the run's folder.
 
 import type { EvaluationReport, StepReport, WorkerMessage } from '../../shared/control/messages.js';
 import type { EventBus, EventKind, RunEvent } from '../../shared/events/bus.js';
@@ -9,13 +9,10 @@ import type { ObjectStore } from '../../shared/store/store.js';
 import type { CoordinatorEffect, Ending } from '../core/state.js';
 import { findStraggler, type PaceView } from '../core/straggler.js';
 import { createMetricSegments } from './metric-segments.js';
-import { createPace } from './pace.js';
+import { createRunRate } from './run-status.js';
 
 /** One line of `--json` output: `kind` and what belongs to it. */
 export type ReportLine = Readonly<Record<string, unknown>> & { readonly kind: string };
-
-/** What the core says of a lost worker. */
-export type LostWorker = Extract<CoordinatorEffect, { readonly kind: 'lost' }>;
 
 export interface ReporterOptions {
   readonly run: string;
@@ -38,12 +35,12 @@ export interface Reporter {
   started(): void;
   formed(effect: CoordinatorEffect & { readonly kind: 'formed' }): void;
   /** A worker was taken out of the world. */
-  lost(loss: LostWorker): void;
+  lost(effect: CoordinatorEffect & { readonly kind: 'lost' }): void;
   /** The run is to have so many worker processes. */
   target(workers: number): void;
   /** Another coordinator leads the run. */
   superseded(reason: string): void;
-  /** A worker's message: steps and evaluations are told, the others are not. */
+  /** A worker's message: steps and evaluations are reported, the others are not. */
   message(message: WorkerMessage, paces: () => PaceView[]): void;
   /** Why the newest world was formed; empty before this coordinator has formed one. */
   worldReason(): string;
@@ -53,30 +50,31 @@ export interface Reporter {
   committed(step: number, sha256: string): void;
   notice(text: string): void;
   /** The last line. */
-  ended(ending: Ending, worldSize: number): Promise<void>;
+  ended(ending: Ending, worldSize: number, done: () => void): void;
 }
 
-/** Creates the reporter of one coordinator. */
 export function createReporter(options: ReporterOptions): Reporter {
   const { run, url, spec, startStep, until, bus, onLine, now } = options;
   const last = lastStep(spec);
-  const pace = createPace(spec.batch.microShards * spec.batch.size, now);
+  const rate = createRunRate(spec.batch.microShards * spec.batch.size, now);
   const onNotice = (text: string): void => onLine({ kind: 'notice', text });
   const segments = createMetricSegments(options.store, { onNotice });
   let [committedStep, sha256] = [startStep, options.startSha256];
-  const publish = publisher(bus);
+  const publish: Publish = (kind, name, id, data) => bus.publish({ kind, name, id, data });
 
-  const isNewStep = createFirstTeller(startStep);
-  const isNewEvaluation = createFirstTeller(0);
+  const isNewStep = createStepFilter(startStep);
+  const isNewEvaluation = createStepFilter(0);
 
   const stepped = (report: StepReport, paces: () => PaceView[]): void => {
-    pace.stepped(report.step, report.phase, secondsOf(report));
+    const { step, phase, dataS, computeS, exchangeS, updateS } = report;
+    rate.stepped(step, phase, dataS + computeS + exchangeS + updateS);
     const data = describeStep(report, paces);
-    for (const text of noticesOf(report)) onLine({ kind: 'notice', text });
+    if (report.isSkipped)
+      onNotice(`step ${report.step} was skipped: its gradients were not finite`);
     segments.add({ kind: 'step', ...data });
     publish('step', 'committed', `step-${pad(report.step)}-committed`, data);
-    const rate = { images_per_s: pace.imagesPerSecond(), eta_s: pace.etaSeconds(until) };
-    onLine({ kind: 'step', ...data, last_step: last, until, ...rate });
+    const speed = { images_per_s: rate.imagesPerSecond(), eta_s: rate.etaSeconds(until) };
+    onLine({ kind: 'step', ...data, last_step: last, until, ...speed });
   };
   const evaluated = (report: EvaluationReport): void => {
     const data = describeEvaluation(report);
@@ -94,14 +92,14 @@ export function createReporter(options: ReporterOptions): Reporter {
       publish('run', 'started', `run-started-${pad(startStep)}-${now()}`, data);
       onLine({ kind: 'run', ...data });
     },
-    ...tellerOfWorlds(publish, onLine),
+    ...worldReports(publish, onLine),
     target: (workers) => onLine({ kind: 'target', workers }),
     superseded: (reason) => onLine({ kind: 'superseded', reason }),
     message: (message, paces) => {
       if (message.kind === 'stepReport' && isNewStep(message.step)) stepped(message, paces);
       if (message.kind === 'evaluation' && isNewEvaluation(message.step)) evaluated(message);
     },
-    rate: () => ({ imagesPerS: pace.imagesPerSecond(), etaS: pace.etaSeconds(until) }),
+    rate: () => ({ imagesPerS: rate.imagesPerSecond(), etaS: rate.etaSeconds(until) }),
     committed: (step, sum) => {
       [committedStep, sha256] = [step, sum];
       const data = { step, sha256, url: `${url}/checkpoints/step-${pad(step)}` };
@@ -110,36 +108,27 @@ export function createReporter(options: ReporterOptions): Reporter {
       void segments.write(`step-${pad(step)}`);
     },
     notice: onNotice,
-    ended: async ({ exitCode, reason }, world) => {
+    ended: (ending, world, done) => {
       // The run has ended: what can't be written any more must not change how.
-      await segments.write(`step-${pad(committedStep)}-after`).catch(() => undefined);
-      const result = {
-        ...{ run, url, step: committedStep, sha256, world },
-        ...{ images_per_s: pace.imagesPerSecond(), reason, exit_code: exitCode },
-      };
-      const kind = kindOfEnd(exitCode);
-      publish('run', kind, `run-${kind}-${pad(committedStep)}-${now()}`, result);
-      onLine({ kind, ...result });
+      const written = segments.write(`step-${pad(committedStep)}-after`).catch(() => undefined);
+      void written.then(() => {
+        const { exitCode: exit_code, reason } = ending;
+        const kind = kindOfEnd(exit_code);
+        const result = {
+          ...{ run, url, step: committedStep, sha256, world },
+          ...{ images_per_s: rate.imagesPerSecond(), reason, exit_code },
+        };
+        publish('run', kind, `run-${kind}-${pad(committedStep)}-${now()}`, result);
+        onLine({ kind, ...result });
+        done();
+      });
     },
   };
 }
 
-function publisher(bus: EventBus): Publish {
-  return (kind: EventKind, name: string, id: string, data: RunEvent['data']): void =>
-    bus.publish({ kind, name, id, data });
-}
-
-function secondsOf({ dataS, computeS, exchangeS, updateS }: StepReport): number {
-  return dataS + computeS + exchangeS + updateS;
-}
-
-function noticesOf({ step, isSkipped }: StepReport): string[] {
-  return isSkipped ? [`step ${step} was skipped: its gradients were not finite`] : [];
-}
-
 type Publish = (kind: EventKind, name: string, id: string, data: RunEvent['data']) => void;
 
-function tellerOfWorlds(
+function worldReports(
   publish: Publish,
   onLine: (line: ReportLine) => void,
 ): Pick<Reporter, 'formed' | 'lost' | 'worldReason'> {
@@ -160,9 +149,9 @@ function tellerOfWorlds(
   };
 }
 
-/** Steps are told once, by whoever tells them first: workers say again what may have been lost. */
-function createFirstTeller(toldStep: number): (step: number) => boolean {
-  let newest = toldStep;
+/** Steps are reported once: workers send again what may have been lost. */
+function createStepFilter(reportedStep: number): (step: number) => boolean {
+  let newest = reportedStep;
   return (step) => {
     if (step <= newest) return false;
     newest = step;

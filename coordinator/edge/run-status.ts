@@ -1,12 +1,19 @@
-// A run as the operator sees it, taken from what the coordinator knows. Pure: the clock and the
-// pace are given.
+// A run as the operator sees it: its status, taken from what the coordinator knows, and its rate.
+// Times come from the caller's clock.
 
 import type { RunStatus, RunWorker } from '../../shared/control/admin.js';
-import type { CoordinatorState, FormedWorld, WorkerView } from '../core/state.js';
+import {
+  hasSoundState,
+  viewsOf,
+  worldOf,
+  type CoordinatorState,
+  type FormedWorld,
+  type WorkerView,
+} from '../core/state.js';
 import { findStraggler, type PaceView } from '../core/straggler.js';
 
 /** What the state does not say. */
-export interface RunFacts {
+export interface StatusFacts {
   readonly run: string;
   readonly url: string;
   readonly imagesPerS: number;
@@ -21,9 +28,9 @@ export interface RunFacts {
 }
 
 /** Describes a run; workers of the world first, by rank, then the others by name. */
-export function describeRun(state: CoordinatorState, facts: RunFacts): RunStatus {
+export function describeRun(state: CoordinatorState, facts: StatusFacts): RunStatus {
   const world = worldOf(state);
-  const workers = [...state.workers.values()]
+  const workers = viewsOf(state)
     .map((view) => describeWorker(view, world, facts.nowMs))
     .sort(inOrder);
   const paces = facts.paces ?? pacesOf(workers);
@@ -50,10 +57,6 @@ export function describeRun(state: CoordinatorState, facts: RunFacts): RunStatus
   };
 }
 
-function worldOf({ stage }: CoordinatorState): FormedWorld | undefined {
-  return 'world' in stage ? stage.world : undefined;
-}
-
 function reasonOf({ stage, stopReason, ending }: CoordinatorState): string {
   if (stage.kind === 'halting') return stage.reason;
   if (stage.kind === 'ended') return stage.ending.reason;
@@ -62,8 +65,8 @@ function reasonOf({ stage, stopReason, ending }: CoordinatorState): string {
 
 /** Workers are ahead of what the coordinator has noted, by a heartbeat. */
 function newestStep(state: CoordinatorState): number {
-  const steps = [...state.workers.values()]
-    .filter(({ status, isDiverged }) => status.hasState && !isDiverged)
+  const steps = viewsOf(state)
+    .filter(hasSoundState)
     .map(({ status }) => status.step);
   return Math.max(state.newestStep, ...steps);
 }
@@ -97,4 +100,51 @@ function pacesOf(workers: readonly RunWorker[]): PaceView[] {
 function inOrder(a: RunWorker, b: RunWorker): number {
   if (a.rank >= 0 !== b.rank >= 0) return a.rank >= 0 ? -1 : 1;
   return a.rank - b.rank || (a.worker < b.worker ? -1 : 1);
+}
+
+/** Weight of the newest step in the moving average that the ETA is taken from. */
+const newestWeight = 0.05;
+
+/** Steps that follow each other in less than this share of their own time come in a burst. */
+const leastShare = 0.2;
+
+export interface RunRate {
+  /** A step was reported that took `seconds`. */
+  stepped(step: number, phase: string, seconds: number): void;
+  /** Images a second over this session's steps, the first of each phase left out; 0 before. */
+  imagesPerSecond(): number;
+  /** Seconds until `step` at the recent pace; 0 when unknown. */
+  etaSeconds(step: number): number;
+}
+
+/**
+ * The rate of a session; `now` is in milliseconds. The first step of a phase is not counted: it pays
+ * for compiling and filling caches.
+ */
+export function createRunRate(imagesPerStep: number, now: () => number): RunRate {
+  let newest: { step: number; phase: string; ms: number } | undefined;
+  let averageMs: number | undefined;
+  const counted = { steps: 0, ms: 0 };
+  return {
+    stepped: (step, phase, seconds) => {
+      const ms = now();
+      // Steps that come in a burst were taken earlier, and are reported again or late.
+      const isBurst = newest !== undefined && ms - newest.ms < leastShare * 1000 * seconds;
+      if (newest?.phase === phase && step > newest.step && !isBurst) {
+        counted.steps += step - newest.step;
+        counted.ms += ms - newest.ms;
+        const stepMs = (ms - newest.ms) / (step - newest.step);
+        averageMs =
+          averageMs === undefined ? stepMs : averageMs + newestWeight * (stepMs - averageMs);
+      }
+      newest = { step, phase, ms };
+    },
+    imagesPerSecond: () =>
+      counted.ms === 0 ? 0 : round((counted.steps * imagesPerStep * 1000) / counted.ms),
+    etaSeconds: (step) => round(((step - (newest?.step ?? step)) * (averageMs ?? 0)) / 1000),
+  };
+}
+
+function round(value: number): number {
+  return Math.round(value * 100) / 100;
 }

@@ -1,5 +1,4 @@
-// The workers' sessions: gRPC streams in, checked messages out. It knows which stream belongs to
-// whom and nothing of what the messages mean.
+// The workers' sessions: gRPC streams in, checked messages out.
 
 import {
   Server,
@@ -22,28 +21,27 @@ import {
   type WorkerMessage,
 } from '../../shared/control/messages.js';
 import { OperatorError } from '../../shared/problems.js';
+import type { CoordinatorEvent } from '../core/state.js';
 
 type Stream = ServerDuplexStream<WireMessage, WireMessage>;
 
 /** Sessions that are served at once: each worker may have an old one that has not ended yet. */
 const maxSessions = 2 * maxWorkers;
 
-export interface SessionHandlers {
-  /** A checked message; the first of a session is its hello. */
-  onMessage(session: number, worker: string, message: WorkerMessage): void;
-  onClosed(session: number, worker: string, reason: string): void;
-}
+/** What the core gets to know of sessions; the first message of a session is its hello. */
+type SessionEvent = CoordinatorEvent & { readonly kind: 'message' | 'closed' };
+type Listener = (event: SessionEvent) => void;
 
 export interface Sessions {
   /** "host:port" that was bound. */
   readonly address: string;
   /** Starts to serve; who came before is turned away, and dials again. */
-  open(handlers: SessionHandlers): void;
+  open(listener: Listener): void;
   /** Does nothing when the session is gone. */
   send(session: number, message: CoordinatorMessage): void;
   /** Ends a session with a reason that the worker ends by. */
   dismiss(session: number, exitCode: number, reason: string): void;
-  /** Tells everyone who is connected, in the world or not. */
+  /** Sends to everyone who is connected, in the world or not. */
   broadcast(message: CoordinatorMessage): void;
   /** Ends all streams, waits for the workers to leave (bounded), closes the server. */
   close(graceMs: number): Promise<void>;
@@ -56,22 +54,22 @@ export async function createSessions(
 ): Promise<Sessions> {
   const open = new Map<number, Stream>();
   const server = new Server(controlChannelOptions);
-  let handlers: SessionHandlers | undefined;
+  let listener: Listener | undefined;
   let count = 0;
   const session = (stream: Stream): void => {
-    if (handlers === undefined || open.size >= maxSessions) {
+    if (listener === undefined || open.size >= maxSessions) {
       stream.end();
       return;
     }
     count += 1;
-    serve(stream, count, open, handlers);
+    serve(stream, count, open, listener);
   };
   server.addService(loadControlService().service, { session: session as UntypedHandleCall });
   addServices(server);
   const port = await bind(server, listen);
   return {
     address: `${listen.slice(0, listen.lastIndexOf(':'))}:${port}`,
-    open: (given) => (handlers = given),
+    open: (given) => (listener = given),
     send: (number, message) => {
       open.get(number)?.write(toWire(message));
     },
@@ -126,7 +124,7 @@ function serve(
   stream: Stream,
   session: number,
   open: Map<number, Stream>,
-  handlers: SessionHandlers,
+  listener: Listener,
 ): void {
   let worker: string | undefined;
   const refuse = (reason: string): void => {
@@ -135,7 +133,7 @@ function serve(
   };
   const closed = (reason: string): void => {
     if (worker === undefined || !open.delete(session)) return;
-    handlers.onClosed(session, worker, reason);
+    listener({ kind: 'closed', session, worker, reason });
   };
   const onMessage = (message: WorkerMessage): void => {
     if ((message.kind === 'hello') !== (worker === undefined))
@@ -144,7 +142,7 @@ function serve(
       worker = message.worker;
       open.set(session, stream);
     }
-    if (worker !== undefined) handlers.onMessage(session, worker, message);
+    if (worker !== undefined) listener({ kind: 'message', session, worker, message });
   };
   stream.on('data', (wire: WireMessage) => {
     let message: WorkerMessage;

@@ -1,15 +1,10 @@
 // Who leads a run: the object store is the authority. Each coordinator takes the next term by
 // writing a file that nobody has written before; the highest term leads, whoever holds a lower one
-// steps down, and commands find the leader's address in it. Knows nothing of what leaders do.
+// steps down, and commands find the leader's address in it.
 
 import { z } from 'zod';
 import { maxTerm } from '../../shared/words.js';
-import {
-  ObjectNotFound,
-  PreconditionFailed,
-  type ObjectInfo,
-  type ObjectStore,
-} from '../../shared/store/store.js';
+import { ObjectNotFound, PreconditionFailed, type ObjectStore } from '../../shared/store/store.js';
 
 const folder = 'coordinators/';
 const nameOfTerm = /^coordinators\/term-(\d{8,10})\.json$/;
@@ -22,7 +17,7 @@ const maxFileBytes = 64 * 1024;
 /** Coordinators that may take the next term before us, one after the other, until we give up. */
 const maxTries = 64;
 
-const leaderSchema = z.object({
+const identitySchema = z.object({
   /** "host:port" that workers and commands reach it by. */
   address: z.string().min(1).max(300),
   pid: z.int().min(0),
@@ -31,10 +26,10 @@ const leaderSchema = z.object({
 });
 
 /** A coordinator, as it says who it is. */
-export type Leader = z.infer<typeof leaderSchema>;
+type CoordinatorIdentity = z.infer<typeof identitySchema>;
 
 /** The leader of a term. */
-export interface Term extends Leader {
+export interface Term extends CoordinatorIdentity {
   readonly term: number;
 }
 
@@ -42,8 +37,8 @@ export interface Term extends Leader {
  * Takes the next term of the run at `store` for this coordinator, and deletes the oldest files.
  * The term is from 1 up, and greater than every term taken before.
  */
-export async function claimTerm(store: ObjectStore, leader: Leader): Promise<number> {
-  const body = Buffer.from(`${JSON.stringify(leaderSchema.parse(leader))}\n`);
+export async function claimTerm(store: ObjectStore, leader: CoordinatorIdentity): Promise<number> {
+  const body = Buffer.from(`${JSON.stringify(identitySchema.parse(leader))}\n`);
   for (let tries = 1; tries <= maxTries; tries++) {
     const term = (await newestTermNumber(store)) + 1;
     if (term > maxTerm) throw new Error(`all terms up to ${maxTerm} are used up`);
@@ -83,26 +78,17 @@ interface ListedTerm {
 /** By number, the newest last. */
 async function listTerms(store: ObjectStore): Promise<ListedTerm[]> {
   const terms: ListedTerm[] = [];
-  for await (const info of store.list(folder)) {
-    const term = termOfFile(info);
-    if (term !== undefined) terms.push({ term, key: info.key });
+  for await (const { key } of store.list(folder)) {
+    const term = Number(nameOfTerm.exec(key)?.[1] ?? 0);
+    if (term >= 1 && term <= maxTerm) terms.push({ term, key });
   }
   return terms.sort((a, b) => a.term - b.term);
 }
 
-function termOfFile({ key }: ObjectInfo): number | undefined {
-  const digits = nameOfTerm.exec(key)?.[1];
-  const term = Number(digits ?? 0);
-  return term >= 1 && term <= maxTerm ? term : undefined;
-}
-
-function keyOfTerm(term: number): string {
-  return `${folder}term-${String(term).padStart(8, '0')}.json`;
-}
-
 async function couldTake(store: ObjectStore, term: number, body: Uint8Array): Promise<boolean> {
   try {
-    await store.put(keyOfTerm(term), body, { ifAbsent: true, contentType: 'application/json' });
+    const key = `${folder}term-${String(term).padStart(8, '0')}.json`;
+    await store.put(key, body, { ifAbsent: true, contentType: 'application/json' });
     return true;
   } catch (error) {
     if (error instanceof PreconditionFailed) return false;
@@ -115,7 +101,7 @@ async function deleteOldest(store: ObjectStore, terms: readonly ListedTerm[]): P
   for (const { key } of terms.slice(0, -keptTerms)) await store.delete(key).catch(() => undefined);
 }
 
-async function readLeader(store: ObjectStore, key: string): Promise<Leader> {
+async function readLeader(store: ObjectStore, key: string): Promise<CoordinatorIdentity> {
   const body = await store.get(key, { start: 0, end: maxFileBytes });
   const refuse = (reason: string): Error =>
     new Error(`${store.url}/${key} is not valid: ${reason}`);
@@ -125,7 +111,7 @@ async function readLeader(store: ObjectStore, key: string): Promise<Leader> {
   } catch {
     throw refuse('it is not JSON');
   }
-  const parsed = leaderSchema.safeParse(value);
+  const parsed = identitySchema.safeParse(value);
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0];
   throw refuse(`${issue?.path.join('.')}: ${issue?.message}`);

@@ -105,9 +105,9 @@ export class Supervisor {
       dice: createDice(this.#options.seed, 1_000 + this.#starts),
       worldSize: this.#target,
       onTarget: (workers) => this.#scale(workers),
-      onExit: (code, reason) => {
+      onExit: ({ exitCode, reason }) => {
         this.killCoordinator(coordinator);
-        this.#onCoordinatorExit(node, code, reason);
+        this.#onCoordinatorExit(node, exitCode, reason);
       },
     });
     this.coordinators.push(coordinator);

@@ -8,8 +8,7 @@ import { mkdtemp, readFile, rm, truncate, unlink, writeFile } from 'node:fs/prom
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
-import { commitCheckpoint } from '../../../coordinator/edge/checkpoint-commit.js';
-import { findCheckpoint } from '../../../coordinator/edge/checkpoint-search.js';
+import { commitCheckpoint, findCheckpoint } from '../../../coordinator/edge/checkpoints.js';
 import { commitManifest, storePart, pruneCheckpoints } from '../../../shared/checkpoint/write.js';
 import { parametersSha256 } from '../../../shared/checkpoint/digests.js';
 import {
@@ -279,20 +278,18 @@ describe('checkpoints in a store', () => {
     for (const step of [1, 2]) await save(store, stateAt(step));
     const manifest = await save(store, stateAt(3), 2, false);
     const told: string[] = [];
-    const options = {
-      manifest,
-      keep: 1,
-      onCommitted: (step: number) => void told.push(`step ${step}`),
-      onNotice: (text: string) => void told.push(text),
-      pruneWaitMs: 50,
+    const listeners = {
+      committed: (step: number) => void told.push(`step ${step}`),
+      notice: (text: string) => void told.push(text),
     };
     const stuck = { ...store, delete: async () => Promise.reject(new Error('away')) };
-    const event = await commitCheckpoint({ ...options, store: stuck });
+    const event = await commitCheckpoint(stuck, manifest, 1, listeners);
     assert.deepEqual(event, { kind: 'manifestStored', step: 3 });
     assert.deepEqual(told, ['step 3', 'old checkpoints stay until the next one: away']);
     assert.equal((await newestWholeCheckpoint(store)).manifest?.step, 3);
     const silent = { ...store, delete: () => new Promise<void>(() => undefined) };
-    assert.equal((await commitCheckpoint({ ...options, store: silent })).kind, 'manifestStored');
+    const late = await commitCheckpoint(silent, manifest, 1, listeners, 50);
+    assert.equal(late.kind, 'manifestStored');
   });
 
   it('are searched when no worker has a state; torn ones above are none any more', async () => {

@@ -7,7 +7,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
-import { adminService, type AdminHandlers } from '../../../coordinator/edge/admin.js';
+import {
+  operatorService,
+  type OperatorRequests,
+} from '../../../coordinator/edge/operator-service.js';
 import { claimTerm } from '../../../coordinator/edge/terms.js';
 import { AdminError, createAdminClient, type RunStatus } from '../../../shared/control/admin.js';
 import type { FaultMessage } from '../../../shared/control/messages.js';
@@ -55,7 +58,7 @@ const status: RunStatus = {
 };
 
 const asked: { scaled: number[]; faults: [string, FaultMessage][] } = { scaled: [], faults: [] };
-const handlers: AdminHandlers = {
+const requests: OperatorRequests = {
   status: () => status,
   scale: (workers) => {
     const problem = { key: '--workers', given: workers, allowed: '1 to 5' };
@@ -65,7 +68,7 @@ const handlers: AdminHandlers = {
   },
   injectFault: (worker, fault) => {
     asked.faults.push([worker, fault]);
-    return worker === 'nobody' ? 'there is no worker nobody' : undefined;
+    if (worker === 'nobody') throw new OperatorError('there is no worker nobody', []);
   },
 };
 
@@ -76,7 +79,7 @@ let address: string;
 before(async () => {
   folder = await mkdtemp(join(tmpdir(), 'lockstep-admin-'));
   server = new Server();
-  adminService(handlers)(server);
+  operatorService(() => requests)(server);
   const port = await new Promise<number>((resolve, reject) =>
     server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, bound) =>
       error === null ? resolve(bound) : reject(error),

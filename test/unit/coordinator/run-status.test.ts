@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { initialCoordinatorState, type WorkerView } from '../../../coordinator/core/state.js';
 import { defaultTiming } from '../../../coordinator/core/state.js';
-import { describeRun } from '../../../coordinator/edge/run-status.js';
+import { createRunRate, describeRun } from '../../../coordinator/edge/run-status.js';
 import { runStatusSchema } from '../../../shared/control/admin.js';
 
 const facts = {
@@ -86,4 +86,32 @@ test('a worker that has come anew is not the member of the same name', () => {
   const world = { generation: 9, members, step: 0, until: 6 };
   state.stage = { kind: 'halting', world, mode: 'abort', reason: '', sinceMs: 0, lost: [] };
   assert.equal(describeRun(state, facts).workers[0]?.rank, -1);
+});
+
+test('steps that are reported in a burst, after a coordinator came back, are not counted', () => {
+  let ms = 0;
+  const rate = createRunRate(16, () => ms);
+  for (const number of [1, 2, 3]) rate.stepped(number, 'pixel', 0.1);
+  assert.equal(rate.imagesPerSecond(), 0);
+  ms += 100;
+  rate.stepped(4, 'pixel', 0.1);
+  assert.equal(rate.imagesPerSecond(), 160);
+});
+
+test('the first step of a phase is not counted', () => {
+  let ms = 0;
+  const rate = createRunRate(16, () => ms);
+  const step = (number: number, phase: string, tookMs: number): void => {
+    ms += tookMs;
+    rate.stepped(number, phase, tookMs / 1000);
+  };
+  step(1, 'pixel', 5_000);
+  assert.equal(rate.imagesPerSecond(), 0);
+  step(2, 'pixel', 100);
+  step(3, 'pixel', 100);
+  step(4, 'adversarial', 9_000);
+  step(5, 'adversarial', 200);
+  assert.equal(rate.imagesPerSecond(), 120);
+  assert.ok(rate.etaSeconds(15) >= 1 && rate.etaSeconds(15) <= 2);
+  assert.equal(rate.etaSeconds(5), 0);
 });

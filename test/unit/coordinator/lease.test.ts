@@ -2,8 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { LeaseBoard } from '../../../coordinator/edge/lease.js';
-import { serveLease } from '../../../coordinator/edge/lease-serving.js';
+import { serveLease, type LeaseBoard } from '../../../coordinator/edge/lease.js';
 import type { CoordinatorEvent } from '../../../coordinator/core/state.js';
 import type { RunStatus } from '../../../shared/control/admin.js';
 import { leaderStatusOf } from '../../../shared/kubernetes/leader-status.js';
@@ -67,19 +66,17 @@ function serve(first: number | undefined) {
   const events: CoordinatorEvent[] = [];
   const notices: string[] = [];
   const scaled: number[] = [];
-  serveLease(board, {
-    admin: {
-      status: () => status(2),
-      scale: (workers) => {
-        if (workers > 8) throw new OperatorError('--workers: given 9; allowed: 1 to 8', []);
-        scaled.push(workers);
-        return { before: 2, workers };
-      },
+  const requests = {
+    status: () => status(2),
+    scale: (workers: number) => {
+      if (workers > 8) throw new OperatorError('--workers: given 9; allowed: 1 to 8', []);
+      scaled.push(workers);
+      return { before: 2, workers };
     },
-    facts: () => facts,
-    dispatch: (event) => events.push(event),
-    onNotice: (text) => notices.push(text),
-  });
+  };
+  const dispatch = (event: CoordinatorEvent): void => void events.push(event);
+  const onNotice = (text: string): void => void notices.push(text);
+  serveLease(board, requests, () => facts, dispatch, onNotice);
   return { events, notices, scaled, write, describe };
 }
 

@@ -1,0 +1,133 @@
+// The operator's requests to a coordinator that leads, as gRPC: status, scale, faults. Until it leads
+// there is nothing to answer with. A refusal becomes an error with its words.
+
+import {
+  status as codes,
+  type handleUnaryCall,
+  type Server,
+  type UntypedServiceImplementation,
+} from '@grpc/grpc-js';
+import { z } from 'zod';
+import type { Clock } from '../../shared/clock.js';
+import { loadAdminService, type RunStatus, type ScaleReply } from '../../shared/control/admin.js';
+import {
+  coordinatorMessageSchema,
+  type CoordinatorMessage,
+  type FaultMessage,
+} from '../../shared/control/messages.js';
+import { OperatorError } from '../../shared/problems.js';
+import type { CoordinatorEvent, CoordinatorState } from '../core/state.js';
+import type { PaceView } from '../core/straggler.js';
+import type { Reporter } from './reporter.js';
+import { describeRun } from './run-status.js';
+
+/** What the operator may ask of a coordinator. */
+export interface OperatorRequests {
+  status(): RunStatus;
+  /** Throws an OperatorError when the run can't have so many workers. */
+  scale(workers: number): ScaleReply;
+  /** Throws an OperatorError when the fault can't be passed on. */
+  injectFault(worker: string, fault: FaultMessage): void;
+}
+
+/** The run as its leader has it at hand. */
+export interface LedRun {
+  readonly state: CoordinatorState;
+  /** How fast the workers are, for finding the slowest. */
+  paces(): PaceView[];
+  /** An event to be decided on before this returns, after what is waiting. */
+  dispatch(event: CoordinatorEvent): void;
+  /** Does nothing when the worker has no session. */
+  send(worker: string, message: CoordinatorMessage): void;
+}
+
+/** Answers from what the coordinator knows of its run. */
+export function answerOperator(
+  { run, runUrl }: { readonly run: string; readonly runUrl: string },
+  { state, paces, dispatch, send }: LedRun,
+  reporter: Pick<Reporter, 'rate' | 'worldReason'>,
+  clock: Clock,
+): OperatorRequests {
+  const { microShards } = state.config;
+  return {
+    status: () =>
+      describeRun(state, {
+        ...{ run, url: runUrl, pid: process.pid, nowMs: clock.nowMs(), paces: paces() },
+        ...{ ...reporter.rate(), worldReason: reporter.worldReason() },
+      }),
+    scale: (workers) => {
+      if (workers < 1 || workers > microShards)
+        throw new OperatorError(
+          `--workers: given ${workers}; allowed: 1 to ${microShards}, the spec's ` +
+            'batch.microShards: a worker computes whole micro-shards',
+          [],
+        );
+      const before = state.target;
+      dispatch({ kind: 'scaleAsked', workers });
+      return { before, workers };
+    },
+    injectFault: (worker, fault) => {
+      const view = state.workers.get(worker);
+      if (view?.session === undefined)
+        throw new OperatorError(`there is no worker ${worker} in this run`, []);
+      if (!view.allowsFaults)
+        throw new OperatorError(`${worker} was started without --allow-faults`, []);
+      send(worker, fault);
+    },
+  };
+}
+
+const scaleRequest = z.object({ workers: z.number().int().min(0) });
+const faultRequest = z.object({
+  worker: z.string().min(1).max(200),
+  fault: z.looseObject({}),
+});
+
+/** For the hook of the sessions that adds services; `answers` is undefined until the run is led. */
+export function operatorService(
+  answers: () => OperatorRequests | undefined,
+): (server: Server) => void {
+  const leading = (): OperatorRequests => {
+    const requests = answers();
+    if (requests !== undefined) return requests;
+    throw new OperatorError('this coordinator does not lead the run yet: try again', []);
+  };
+  const implementation: UntypedServiceImplementation = {
+    GetStatus: unary(() => leading().status()),
+    Scale: unary((request) => leading().scale(parse(scaleRequest, request).workers)),
+    InjectFault: unary((request) => {
+      const { worker, fault: fields } = parse(faultRequest, request);
+      const fault = parse(coordinatorMessageSchema, { ...fields, kind: 'fault' });
+      if (fault.kind !== 'fault') throw new Error('a fault has the kind fault');
+      leading().injectFault(worker, fault);
+      return {};
+    }),
+  };
+  return (server) => server.addService(loadAdminService(), implementation);
+}
+
+function unary(answer: (request: unknown) => object): handleUnaryCall<unknown, object> {
+  return ({ request }, callback) => {
+    let reply: object;
+    try {
+      reply = answer(request);
+    } catch (error) {
+      const code = error instanceof OperatorError ? codes.FAILED_PRECONDITION : codes.INTERNAL;
+      return callback({ code, details: error instanceof Error ? error.message : String(error) });
+    }
+    callback(null, reply);
+  };
+}
+
+function parse<S extends z.ZodType>(schema: S, request: unknown): z.infer<S> {
+  const parsed = schema.safeParse(request);
+  if (parsed.success) return parsed.data;
+  throw new OperatorError(
+    'the request is not valid',
+    parsed.error.issues.map(({ path, message }) => ({
+      key: path.join('.'),
+      given: undefined,
+      allowed: message,
+    })),
+  );
+}

@@ -1,0 +1,162 @@
+// Leading a run: events in, decisions by the core, effects performed in order. What it runs on is
+// given: production, the simulator and the bench all lead through this one.
+
+import type { Clock } from '../shared/clock.js';
+import type { CoordinatorMessage } from '../shared/control/messages.js';
+import {
+  initialCoordinatorState,
+  worldOf,
+  type CoordinatorConfig,
+  type CoordinatorEffect,
+  type CoordinatorEvent,
+  type Ending,
+} from './core/state.js';
+import {
+  averagePaces,
+  createPaceAverages,
+  observePace,
+  sharesIn,
+  type PaceView,
+} from './core/straggler.js';
+import { transition } from './core/transition.js';
+import type { RunCheckpoints } from './edge/checkpoints.js';
+import type { LedRun } from './edge/operator-service.js';
+import type { Reporter } from './edge/reporter.js';
+import type { Sessions } from './edge/sessions.js';
+
+/** How often the core is asked whether something is overdue. */
+const tickMs = 100;
+
+/** How often it is looked whether a later coordinator leads. */
+const termsMs = 5_000;
+
+export interface LeadingPorts {
+  readonly clock: Clock;
+  readonly config: CoordinatorConfig;
+  /** Step of the newest whole checkpoint. */
+  readonly savedStep: number | undefined;
+  readonly runUrl: string;
+  /** The run's record, as every worker gets it. */
+  readonly record: string;
+  readonly sessions: Pick<Sessions, 'send' | 'dismiss' | 'broadcast'>;
+  readonly reporter: Omit<Reporter, 'started' | 'committed' | 'rate' | 'worldReason'>;
+  readonly checkpoints: RunCheckpoints;
+  /** Number of the newest term; 0 where it can't be told: a store that is away says nothing. */
+  newestTerm(done: (term: number) => void): void;
+  /** The decisions, for a host that watches them. */
+  readonly decide?: typeof transition;
+  /** Called once, when there is nothing to lead any more. */
+  readonly onOver: (ending: Ending) => void;
+}
+
+/** A coordinator that leads. */
+export interface Leading extends LedRun {
+  /** An event to be decided on with whatever else the network has brought. */
+  soon(event: CoordinatorEvent): void;
+  /** Ends its timers. */
+  close(): void;
+}
+
+/** Leads from now on. */
+export function lead(ports: LeadingPorts): Leading {
+  const { clock, config, sessions, reporter, checkpoints, decide = transition } = ports;
+  const { runUrl, record } = ports;
+  const state = initialCoordinatorState(config, ports.savedStep, clock.nowMs());
+  const averages = createPaceAverages();
+  const paces = (): PaceView[] => averagePaces(averages, sharesIn(state));
+  let worldSize = config.worldSize;
+  let waiting: CoordinatorEvent[] = [];
+
+  /** What follows from an event looks at every worker: events that come together go together. */
+  const drain = (): void => {
+    const events = waiting;
+    waiting = [];
+    // Who has left, or reported the result, has nothing more to say.
+    if (events.length === 0 || state.stage.kind === 'ended') return;
+    for (const event of events) if (event.kind === 'message') observe(event);
+    for (const effect of decide(state, events, clock.nowMs())) perform(effect);
+    worldSize = worldOf(state)?.members.length ?? worldSize;
+  };
+  const soon = (event: CoordinatorEvent): void => {
+    if (waiting.push(event) === 1) clock.soon(drain);
+  };
+  const dispatch = (event: CoordinatorEvent): void => {
+    waiting.push(event);
+    drain();
+  };
+  const observe = ({ worker, message }: CoordinatorEvent & { kind: 'message' }): void => {
+    if (message.kind === 'status') observePace(averages, worker, message);
+    reporter.message(message, paces);
+  };
+  const send = (worker: string, message: CoordinatorMessage): void => {
+    const session = state.workers.get(worker)?.session;
+    if (session !== undefined) sessions.send(session, message);
+  };
+  const inTurn = createTurns(dispatch);
+  const perform = (effect: CoordinatorEffect): void => {
+    switch (effect.kind) {
+      case 'send':
+        return send(effect.worker, effect.message);
+      case 'welcome':
+        return send(effect.worker, { kind: 'welcome', term: config.term, runUrl, record });
+      case 'dismiss':
+        return sessions.dismiss(effect.session, effect.exitCode, effect.reason);
+      case 'formed':
+        return reporter.formed(effect);
+      case 'lost':
+        return reporter.lost(effect);
+      case 'notice':
+        return reporter.notice(effect.text);
+      case 'target':
+        return reporter.target(effect.workers);
+      case 'findCheckpoint':
+        return inTurn((done) => checkpoints.find(done));
+      case 'storeManifest':
+        return inTurn((done) => checkpoints.commit(effect, done));
+      case 'end':
+        sessions.broadcast({ kind: 'end', ...effect.ending });
+        return reporter.ended(effect.ending, worldSize, () => ports.onOver(effect.ending));
+      case 'stepDown':
+        reporter.superseded(effect.reason);
+        return ports.onOver(effect);
+    }
+  };
+  const timers = [
+    clock.every(tickMs, () => dispatch({ kind: 'tick' })),
+    watchTerms(ports, (term) => dispatch({ kind: 'superseded', term })),
+  ];
+  return { state, paces, soon, dispatch, send, close: () => timers.forEach((end) => end()) };
+}
+
+/** Looks now and then whether a later coordinator leads; gives a function to end it. */
+function watchTerms(
+  { clock, config, newestTerm }: LeadingPorts,
+  onLater: (term: number) => void,
+): () => void {
+  let isLooking = false;
+  return clock.every(termsMs, () => {
+    if (isLooking) return;
+    isLooking = true;
+    newestTerm((term) => {
+      isLooking = false;
+      if (term > config.term) onLater(term);
+    });
+  });
+}
+
+type Work = (done: (outcome: CoordinatorEvent) => void) => void;
+
+/** One after the other, so that checkpoints are reported and pruned in the order of their steps. */
+function createTurns(dispatch: (outcome: CoordinatorEvent) => void): (work: Work) => void {
+  const turns: Work[] = [];
+  const next = (): void =>
+    turns[0]?.((outcome) => {
+      // What follows from the outcome takes its place behind what waits already.
+      dispatch(outcome);
+      turns.shift();
+      next();
+    });
+  return (work) => {
+    if (turns.push(work) === 1) next();
+  };
+}

@@ -1,0 +1,107 @@
+// The coordinator's wiring: what is decided on together, in which order, and what follows the end.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { CoordinatorEvent } from '../../../coordinator/core/state.js';
+import { lead, type LeadingPorts } from '../../../coordinator/leading.js';
+import { storyConfig } from '../../support/coordinator-story.js';
+
+const scale = (workers: number): CoordinatorEvent => ({ kind: 'scaleAsked', workers });
+const nothing = (): void => undefined;
+
+/** A leader on a clock that goes on by `turn`; gives the batches that were decided on. */
+function createLeader(ports: Partial<LeadingPorts> = {}) {
+  let later: (() => void)[] = [];
+  const timers: (() => void)[] = [];
+  const batches: string[] = [];
+  const log: string[] = [];
+  const leading = lead({
+    ...{ config: storyConfig, savedStep: undefined, runUrl: 'file://r', record: '{}' },
+    clock: {
+      nowMs: () => 0,
+      after: () => nothing,
+      every: (_ms, run) => {
+        timers.push(run);
+        return () => log.push('timer ended');
+      },
+      soon: (run) => void later.push(run),
+    },
+    sessions: { send: nothing, dismiss: nothing, broadcast: ({ kind }) => log.push(kind) },
+    reporter: {
+      ...{ formed: nothing, lost: nothing, target: nothing, superseded: nothing },
+      ...{ message: nothing, notice: nothing },
+      ended: (_ending, _worldSize, done) => done(),
+    },
+    checkpoints: { find: nothing, commit: nothing },
+    newestTerm: (done) => done(1),
+    decide: (_state, events) => {
+      batches.push(events.map((e) => (e.kind === 'scaleAsked' ? e.workers : e.kind)).join());
+      return [];
+    },
+    onOver: ({ reason }) => log.push(reason),
+    ...ports,
+  });
+  const turn = (): void => {
+    const due = later;
+    later = [];
+    for (const run of due) run();
+  };
+  return { leading, batches, turn, timers, log };
+}
+
+test('events wait for those that come with them, unless one is urgent', () => {
+  const { leading, batches, turn } = createLeader();
+  leading.soon(scale(1));
+  leading.soon(scale(2));
+  assert.deepEqual(batches, []);
+  turn();
+  assert.deepEqual(batches, ['1,2']);
+  leading.soon(scale(3));
+  leading.dispatch(scale(4));
+  assert.deepEqual(batches, ['1,2', '3,4']);
+  turn();
+  assert.equal(batches.length, 2);
+});
+
+test('what comes while events are decided on is decided on afterwards', () => {
+  const decide: LeadingPorts['decide'] = (_state, events) => {
+    sizes.push(events.length);
+    if (sizes.length === 1) leading.soon(scale(9));
+    return [];
+  };
+  const sizes: number[] = [];
+  const { leading, turn } = createLeader({ decide });
+  leading.dispatch(scale(1));
+  assert.deepEqual(sizes, [1]);
+  turn();
+  turn();
+  assert.deepEqual(sizes, [1, 1]);
+});
+
+test('checkpoints are searched and stored one after the other', () => {
+  const asked: ((outcome: CoordinatorEvent) => void)[] = [];
+  const { leading, batches } = createLeader({
+    checkpoints: { find: (done) => void asked.push(done), commit: nothing },
+    decide: (_state, [event]) => {
+      batches.push(event.kind);
+      return event.kind === 'tick' ? [{ kind: 'findCheckpoint' }] : [];
+    },
+  });
+  leading.dispatch({ kind: 'tick' });
+  leading.dispatch({ kind: 'tick' });
+  assert.equal(asked.length, 1);
+  asked[0]({ kind: 'checkpointFound', step: 0, isStored: false });
+  assert.equal(asked.length, 2);
+  assert.deepEqual(batches, ['tick', 'tick', 'checkpointFound']);
+});
+
+test('a later term ends it at once, and the end of the run when that is reported', () => {
+  const later = createLeader({ newestTerm: (done) => done(2), decide: undefined });
+  later.timers.forEach((run) => run());
+  assert.match(later.log.join(), /^a coordinator of term 2 leads the run/);
+  const ended = createLeader({ decide: undefined });
+  ended.leading.dispatch({ kind: 'stopAsked', reason: 'SIGINT' });
+  assert.deepEqual(ended.log, ['end', 'stopped before the first step: SIGINT']);
+  ended.leading.close();
+  assert.deepEqual(ended.log.slice(2), ['timer ended', 'timer ended']);
+});
