@@ -2,19 +2,18 @@
 // tells what came of each fault.
 
 import assert from 'node:assert/strict';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { before, test } from 'node:test';
 import { exitCodes } from '../../shared/exit-codes.js';
-import { printSpec, tinyRun } from '../support/tiny-run.js';
+import { testFolder } from '../support/folder.js';
 import { runLockstep, startLockstep } from '../support/lockstep-command.js';
 import { packFaces } from '../support/tiny-dataset.js';
+import { printSpec, tinyRun } from '../support/tiny-run.js';
 
-let folder: string;
+const folder = testFolder();
 
 before(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'lockstep-chaos-'));
   const url = `file://${folder}/dataset`;
   await packFaces(url, folder);
   const long = tinyRun(url, 100_000);
@@ -23,8 +22,6 @@ before(async () => {
     printSpec({ ...long, checkpoint: { everySteps: 25, keep: 3 } }),
   );
 });
-
-after(() => rm(folder, { recursive: true }));
 
 /** A seed whose first fault is a flip, and whose next ones are of all the other kinds. */
 const seed = '211';

@@ -2,16 +2,17 @@
 // failed over to a standby. Workers go on without it as long as their world does not change.
 
 import { startNatsServer } from '../support/servers.js';
-import { membersOf, type ClusterRun, type DoneFault } from '../support/cluster-run.js';
+import { membersOf, type DoneFault, type Stage, type WatchedRun } from '../support/watched-run.js';
 import {
+  long,
   outcomeOfLoss,
   outcomeOfTakeOver,
   passes,
+  short,
   type Dice,
   type FaultCase,
   type Played,
 } from './fault-case.js';
-import type { Stage } from './stage.js';
 
 const steps = 160;
 
@@ -19,7 +20,7 @@ const killed = 'the coordinator killed (SIGKILL)';
 const frozen = 'the coordinator frozen (SIGSTOP)';
 
 /** What has to have happened before the fault. */
-type Moment = (run: ClusterRun, dice: Dice) => Promise<unknown>;
+type Moment = (run: WatchedRun, dice: Dice) => Promise<unknown>;
 
 async function playKill(
   moment: Moment,
@@ -35,7 +36,7 @@ async function playKill(
 }
 
 /** Its workers have stayed in their world: nobody had to stop for the coordinator. */
-function requireSameWorld(run: ClusterRun): void {
+function requireSameWorld(run: WatchedRun): void {
   const worlds = run.lines.filter(({ kind }) => kind === 'world').length;
   if (worlds !== 1) throw new Error(`there were ${worlds} worlds:\n${run.transcript()}`);
 }
@@ -100,7 +101,7 @@ async function playFailOver(signal: 'SIGKILL' | 'SIGSTOP', stage: Stage): Promis
 const longSteps = 400;
 
 async function signalLeader(
-  run: ClusterRun,
+  run: WatchedRun,
   signal: NodeJS.Signals,
 ): Promise<DoneFault & { readonly pid: number }> {
   const first = await run.line('coordinator');
@@ -116,39 +117,25 @@ const newWorld: Moment = async (run, dice) => {
   await run.line('world', (line) => membersOf(line).length === 3);
 };
 
+const failOver = 'fail-over to a standby (NATS)';
+const nats = 'nats-server';
+
 /** Faults of the coordinator. */
 export const coordinatorCases: readonly FaultCase[] = [
-  {
-    ...{ fault: killed, moment: 'in a step', isShort: true },
-    play: (stage, dice) => playKill(inStep, stage, dice),
-  },
-  {
-    ...{ fault: killed, moment: 'when a checkpoint was declared whole', isShort: false },
-    play: (stage, dice) => playKill((run) => run.line('checkpoint'), stage, dice),
-  },
-  {
-    ...{ fault: killed, moment: 'as the first world is entered', isShort: false },
-    play: (stage, dice) => playKill((run) => run.line('world'), stage, dice, true),
-  },
-  {
-    ...{ fault: killed, moment: 'as a new world is entered', isShort: true },
-    play: (stage, dice) => playKill(newWorld, stage, dice, true),
-  },
-  { fault: killed, moment: 'as the last state is stored', isShort: true, play: playKillAtEnd },
-  { fault: killed, moment: 'and a worker with it', isShort: true, play: playKillBoth },
-  { fault: frozen, moment: 'for 2 to 4 s', isShort: true, play: playFreeze },
-  {
-    fault: frozen,
-    moment: 'and a worker killed meanwhile',
-    isShort: false,
-    play: playFreezeAndKill,
-  },
-  {
-    ...{ fault: 'fail-over to a standby (NATS)', moment: 'after SIGKILL', isShort: true },
-    ...{ needs: 'nats-server', play: (stage) => playFailOver('SIGKILL', stage) },
-  },
-  {
-    ...{ fault: 'fail-over to a standby (NATS)', moment: 'after SIGSTOP', isShort: false },
-    ...{ needs: 'nats-server', play: (stage) => playFailOver('SIGSTOP', stage) },
-  },
+  short(killed, 'in a step', (stage, dice) => playKill(inStep, stage, dice)),
+  long(killed, 'when a checkpoint was declared whole', (stage, dice) =>
+    playKill((run) => run.line('checkpoint'), stage, dice),
+  ),
+  long(killed, 'as the first world is entered', (stage, dice) =>
+    playKill((run) => run.line('world'), stage, dice, true),
+  ),
+  short(killed, 'as a new world is entered', (stage, dice) =>
+    playKill(newWorld, stage, dice, true),
+  ),
+  short(killed, 'as the last state is stored', playKillAtEnd),
+  short(killed, 'and a worker with it', playKillBoth),
+  short(frozen, 'for 2 to 4 s', playFreeze),
+  long(frozen, 'and a worker killed meanwhile', playFreezeAndKill),
+  short(failOver, 'after SIGKILL', (stage) => playFailOver('SIGKILL', stage), nats),
+  long(failOver, 'after SIGSTOP', (stage) => playFailOver('SIGSTOP', stage), nats),
 ];

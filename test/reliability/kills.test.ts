@@ -3,9 +3,9 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { describeOutcomes } from './outcome-words.js';
+import { describeOutcomes } from './fault-case.js';
 import { playKills } from './kills.js';
-import { openStage } from './stage.js';
+import { openStage } from '../support/watched-run.js';
 
 const kills = 12;
 

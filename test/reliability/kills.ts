@@ -4,12 +4,12 @@
 import { exitCodes } from '../../shared/exit-codes.js';
 import {
   membersOf,
-  type ClusterRun,
   type SeenLine,
   type SeenMember,
-} from '../support/cluster-run.js';
+  type Stage,
+  type WatchedRun,
+} from '../support/watched-run.js';
 import { createDice, outcomeOfLoss, passes, type Dice, type Outcome } from './fault-case.js';
-import type { Stage } from './stage.js';
 
 export interface KillOptions {
   readonly kills: number;
@@ -62,7 +62,7 @@ function restarts({ kills }: KillOptions): string[] {
   return ['--restarts', `${2 * kills}`];
 }
 
-async function killAll(run: ClusterRun, options: KillOptions): Promise<Outcome[]> {
+async function killAll(run: WatchedRun, options: KillOptions): Promise<Outcome[]> {
   const { kills, everyS, seed, onKill } = options;
   const dice = createDice(seed, 'kills');
   const outcomes: Outcome[] = [];
@@ -79,7 +79,7 @@ async function killAll(run: ClusterRun, options: KillOptions): Promise<Outcome[]
 }
 
 /** A member of a world that takes steps and can spare one. */
-async function chooseVictim(run: ClusterRun, dice: Dice): Promise<string> {
+async function chooseVictim(run: WatchedRun, dice: Dice): Promise<string> {
   const newest = (): SeenLine | undefined => run.lines.findLast(({ kind }) => kind === 'world');
   const members = (): readonly SeenMember[] => membersOf(newest()?.line ?? {});
   const isTraining = (): boolean => {
@@ -91,7 +91,7 @@ async function chooseVictim(run: ClusterRun, dice: Dice): Promise<string> {
   return members()[dice.between(0, members().length - 1)].worker;
 }
 
-async function endOf(run: ClusterRun): Promise<{ steps: number; sha256: string; seconds: number }> {
+async function endOf(run: WatchedRun): Promise<{ steps: number; sha256: string; seconds: number }> {
   const { code, last, said } = await run.end();
   if (code !== exitCodes.stopped)
     throw new Error(`it ended with exit code ${code}:\n${said}\n${run.transcript()}`);

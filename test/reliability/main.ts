@@ -14,8 +14,8 @@ import { nameOf, playCase, type FaultCase } from './fault-case.js';
 import { describeFigures, replaceFigures, type Kills, type PlayedCase } from './figures.js';
 import { playKills } from './kills.js';
 import { membershipCases } from './membership-cases.js';
-import { describeOutcomes } from './outcome-words.js';
-import { openStage, type Stage } from './stage.js';
+import { describeOutcomes } from './fault-case.js';
+import { openStage, type Stage } from '../support/watched-run.js';
 import { storeCases } from './store-cases.js';
 import { workerCases } from './worker-cases.js';
 

@@ -7,8 +7,8 @@ import { skipWithout } from '../support/servers.js';
 import { coordinatorCases } from './coordinator-cases.js';
 import { nameOf, playCase } from './fault-case.js';
 import { membershipCases } from './membership-cases.js';
-import { describeOutcomes } from './outcome-words.js';
-import { openStage, type Stage } from './stage.js';
+import { describeOutcomes } from './fault-case.js';
+import { openStage, type Stage } from '../support/watched-run.js';
 import { storeCases } from './store-cases.js';
 import { workerCases } from './worker-cases.js';
 

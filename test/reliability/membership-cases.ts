@@ -1,15 +1,17 @@
 // The world changes on purpose: workers join late, are scaled up and down, are asked to leave; and
 // several things happen at once.
 
-import { membersOf } from '../support/cluster-run.js';
+import { membersOf } from '../support/watched-run.js';
 import {
+  long,
   outcomeOfChange,
   outcomeOfLoss,
+  short,
   type Dice,
   type FaultCase,
   type Played,
 } from './fault-case.js';
-import type { Stage } from './stage.js';
+import type { Stage } from '../support/watched-run.js';
 
 /** Long enough for processes to start. */
 const steps = 160;
@@ -110,38 +112,22 @@ async function playFlip(workers: number, stage: Stage, dice: Dice): Promise<Play
   return { run, steps, outcomes: [outcome] };
 }
 
-function scaled(before: number, after: number, isShort: boolean): FaultCase {
-  return {
-    ...{ fault: scaling, moment: `from ${before} to ${after}`, isShort },
-    play: (stage, dice) => playScale([before, after], stage, dice),
-  };
-}
-
-function atOnce(
-  moment: string,
-  play: (stage: Stage, dice: Dice) => Promise<Played>,
-  isShort = false,
-): FaultCase {
-  return { fault: several, moment, isShort, play };
-}
+const scaled =
+  (before: number, after: number) =>
+  (stage: Stage, dice: Dice): Promise<Played> =>
+    playScale([before, after], stage, dice);
 
 /** Changes of the world, and faults in combination. */
 export const membershipCases: readonly FaultCase[] = [
-  scaled(2, 3, false),
-  scaled(1, 5, true),
-  scaled(3, 1, false),
-  { fault: scaling, moment: 'up and down', isShort: false, play: playUpAndDown },
-  atOnce('(two of three workers killed)', playKillMany, true),
-  atOnce('(all workers killed)', playKillAll, true),
-  atOnce('(a worker killed while another one enters)', playKillWhileEntering, true),
-  atOnce('(a worker killed again when it is back)', playKillAgain),
-  atOnce('(one frozen while another one leaves)', playFreezeAndLeave, true),
-  {
-    ...{ fault: flipped, moment: '(three workers)', isShort: true },
-    play: (stage, dice) => playFlip(3, stage, dice),
-  },
-  {
-    ...{ fault: flipped, moment: '(two workers)', isShort: false },
-    play: (stage, dice) => playFlip(2, stage, dice),
-  },
+  long(scaling, 'from 2 to 3', scaled(2, 3)),
+  short(scaling, 'from 1 to 5', scaled(1, 5)),
+  long(scaling, 'from 3 to 1', scaled(3, 1)),
+  long(scaling, 'up and down', playUpAndDown),
+  short(several, '(two of three workers killed)', playKillMany),
+  short(several, '(all workers killed)', playKillAll),
+  short(several, '(a worker killed while another one enters)', playKillWhileEntering),
+  long(several, '(a worker killed again when it is back)', playKillAgain),
+  short(several, '(one frozen while another one leaves)', playFreezeAndLeave),
+  short(flipped, '(three workers)', (stage, dice) => playFlip(3, stage, dice)),
+  long(flipped, '(two workers)', (stage, dice) => playFlip(2, stage, dice)),
 ];

@@ -2,13 +2,13 @@
 // killed, or has to go, the other one goes on. The bytes are those of an undisturbed run.
 
 import assert from 'node:assert/strict';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { exitCodes } from '../../shared/exit-codes.js';
 import { leaseAnnotations } from '../../shared/kubernetes/lease-place.js';
 import { FakeApiServer } from '../support/fake-api-server.js';
+import { testFolder } from '../support/folder.js';
 import { runLockstep, startLockstep, type RunningCommand } from '../support/lockstep-command.js';
 import { freePort } from '../support/servers.js';
 import { packFaces } from '../support/tiny-dataset.js';
@@ -19,12 +19,11 @@ import { until } from '../support/until.js';
 const steps = 300;
 const patienceMs = 60_000;
 
-let folder: string;
+const folder = testFolder();
 let server: FakeApiServer;
 let started: RunningCommand[] = [];
 
 before(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'lockstep-standby-'));
   server = await new FakeApiServer().listen();
   const url = `file://${folder}/dataset`;
   await packFaces(url, folder);
@@ -38,7 +37,6 @@ after(async () => {
   for (const { process } of started) process.kill('SIGKILL');
   await Promise.all(started.map(({ result }) => result));
   await server.close();
-  await rm(folder, { recursive: true });
 });
 
 function start(args: readonly string[]): RunningCommand {

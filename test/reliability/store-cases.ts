@@ -6,8 +6,8 @@ import { join } from 'node:path';
 import { openS3Place } from '../support/s3-place.js';
 import { startFaultProxy, type FaultKind } from '../support/fault-proxy.js';
 import { startNatsServer } from '../support/servers.js';
-import { passes, type Dice, type FaultCase, type Played } from './fault-case.js';
-import type { Stage } from './stage.js';
+import { long, passes, short, type Dice, type FaultCase, type Played } from './fault-case.js';
+import type { Stage } from '../support/watched-run.js';
 
 const steps = 120;
 
@@ -92,28 +92,10 @@ const spoiled = 'the newest checkpoint spoiled before a resume';
 
 /** Faults of the stores and of NATS. */
 export const storeCases: readonly FaultCase[] = [
-  {
-    ...{ fault: s3Away, moment: '(503)', isShort: true, needs: 'versitygw' },
-    play: (stage, dice) => playS3('busy', stage, dice),
-  },
-  {
-    ...{ fault: s3Away, moment: '(connections cut)', isShort: false, needs: 'versitygw' },
-    play: (stage, dice) => playS3('reset', stage, dice),
-  },
-  {
-    ...{ fault: s3Away, moment: '(no answer)', isShort: false, needs: 'versitygw' },
-    play: (stage, dice) => playS3('silent', stage, dice),
-  },
-  {
-    ...{ fault: 'NATS killed, back after 2 s', moment: 'in a step', isShort: true },
-    ...{ needs: 'nats-server', play: playNatsAway },
-  },
-  {
-    ...{ fault: spoiled, moment: '(torn)', isShort: true },
-    play: (stage, dice) => playSpoiled(tear, stage, dice),
-  },
-  {
-    ...{ fault: spoiled, moment: '(a bit flipped)', isShort: false },
-    play: (stage, dice) => playSpoiled(flip, stage, dice),
-  },
+  short(s3Away, '(503)', (stage, dice) => playS3('busy', stage, dice), 'versitygw'),
+  long(s3Away, '(connections cut)', (stage, dice) => playS3('reset', stage, dice), 'versitygw'),
+  long(s3Away, '(no answer)', (stage, dice) => playS3('silent', stage, dice), 'versitygw'),
+  short('NATS killed, back after 2 s', 'in a step', playNatsAway, 'nats-server'),
+  short(spoiled, '(torn)', (stage, dice) => playSpoiled(tear, stage, dice)),
+  long(spoiled, '(a bit flipped)', (stage, dice) => playSpoiled(flip, stage, dice)),
 ];

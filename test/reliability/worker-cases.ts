@@ -3,16 +3,17 @@
 // joins.
 
 import type { Trap } from '../../shared/control/messages.js';
-import type { ClusterRun, DoneFault } from '../support/cluster-run.js';
+import type { DoneFault, Stage, WatchedRun } from '../support/watched-run.js';
 import {
+  long,
   outcomeOfChange,
   outcomeOfLoss,
+  short,
   type Dice,
   type FaultCase,
   type Outcome,
   type Played,
 } from './fault-case.js';
-import type { Stage } from './stage.js';
 
 type Activity = Trap['activity'];
 type Signal = Trap['signal'];
@@ -28,7 +29,7 @@ const faults: Readonly<Record<Signal, string>> = {
 };
 
 /** A frozen worker thaws so long after it was found; then it is in nobody's way. */
-async function settle(run: ClusterRun, fault: DoneFault, signal: Signal): Promise<Outcome> {
+async function settle(run: WatchedRun, fault: DoneFault, signal: Signal): Promise<Outcome> {
   if (signal === 'SIGTERM') return outcomeOfChange(run, fault);
   const outcome = await outcomeOfLoss(run, fault);
   if (signal === 'SIGSTOP') await run.signal(fault.victim, 'SIGCONT');
@@ -104,81 +105,65 @@ async function playMute(stage: Stage, dice: Dice, seconds: number): Promise<Play
   return { run, steps: shortRun, outcomes: [await outcomeOfChange(run, fault)] };
 }
 
-function inStep(signal: Signal, activity: Activity, isShort = false): FaultCase {
-  const play = (stage: Stage, dice: Dice): Promise<Played> =>
-    playInStep({ signal, activity }, stage, dice);
-  return { fault: faults[signal], moment: `at ${activity}`, isShort, play };
+type Chosen = (fault: string, moment: string, play: FaultCase['play']) => FaultCase;
+
+const inStep = (choose: Chosen, signal: Signal, activity: Activity): FaultCase =>
+  choose(faults[signal], `at ${activity}`, (stage, dice) =>
+    playInStep({ signal, activity }, stage, dice),
+  );
+
+/** Moments between two worlds, who is struck then, and their words. */
+const entries = [
+  ['enter', 'worker-1', 'as it is told of a new world'],
+  ['take', 'worker-2', 'as it takes the state of a peer'],
+  ['serve', 'worker-0', 'as it hands its state to a peer'],
+  ['connect', 'worker-1', 'as it connects to a new world'],
+] as const;
+
+function atEntries(signal: Signal, shortOnes: readonly Activity[] = []): FaultCase[] {
+  return entries.map(([activity, who, moment]) =>
+    (shortOnes.includes(activity) ? short : long)(faults[signal], moment, (stage, dice) =>
+      playEntry({ signal, activity, who }, stage, dice),
+    ),
+  );
 }
 
-function atEntry(
-  signal: Signal,
-  [activity, who, moment]: readonly [Activity, string, string],
-  isShort = false,
-): FaultCase {
-  const play = (stage: Stage, dice: Dice): Promise<Played> =>
-    playEntry({ signal, activity, who }, stage, dice);
-  return { fault: faults[signal], moment, isShort, play };
-}
-
-const entries = {
-  enter: ['enter', 'worker-1', 'as it is told of a new world'],
-  take: ['take', 'worker-2', 'as it takes the state of a peer'],
-  serve: ['serve', 'worker-0', 'as it hands its state to a peer'],
-  connect: ['connect', 'worker-1', 'as it connects to a new world'],
-} as const;
-
-function atEnd(signal: Signal, isShort = false): FaultCase[] {
-  const fault = faults[signal];
+function atEnd(choose: Chosen, signal: Signal): FaultCase[] {
   return [
-    {
-      ...{ fault, moment: 'as it stores a checkpoint', isShort },
-      play: (stage, dice) => playSave(signal, stage, dice),
-    },
-    {
-      ...{ fault, moment: 'as it stores the last state', isShort },
-      play: (stage, dice) => playFinish(signal, stage, dice),
-    },
+    choose(faults[signal], 'as it stores a checkpoint', (stage, dice) =>
+      playSave(signal, stage, dice),
+    ),
+    choose(faults[signal], 'as it stores the last state', (stage, dice) =>
+      playFinish(signal, stage, dice),
+    ),
   ];
 }
 
+const halfOpen = 'a half-open link (network thread frozen for 4 s)';
+const cutLink = 'a cut link between two workers';
+
 /** Faults of one worker. */
 export const workerCases: readonly FaultCase[] = [
-  inStep('SIGKILL', 'data', true),
-  inStep('SIGKILL', 'compute', true),
-  inStep('SIGKILL', 'exchange', true),
-  inStep('SIGKILL', 'update', true),
-  atEntry('SIGKILL', entries.enter),
-  atEntry('SIGKILL', entries.take, true),
-  atEntry('SIGKILL', entries.serve, true),
-  atEntry('SIGKILL', entries.connect, true),
-  ...atEnd('SIGKILL', true),
-  inStep('SIGSTOP', 'data'),
-  inStep('SIGSTOP', 'compute'),
-  inStep('SIGSTOP', 'exchange', true),
-  inStep('SIGSTOP', 'update'),
-  atEntry('SIGSTOP', entries.enter),
-  atEntry('SIGSTOP', entries.take),
-  atEntry('SIGSTOP', entries.serve),
-  atEntry('SIGSTOP', entries.connect),
-  ...atEnd('SIGSTOP'),
-  inStep('SIGTERM', 'data'),
-  inStep('SIGTERM', 'compute'),
-  inStep('SIGTERM', 'exchange', true),
-  inStep('SIGTERM', 'update'),
-  atEntry('SIGTERM', entries.take),
-  atEntry('SIGTERM', entries.serve),
-  atEntry('SIGTERM', entries.connect),
-  ...atEnd('SIGTERM'),
-  {
-    ...{ fault: 'a half-open link (network thread frozen for 4 s)', moment: 'in a step' },
-    ...{ isShort: true, play: playFreeze },
-  },
-  {
-    ...{ fault: 'a cut link between two workers', moment: 'for 4 s', isShort: true },
-    play: (stage, dice) => playMute(stage, dice, 4),
-  },
-  {
-    ...{ fault: 'a cut link between two workers', moment: 'for good', isShort: false },
-    play: (stage, dice) => playMute(stage, dice, 60),
-  },
+  inStep(short, 'SIGKILL', 'data'),
+  inStep(short, 'SIGKILL', 'compute'),
+  inStep(short, 'SIGKILL', 'exchange'),
+  inStep(short, 'SIGKILL', 'update'),
+  ...atEntries('SIGKILL', ['take', 'serve', 'connect']),
+  ...atEnd(short, 'SIGKILL'),
+  inStep(long, 'SIGSTOP', 'data'),
+  inStep(long, 'SIGSTOP', 'compute'),
+  inStep(short, 'SIGSTOP', 'exchange'),
+  inStep(long, 'SIGSTOP', 'update'),
+  ...atEntries('SIGSTOP'),
+  ...atEnd(long, 'SIGSTOP'),
+  inStep(long, 'SIGTERM', 'data'),
+  inStep(long, 'SIGTERM', 'compute'),
+  inStep(short, 'SIGTERM', 'exchange'),
+  inStep(long, 'SIGTERM', 'update'),
+  // Not as it is told of a new world.
+  ...atEntries('SIGTERM').slice(1),
+  ...atEnd(long, 'SIGTERM'),
+  short(halfOpen, 'in a step', playFreeze),
+  short(cutLink, 'for 4 s', (stage, dice) => playMute(stage, dice, 4)),
+  long(cutLink, 'for good', (stage, dice) => playMute(stage, dice, 60)),
 ];

@@ -1,7 +1,9 @@
 // Runs `lockstep` as a user does: as a process, reading its lines.
 
+import assert from 'node:assert/strict';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { createInterface } from 'node:readline';
+import { exitCodes } from '../../shared/exit-codes.js';
 import { childEnvironment, packageFile } from '../../shared/environment.js';
 
 export interface CommandResult {
@@ -23,6 +25,13 @@ export interface RunningCommand {
   ): Promise<Record<string, unknown>>;
 }
 
+/** Hears what a command says, line by line. */
+export interface CommandListener {
+  onLine(line: Record<string, unknown>): void;
+  /** A line of stderr. */
+  onSaid(text: string): void;
+}
+
 type Waiter = (line: Record<string, unknown> | undefined) => void;
 
 /** Starts `lockstep ...args` in `cwd`; it is killed after `timeoutMs`. */
@@ -31,6 +40,7 @@ export function startLockstep(
   cwd: string,
   environment: Readonly<Record<string, string | undefined>> = {},
   timeoutMs = 120_000,
+  listener?: CommandListener,
 ): RunningCommand {
   const child = spawn(process.execPath, [packageFile('bin/lockstep.js'), ...args], {
     cwd,
@@ -42,10 +52,13 @@ export function startLockstep(
   const waiters = new Set<Waiter>();
   let stderr = '';
   child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
+  if (listener !== undefined)
+    createInterface({ input: child.stderr }).on('line', (text) => listener.onSaid(text));
   createInterface({ input: child.stdout }).on('line', (text) => {
     if (!text.startsWith('{')) return;
     const line = JSON.parse(text) as Record<string, unknown>;
     lines.push(line);
+    listener?.onLine(line);
     for (const waiter of waiters) waiter(line);
   });
   const result = new Promise<CommandResult>((resolve, reject) => {
@@ -82,4 +95,15 @@ export function runLockstep(
   timeoutMs?: number,
 ): Promise<CommandResult> {
   return startLockstep(args, cwd, environment, timeoutMs).result;
+}
+
+/** Runs `lockstep ...args --json`, which must end with the exit code `code`, and gives its last line. */
+export async function lastLineOf(
+  args: readonly string[],
+  cwd: string,
+  code: number = exitCodes.ok,
+): Promise<Record<string, unknown>> {
+  const result = await runLockstep([...args, '--json'], cwd);
+  assert.equal(result.code, code, result.stderr);
+  return result.lines.at(-1) ?? {};
 }

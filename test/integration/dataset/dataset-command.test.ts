@@ -1,20 +1,15 @@
 // `lockstep dataset` as a user and a script see it: lines, names, exit codes.
 
 import assert from 'node:assert/strict';
-import { mkdtemp, rm, truncate } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { truncate } from 'node:fs/promises';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { exitCodes } from '../../../shared/exit-codes.js';
+import { testFolder } from '../../support/folder.js';
 import { runLockstep, type CommandResult } from '../../support/lockstep-command.js';
 import { facesFolder, noise, writeFiles } from '../../support/pictures.js';
 
-let root: string;
-before(async () => {
-  root = await mkdtemp(join(tmpdir(), 'lockstep-dataset-command-'));
-});
-after(() => rm(root, { recursive: true, force: true }));
-
+const root = testFolder();
 const dataset = (...args: string[]): Promise<CommandResult> =>
   runLockstep(['dataset', ...args], root);
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdtemp, open, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { before, test } from 'node:test';
 import { decodePicture } from '../../../dataset/decode.js';
 import { openPictureSource } from '../../../dataset/picture-source.js';
 import {
@@ -25,18 +25,18 @@ import {
 } from '../../../worker/data/loader.js';
 import { chooseCut } from '../../../worker/data/patch.js';
 import { SampleError } from '../../../worker/data/sample-reader.js';
+import { testFolder } from '../../support/folder.js';
 import { facesFolder } from '../../support/pictures.js';
 import { loadTestFaces } from '../../support/tiny-dataset.js';
 
 let url: string;
-let folder: string;
+const folder = testFolder();
 let index: DatasetIndex;
 let train: DatasetSample[];
 let held: DatasetSample[];
 let order: SampleOrder;
 
 before(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'lockstep-loader-'));
   url = `file://${folder}`;
   const target = openStore(url);
   const source = await openPictureSource(facesFolder);
@@ -45,8 +45,6 @@ before(async () => {
   ({ train, test: held } = splitSamples(index, 1 / 6));
   order = { seed: 9, samples: train.length, microShards: 6, microShardSize: 3 };
 });
-after(() => rm(folder, { recursive: true, force: true }));
-
 const plain = { crop: 48, flip: true, resize: 0, seed: 9, cacheMib: 64, threads: 1 };
 
 function loaderOf(changes: Partial<LoaderOptions> = {}): Loader {

@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, readFile, readdir, rm, symlink, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile, readdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { decodePicture } from '../../../dataset/decode.js';
 import { createStoreSource, openPictureSource } from '../../../dataset/picture-source.js';
 import { packDataset, type PackOptions, type PackResult } from '../../../dataset/pack.js';
@@ -10,6 +9,7 @@ import { readDatasetIndex } from '../../../dataset/dataset-index.js';
 import { verifyShards } from '../../../dataset/shards.js';
 import { OperatorError } from '../../../shared/problems.js';
 import { openStore } from '../../../shared/store/open-store.js';
+import { testFolder } from '../../support/folder.js';
 import {
   badPictures,
   facesFolder,
@@ -18,12 +18,7 @@ import {
   writeFiles,
 } from '../../support/pictures.js';
 
-let root: string;
-before(async () => {
-  root = await mkdtemp(join(tmpdir(), 'lockstep-dataset-'));
-});
-after(() => rm(root, { recursive: true, force: true }));
-
+const root = testFolder();
 const limits = { minSize: 64, shardMib: 64, strict: false, force: false };
 
 async function pack(

@@ -2,8 +2,6 @@
 // loader's threads.
 
 import assert from 'node:assert/strict';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { openPictureSource } from '../../../dataset/picture-source.js';
@@ -12,18 +10,17 @@ import { readDatasetIndex } from '../../../dataset/dataset-index.js';
 import { verifyShards } from '../../../dataset/shards.js';
 import { openStore } from '../../../shared/store/open-store.js';
 import { createLoader, type MicroBatch } from '../../../worker/data/loader.js';
+import { testFolder } from '../../support/folder.js';
 import { noise, writeFiles } from '../../support/pictures.js';
 import { openS3Place, type S3Place } from '../../support/s3-place.js';
 
-let folder: string;
+const folder = testFolder();
 let place: S3Place;
 before(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'lockstep-dataset-s3-'));
   place = await openS3Place();
 });
 after(async () => {
   await place.close();
-  await rm(folder, { recursive: true, force: true });
 });
 
 const limits = { minSize: 64, shardMib: 1, strict: false, force: false };

@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { before, test } from 'node:test';
 import sharp, { type Sharp } from 'sharp';
 import { exportOnnx } from '../../../inference/generator.js';
 import { loadNetwork } from '../../../inference/onnx-network.js';
@@ -12,13 +11,13 @@ import { OperatorError } from '../../../shared/problems.js';
 import { createRandomStream } from '../../../shared/random.js';
 import { createSrganTask } from '../../../task/srgan/task.js';
 import { tinySpec } from '../../unit/srgan/tiny-spec.js';
+import { testFolder } from '../../support/folder.js';
 
-let folder: string;
+const folder = testFolder();
 let radius: number;
 const at = (name: string) => join(folder, name);
 
 before(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'lockstep-upscale-'));
   const task = createSrganTask(tinySpec({ generator: { skip: 'bicubic', output: 'linear' } }));
   const parameters = task.initialParameters('generator', 5);
   // As if trained: what the network adds to the bicubic picture is well above rounding.
@@ -30,8 +29,6 @@ before(async () => {
   await writeFile(at('model.onnx'), model);
   await noise(101, 67).jpeg().toFile(at('photo.jpg'));
 });
-after(() => rm(folder, { recursive: true, force: true }));
-
 /** A picture of smooth noise. */
 function noise(width: number, height: number): Sharp {
   const stream = createRandomStream(width);

@@ -1,15 +1,15 @@
 // `lockstep checkpoints ls|verify RUN` as a script sees it: lines, exit codes, and what it says.
 
 import assert from 'node:assert/strict';
-import { mkdtemp, rm, truncate } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { truncate } from 'node:fs/promises';
 import { join } from 'node:path';
-import { after, before, describe, it } from 'node:test';
+import { before, describe, it } from 'node:test';
 import { commitManifest, storePart } from '../../../shared/checkpoint/write.js';
 import { exitCodes } from '../../../shared/exit-codes.js';
 import { specDigest } from '../../../shared/spec/compare.js';
 import { loadPreset } from '../../../shared/spec/load.js';
 import { openStore } from '../../../shared/store/open-store.js';
+import { testFolder } from '../../support/folder.js';
 import { runLockstep } from '../../support/lockstep-command.js';
 
 const sum = 'c'.repeat(64);
@@ -38,14 +38,11 @@ async function save(folder: string, step: number, isCommitted: boolean): Promise
 }
 
 describe('lockstep checkpoints', () => {
-  let folder: string;
+  const folder = testFolder();
   const run = (...args: string[]) => runLockstep(['checkpoints', ...args], folder);
   before(async () => {
-    folder = await mkdtemp(join(tmpdir(), 'lockstep-checkpoints-'));
     for (const step of [10, 20]) await save(join(folder, 'runs/faces'), step, true);
   });
-  after(() => rm(folder, { recursive: true, force: true }));
-
   it('lists a local run by its id, and any run by its url', async () => {
     for (const name of ['faces', `file://${folder}/runs/faces`]) {
       const { code, lines } = await run('ls', name, '--json');

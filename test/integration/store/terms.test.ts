@@ -1,13 +1,11 @@
 // Terms of coordinators on both kinds of object store: each is given once, the highest leads.
 
 import assert from 'node:assert/strict';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { claimTerm, newestTerm, newestTermNumber } from '../../../coordinator/edge/terms.js';
 import { openStore } from '../../../shared/store/open-store.js';
 import type { ObjectStore } from '../../../shared/store/store.js';
+import { testFolder } from '../../support/folder.js';
 import { openS3Place, type S3Place } from '../../support/s3-place.js';
 
 const leader = (pid: number) => ({
@@ -17,17 +15,15 @@ const leader = (pid: number) => ({
   startedAt: '2026-11-24T19:00:00.000Z',
 });
 
-let folder: string;
+const folder = testFolder();
 let place: S3Place;
 
 before(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'lockstep-terms-'));
   place = await openS3Place();
 });
 
 after(async () => {
   await place.close();
-  await rm(folder, { recursive: true });
 });
 
 async function keysOf(store: ObjectStore): Promise<string[]> {

@@ -2,9 +2,6 @@
 // sees, and what is said when nobody answers.
 
 import assert from 'node:assert/strict';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import {
@@ -17,6 +14,7 @@ import type { FaultMessage } from '../../../shared/control/messages.js';
 import { exitCodes } from '../../../shared/exit-codes.js';
 import { OperatorError } from '../../../shared/problems.js';
 import { openStore } from '../../../shared/store/open-store.js';
+import { testFolder } from '../../support/folder.js';
 import { runLockstep } from '../../support/lockstep-command.js';
 import { freePort } from '../../support/servers.js';
 
@@ -72,12 +70,11 @@ const requests: OperatorRequests = {
   },
 };
 
-let folder: string;
+const folder = testFolder();
 let server: Server;
 let address: string;
 
 before(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'lockstep-admin-'));
   server = new Server();
   operatorService(() => requests)(server);
   const port = await new Promise<number>((resolve, reject) =>
@@ -90,7 +87,6 @@ before(async () => {
 
 after(async () => {
   server.forceShutdown();
-  await rm(folder, { recursive: true });
 });
 
 /** A run's folder with a term whose coordinator is said to be at `at`. */

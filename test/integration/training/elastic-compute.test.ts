@@ -2,10 +2,7 @@
 // exchange that is a sum in this process: the parameters at the end are the reference trainer's.
 
 import assert from 'node:assert/strict';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { before, test } from 'node:test';
 import { commitManifest } from '../../../shared/checkpoint/write.js';
 import { parametersSha256 } from '../../../shared/checkpoint/digests.js';
 import type {
@@ -21,21 +18,19 @@ import type { StateHeader, ToCompute, ToNetwork } from '../../../worker/network/
 import { createCompute } from '../../../worker/training/compute.js';
 import { subtreesOfRank } from '../../../worker/training/loop.js';
 import { prepare, type PreparedRun } from '../../../worker/training/prepare.js';
+import { testFolder } from '../../support/folder.js';
 import { referenceSha256 } from '../../support/reference-trainer.js';
 import { openBatches, packFaces } from '../../support/tiny-dataset.js';
 import { tinyRun } from '../../support/tiny-run.js';
 import { until } from '../../support/until.js';
 
-let folder: string;
+const folder = testFolder();
 let spec: RunSpec;
 
 before(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'lockstep-elastic-'));
   await packFaces(`file://${folder}/dataset`, folder);
   spec = tinyRun(`file://${folder}/dataset`, 5);
 });
-
-after(() => rm(folder, { recursive: true }));
 
 interface Worker {
   readonly run: PreparedRun;

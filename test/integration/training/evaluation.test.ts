@@ -1,8 +1,6 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { before, test } from 'node:test';
 import '@tensorflow/tfjs-backend-cpu';
 import * as tf from '@tensorflow/tfjs-core';
 import sharp from 'sharp';
@@ -19,10 +17,11 @@ import { openStore } from '../../../shared/store/open-store.js';
 import type { NamedTensors } from '../../../task/task.js';
 import { createSrganTask } from '../../../task/srgan/task.js';
 import { createEvaluator } from '../../../worker/evaluation/evaluator.js';
+import { testFolder } from '../../support/folder.js';
 import { loadTestFaces } from '../../support/tiny-dataset.js';
 
 const faces = 8;
-let folder: string;
+const folder = testFolder();
 let spec: RunSpec;
 
 /** Pictures of waves, of two sizes. */
@@ -38,7 +37,6 @@ async function drawFaces(to: string): Promise<void> {
 }
 
 before(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'lockstep-evaluation-'));
   await drawFaces(folder);
   const url = `file://${folder}/dataset`;
   const target = openStore(url);
@@ -55,8 +53,6 @@ before(async () => {
     'evaluation.limit=4',
   ]);
 });
-
-after(() => rm(folder, { recursive: true }));
 
 function snapshotOf(seed: number) {
   const task = createSrganTask(spec);

@@ -2,26 +2,23 @@
 
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { before, test } from 'node:test';
 import { exitCodes } from '../../../shared/exit-codes.js';
-import { printSpec, tinyRun } from '../../support/tiny-run.js';
+import { testFolder } from '../../support/folder.js';
 import { runLockstep } from '../../support/lockstep-command.js';
 import { packFaces } from '../../support/tiny-dataset.js';
+import { printSpec, tinyRun } from '../../support/tiny-run.js';
 
-let folder: string;
+const folder = testFolder();
 
 before(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'lockstep-refused-'));
   const url = `file://${folder}/dataset`;
   await packFaces(url, folder);
   await writeFile(join(folder, 'six.yaml'), printSpec(tinyRun(url)));
 });
-
-after(() => rm(folder, { recursive: true }));
 
 const serve = ['coordinator', '-f', 'six.yaml', '--listen', '127.0.0.1:0', '--run'];
 

@@ -1,60 +1,35 @@
-// A local run whose processes are killed, scaled and orphaned: it goes on by itself, ends with the
-// bytes of a run that nothing happened to, and leaves no process behind.
+// A local run whose processes are killed, frozen, scaled and orphaned: it goes on by itself, ends
+// with the bytes of a run that nothing happened to, and leaves no process behind.
 
 import assert from 'node:assert/strict';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { after, before, describe, it, test } from 'node:test';
+import { after, before, test } from 'node:test';
 import { exitCodes } from '../../../shared/exit-codes.js';
-import { printSpec, tinyRun } from '../../support/tiny-run.js';
-import { runLockstep, startLockstep, type RunningCommand } from '../../support/lockstep-command.js';
-import { skipWithout, startNatsServer, type TestServer } from '../../support/servers.js';
-import { packFaces } from '../../support/tiny-dataset.js';
+import { lastLineOf, runLockstep } from '../../support/lockstep-command.js';
 import { until } from '../../support/until.js';
+import {
+  membersOf,
+  openStage,
+  type SeenLine,
+  type Stage,
+  type WatchedRun,
+} from '../../support/watched-run.js';
 
-const steps = 240;
-let folder: string;
-let expected: unknown;
+/** Enough for a process to start again meanwhile. */
+const steps = 160;
+let stage: Stage;
 
 before(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'lockstep-supervision-'));
-  const url = `file://${folder}/dataset`;
-  await packFaces(url, folder);
-  const spec = { ...tinyRun(url, steps - 3), checkpoint: { everySteps: 60, keep: 3 } };
-  await writeFile(join(folder, 'run.yaml'), printSpec(spec));
-  const { lines, stderr } = await runLockstep(
-    ['train', '-f', 'run.yaml', '--workers', '1', '--run', 'whole', '--json'],
-    folder,
-  );
-  expected = lines.at(-1)?.['sha256'];
-  assert.match(String(expected), /^[0-9a-f]{64}$/, stderr);
+  stage = await openStage(240);
 });
+after(() => stage.close());
 
-after(() => rm(folder, { recursive: true }));
+const linesOf = (run: WatchedRun, kind: string): SeenLine['line'][] =>
+  run.lines.filter((one) => one.kind === kind).map(({ line }) => line);
 
-function train(run: string, ...more: string[]): RunningCommand {
-  const args = ['train', '-f', 'run.yaml', '--run', run, '--workers', '2', ...more, '--json'];
-  return startLockstep(args, folder);
-}
-
-type Line = Record<string, unknown>;
-
-function stepAfter(running: RunningCommand, step: number): Promise<Line> {
-  return running.line('step', (line) => Number(line['step']) > step);
-}
-
-async function finish(running: RunningCommand): Promise<readonly Line[]> {
-  const { code, lines, stderr } = await running.result;
-  assert.equal(code, exitCodes.ok, `${stderr}\n${JSON.stringify(lines.slice(-5))}`);
-  assert.equal(lines.at(-1)?.['kind'], 'finished');
-  assert.equal(lines.at(-1)?.['step'], steps);
-  assert.equal(lines.at(-1)?.['sha256'], expected);
-  const toldSteps = lines.filter(({ kind }) => kind === 'step').map(({ step }) => step);
-  assert.equal(new Set(toldSteps).size, toldSteps.length, 'no step is told twice');
-  for (const { pid } of lines.filter(({ kind }) => kind === 'worker' || kind === 'coordinator'))
+async function finish(run: WatchedRun, length = steps): Promise<void> {
+  await stage.check(run, length);
+  for (const { pid } of [...linesOf(run, 'worker'), ...linesOf(run, 'coordinator')])
     assert.ok(!isAlive(Number(pid)), `process ${String(pid)} is left behind`);
-  return lines;
 }
 
 function isAlive(pid: number): boolean {
@@ -66,90 +41,92 @@ function isAlive(pid: number): boolean {
   }
 }
 
-test('a killed worker is started again and the run ends with the same bytes', async () => {
-  const running = train('worker-killed');
-  const { pid } = await running.line('worker', (line) => line['worker'] === 'worker-1');
-  await stepAfter(running, 20);
-  process.kill(Number(pid), 'SIGKILL');
-  const lines = await finish(running);
-  const texts = lines.filter(({ kind }) => kind === 'notice').map(({ text }) => text);
+const isOf = (size: number) => (line: SeenLine['line']) => membersOf(line).length === size;
+
+test('a killed worker is taken out, started again and joins, and the bytes stay', async () => {
+  const run = stage.start({ workers: 2, steps });
+  await run.step(20);
+  const { atMs } = await run.signal('worker-1', 'SIGKILL');
+  assert.equal((await run.line('lost')).line['worker'], 'worker-1');
+  await run.line('world', isOf(1), atMs);
+  await finish(run);
+  const texts = linesOf(run, 'notice').map(({ text }) => text);
   assert.ok(texts.includes('worker-1 was ended by SIGKILL; started again'), texts.join('\n'));
-  assert.equal(lines.at(-1)?.['world'], 2);
+  assert.equal(linesOf(run, 'finished')[0]?.['world'], 2);
 });
 
 test('a killed coordinator is started again at its address, and no step waits for it', async () => {
-  const running = train('coordinator-killed');
-  const { pid, address } = await running.line('coordinator');
-  await stepAfter(running, 20);
-  process.kill(Number(pid), 'SIGKILL');
-  const again = await running.line('coordinator', (line) => line['pid'] !== pid);
-  assert.equal(again['address'], address);
-  const lines = await finish(running);
-  const terms = lines.filter(({ kind }) => kind === 'listening').map(({ term }) => term);
-  assert.deepEqual(terms, [1, 2]);
-  // The workers kept their world.
-  assert.equal(lines.filter(({ kind }) => kind === 'world').length, 1);
+  const run = stage.start({ workers: 2, steps });
+  await run.step(20);
+  const { line: first } = await run.line('coordinator');
+  await run.signal('coordinator', 'SIGKILL');
+  const { line: again } = await run.line('coordinator', ({ pid }) => pid !== first['pid']);
+  assert.equal(again['address'], first['address']);
+  await finish(run);
+  assert.deepEqual(
+    linesOf(run, 'listening').map(({ term }) => term),
+    [1, 2],
+  );
+  assert.equal(linesOf(run, 'world').length, 1, 'the workers kept their world');
+});
+
+test('a frozen worker is taken out within two seconds, and comes back when it thaws', async () => {
+  const run = stage.start({ workers: 2, steps: 240 });
+  await run.step(5);
+  const { atMs } = await run.signal('worker-1', 'SIGSTOP');
+  const lost = await run.line('lost');
+  assert.equal(lost.line['worker'], 'worker-1');
+  assert.ok(lost.atMs - atMs < 2_000, `found after ${lost.atMs - atMs} ms`);
+  await run.signal('worker-1', 'SIGCONT');
+  await run.line('world', isOf(2), lost.atMs);
+  await finish(run, 240);
 });
 
 test('lockstep scale starts workers and lets others go, status sees it, the bytes stay', async () => {
-  const running = train('scaled');
-  await stepAfter(running, 20);
+  const run = stage.start({ workers: 2, steps: 240, run: 'scaled' });
+  await run.step(10);
   const scale = (workers: string) =>
-    runLockstep(['scale', 'scaled', '--workers', workers, '--json'], folder);
+    runLockstep(['scale', 'scaled', '--workers', workers, '--json'], stage.folder);
   assert.deepEqual((await scale('3')).lines, [{ run: 'scaled', before: 2, workers: 3 }]);
-  const isOf = (size: number) => (line: Line) =>
-    (line['members'] as readonly unknown[]).length === size;
-  await running.line('world', isOf(3));
-  const { lines } = await runLockstep(['status', 'scaled', '--json'], folder);
-  assert.equal(lines[0]?.['world'], 3);
-  assert.equal(lines[0]?.['target'], 3);
+  await run.line('world', isOf(3));
+  const { world, target } = await lastLineOf(['status', 'scaled'], stage.folder);
+  assert.deepEqual([world, target], [3, 3]);
   assert.deepEqual((await scale('1')).lines, [{ run: 'scaled', before: 3, workers: 1 }]);
-  await running.line('world', isOf(1));
+  await run.line('world', isOf(1));
   const refused = await scale('6');
   assert.equal(refused.code, exitCodes.configuration);
   assert.match(refused.stderr, /1 to 5/);
-  const told = await finish(running);
-  assert.equal(told.filter(({ kind }) => kind === 'worker').length, 3, 'none is started again');
+  await finish(run, 240);
+  assert.equal(linesOf(run, 'worker').length, 3, 'none is started again');
 });
 
 test('without restarts a lost worker is not replaced; the others end the run', async () => {
-  const running = train('no-restarts', '--restarts', '0');
-  const { pid } = await running.line('worker', (line) => line['worker'] === 'worker-0');
-  await stepAfter(running, 20);
-  process.kill(Number(pid), 'SIGKILL');
-  const lines = await finish(running);
-  assert.equal(lines.filter(({ kind }) => kind === 'worker').length, 2);
+  const run = stage.start({ workers: 2, steps: 60, args: ['--restarts', '0'] });
+  await run.step(20);
+  await run.signal('worker-0', 'SIGKILL');
+  await finish(run, 60);
+  assert.equal(linesOf(run, 'worker').length, 2);
+});
+
+test('without restarts a run that lost its only worker ends, and can be resumed', async () => {
+  const args = ['--restarts', '0'];
+  const run = stage.start({ workers: 1, steps: 100_000, everySteps: 5, run: 'alone', args });
+  await run.line('checkpoint');
+  await run.signal('worker-0', 'SIGKILL');
+  const { code, last } = await run.end();
+  assert.equal(code, exitCodes.workerLost);
+  const step = Number(last['step']);
+  assert.ok(step >= 5);
+  const resume = ['resume', 'alone', '--workers', '2', '--stop-after', `${step + 1}`];
+  assert.equal((await lastLineOf(resume, stage.folder, exitCodes.stopped))['step'], step + 1);
 });
 
 test('when lockstep train itself is killed, all its processes end', async () => {
-  const running = train('orphaned', '--set', 'phases.1.steps=100000');
-  const { pid: coordinator } = await running.line('coordinator');
-  const { pid: one } = await running.line('worker', (line) => line['worker'] === 'worker-0');
-  const { pid: two } = await running.line('worker', (line) => line['worker'] === 'worker-1');
-  await stepAfter(running, 5);
-  const pids = [coordinator, one, two].map(Number);
-  running.process.kill('SIGKILL');
+  const run = stage.start({ workers: 2, steps: 100_000 });
+  await run.step(5);
+  const pids = await Promise.all(
+    ['coordinator', 'worker-0', 'worker-1'].map((one) => run.pidOf(one)),
+  );
+  await run.close();
   await until(() => !pids.some(isAlive), 'all have ended', 20_000);
-});
-
-describe('a run with a standby', { skip: skipWithout('nats-server') }, () => {
-  let server: TestServer;
-  before(async () => {
-    server = await startNatsServer();
-  });
-  after(() => server.close());
-
-  it('is taken over within 15 s when its coordinator is frozen, and fences it', async () => {
-    const running = train('taken-over', '--nats', server.url, '--standby');
-    const { pid } = await running.line('coordinator');
-    const second = await running.line('coordinator', (line) => line['pid'] !== pid);
-    await stepAfter(running, 10);
-    process.kill(Number(pid), 'SIGSTOP');
-    const frozenMs = performance.now();
-    const { address } = await running.line('listening', (line) => line['term'] === 2);
-    assert.ok(performance.now() - frozenMs < 15_000);
-    assert.equal(address, second['address']);
-    process.kill(Number(pid), 'SIGCONT');
-    await finish(running);
-  });
 });

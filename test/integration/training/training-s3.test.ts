@@ -2,28 +2,26 @@
 // in a bucket, and the bytes of the same training in folders.
 
 import assert from 'node:assert/strict';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { exitCodes } from '../../../shared/exit-codes.js';
 import { printSpec, tinyRun } from '../../support/tiny-run.js';
 import { openStore } from '../../../shared/store/open-store.js';
+import { testFolder } from '../../support/folder.js';
 import { runLockstep } from '../../support/lockstep-command.js';
 import { openS3Place, type S3Place } from '../../support/s3-place.js';
 import { packFaces } from '../../support/tiny-dataset.js';
 
 let place: S3Place;
-let folder: string;
+const folder = testFolder();
 
 before(async () => {
   place = await openS3Place();
-  folder = await mkdtemp(join(tmpdir(), 'lockstep-s3-'));
 });
 
 after(async () => {
   await place.close();
-  await rm(folder, { recursive: true });
 });
 
 function environment(): Record<string, string | undefined> {

@@ -1,11 +1,16 @@
-// A local cluster under observation: `lockstep train --json` (or resume) as a process, each of its
-// lines with the time it came, faults with the time they were done, and how long it took until a
-// fault was found and training went on.
+// A run under observation: `lockstep train --json` (or resume) as a process, each of its lines with
+// the time it came, faults with the time they were done; and the stage such runs are played on: a
+// dataset, and the checksums of a run that nothing happened to.
 
-import { createInterface } from 'node:readline';
+import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { AdminError, createAdminClient, type AdminClient } from '../../shared/control/admin.js';
 import type { FaultMessage, Trap } from '../../shared/control/messages.js';
-import { startLockstep, type CommandResult } from './lockstep-command.js';
+import { exitCodes } from '../../shared/exit-codes.js';
+import { runIn, testFolder, writeRuns } from './folder.js';
+import { startLockstep, type RunningCommand } from './lockstep-command.js';
+import { printSpec } from './tiny-run.js';
 import { until as waitUntil } from './until.js';
 
 /** Longest wait for anything to happen. */
@@ -36,53 +41,47 @@ export function membersOf(line: SeenLine['line']): readonly SeenMember[] {
   return (line['members'] ?? []) as readonly SeenMember[];
 }
 
-export interface ClusterStart {
+export interface WatchedStart {
   readonly args: readonly string[];
   readonly cwd: string;
   readonly environment?: Readonly<Record<string, string | undefined>> | undefined;
-  /** The cluster is killed after so long. */
+  /** It is killed after so long. */
   readonly limitMs: number;
 }
 
-/** Starts a cluster with `lockstep ...args --json`. */
-export function startClusterRun(start: ClusterStart): ClusterRun {
-  return new ClusterRun(start);
-}
-
-export class ClusterRun {
+export class WatchedRun {
   readonly lines: SeenLine[] = [];
   readonly faults: DoneFault[] = [];
   readonly startedMs = performance.now();
-  readonly #result: Promise<CommandResult>;
-  readonly #process: { kill(signal: NodeJS.Signals): boolean };
+  readonly #running: RunningCommand;
   #said = '';
   #isOver = false;
 
-  constructor({ args, cwd, environment, limitMs }: ClusterStart) {
-    const running = startLockstep([...args, '--json'], cwd, environment, limitMs);
-    const { stdout, stderr } = running.process;
-    if (stdout === null || stderr === null) throw new Error('its output is read here');
-    createInterface({ input: stdout }).on('line', (text) => this.#see(text));
-    createInterface({ input: stderr }).on('line', (text) => this.#hear(text));
-    this.#process = running.process;
-    this.#result = running.result.finally(() => (this.#isOver = true));
+  /** Starts `lockstep ...args --json`. */
+  constructor({ args, cwd, environment, limitMs }: WatchedStart) {
+    this.#running = startLockstep([...args, '--json'], cwd, environment, limitMs, {
+      onLine: (line) =>
+        this.lines.push({ atMs: performance.now(), kind: String(line['kind']), line }),
+      onSaid: (text) => this.#hear(text),
+    });
+    void this.#running.result.then(() => (this.#isOver = true));
   }
 
-  /** Resolves when the cluster has ended. */
+  /** Resolves when the run has ended. */
   async end(): Promise<{ code: number; last: Readonly<Record<string, unknown>>; said: string }> {
-    const { code } = await this.#result;
+    const { code } = await this.#running.result;
     return { code, last: this.lines.at(-1)?.line ?? {}, said: this.#said };
   }
 
   /** Asks the run to stop after the step in progress. */
   stop(): void {
-    this.#process.kill('SIGINT');
+    this.#running.process.kill('SIGINT');
   }
 
-  /** Ends the cluster if it is still there, at once. */
+  /** Ends the run if it is still there, at once. */
   async close(): Promise<void> {
-    if (!this.#isOver) this.#process.kill('SIGKILL');
-    await this.#result;
+    if (!this.#isOver) this.#running.process.kill('SIGKILL');
+    await this.#running.result;
   }
 
   /** The first line of that kind that came after `afterMs` and is wanted. */
@@ -91,10 +90,16 @@ export class ClusterRun {
     isWanted: (line: SeenLine['line']) => boolean = () => true,
     afterMs = 0,
   ): Promise<SeenLine> {
-    const find = (): SeenLine | undefined => this.#find(kind, afterMs, isWanted);
-    await this.until(() => find() !== undefined, `a line "${kind}"`);
-    const found = find();
-    if (found === undefined) throw new Error(`the line "${kind}" is gone`);
+    return this.#seen(
+      `a line "${kind}"`,
+      (one) => one.kind === kind && one.atMs > afterMs && isWanted(one.line),
+    );
+  }
+
+  async #seen(what: string, isIt: (line: SeenLine) => boolean): Promise<SeenLine> {
+    await this.until(() => this.lines.some(isIt), what);
+    const found = this.lines.find(isIt);
+    assert.ok(found !== undefined);
     return found;
   }
 
@@ -140,11 +145,8 @@ export class ClusterRun {
   async sprung(worker: string, times = 1): Promise<DoneFault> {
     const isIt = ({ what, victim }: DoneFault): boolean =>
       what.startsWith('trap ') && victim === worker;
-    const hits = (): DoneFault[] => this.faults.filter(isIt);
-    await this.until(() => hits().length >= times, `a trap in ${worker}`);
-    const hit = hits().at(times - 1);
-    if (hit === undefined) throw new Error(`the trap in ${worker} is gone`);
-    return hit;
+    await this.until(() => this.faults.filter(isIt).length >= times, `a trap in ${worker}`);
+    return this.faults.filter(isIt)[times - 1];
   }
 
   /** Passes a fault on to a worker, as soon as there is one of that name and a coordinator. */
@@ -168,10 +170,7 @@ export class ClusterRun {
       kind === 'lost'
         ? line['worker'] === victim
         : kind === 'world' && !membersOf(line).some((one) => one.incarnation === incarnation);
-    const find = (): SeenLine | undefined =>
-      this.lines.find((line) => line.atMs > atMs && isTold(line));
-    await this.until(() => find() !== undefined, `the loss of ${victim}`);
-    return find() ?? this.lines[0];
+    return this.#seen(`the loss of ${victim}`, (line) => line.atMs > atMs && isTold(line));
   }
 
   async #ask(ask: (client: AdminClient) => Promise<unknown>, what: string): Promise<void> {
@@ -226,23 +225,106 @@ export class ClusterRun {
     return [...told, this.#said].join('\n');
   }
 
-  #find(
-    kind: string,
-    afterMs: number,
-    isWanted: (line: SeenLine['line']) => boolean,
-  ): SeenLine | undefined {
-    return this.lines.find((one) => one.kind === kind && one.atMs > afterMs && isWanted(one.line));
-  }
-
-  #see(text: string): void {
-    if (!text.startsWith('{')) return;
-    const line = JSON.parse(text) as Record<string, unknown>;
-    this.lines.push({ atMs: performance.now(), kind: String(line['kind']), line });
-  }
-
   #hear(text: string): void {
     const [, victim, signal, activity] = /^(\S+): (SIG\w+) on purpose, at (\w+)/.exec(text) ?? [];
     if (victim !== undefined) this.note(`trap ${signal} at ${activity}`, victim);
     this.#said += `${text}\n`;
   }
+}
+
+/** Checkpoints of the undisturbed run, whose sums say what every shorter run must end with. */
+const everySteps = 20;
+
+export interface StageStart {
+  readonly workers: number;
+  /** A multiple of 20. */
+  readonly steps: number;
+  readonly everySteps?: number;
+  /** Url of the run's folder; default: one of its own. */
+  readonly run?: string;
+  readonly args?: readonly string[];
+  /** It is killed after so long. */
+  readonly limitMs?: number;
+  readonly environment?: Readonly<Record<string, string | undefined>>;
+}
+
+export interface Stage {
+  readonly folder: string;
+  /** Fails unless a run that has ended did so in order, with the bytes of the undisturbed one. */
+  check(run: WatchedRun, steps: number): Promise<void>;
+  /** Seconds that a step takes in the undisturbed run, on one worker. */
+  readonly stepS: number;
+  /** Starts a new run. */
+  start(options: StageStart): WatchedRun;
+  /** Goes on with a run. */
+  resume(run: string, workers: number): WatchedRun;
+  /** Ends what is still running. */
+  close(): Promise<void>;
+}
+
+/** Longest life of a run, unless given. */
+const usualLimitMs = 180_000;
+
+/** Packs a dataset and trains `steps` steps of the run on one worker, undisturbed. */
+export async function openStage(steps: number): Promise<Stage> {
+  const folder = testFolder();
+  await writeRuns(folder, {});
+  const writeSpec = (length: number, every: number): string => {
+    const name = `spec-${length}-${every}.yaml`;
+    const spec = runIn(folder, { steps: length, checkpoint: { everySteps: every, keep: 3 } });
+    writeFileSync(join(folder, name), printSpec(spec));
+    return name;
+  };
+  const undisturbed = await trainUndisturbed(folder, writeSpec(steps, everySteps));
+  const runs: WatchedRun[] = [];
+  const open = (start: Omit<WatchedStart, 'cwd'>): WatchedRun => {
+    const run = new WatchedRun({ ...start, cwd: folder });
+    runs.push(run);
+    return run;
+  };
+  return {
+    folder,
+    stepS: undisturbed.stepS,
+    check: async (run, length) => {
+      const { code, last } = await run.end();
+      const { kind, step, sha256 } = last;
+      const said = run.transcript();
+      const expected = undisturbed.sums.get(length);
+      assert.ok(expected !== undefined, `no sum is known of step ${length}`);
+      assert.deepEqual(
+        { code, kind, step },
+        { code: exitCodes.ok, kind: 'finished', step: length },
+        said,
+      );
+      assert.equal(sha256, expected, `SHA-256 of the parameters\n${said}`);
+      const told = run.lines.filter((one) => one.kind === 'step').map(({ line }) => line['step']);
+      assert.equal(new Set(told).size, told.length, `no step is told twice\n${said}`);
+    },
+    start: ({ workers, steps: length, everySteps: every = everySteps, ...given }) => {
+      const { run = `run-${runs.length}`, environment, limitMs = usualLimitMs } = given;
+      const spec = writeSpec(length, every);
+      const common = ['train', '-f', spec, '--run', run, '--workers', `${workers}`];
+      const args = [...common, '--allow-faults', ...(given.args ?? [])];
+      return open({ args, environment, limitMs });
+    },
+    resume: (run, workers) =>
+      open({ args: ['resume', run, '--workers', `${workers}`], limitMs: usualLimitMs }),
+    close: async () => void (await Promise.all(runs.map((run) => run.close()))),
+  };
+}
+
+/** The sums of an undisturbed run's checkpoints, and how long its steps took. */
+async function trainUndisturbed(
+  cwd: string,
+  spec: string,
+): Promise<{ sums: ReadonlyMap<number, string>; stepS: number }> {
+  const args = ['train', '-f', spec, '--run', 'undisturbed', '--workers', '1'];
+  const run = new WatchedRun({ args, cwd, limitMs: usualLimitMs });
+  const { code, said } = await run.end();
+  if (code !== 0) throw new Error(`the undisturbed run failed:\n${said}`);
+  const saved = run.lines.filter(({ kind }) => kind === 'checkpoint');
+  const sums = new Map(saved.map(({ line }) => [Number(line['step']), String(line['sha256'])]));
+  const steps = run.lines.filter(({ kind }) => kind === 'step');
+  const [first, last] = [steps[0], steps[steps.length - 1]];
+  return { sums, stepS: (last.atMs - first.atMs) / 1000 / (steps.length - 1) };
 }

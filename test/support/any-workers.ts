@@ -1,0 +1,62 @@
+// The promise, as tests that every engine has to pass on real processes: the same SHA-256 of all
+// parameters for any number of workers, across stops and resumes, and equal to the trainer that is
+// written from the definition.
+
+import assert from 'node:assert/strict';
+import { before, test } from 'node:test';
+import { exitCodes } from '../../shared/exit-codes.js';
+import { runIn, testFolder, writeRuns } from './folder.js';
+import { lastLineOf } from './lockstep-command.js';
+import { referenceSha256 } from './reference-trainer.js';
+import { openBatches } from './tiny-dataset.js';
+
+/** Registers the tests. */
+export function testAnyWorkers(
+  name: 'onnx' | 'tensorflow',
+  worlds: readonly number[],
+  skip: false | string = false,
+): void {
+  const folder = testFolder();
+  const engine = { name, threads: 1 } as const;
+  before(() => writeRuns(folder, { six: { engine }, eight: { engine, steps: 8 } }));
+
+  test(`any number of workers gives the reference trainer's bytes: ${name}`, { skip }, async () => {
+    const spec = runIn(folder, { engine });
+    const { batchOf, close } = await openBatches(spec);
+    const expected = await referenceSha256(spec, 6, batchOf);
+    if (name !== 'onnx')
+      assert.notEqual(
+        expected,
+        await referenceSha256(runIn(folder), 6, batchOf),
+        'bytes of its own',
+      );
+    await close();
+    for (const workers of worlds) {
+      const run = ['--workers', `${workers}`, '--run', `any-${workers}`];
+      const { kind, step, world, sha256 } = await lastLineOf(
+        ['train', '-f', 'six.yaml', ...run],
+        folder,
+      );
+      assert.deepEqual(
+        { kind, step, world, sha256 },
+        { kind: 'finished', step: 6, world: workers, sha256: expected },
+      );
+    }
+  });
+
+  test(
+    `a run that is stopped and resumed on another world is the same: ${name}`,
+    { skip },
+    async () => {
+      const train = (...args: string[]) => ['train', '-f', 'eight.yaml', ...args];
+      const whole = await lastLineOf(train('--workers', '1', '--run', 'whole'), folder);
+      const first = train('--workers', '3', '--run', 'parts', '--stop-after', '4');
+      const stopped = await lastLineOf(first, folder, exitCodes.stopped);
+      assert.deepEqual([stopped['kind'], stopped['step']], ['stopped', 4]);
+      const resumed = await lastLineOf(['resume', 'parts', '--workers', '2'], folder);
+      assert.deepEqual([resumed['step'], resumed['sha256']], [8, whole['sha256']]);
+      const checkpoint = await lastLineOf(['checkpoints', 'ls', 'parts'], folder);
+      assert.match(String(checkpoint['fingerprint']), new RegExp(`^${name}/`));
+    },
+  );
+}
