@@ -19,43 +19,12 @@ import {
 } from '../../../shared/checkpoint/read.js';
 import type { CheckpointManifest } from '../../../shared/checkpoint/manifest.js';
 import { encodePart, partsOf, partsOfShare } from '../../../shared/checkpoint/parts.js';
-import type { NetworkState, TrainingState } from '../../../shared/checkpoint/state.js';
-import { createRandomStream } from '../../../shared/random.js';
+import type { TrainingState } from '../../../shared/checkpoint/state.js';
 import { specDigest } from '../../../shared/spec/compare.js';
 import { loadPreset } from '../../../shared/spec/load.js';
 import { openStore } from '../../../shared/store/open-store.js';
 import type { ObjectStore } from '../../../shared/store/store.js';
-
-const networks = [
-  {
-    name: 'generator',
-    parameters: [
-      { name: 'g/kernel', shape: [3, 3, 3, 16] },
-      { name: 'g/bias', shape: [16] },
-    ],
-    statistics: [],
-  },
-  {
-    name: 'discriminator',
-    parameters: [{ name: 'd/kernel', shape: [40, 5] }],
-    statistics: [{ name: 'd/mean', shape: [5] }],
-  },
-];
-const [generator, discriminator] = networks as [(typeof networks)[0], (typeof networks)[0]];
-
-function stateAt(step: number): TrainingState {
-  const random = createRandomStream(step);
-  const vector = (size: number): Float32Array => Float32Array.from({ length: size }, random.normal);
-  const network = (size: number, statistics: number): NetworkState => ({
-    parameters: vector(size),
-    firstMoment: vector(size),
-    secondMoment: vector(size),
-    statistics: vector(statistics),
-    updates: step,
-  });
-  const states = { generator: network(448, 0), discriminator: network(200, 5) };
-  return { step, networks: states, skippedInARow: 0 };
-}
+import { discriminator, generator, networks, stateAt } from '../../support/two-networks.js';
 
 /** Writes a checkpoint as `world` workers do; the manifest is given back, and written or not. */
 async function save(
@@ -81,7 +50,7 @@ async function save(
     datasetIndexSha256: 'a'.repeat(64),
     fingerprint: 'test',
     worldSize: world,
-    updates: { generator: state.step, discriminator: state.step },
+    updates: { generator: state.step, discriminator: state.step + 1 },
     parametersSha256: parametersSha256(
       Object.values(state.networks).map(({ parameters }) => parameters),
     ),
@@ -147,50 +116,32 @@ describe('checkpoints in a store', () => {
     assert.equal(racing.filter((result) => result === 'committed').length, 1);
   });
 
+  const cut = (bytes: number) => (path: string) => truncate(path, bytes);
+  const change = (edit: (body: Buffer) => string | Buffer) => async (path: string) =>
+    writeFile(path, edit(await readFile(path)));
+  const flip = change((body) => (body.set([body[body.length - 1] ^ 4], body.length - 1), body));
+  const ofStep4 = async (path: string) =>
+    writeFile(path, await readFile(fileOf(4, 'manifest.json')));
+  const elsewhere = change((body) =>
+    body.toString().replace('"generator.safetensors"', '"../../x.safetensors"'),
+  );
   const tears: [string, string, (path: string) => Promise<void>, string][] = [
     ['a missing part', 'generator.safetensors', unlink, 'generator.safetensors is missing'],
-    [
-      'a short part',
-      'generator-adam.safetensors',
-      (path) => truncate(path, 100),
-      'generator-adam.safetensors has 100 bytes instead of',
-    ],
+    ['a short part', 'generator-adam.safetensors', cut(100), 'generator-adam.safetensors has 100 '],
     [
       'a long part',
       'discriminator.safetensors',
-      async (path) => writeFile(path, Buffer.alloc(9), { flag: 'a' }),
-      'discriminator.safetensors has 977 bytes instead of 968',
+      change((body) => Buffer.concat([body, Buffer.alloc(9)])),
+      'discriminator.safetensors has 189 bytes instead of 180',
     ],
-    [
-      'a flipped bit',
-      'discriminator-statistics.safetensors',
-      async (path) => {
-        const body = await readFile(path);
-        body[body.length - 1] ^= 4;
-        await writeFile(path, body);
-      },
-      'discriminator-statistics.safetensors has other bytes',
-    ],
+    ['a flipped bit', 'generator.safetensors', flip, 'generator.safetensors has other bytes'],
     ['no manifest', 'manifest.json', unlink, 'it has no manifest: it was never finished'],
+    ['half a manifest', 'manifest.json', cut(300), 'its manifest is not JSON'],
+    ["another step's manifest", 'manifest.json', ofStep4, 'its manifest is of step 4'],
     [
-      'half a manifest',
+      'a manifest of a file elsewhere',
       'manifest.json',
-      async (path) => truncate(path, 300),
-      'its manifest is not JSON',
-    ],
-    [
-      "another step's manifest",
-      'manifest.json',
-      async (path) => writeFile(path, await readFile(fileOf(4, 'manifest.json'))),
-      'its manifest is of step 4',
-    ],
-    [
-      'a manifest that names a file elsewhere',
-      'manifest.json',
-      async (path) => {
-        const text = await readFile(path, 'utf8');
-        await writeFile(path, text.replace('"generator.safetensors"', '"../../x.safetensors"'));
-      },
+      elsewhere,
       'its manifest is not valid: parts.',
     ],
   ];

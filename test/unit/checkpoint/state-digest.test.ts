@@ -13,32 +13,7 @@ import {
   type TrainingState,
 } from '../../../shared/checkpoint/state.js';
 import { createRollingDigest, stateDigest } from '../../../shared/checkpoint/digests.js';
-import { createRandomStream } from '../../../shared/random.js';
-
-const networks = [
-  {
-    name: 'generator',
-    parameters: [
-      { name: 'g/kernel', shape: [3, 7] },
-      { name: 'g/bias', shape: [2] },
-    ],
-    statistics: [],
-  },
-  {
-    name: 'discriminator',
-    parameters: [{ name: 'd/kernel', shape: [5] }],
-    statistics: [{ name: 'd/mean', shape: [3] }],
-  },
-];
-
-function stateAt(step: number): TrainingState {
-  const random = createRandomStream(step);
-  const state = createState(networks);
-  for (const vector of vectorsInOrder(networks, state))
-    vector.forEach((_, i) => (vector[i] = random.normal()));
-  Object.values(state.networks).forEach((network, i) => (network.updates = step + i));
-  return Object.assign(state, { step });
-}
+import { networks, stateAt } from '../../support/two-networks.js';
 
 describe('the bytes of a state', () => {
   it('are parameters, both moments and statistics of each network in the order given', () => {

@@ -1,0 +1,31 @@
+// Two small networks, one of them with statistics, and states of them for tests of checkpoints.
+
+import { createState, vectorsInOrder, type TrainingState } from '../../shared/checkpoint/state.js';
+import { createRandomStream } from '../../shared/random.js';
+
+export const generator = {
+  name: 'generator',
+  parameters: [
+    { name: 'g/kernel', shape: [3, 7] },
+    { name: 'g/bias', shape: [2] },
+  ],
+  statistics: [],
+};
+
+export const discriminator = {
+  name: 'discriminator',
+  parameters: [{ name: 'd/kernel', shape: [5] }],
+  statistics: [{ name: 'd/mean', shape: [3] }],
+};
+
+export const networks = [generator, discriminator];
+
+/** A state whose values depend on the step. */
+export function stateAt(step: number): TrainingState {
+  const random = createRandomStream(step);
+  const state = createState(networks);
+  for (const vector of vectorsInOrder(networks, state))
+    vector.forEach((_, i) => (vector[i] = random.normal()));
+  Object.values(state.networks).forEach((network, i) => (network.updates = step + i));
+  return Object.assign(state, { step });
+}
