@@ -42,24 +42,30 @@ export interface FakeEffects {
 export interface FakeWorker extends Compute {
   readonly local: LocalState;
   readonly spec: RunSpec;
-  /** All that was told, in order. */
-  readonly told: ToNetwork[];
+  /** All messages to the network thread, in order. */
+  readonly sent: ToNetwork[];
   /** Shares that were saved: "step:share/shares". */
   readonly saved: string[];
   of<K extends ToNetwork['kind']>(kind: K): (ToNetwork & { kind: K })[];
   /** Waits for the `count`-th message of a kind. */
   hear<K extends ToNetwork['kind']>(kind: K, count?: number): Promise<ToNetwork & { kind: K }>;
-  /** Enters a world of one worker, from the seed unless told otherwise. */
+  /** Enters a world of one worker, from the seed unless `order` says otherwise. */
   enter(generation: number, order?: Partial<ToCompute & { kind: 'enter' }>): void;
+  /** Enters a world and starts to train in it. */
+  start: (
+    generation: number,
+    until: number,
+    order?: Partial<ToCompute & { kind: 'enter' }>,
+  ) => Promise<void>;
 }
 
 /** Starts the compute side of a worker over a fake run, and has it loaded. */
 export async function fakeWorker(effects: FakeEffects = {}): Promise<FakeWorker> {
-  const told: ToNetwork[] = [];
+  const sent: ToNetwork[] = [];
   const saved: string[] = [];
   let vectors: { contributions: readonly Float32Array[]; results: readonly Float32Array[] };
   const send = (message: ToNetwork): void => {
-    told.push(message);
+    sent.push(message);
     if (message.kind === 'entered') ({ vectors } = message);
     if (message.kind !== 'reduce' || effects.answersReduce === false) return;
     const { step, floats } = message;
@@ -73,7 +79,7 @@ export async function fakeWorker(effects: FakeEffects = {}): Promise<FakeWorker>
   const run = fakeRun(local, saved, effects);
   const compute = createCompute({ send, prepare: () => Promise.resolve(run) });
   const of = <K extends ToNetwork['kind']>(kind: K): (ToNetwork & { kind: K })[] =>
-    told.filter((message): message is ToNetwork & { kind: K } => message.kind === kind);
+    sent.filter((message): message is ToNetwork & { kind: K } => message.kind === kind);
   const hear = async <K extends ToNetwork['kind']>(
     kind: K,
     count = 1,
@@ -92,10 +98,26 @@ export async function fakeWorker(effects: FakeEffects = {}): Promise<FakeWorker>
       donor: '',
       ...order,
     });
+  const start: FakeWorker['start'] = async (generation, steps, order) => {
+    enter(generation, order);
+    await until(() => of('entered').some((m) => m.generation === generation), 'entered', 5_000);
+    compute.onMessage({ kind: 'train', generation, until: steps });
+  };
   compute.onMessage({ kind: 'prepare', runUrl: 'file://run', record: '{}' });
   await hear('ready');
-  return { ...compute, local, spec: run.spec, told, saved, of, hear, enter };
+  return { ...compute, local, spec: run.spec, sent, saved, of, hear, enter, start };
 }
+
+/** A worker that was trained in world 1 up to a step, without any trouble, and halted. */
+export async function trainedWorker(steps: number): Promise<FakeWorker> {
+  const worker = await fakeWorker();
+  await worker.start(1, steps);
+  await worker.hear('halted');
+  return worker;
+}
+
+/** Lets everything go on that waits for nothing but its turn. */
+export const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 /** The state that every fake run starts from. */
 export function fakeSeed(): TrainingState {

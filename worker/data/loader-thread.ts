@@ -12,7 +12,7 @@ import type {
   LoaderThreadSettings,
   ToLoaderThread,
 } from './loader.js';
-import { chooseCut, createPatchWriter } from './patch.js';
+import { chooseCut, writePatch } from './patch.js';
 import { createSampleReader, SampleError } from './sample-reader.js';
 
 const port = parentPort;
@@ -25,7 +25,6 @@ sharp.cache(false);
 
 const store = openStore(settings.storeUrl, settings.storeOptions);
 const reader = createSampleReader({ ...settings, store });
-const patches = createPatchWriter(settings.crop);
 const hrFloats = settings.crop * settings.crop * 3;
 const underWay = new Set<Promise<void>>();
 let wantedFrom = 0;
@@ -38,7 +37,7 @@ async function prepare(job: number, samples: readonly JobSample[]): Promise<void
       if (job < wantedFrom) return;
       const picture = await reader.read(place);
       const key = { seed: settings.seed, epoch, sample };
-      patches.write(picture, chooseCut(key, picture, settings.crop, settings.flip), hr, lr, slot);
+      writePatch(picture, chooseCut(key, picture, settings.crop, settings.flip), hr, lr, slot);
     }),
   );
   const failed = written.find((result) => result.status === 'rejected');

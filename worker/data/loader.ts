@@ -6,7 +6,7 @@ import { Worker } from 'node:worker_threads';
 import { fitProblems } from '../../dataset/samples.js';
 import type { DatasetIndex, DatasetSample } from '../../dataset/dataset-index.js';
 import { OperatorError } from '../../shared/problems.js';
-import { samplesOf, type SampleOrder } from '../../shared/plan/samples.js';
+import { samplesOf, type SampleOrder, type SamplePick } from '../../shared/plan/samples.js';
 import {
   cloneableOptions,
   type CloneableStoreOptions,
@@ -73,12 +73,9 @@ export interface LoaderThreadSettings extends PatchSettings {
   readonly cacheBytes: number;
 }
 
-/** One sample of a job: which, where, and in which epoch. */
-export interface JobSample {
+/** One sample of a job: which of the training samples, in which epoch, and where it lies. */
+export interface JobSample extends SamplePick {
   readonly place: SamplePlace;
-  /** Index among the training samples. */
-  readonly sample: number;
-  readonly epoch: number;
 }
 
 /** What the loader sends to its threads. A job is a micro-shard to prepare. */
@@ -184,22 +181,17 @@ class ThreadedLoader implements Loader {
       const number = stream.firstJob + stream.scheduled;
       stream.scheduled++;
       this.#jobs.set(number, createJob());
-      const samples = this.#samplesAt(place.step, place.leaf);
-      post(this.#threadOf(number), { kind: 'prepare', job: number, samples });
+      const thread = this.#threads[number % this.#threads.length];
+      post(thread, { kind: 'prepare', job: number, samples: this.#samplesAt(place) });
     }
   }
 
-  #samplesAt(step: Step, leaf: Leaf): JobSample[] {
+  #samplesAt({ step, leaf }: { step: Step; leaf: Leaf }): JobSample[] {
     const { order, samples, index } = this.#options;
-    return samplesOf(order, step, leaf).map(({ sample, epoch }) => ({
-      place: placeOf(index, samples[sample]),
-      sample,
-      epoch,
+    return samplesOf(order, step, leaf).map((pick) => ({
+      ...pick,
+      place: placeOf(index, samples[pick.sample]),
     }));
-  }
-
-  #threadOf(job: number): Worker {
-    return this.#threads[job % this.#threads.length];
   }
 
   #startThread(number: number): Worker {
@@ -243,10 +235,9 @@ class ThreadedLoader implements Loader {
 /** The micro-shard at a position of the stream; undefined when it has no leaves. */
 function placeAt(stream: Stream, position: number): { step: Step; leaf: Leaf } | undefined {
   const { step, leaves } = stream;
+  if (leaves.length === 0) return undefined;
   const leaf = leaves[position % leaves.length];
-  return leaf === undefined
-    ? undefined
-    : { step: step + Math.floor(position / leaves.length), leaf };
+  return { step: step + Math.floor(position / leaves.length), leaf };
 }
 
 function createJob(): Job {
@@ -265,13 +256,9 @@ function post(thread: Worker, message: ToLoaderThread): void {
 /** Lets a thread finish what it decodes; ends it by force when that takes too long. */
 async function endThread(thread: Worker): Promise<void> {
   if (thread.threadId === -1) return;
-  const ended = new Promise<boolean>((resolve) => thread.once('exit', () => resolve(true)));
+  const ended = new Promise((resolve) => thread.once('exit', resolve));
   post(thread, { kind: 'close' });
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<boolean>((resolve) => {
-    timer = setTimeout(() => resolve(false), closeDeadlineMs);
-  });
-  const isEnded = await Promise.race([ended, late]);
+  const timer = setTimeout(() => void thread.terminate(), closeDeadlineMs);
+  await ended;
   clearTimeout(timer);
-  if (!isEnded) await thread.terminate();
 }

@@ -76,22 +76,22 @@ export function writeSigned(pixels: Uint8Array, out: Float32Array, offset: numbe
   for (let i = 0; i < pixels.length; i++) out[offset + i] = signedOf[pixels[i]];
 }
 
-/** Cuts pictures into places of a micro-shard; holds the buffer it works in. */
-interface PatchWriter {
-  /** Writes the cut as high resolution [-1, 1] and low resolution [0, 1] at place `slot`. */
-  write(picture: Pixels, cut: Cut, hr: Float32Array, lr: Float32Array, slot: number): void;
-}
+/** The pixels of one patch: kept between patches, which saves the allocation. */
+let patch = new Uint8Array(0);
 
-/** A writer of patches of one side, a multiple of 4. */
-export function createPatchWriter(side: number): PatchWriter {
-  const pixels = new Uint8Array(side * side * 3);
-  const size = { width: side, height: side };
-  return {
-    write(picture, cut, hr, lr, slot) {
-      copyRectangle(picture, cut.x, cut.y, size, cut.flipped, pixels);
-      writeSigned(pixels, hr, slot * pixels.length);
-      const lrFloats = pixels.length / (scale * scale);
-      downsampleBicubic(pixels, side, side, lr, slot * lrFloats);
-    },
-  };
+/**
+ * Writes the cut of a picture, whose side is a multiple of 4, into place `slot` of a micro-shard:
+ * as high resolution in [-1, 1] and as low resolution in [0, 1].
+ */
+export function writePatch(
+  picture: Pixels,
+  { x, y, side, flipped }: Cut,
+  hr: Float32Array,
+  lr: Float32Array,
+  slot: number,
+): void {
+  if (patch.length !== side * side * 3) patch = new Uint8Array(side * side * 3);
+  copyRectangle(picture, x, y, { width: side, height: side }, flipped, patch);
+  writeSigned(patch, hr, slot * patch.length);
+  downsampleBicubic(patch, side, side, lr, (slot * patch.length) / (scale * scale));
 }

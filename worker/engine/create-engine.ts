@@ -3,8 +3,7 @@
 import type { EngineName } from '../../shared/spec/schema.js';
 import type { Engine, EngineOptions } from './engine.js';
 import { createOnnxEngine } from './onnx-engine.js';
-import { createEagerEngine } from './tensorflow/eager-engine.js';
-import { createTensorflowEngine } from './tensorflow/graph-engine.js';
+import { createEagerEngine, createTensorflowEngine } from './tensorflow/engines.js';
 
 /**
  * Creates an engine. Throws OperatorError with the command that mends it when the machine lacks

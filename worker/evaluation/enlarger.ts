@@ -8,17 +8,16 @@ import type { CompiledGraph, Engine } from '../engine/engine.js';
 import type { Enlarge } from './assess.js';
 import type { EvaluationRequest } from './evaluator.js';
 
-export interface Enlarger {
-  /** Enlarges with the snapshot given; one call at a time. */
-  with(snapshot: Pick<EvaluationRequest, 'parameters' | 'statistics'>): Enlarge;
-  close(): Promise<void>;
-}
+/** Gives the function that enlarges with a snapshot; one call at a time. */
+export type EnlargerOf = (
+  snapshot: Pick<EvaluationRequest, 'parameters' | 'statistics'>,
+) => Enlarge;
 
 /** Sizes of faces compiled at one time; a dataset of more sizes compiles some again. */
 const mostSizes = 8;
 
-/** Creates the enlarger of a task; a graph is compiled for each size when it first comes. */
-export function createEnlarger(engine: Engine, task: Task): Enlarger {
+/** The enlargers of a task; a graph is compiled for each size when it first comes. */
+export function createEnlargers(engine: Engine, task: Task): EnlargerOf {
   const network = task.networks.find(({ name }) => name === task.inference.network);
   if (network === undefined) throw new Error(`the task has no network ${task.inference.network}`);
   const layouts = {
@@ -45,22 +44,16 @@ export function createEnlarger(engine: Engine, task: Task): Enlarger {
     return graph;
   };
 
-  return {
-    with: (snapshot) => {
-      const values = {
-        ...viewsOf(layouts.parameters, snapshot.parameters),
-        ...viewsOf(layouts.statistics, snapshot.statistics),
-      };
-      return async (lr, width, height) => {
-        const output = new Float32Array(lr.length * scale * scale);
-        const graph = await graphOf(width, height);
-        await graph.run({ ...values, input: lr }, { output });
-        return output;
-      };
-    },
-    close: async () => {
-      for (const graph of compiled.values()) await graph.close();
-      compiled.clear();
-    },
+  return (snapshot) => {
+    const values = {
+      ...viewsOf(layouts.parameters, snapshot.parameters),
+      ...viewsOf(layouts.statistics, snapshot.statistics),
+    };
+    return async (lr, width, height) => {
+      const output = new Float32Array(lr.length * scale * scale);
+      const graph = await graphOf(width, height);
+      await graph.run({ ...values, input: lr }, { output });
+      return output;
+    };
   };
 }

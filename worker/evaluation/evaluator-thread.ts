@@ -2,12 +2,13 @@
 // session and stores of its own, so that the training thread waits for nothing of it.
 
 import { parentPort, workerData } from 'node:worker_threads';
+import type { EvaluationReport } from '../../shared/control/messages.js';
 import { openStore } from '../../shared/store/open-store.js';
 import { createSrganTask } from '../../task/srgan/task.js';
 import { openFaceSupply, type FaceSupply } from '../data/faces.js';
 import { createOnnxEngine } from '../engine/onnx-engine.js';
 import { assess } from './assess.js';
-import { createEnlarger, type Enlarger } from './enlarger.js';
+import { createEnlargers, type EnlargerOf } from './enlarger.js';
 import type { EvaluationOutcome, EvaluationRequest, EvaluationSetup } from './evaluator.js';
 import { putSamples, sampleKey } from './samples.js';
 
@@ -19,23 +20,23 @@ const run = openStore(runUrl, storeOptions);
 const dataset = openStore(spec.dataset.url, storeOptions);
 
 // Made by the first request, not before: a failure belongs to a request, and the next tries anew.
-let tools: { readonly enlarger: Enlarger; readonly readFaces: FaceSupply } | undefined;
+let tools: { readonly enlargerOf: EnlargerOf; readonly readFaces: FaceSupply } | undefined;
 
 async function evaluate(request: EvaluationRequest): Promise<EvaluationOutcome> {
   const { step } = request;
   const startedAt = performance.now();
-  const { enlarger, readFaces } = (tools ??= {
-    enlarger: createEnlarger(createOnnxEngine({ threads }), createSrganTask(spec)),
+  const { enlargerOf, readFaces } = (tools ??= {
+    enlargerOf: createEnlargers(createOnnxEngine({ threads }), createSrganTask(spec)),
     readFaces: await openFaceSupply(dataset, spec),
   });
   const { generated, bicubic, faces, ...pictures } = await assess(
     readFaces(),
-    enlarger.with(request),
+    enlargerOf(request),
     spec.evaluation.faces,
   );
   await putSamples(run, step, pictures);
-  return {
-    kind: 'evaluated',
+  const report: EvaluationReport = {
+    kind: 'evaluation',
     step,
     psnr: generated.psnr,
     ssim: generated.ssim,
@@ -45,6 +46,7 @@ async function evaluate(request: EvaluationRequest): Promise<EvaluationOutcome> 
     sampleKey: sampleKey(step),
     seconds: (performance.now() - startedAt) / 1000,
   };
+  return { kind: 'evaluated', step, report };
 }
 
 port.on('message', (request: EvaluationRequest) => {

@@ -2,6 +2,7 @@
 // Whatever goes wrong there is a reason in an answer; training goes on.
 
 import { Worker } from 'node:worker_threads';
+import type { EvaluationReport } from '../../shared/control/messages.js';
 import type { RunSpec } from '../../shared/spec/schema.js';
 import type { CloneableStoreOptions } from '../../shared/store/open-store.js';
 import type { Step } from '../../shared/words.js';
@@ -26,23 +27,9 @@ export interface EvaluationRequest {
   readonly isLast: boolean;
 }
 
-/** Means over the test faces. */
-interface Evaluation {
-  readonly step: Step;
-  readonly psnr: number;
-  readonly ssim: number;
-  readonly bicubicPsnr: number;
-  readonly bicubicSsim: number;
-  /** Test faces the means are taken over. */
-  readonly faces: number;
-  /** Key of the sample picture below the run. */
-  readonly sampleKey: string;
-  readonly seconds: number;
-}
-
-/** How a request ended. */
+/** How a request ended; the report has the means over the test faces. */
 export type EvaluationOutcome =
-  | ({ readonly kind: 'evaluated' } & Evaluation)
+  | { readonly kind: 'evaluated'; readonly step: Step; readonly report: EvaluationReport }
   | { readonly kind: 'skipped'; readonly step: Step }
   | { readonly kind: 'failed'; readonly step: Step; readonly reason: string };
 

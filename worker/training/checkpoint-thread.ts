@@ -1,5 +1,5 @@
-// The thread that stores a snapshot: sums its parts up, puts them into the object store, and reports
-// them to the coordinator, so that training never waits for a disk or a network.
+// The thread that stores a snapshot: sums its parts up, puts them into the object store, and
+// reports them to the coordinator, so that training never waits for a disk or a network.
 
 import { parentPort, workerData } from 'node:worker_threads';
 import { storePart } from '../../shared/checkpoint/write.js';

@@ -13,15 +13,11 @@ import type { TrainingState } from '../../shared/checkpoint/state.js';
 import type { WorkerMessage } from '../../shared/control/messages.js';
 import type { NetworkSpec } from '../../shared/layout.js';
 import { isDue } from '../../shared/spec/schema.js';
-import {
-  cloneableOptions,
-  type CloneableStoreOptions,
-  type StoreOptions,
-} from '../../shared/store/open-store.js';
+import type { CloneableStoreOptions } from '../../shared/store/open-store.js';
 import type { Step } from '../../shared/words.js';
 import { createEvaluator, type EvaluationSetup } from '../evaluation/evaluator.js';
 import { failedMessage, orAborted } from './failure.js';
-import type { PreparedRun, SendToNetwork } from './prepare.js';
+import type { PreparedRun, PrepareOptions, SendToNetwork } from './prepare.js';
 import type { EnterOrder } from './state.js';
 
 /** Stores and evaluates the states of one world, nothing twice. */
@@ -87,14 +83,6 @@ export interface Saver {
   close(): Promise<void>;
 }
 
-export interface SaverOptions {
-  readonly networks: readonly NetworkSpec[];
-  readonly state: TrainingState;
-  readonly runUrl: string;
-  readonly storeOptions: StoreOptions;
-  readonly send: SendToNetwork;
-}
-
 /** What the saver's thread is started with. */
 export interface SaverSetup {
   readonly runUrl: string;
@@ -128,11 +116,12 @@ export type FromSaver =
   | { readonly kind: 'failed'; readonly reason: string };
 
 /** The saver of a state. */
-export function createSaver({ networks, state, send, ...options }: SaverOptions): Saver {
-  const workerData: SaverSetup = {
-    runUrl: options.runUrl,
-    storeOptions: cloneableOptions(options.storeOptions),
-  };
+export function createSaver(
+  networks: readonly NetworkSpec[],
+  state: TrainingState,
+  workerData: SaverSetup,
+  send: SendToNetwork,
+): Saver {
   let thread: Worker | undefined;
   let storing: Promise<void> = Promise.resolve();
   let isIdle = true;
@@ -226,18 +215,13 @@ export interface Evaluations {
   close(): Promise<void>;
 }
 
-interface EvaluationsOptions {
-  readonly setup: EvaluationSetup;
-  readonly state: TrainingState;
-  /** Name of the network to evaluate. */
-  readonly generator: string;
-  readonly send: SendToNetwork;
-  readonly warn: (text: string) => void;
-}
-
-/** The evaluations of a state; their thread reads the held-out faces at once. */
-export function createEvaluations(options: EvaluationsOptions): Evaluations {
-  const { setup, state, generator, send, warn } = options;
+/** The evaluations of a state's generator; their thread reads the held-out faces at once. */
+export function createEvaluations(
+  setup: EvaluationSetup,
+  state: TrainingState,
+  generator: string,
+  { send, warn }: Pick<PrepareOptions, 'send' | 'warn'>,
+): Evaluations {
   const evaluator = createEvaluator(setup);
   const pending = new Set<Promise<void>>();
   const evaluate = async (isLast: boolean): Promise<void> => {
@@ -246,8 +230,7 @@ export function createEvaluations(options: EvaluationsOptions): Evaluations {
     const outcome = await evaluator.evaluate(request);
     if (outcome.kind === 'failed')
       warn(`the evaluation of step ${outcome.step} failed: ${outcome.reason}`);
-    if (outcome.kind === 'evaluated')
-      send({ kind: 'tell', message: { ...outcome, kind: 'evaluation' } });
+    if (outcome.kind === 'evaluated') send({ kind: 'tell', message: outcome.report });
   };
   return {
     evaluate: (isLast) => {

@@ -35,7 +35,7 @@ export function createCompute({ send, prepare }: ComputeOptions): Compute {
   const enter = (order: EnterOrder): void => {
     if (run === undefined) throw new Error('a world before the run is loaded');
     const previous = world?.leave() ?? Promise.resolve();
-    world = new WorldTraining({ run, order, previous, send, fail });
+    world = new WorldTraining(run, order, previous, send, fail);
     world.enter();
   };
   const requireWorld = (generation: Generation): WorldTraining => {

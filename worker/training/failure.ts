@@ -13,7 +13,7 @@ export class Aborted extends Error {
   }
 }
 
-/** The result of `work`, or a rejection as soon as the signal is aborted; `work` may still go on. */
+/** The result of `work`, or a rejection once the signal is aborted; `work` may still go on. */
 export function orAborted<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
   return new Promise((resolve, reject) => {
     const giveUp = (): void => reject(signal.reason as Aborted);

@@ -58,7 +58,8 @@ export async function prepare(
   { runUrl, record }: PrepareOrder,
   options: PrepareOptions,
 ): Promise<PreparedRun> {
-  const { storeOptions, send, warn } = options;
+  const { storeOptions, send } = options;
+  const setup = { runUrl, storeOptions: cloneableOptions(storeOptions) };
   const { spec } = parseRunRecord(record);
   const task = createSrganTask(spec);
   const loader = await openLoader(spec, options);
@@ -72,7 +73,7 @@ export async function prepare(
       : spec.engine.threads;
   const engine = await createEngine(spec.engine.name, { threads, provider: options.provider });
   const phases = createPhases(task, spec, engine, state);
-  const saver = createSaver({ networks: task.networks, state, runUrl, storeOptions, send });
+  const saver = createSaver(task.networks, state, setup, send);
   let evaluations: Evaluations | undefined;
   return {
     spec,
@@ -86,8 +87,12 @@ export async function prepare(
     evaluations: () => {
       if (spec.dataset.testFraction === 0) return undefined;
       const generator = task.inference.network;
-      const setup = { spec, runUrl, storeOptions: cloneableOptions(storeOptions), threads };
-      return (evaluations ??= createEvaluations({ setup, state, generator, send, warn }));
+      return (evaluations ??= createEvaluations(
+        { ...setup, spec, threads },
+        state,
+        generator,
+        options,
+      ));
     },
     close: async () => {
       await Promise.all([loader.close(), saver.close(), evaluations?.close(), phases.close()]);
@@ -104,14 +109,12 @@ async function openLoader(spec: RunSpec, options: PrepareOptions): Promise<Loade
   const { train: samples } = splitSamples(index, dataset.testFraction);
   const { microShards, size: microShardSize } = batch;
   return createLoader({
+    ...dataset,
     storeUrl: dataset.url,
     storeOptions: options.storeOptions,
     index,
     samples,
     order: { seed, samples: samples.length, microShards, microShardSize },
-    crop: dataset.crop,
-    flip: dataset.flip,
-    resize: dataset.resize,
     seed,
     cacheMib: options.cacheMib,
     threads: 1,

@@ -1,5 +1,5 @@
-// This worker's state: where it comes from when a world begins (it has it, reads it, or a peer sends
-// it), and how it is sent to peers that are behind. It changes as a whole or not at all.
+// This worker's state: where it comes from when a world begins (it has it, reads it, or a peer
+// sends it), and how it is sent to peers that are behind. It is replaced as a whole or not at all.
 
 import { stateDigest } from '../../shared/checkpoint/digests.js';
 import { isManifest, readManifest, readState } from '../../shared/checkpoint/read.js';

@@ -18,25 +18,15 @@ type FinishOrder = ToCompute & { readonly kind: 'finish' };
 /** Steps between two digests that are reported; every step goes into them. */
 const digestEverySteps = 8;
 
-export interface WorldOptions {
-  readonly order: EnterOrder;
-  readonly run: PreparedRun;
-  readonly send: SendToNetwork;
-  /** Called with an error that ends the worker. */
-  readonly fail: (error: unknown) => void;
-  /** The world before is left. */
-  readonly previous: Promise<void>;
-}
-
 /** A worker's life in one world, from entering it to leaving it. */
 export class WorldTraining {
   readonly generation: Generation;
-  readonly #options: WorldOptions;
   readonly #vectors: WorldVectors;
   readonly #checkpoints: Checkpoints;
   /** Of the state that all workers of the world have alike: finds out those that came apart. */
   readonly #digest: RollingDigest;
   #abort = new AbortController();
+  /** What is under way, after what was before. */
   #underWay: Promise<void>;
   /** Nothing follows a `halted` unless something else is asked for. */
   #isHalted = false;
@@ -48,12 +38,17 @@ export class WorldTraining {
   #finish: FinishOrder | undefined;
   #isFinished = false;
 
-  constructor(options: WorldOptions) {
-    const { order, run, send, previous } = options;
+  /** `previous` resolves when the world before is left; `fail` gets what ends the worker. */
+  constructor(
+    private readonly run: PreparedRun,
+    private readonly order: EnterOrder,
+    previous: Promise<void>,
+    private readonly send: SendToNetwork,
+    private readonly fail: (error: unknown) => void,
+  ) {
     const { microShards } = run.spec.batch;
     const subtrees = subtreesOfRank(run.spec, order.rank, order.worldSize).length;
     this.generation = order.generation;
-    this.#options = options;
     this.#vectors = { microShards, ...run.takeVectors(subtrees, order.worldSize) };
     this.#checkpoints = createCheckpoints(run, order, send);
     this.#digest = createRollingDigest(vectorsInOrder(run.local.networks, run.local.state));
@@ -62,18 +57,17 @@ export class WorldTraining {
 
   /** Takes the state of the first step. Answers with entered or enterFailed. */
   enter(): void {
-    const { order, run, send } = this.#options;
-    const { generation } = order;
+    const { generation, order, run } = this;
     this.#begin(async (signal) => {
       const reason = await run.local.take(order, signal);
-      if (reason !== undefined) send({ kind: 'enterFailed', generation, reason });
-      else send({ kind: 'entered', generation, vectors: this.#vectors });
+      if (reason !== undefined) this.send({ kind: 'enterFailed', generation, reason });
+      else this.send({ kind: 'entered', generation, vectors: this.#vectors });
     });
   }
 
   /** Trains until `until` is committed, or no step may follow. Answers with halted. */
   train(until: Step): void {
-    const { run } = this.#options;
+    const { run } = this;
     this.#begin(async (signal) => {
       await run.local.whileChanging(() => train(run, this.#loopWorld(until, signal), until));
       this.#sendHalted(troubleOf(run.local.state));
@@ -82,8 +76,7 @@ export class WorldTraining {
 
   /** Stores and evaluates the state. Answers with finished, once for the last share asked for. */
   finish(order: FinishOrder): void {
-    const { run, send } = this.#options;
-    const { state } = run.local;
+    const { state } = this.run.local;
     const isRepeated = this.#finish?.share === order.share && this.#finish.shares === order.shares;
     if (isRepeated && !this.#isFinished) return;
     this.#finish = order;
@@ -95,7 +88,7 @@ export class WorldTraining {
       await this.#checkpoints.finish(share, shares, signal);
       if (this.#finish !== order) return;
       this.#isFinished = true;
-      send({ kind: 'finished', generation: this.generation, step });
+      this.send({ kind: 'finished', generation: this.generation, step });
     });
   }
 
@@ -117,7 +110,7 @@ export class WorldTraining {
     this.#votesToStop = true;
   }
 
-  /** The network thread has reduced the vector of `step`; dropped when the loop waits for another. */
+  /** The vector of `step` is reduced; dropped when the loop does not wait for it. */
   onReduced(step: Step): void {
     if (this.#reduction?.step === step) this.#reduction.resolve();
   }
@@ -130,12 +123,12 @@ export class WorldTraining {
         return signal.aborted ? undefined : work(signal);
       })
       .catch((error: unknown) => {
-        if (!(error instanceof Aborted)) this.#options.fail(error);
+        if (!(error instanceof Aborted)) this.fail(error);
       });
   }
 
   #loopWorld(until: Step, signal: AbortSignal): LoopWorld {
-    const { order, send } = this.#options;
+    const { order, send } = this;
     return {
       rank: order.rank,
       worldSize: order.worldSize,
@@ -159,13 +152,12 @@ export class WorldTraining {
 
   /** Reports a commit: its seconds, by rank 0 its metrics, and now and then the digest. */
   #report(report: StepReport): void {
-    const { order, send } = this.#options;
+    const { generation } = this;
     const { step, dataS, computeS, exchangeS, updateS } = report;
     this.#lastReport = report;
-    send({ kind: 'paced', dataS, computeS, exchangeS, updateS });
-    if (order.rank === 0) this.#toCoordinator(report);
+    this.send({ kind: 'paced', dataS, computeS, exchangeS, updateS });
+    if (this.order.rank === 0) this.#toCoordinator(report);
     const value = this.#digest.advance(step);
-    const { generation } = this;
     if (step % digestEverySteps === 0)
       this.#toCoordinator({ kind: 'digest', generation, step, value, isWhole: false });
   }
@@ -175,12 +167,12 @@ export class WorldTraining {
     this.#isHalted = true;
     // By all ranks: rank 0 may have been lost before it could report the last step.
     if (this.#lastReport !== undefined) this.#toCoordinator(this.#lastReport);
-    const { state, hasState } = this.#options.run.local;
+    const { state, hasState } = this.run.local;
     const { generation } = this;
-    this.#options.send({ kind: 'halted', generation, step: state.step, hasState, trouble });
+    this.send({ kind: 'halted', generation, step: state.step, hasState, trouble });
   }
 
   #toCoordinator(message: WorkerMessage): void {
-    this.#options.send({ kind: 'tell', message });
+    this.send({ kind: 'tell', message });
   }
 }

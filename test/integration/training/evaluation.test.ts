@@ -112,12 +112,13 @@ test('the thread finds the figures of the reference and writes the pictures', as
     const outcome = await evaluator.evaluate({ ...snapshot, step, isLast: step === 10 });
     assert.equal(outcome.kind, 'evaluated', JSON.stringify(outcome));
     if (outcome.kind !== 'evaluated') return;
+    const { report } = outcome;
     const expected = await expectedQuality(snapshot);
-    assert.ok(Math.abs(outcome.psnr - expected.psnr) < 0.01, `${outcome.psnr} ${expected.psnr}`);
-    assert.ok(Math.abs(outcome.ssim - expected.ssim) < 1e-4);
-    assert.equal(outcome.faces, 4);
-    assert.ok(outcome.bicubicPsnr > 10 && outcome.bicubicPsnr < 60);
-    const { format } = await sharp(await run.get(outcome.sampleKey)).metadata();
+    assert.ok(Math.abs(report.psnr - expected.psnr) < 0.01, `${report.psnr} ${expected.psnr}`);
+    assert.ok(Math.abs(report.ssim - expected.ssim) < 1e-4);
+    assert.equal(report.faces, 4);
+    assert.ok(report.bicubicPsnr > 10 && report.bicubicPsnr < 60);
+    const { format } = await sharp(await run.get(report.sampleKey)).metadata();
     assert.equal(format, 'png');
   }
 });

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { downsampleBicubic } from '../../../worker/data/bicubic.js';
 import { resizedSize } from '../../../dataset/samples.js';
-import { createPatchWriter } from '../../../worker/data/patch.js';
+import { writePatch } from '../../../worker/data/patch.js';
 
 const picture = {
   width: 11,
@@ -16,7 +16,7 @@ for (const flipped of [false, true])
     const side = 8;
     const hr = new Float32Array(2 * side * side * 3);
     const lr = new Float32Array(2 * 2 * 2 * 3);
-    createPatchWriter(side).write(picture, { x: 2, y: 1, side, flipped }, hr, lr, 1);
+    writePatch(picture, { x: 2, y: 1, side, flipped }, hr, lr, 1);
     const pixels = new Uint8Array(side * side * 3);
     for (let i = 0; i < pixels.length; i++) {
       const [x, y] = [Math.floor(i / 3) % side, Math.floor(i / 3 / side)];

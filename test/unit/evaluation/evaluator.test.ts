@@ -21,7 +21,8 @@ class FakeThread extends EventEmitter {
   answer(step: number): void {
     const figures = { psnr: 26, ssim: 0.8, bicubicPsnr: 25, bicubicSsim: 0.7, faces: 1 };
     const rest = { sampleKey: `samples/${step}.png`, seconds: 1 };
-    this.emit('message', { kind: 'evaluated', step, ...figures, ...rest });
+    const report = { kind: 'evaluation', step, ...figures, ...rest };
+    this.emit('message', { kind: 'evaluated', step, report });
   }
 }
 

@@ -1,36 +1,32 @@
-// The compute side of a worker through worlds that come and go: what it tells of them, and that
+// The compute side of a worker through worlds that come and go: what it reports of them, and that
 // its state is the same whatever was given up on the way.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { vectorsInOrder } from '../../../shared/checkpoint/state.js';
-import { fakeNetworks, fakeSeed, fakeWorker, type FakeWorker } from '../../support/fake-run.js';
+import {
+  fakeNetworks,
+  fakeSeed,
+  fakeWorker,
+  trainedWorker,
+  turn,
+  type FakeWorker,
+} from '../../support/fake-run.js';
 
 const never = (): Promise<void> => new Promise(() => undefined);
-const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 const bits = ({ local }: FakeWorker): string[] =>
   vectorsInOrder(fakeNetworks, local.state).map((v) =>
     Buffer.from(v.slice().buffer).toString('hex'),
   );
 
-/** Trains in one world without any trouble. */
-async function undisturbed(steps: number): Promise<FakeWorker> {
-  const worker = await fakeWorker();
-  worker.enter(1);
-  await worker.hear('entered');
-  worker.onMessage({ kind: 'train', generation: 1, until: steps });
-  await worker.hear('halted');
-  return worker;
-}
-
 test('a world is entered, trained in and halted once', async () => {
-  const worker = await undisturbed(3);
+  const worker = await trainedWorker(3);
   assert.deepEqual(worker.of('halted'), [
     { kind: 'halted', generation: 1, step: 3, hasState: true, trouble: '' },
   ]);
   assert.equal(worker.of('paced').length, 3);
   const reports = worker.of('tell').map(({ message }) => message.kind === 'stepReport' && message);
-  // The last one is told again when it halts.
+  // The last one is sent again when it halts.
   assert.deepEqual(
     reports.map((report) => report && report.step),
     [1, 2, 3, 3],
@@ -47,26 +43,20 @@ test('an abort between two micro-shards leaves the rest uncomputed and the state
         setImmediate(() => worker.onMessage({ kind: 'abort', generation: 1, reason: 'test' }));
     },
   });
-  worker.enter(1);
-  await worker.hear('entered');
-  worker.onMessage({ kind: 'train', generation: 1, until: 3 });
+  await worker.start(1, 3);
   const halted = await worker.hear('halted');
   assert.equal(halted.step, 1);
   // Five micro-shards a step: given up in the middle of the second.
   assert.ok(computed.length >= 7 && computed.length < 10, computed.join());
 
-  worker.enter(2, { source: 'own', step: 1 });
-  await worker.hear('entered', 2);
-  worker.onMessage({ kind: 'train', generation: 2, until: 3 });
+  await worker.start(2, 3, { source: 'own', step: 1 });
   await worker.hear('halted', 2);
-  assert.deepEqual(bits(worker), bits(await undisturbed(3)));
+  assert.deepEqual(bits(worker), bits(await trainedWorker(3)));
 });
 
 test('an abort is answered once while the loader keeps it waiting', async () => {
   const worker = await fakeWorker({ beforeBatch: (step) => (step === 1 ? never() : turn()) });
-  worker.enter(1);
-  await worker.hear('entered');
-  worker.onMessage({ kind: 'train', generation: 1, until: 3 });
+  await worker.start(1, 3);
   await worker.hear('paced');
   await turn();
   worker.onMessage({ kind: 'abort', generation: 1, reason: 'test' });
@@ -79,15 +69,11 @@ test('an abort is answered once while the loader keeps it waiting', async () => 
 
 test('an abort is answered while the exchange keeps it waiting, and a late answer is dropped', async () => {
   const worker = await fakeWorker({ answersReduce: false });
-  worker.enter(1);
-  await worker.hear('entered');
-  worker.onMessage({ kind: 'train', generation: 1, until: 1 });
+  await worker.start(1, 1);
   await worker.hear('reduce');
   worker.onMessage({ kind: 'abort', generation: 1, reason: 'test' });
   await worker.hear('halted');
-  worker.enter(2, { source: 'own' });
-  await worker.hear('entered', 2);
-  worker.onMessage({ kind: 'train', generation: 2, until: 1 });
+  await worker.start(2, 1, { source: 'own' });
   worker.onMessage({ kind: 'reduced', step: 0 });
   await worker.hear('reduce', 2);
   await turn();
@@ -98,9 +84,7 @@ test('an abort is answered while the exchange keeps it waiting, and a late answe
 
 test('an abort is answered while the store keeps it waiting', async () => {
   const worker = await fakeWorker({ stored: never });
-  worker.enter(1);
-  await worker.hear('entered');
-  worker.onMessage({ kind: 'train', generation: 1, until: 20 });
+  await worker.start(1, 20);
   // The checkpoint of step 4 is being stored; that of step 8 has to wait.
   await worker.hear('paced', 8);
   await turn();
@@ -120,7 +104,7 @@ test('an abort is answered once while a world is being entered, and once it is',
   await turn();
   assert.deepEqual([worker.of('entered'), worker.of('enterFailed')], [[], []]);
 
-  const other = await undisturbed(1);
+  const other = await trainedWorker(1);
   other.enter(2, { source: 'own', step: 1 });
   await other.hear('entered', 2);
   other.onMessage({ kind: 'abort', generation: 2, reason: 'test' });
@@ -131,7 +115,7 @@ test('an abort is answered once while a world is being entered, and once it is',
 });
 
 test('an abort that comes when the loop has ended by itself is not answered again', async () => {
-  const worker = await undisturbed(2);
+  const worker = await trainedWorker(2);
   worker.onMessage({ kind: 'abort', generation: 1, reason: 'test' });
   await turn();
   assert.equal(worker.of('halted').length, 1);
@@ -144,11 +128,9 @@ test('a vote ends one world and not the next', async () => {
   worker.onMessage({ kind: 'voteStop' });
   worker.onMessage({ kind: 'train', generation: 1, until: 3 });
   assert.equal((await worker.hear('halted')).step, 1);
-  worker.enter(2, { source: 'own', step: 1 });
-  await worker.hear('entered', 2);
-  worker.onMessage({ kind: 'train', generation: 2, until: 3 });
+  await worker.start(2, 3, { source: 'own', step: 1 });
   assert.equal((await worker.hear('halted', 2)).step, 3);
-  assert.deepEqual(bits(worker), bits(await undisturbed(3)));
+  assert.deepEqual(bits(worker), bits(await trainedWorker(3)));
 });
 
 test('a checkpoint that cannot be read leaves the state as it was', async () => {
@@ -156,9 +138,7 @@ test('a checkpoint that cannot be read leaves the state as it was', async () => 
   const worker = await fakeWorker({
     openState: () => (isTorn ? Promise.reject(new Error('torn')) : Promise.resolve(fakeSeed())),
   });
-  worker.enter(1);
-  await worker.hear('entered');
-  worker.onMessage({ kind: 'train', generation: 1, until: 2 });
+  await worker.start(1, 2);
   await worker.hear('halted');
   const before = bits(worker);
   isTorn = true;
@@ -170,7 +150,7 @@ test('a checkpoint that cannot be read leaves the state as it was', async () => 
 });
 
 test('a world that starts from another state than the own one is a failure', async () => {
-  const worker = await undisturbed(2);
+  const worker = await trainedWorker(2);
   worker.enter(2, { source: 'own', step: 1 });
   assert.match(
     (await worker.hear('failed')).reason,
@@ -180,9 +160,7 @@ test('a world that starts from another state than the own one is a failure', asy
 
 test('ten steps that are not finite end the training, and change nothing but the step', async () => {
   const worker = await fakeWorker({ gradient: (value, step) => (step < 2 ? value : NaN) });
-  worker.enter(1);
-  await worker.hear('entered');
-  worker.onMessage({ kind: 'train', generation: 1, until: 50 });
+  await worker.start(1, 50);
   const halted = await worker.hear('halted');
   assert.equal(
     halted.trouble,
@@ -191,7 +169,7 @@ test('ten steps that are not finite end the training, and change nothing but the
   );
   assert.equal(halted.step, 12);
   assert.equal(worker.local.state.skippedInARow, 10);
-  assert.deepEqual(bits(worker), bits(await undisturbed(2)));
+  assert.deepEqual(bits(worker), bits(await trainedWorker(2)));
   assert.equal(worker.local.state.networks['generator'].updates, 2);
   const skipped = worker
     .of('tell')
@@ -204,9 +182,7 @@ test('nine are not the end, and a finite one is a new beginning', async () => {
   const worker = await fakeWorker({
     gradient: (value, step) => (step % 10 === 0 ? value : Infinity),
   });
-  worker.enter(1);
-  await worker.hear('entered');
-  worker.onMessage({ kind: 'train', generation: 1, until: 35 });
+  await worker.start(1, 35);
   const halted = await worker.hear('halted');
   assert.deepEqual([halted.step, halted.trouble], [35, '']);
   assert.equal(worker.local.state.networks['generator'].updates, 4);
@@ -214,7 +190,7 @@ test('nine are not the end, and a finite one is a new beginning', async () => {
 });
 
 test('what is asked to be finished is stored once a share, and again for other shares', async () => {
-  const worker = await undisturbed(3);
+  const worker = await trainedWorker(3);
   const finish = (share: number, shares: number): void =>
     worker.onMessage({ kind: 'finish', generation: 1, step: 3, share, shares });
   finish(1, 3);
@@ -233,9 +209,7 @@ test('finishing gives way to an abort, and can be asked for again', async () => 
   let comeBack = (): void => undefined;
   const away = new Promise<void>((resolve) => (comeBack = resolve));
   const worker = await fakeWorker({ stored: () => away });
-  worker.enter(1);
-  await worker.hear('entered');
-  worker.onMessage({ kind: 'train', generation: 1, until: 2 });
+  await worker.start(1, 2);
   await worker.hear('halted');
   worker.onMessage({ kind: 'finish', generation: 1, step: 2, share: 0, shares: 1 });
   await turn();
@@ -255,7 +229,7 @@ test('digests agree where states do, from every eighth step on, and part for goo
       .flatMap(({ message }) =>
         message.kind === 'digest' && !message.isWhole ? [`${message.step} ${message.value}`] : [],
       );
-  const [one, other] = [await undisturbed(24), await undisturbed(24)];
+  const [one, other] = [await trainedWorker(24), await trainedWorker(24)];
   assert.deepEqual(
     digests(one).map((line) => line.split(' ')[0]),
     ['8', '16', '24'],
@@ -267,9 +241,7 @@ test('digests agree where states do, from every eighth step on, and part for goo
       if (step === 9 && leaf === 0) flipped.onMessage({ kind: 'flip' });
     },
   });
-  flipped.enter(1);
-  await flipped.hear('entered');
-  flipped.onMessage({ kind: 'train', generation: 1, until: 24 });
+  await flipped.start(1, 24);
   await flipped.hear('halted');
   const [before, ...after] = digests(flipped);
   assert.equal(before, digests(one)[0]);

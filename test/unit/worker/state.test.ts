@@ -6,26 +6,21 @@ import { test } from 'node:test';
 import { bytesOf, vectorsInOrder } from '../../../shared/checkpoint/state.js';
 import { stateDigest } from '../../../shared/checkpoint/digests.js';
 import type { ToCompute, ToNetwork } from '../../../worker/network/ports.js';
-import { fakeNetworks, fakeWorker, type FakeWorker } from '../../support/fake-run.js';
+import {
+  fakeNetworks,
+  fakeWorker,
+  trainedWorker,
+  turn,
+  type FakeWorker,
+} from '../../support/fake-run.js';
 import { until } from '../../support/until.js';
 
-const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 const digest = ({ local }: FakeWorker): string => stateDigest(fakeNetworks, local.state);
 const maxBytes = 30;
 
-/** A worker that was trained up to a step and halted. */
-async function trained(steps: number): Promise<FakeWorker> {
-  const worker = await fakeWorker();
-  worker.enter(1);
-  await worker.hear('entered');
-  worker.onMessage({ kind: 'train', generation: 1, until: steps });
-  await worker.hear('halted');
-  return worker;
-}
-
 /** All that the donor answers to one request, chunk after chunk, as the network carries it. */
 function served(donor: FakeWorker, request: number, step: number): ToCompute[] {
-  const last = (): ToNetwork => donor.told.at(-1)!;
+  const last = (): ToNetwork => donor.sent.at(-1)!;
   donor.onMessage({ kind: 'serveState', request, step });
   const header = last();
   assert.equal(header.kind, 'servedHeader');
@@ -42,7 +37,7 @@ function served(donor: FakeWorker, request: number, step: number): ToCompute[] {
 
 /** A worker at step 2 that is to take the state of step 5 from a peer. */
 async function behind(): Promise<FakeWorker> {
-  const worker = await trained(2);
+  const worker = await trainedWorker(2);
   worker.enter(2, { source: 'peer', donor: 'peer:1', step: 5 });
   const { kind: _, ...asked } = await worker.hear('fetchState');
   assert.deepEqual(asked, { generation: 2, donor: 'peer:1', step: 5 });
@@ -50,7 +45,7 @@ async function behind(): Promise<FakeWorker> {
 }
 
 test('a state that is taken from a peer is the peer’s, and trains on like it', async () => {
-  const [donor, worker] = [await trained(5), await behind()];
+  const [donor, worker] = [await trainedWorker(5), await behind()];
   const messages = served(donor, 7, 5);
   assert.equal(
     messages.length,
@@ -62,7 +57,7 @@ test('a state that is taken from a peer is the peer’s, and trains on like it',
   assert.equal(digest(worker), digest(donor));
   worker.onMessage({ kind: 'train', generation: 2, until: 9 });
   await worker.hear('halted', 2);
-  assert.equal(digest(worker), digest(await trained(9)));
+  assert.equal(digest(worker), digest(await trainedWorker(9)));
 });
 
 const bend = (messages: ToCompute[], change: (bytes: Uint8Array) => Uint8Array): ToCompute[] =>
@@ -99,7 +94,7 @@ for (const [name, bendIt, reason] of cases)
   test(`${name} leaves the own state as it was`, async () => {
     const worker = await behind();
     const before = digest(worker);
-    bendIt(served(await trained(5), 1, 5)).forEach(worker.onMessage);
+    bendIt(served(await trainedWorker(5), 1, 5)).forEach(worker.onMessage);
     const failed = await worker.hear('enterFailed');
     assert.match(failed.reason, reason);
     assert.equal(digest(worker), before);
@@ -109,7 +104,7 @@ for (const [name, bendIt, reason] of cases)
     // And another donor's is taken.
     worker.enter(3, { source: 'peer', donor: 'other:1', step: 5 });
     await worker.hear('fetchState', 2);
-    served(await trained(5), 1, 5).forEach(worker.onMessage);
+    served(await trainedWorker(5), 1, 5).forEach(worker.onMessage);
     await worker.hear('entered', 2);
     assert.equal(worker.local.state.step, 5);
   });
@@ -117,7 +112,7 @@ for (const [name, bendIt, reason] of cases)
 test('an abort stops a transfer; what still comes of it is dropped', async () => {
   const worker = await behind();
   const before = digest(worker);
-  const [header, first, ...rest] = served(await trained(5), 1, 5);
+  const [header, first, ...rest] = served(await trainedWorker(5), 1, 5);
   worker.onMessage(header);
   worker.onMessage(first);
   worker.onMessage({ kind: 'abort', generation: 2, reason: 'test' });
@@ -136,15 +131,13 @@ test('a state is refused by who has none, has another, or changes it', async () 
   empty.onMessage({ kind: 'serveState', request: 1, step: 0 });
   assert.match((await empty.hear('serveRefused')).reason, /no state/);
 
-  const donor = await trained(2);
+  const donor = await trainedWorker(2);
   donor.onMessage({ kind: 'serveState', request: 2, step: 3 });
   assert.match((await donor.hear('serveRefused')).reason, /of step 2/);
 
   donor.onMessage({ kind: 'serveState', request: 3, step: 2 });
   await donor.hear('servedHeader');
-  donor.enter(2, { source: 'own', step: 2 });
-  await donor.hear('entered', 2);
-  donor.onMessage({ kind: 'train', generation: 2, until: 3 });
+  await donor.start(2, 3, { source: 'own', step: 2 });
   await until(() => donor.of('paced').length === 3, 'a third step');
   await donor.hear('halted', 2);
   donor.onMessage({ kind: 'serveMore', request: 3, offset: 0, maxBytes });

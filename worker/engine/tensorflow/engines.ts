@@ -1,20 +1,23 @@
-// The TensorFlow engine: a step is lowered to one GraphDef, which TensorFlow loads as a saved
-// model and runs in one native call. Tensors are made for a run and deleted after it, so that none
-// outlives the arrays it was made of.
+// The TensorFlow engines. The fast one lowers a step to one GraphDef, which TensorFlow loads as a
+// saved model and runs in one native call. The slow one has TF.js run the step op by op on its
+// TensorFlow backend: for comparison, and for tasks with an op that no lowering knows.
 
+import * as tf from '@tensorflow/tfjs-core';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { sizeOf } from '../../../shared/layout.js';
+import { sizeOf, type TensorSpec } from '../../../shared/layout.js';
+import { registerReferences } from '../../../task/ops/references.js';
 import {
   lowerToGraphDef,
   type GraphDef,
   type OutputPort,
 } from '../../../trace/lower/tensorflow/lower.js';
 import { encodeSavedModel, servingTag } from '../../../trace/lower/tensorflow/saved-model.js';
+import type { TensorFunction } from '../../../trace/trace.js';
 import { fedArray, type CompiledGraph, type Engine, type EngineOptions } from '../engine.js';
 import { traceAndLower } from '../lowering.js';
-import { loadTensorflow, type NativeTensor, type TensorflowBinding } from './load.js';
+import { backendName, loadTensorflow, type NativeTensor, type TensorflowBinding } from './load.js';
 
 /** Creates the engine; TensorFlow is loaded into this process, for good. */
 export function createTensorflowEngine(options: EngineOptions): Engine {
@@ -41,6 +44,7 @@ async function load(binding: TensorflowBinding, graph: GraphDef): Promise<number
   }
 }
 
+/** Makes tensors for a run and deletes them after it, so that none outlives its array. */
 class TensorflowGraph implements CompiledGraph {
   private readonly outputs: ReadonlyMap<string, OutputPort>;
   private readonly inputNames: string;
@@ -103,4 +107,38 @@ class TensorflowGraph implements CompiledGraph {
       return { name, into };
     });
   }
+}
+
+/** Creates the engine; TensorFlow is loaded into this process, for good. */
+export function createEagerEngine(options: EngineOptions): Engine {
+  const { backend, fingerprint } = loadTensorflow(options);
+  registerReferences(backendName);
+  return {
+    name: 'tensorflow-eager',
+    fingerprint: `tensorflow-eager/${fingerprint}`,
+    nativeTensors: () => backend.getNumOfTFTensors(),
+    compile: (inputs, f) => Promise.resolve(eager(inputs, f)),
+  };
+}
+
+function eager(inputs: readonly TensorSpec[], f: TensorFunction): CompiledGraph {
+  return {
+    run: async (feeds, fetches) => {
+      await tf.setBackend(backendName);
+      tf.tidy(() => {
+        const tensors = inputs.map(({ name, shape }) => {
+          // TF.js keeps the array it is given, and this one is its owner's to change.
+          const values = fedArray(feeds, name).slice();
+          return [name, tf.tensor(values, [...shape], 'float32')] as const;
+        });
+        const results = f(Object.fromEntries(tensors));
+        for (const [name, into] of Object.entries(fetches)) {
+          const result = results[name];
+          if (result === undefined) throw new Error(`the graph has no port named '${name}'`);
+          into.set(result.dataSync<'float32'>());
+        }
+      });
+    },
+    close: () => Promise.resolve(),
+  };
 }
