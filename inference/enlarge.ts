@@ -1,8 +1,41 @@
-// Enlarges a picture band by band: what is held at once is a band of the input and of the output,
-// never all of them. It decides which pixels go through the network and where results lie; how
-// the network runs and where pixels come from and go to is handed in.
+// Enlarges a picture band by band and tile by tile: what is held at once is a band of the input and
+// of the output. Tiles are cores that cover the picture without overlap, each read with a margin of
+// pixels that its output depends on, cut off at the picture's own border (where the network pads as
+// it does for the whole picture). How the network runs and where pixels lie is handed in.
 
-import { cutSide, spanLength, type Span, type TileSpan } from './tiles.js';
+/** Half-open interval [start, end). */
+export interface Span {
+  readonly start: number;
+  readonly end: number;
+}
+
+/** One interval of a side: what is kept of it, and what has to be read for that. */
+export interface TileSpan {
+  readonly core: Span;
+  readonly read: Span;
+}
+
+/**
+ * Cuts a side into as few cores as possible of at most `tile` pixels, of nearly equal length, each
+ * read with `margin` pixels more on both sides. A side is cut only when it has to be: one that
+ * fits into a core with its margins stays whole.
+ */
+export function cutSide(length: number, tile: number, margin: number): TileSpan[] {
+  const count = length <= tile + 2 * margin ? 1 : Math.ceil(length / tile);
+  const border = (i: number) => Math.floor((i * length) / count);
+  return Array.from({ length: count }, (_, i) => {
+    const core = { start: border(i), end: border(i + 1) };
+    return {
+      core,
+      read: { start: Math.max(0, core.start - margin), end: Math.min(length, core.end + margin) },
+    };
+  });
+}
+
+/** Pixels of a span. */
+export function spanLength({ start, end }: Span): number {
+  return end - start;
+}
 
 /** RGB bytes of whole rows, [rows, width, 3]. */
 export type Rows = Uint8Array;
@@ -25,7 +58,7 @@ export interface EnlargeJob {
   readRows(rows: Span): Promise<Rows>;
   /** Takes the output's rows from top to bottom, with the input rows that they came from. */
   writeRows(rows: Rows, from: Span): Promise<void>;
-  /** Told after each tile. */
+  /** Called after each tile. */
   onTile?(done: number, total: number): void;
   /** Looked at before each tile; aborted, the job ends with its reason. */
   readonly signal?: AbortSignal;

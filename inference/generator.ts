@@ -6,10 +6,9 @@ import { createLayout, viewsOf, type NetworkSpec } from '../shared/layout.js';
 import type { Task } from '../task/task.js';
 import { lowerToGraphModel, type GraphModelFiles } from '../trace/lower/graph-model.js';
 import { lowerDynamic } from '../trace/lower/onnx/lower.js';
+import type { StepGraph } from '../trace/step-graph.js';
 import { trace } from '../trace/trace.js';
-import { formatMetadata, inputName, outputName, type ModelMetadata } from './model-metadata.js';
-import { appendMetadata } from './onnx-metadata.js';
-import { openSizes, type OpenGraph } from './open-sizes.js';
+import { appendMetadata, formatMetadata, modelInput, modelOutput } from './model-metadata.js';
 
 /** Two sizes [n, h, w, 3] without an extent in common, as small as a reflected border allows. */
 const traceSizes = [
@@ -28,13 +27,13 @@ export function exportOnnx(
 ): Uint8Array {
   const { graph, other } = traceGenerator(task);
   const symbolicDims = {
-    [inputName]: ['n', 'h', 'w', 3],
-    [outputName]: ['n', `${task.inference.scale}h`, `${task.inference.scale}w`, 3],
+    [modelInput]: ['n', 'h', 'w', 3],
+    [modelOutput]: ['n', `${task.inference.scale}h`, `${task.inference.scale}w`, 3],
   };
   const embed = embeddedValues(task, parameters, statistics);
   return appendMetadata(
     lowerDynamic(graph, other, { symbolicDims, embed }),
-    formatMetadata(describe(task)),
+    formatMetadata(task.inference),
   );
 }
 
@@ -46,23 +45,43 @@ export function exportTfjs(
 ): GraphModelFiles {
   const { graph, openAxes } = traceGenerator(task);
   const embed = embeddedValues(task, parameters, statistics);
-  return lowerToGraphModel(graph, { embed, openAxes, metadata: formatMetadata(describe(task)) });
+  return lowerToGraphModel(graph, { embed, openAxes, metadata: formatMetadata(task.inference) });
 }
 
-/** How the exported model is to be run. */
-export function describe({ inference }: Task): ModelMetadata {
-  return { scale: inference.scale, radius: inference.radius };
+interface TracedGenerator {
+  readonly graph: StepGraph;
+  /** The same function at the other size: `lowerDynamic` compares what it makes of both. */
+  readonly other: StepGraph;
+  /** Axes of inputs and outputs, by their names, whose extents differ between the two. */
+  readonly openAxes: Readonly<Record<string, readonly number[]>>;
 }
 
-function traceGenerator(task: Task): OpenGraph {
+function traceGenerator(task: Task): TracedGenerator {
   const network = networkOf(task);
   const tensors = [...network.parameters, ...network.statistics];
   const [graph, other] = traceSizes.map((shape) =>
-    trace([{ name: inputName, shape }, ...tensors], (inputs) => ({
-      [outputName]: task.inference.run({ ...inputs, input: inputs[inputName] }),
+    trace([{ name: modelInput, shape }, ...tensors], (inputs) => ({
+      [modelOutput]: task.inference.run({ ...inputs, input: inputs[modelInput] }),
     })),
   );
-  return openSizes(graph, other);
+  if (fingerprint(graph) !== fingerprint(other))
+    throw new Error('the graph depends on the size of its input: it cannot be exported');
+  const [ports, others] = [graph, other].map(portShapes);
+  const openAxes = ports.map(([name, shape], i) => {
+    const axes = shape.flatMap((extent, axis) => (extent === others[i][1][axis] ? [] : [axis]));
+    return [name, axes] as const;
+  });
+  return { graph, other, openAxes: Object.fromEntries(openAxes) };
+}
+
+/** Everything a graph computes, except the shapes that flow through it. */
+function fingerprint({ inputs, outputs, nodes, constants, values }: StepGraph): string {
+  const known = [...constants].map(([id, constant]) => [id, constant, values[id]]);
+  return JSON.stringify([inputs, outputs, nodes, known]);
+}
+
+function portShapes({ inputs, outputs, values }: StepGraph) {
+  return [...inputs, ...outputs].map(({ name, value }) => [name, values[value].shape] as const);
 }
 
 function embeddedValues(

@@ -3,10 +3,15 @@
 
 import { readFile, stat } from 'node:fs/promises';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
-import { OperatorError, type Problem } from '../shared/problems.js';
+import { messageOf, OperatorError } from '../shared/problems.js';
 import type { Network } from './enlarge.js';
-import { inputName, outputName, parseMetadata, type ModelMetadata } from './model-metadata.js';
-import { readMetadata } from './onnx-metadata.js';
+import {
+  modelInput,
+  modelOutput,
+  parseMetadata,
+  readMetadata,
+  type ModelMetadata,
+} from './model-metadata.js';
 
 /** A loaded generator; owns ONNX Runtime's session until `close`. */
 export interface LoadedNetwork {
@@ -27,7 +32,7 @@ export async function loadNetwork(path: string, threads: number): Promise<Loaded
     metadata,
     run: async (pixels, height, width) => {
       const input = new Tensor('float32', pixels, [1, height, width, 3]);
-      const output = (await session.run({ [inputName]: input }))[outputName];
+      const output = (await session.run({ [modelInput]: input }))[modelOutput];
       return output.data as Float32Array;
     },
     close: () => session.release(),
@@ -40,21 +45,20 @@ async function readModel(path: string): Promise<Uint8Array> {
     const { size } = await stat(path);
     if (size <= largestModelBytes) return await readFile(path);
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
-    throw refusal(`the model cannot be read: ${why}`, [{ key: 'model', given: path, allowed }]);
+    throw refusal(path, `the model cannot be read: ${messageOf(error)}`, allowed);
   }
-  throw refusal('the model is too large', [{ key: 'model', given: path, allowed }]);
+  throw refusal(path, 'the model is too large', allowed);
 }
 
 function metadataOf(path: string, model: Uint8Array): ModelMetadata {
   const texts = readMetadata(model);
   if (texts === undefined) {
     const allowed = 'an ONNX file that lockstep export RUN --format onnx wrote';
-    throw refusal('the model is no ONNX file', [{ key: 'model', given: path, allowed }]);
+    throw refusal(path, 'the model is no ONNX file', allowed);
   }
   const parsed = parseMetadata(texts);
   if ('metadata' in parsed) return parsed.metadata;
-  throw refusal(`${path} is no generator that Lockstep exported`, parsed.problems);
+  throw new OperatorError(`${path} is no generator that Lockstep exported`, parsed.problems);
 }
 
 async function createSession(
@@ -71,14 +75,10 @@ async function createSession(
       logSeverityLevel: 3,
     });
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
-    const allowed = 'a whole ONNX file';
-    throw refusal(`ONNX Runtime refuses the model: ${why}`, [
-      { key: 'model', given: path, allowed },
-    ]);
+    throw refusal(path, `ONNX Runtime refuses the model: ${messageOf(error)}`, 'a whole ONNX file');
   }
 }
 
-function refusal(what: string, problems: readonly Problem[]): OperatorError {
-  return new OperatorError(what, problems);
+function refusal(path: string, what: string, allowed: string): OperatorError {
+  return new OperatorError(what, [{ key: 'model', given: path, allowed }]);
 }

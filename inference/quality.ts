@@ -8,7 +8,7 @@ import type { Picture } from './pictures/picture.js';
 export const qualityBorder = 4;
 
 /** PSNR of equal pictures, which would be infinite; no PSNR is above it. */
-export const highestPsnr = 100;
+const highestPsnr = 100;
 
 /** Distance between two pictures of one size. */
 export interface Quality {

@@ -6,11 +6,9 @@ import { access, mkdir, rename, rm } from 'node:fs/promises';
 import { dirname, extname } from 'node:path';
 import sharp from 'sharp';
 import { OperatorError, type Problem } from '../shared/problems.js';
-import { countTiles, enlarge, type Rows } from './enlarge.js';
+import { countTiles, enlarge, type Rows, type Span } from './enlarge.js';
 import { loadNetwork, type LoadedNetwork } from './onnx-network.js';
-import { openPicture, type PictureFile } from './picture-file.js';
-import { PngWriter, type PngChannels } from './png-stream.js';
-import type { Span } from './tiles.js';
+import { openPicture, PngWriter, type PictureFile, type PngChannels } from './picture-file.js';
 
 export interface UpscaleOptions {
   readonly model: string;
@@ -21,7 +19,7 @@ export interface UpscaleOptions {
   readonly threads: number;
   /** Replaces an output that exists. */
   readonly isForced: boolean;
-  /** Told after each tile. */
+  /** Called after each tile. */
   onTile?(done: number, total: number): void;
   /** Aborted, the work ends at the next tile with its reason, and leaves nothing behind. */
   readonly signal?: AbortSignal;

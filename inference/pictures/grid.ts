@@ -2,8 +2,17 @@
 // bicubic, generated, original, with a label above and a figure below. The history frame: the
 // same faces as generated | original | low resolution. Nothing of files or training here.
 
-import { drawText, lineHeight, textWidth, type TextLook } from './lettering.js';
-import { createPicture, enlargeNearest, paste, type Colour, type Picture } from './picture.js';
+import {
+  createPicture,
+  drawText,
+  enlargeNearest,
+  lineHeight,
+  paste,
+  textWidth,
+  type Colour,
+  type Picture,
+  type TextLook,
+} from './picture.js';
 
 /** One face as it was shown to the network, made, and meant; all but `low` of one size. */
 export interface FaceResult {

@@ -9,9 +9,6 @@ const scale = 4;
 /** Input pixels on each side of a pixel that its 16 output pixels read. */
 export const bicubicRadius = 2;
 
-/** Smallest side that can be padded by reflection. */
-export const bicubicMinimumSide = bicubicRadius + 1;
-
 const side = 2 * bicubicRadius + 1;
 
 /**

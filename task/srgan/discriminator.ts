@@ -16,8 +16,7 @@ import {
 import type { DiscriminatorSpec } from '../../shared/spec/schema.js';
 import type { NamedTensors } from '../task.js';
 import type { Parameter } from './initial.js';
-import { trainingNormalization } from './normalization.js';
-import { runUnit, unitParameters, type Unit } from './units.js';
+import { runUnit, trainingNormalization, unitParameters, type Unit } from './units.js';
 
 /** Name of the network, and prefix of its tensors. */
 export const discriminatorName = 'discriminator';

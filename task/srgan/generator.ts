@@ -1,10 +1,9 @@
 // The generator: head, residual blocks, two upsampling stages, tail (Ledig et al. 2017, figure 4,
-// and the variations of the spec). It decides the wiring; a unit's inside is in units.ts.
+// and the variations of the spec).
 
-import { add, concat, mul, sub, tanh, type Tensor4D } from '@tensorflow/tfjs-core';
+import { add, concat, depthToSpace, mul, sub, tanh, type Tensor4D } from '@tensorflow/tfjs-core';
 import type { TensorSpec } from '../../shared/layout.js';
 import type { GeneratorSpec } from '../../shared/spec/schema.js';
-import { pixelShuffle } from '../ops/pixel-shuffle.js';
 import type { NamedTensors } from '../task.js';
 import { bicubicRadius, enlargeBicubic } from './bicubic.js';
 import type { Parameter } from './initial.js';
@@ -117,5 +116,5 @@ function tailGain(spec: GeneratorSpec): number {
 
 /** Every pixel twice in both directions; of kernels that do not name the picture's size. */
 function enlargeNearest(x: Tensor4D): Tensor4D {
-  return pixelShuffle(concat([x, x, x, x], 3), 2);
+  return depthToSpace(concat([x, x, x, x], 3), 2);
 }

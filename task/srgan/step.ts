@@ -3,9 +3,17 @@
 // adversarial loss knows only the generator.
 
 import {
+  abs,
   add,
   keep,
+  mean,
   mul,
+  neg,
+  sigmoid,
+  softplus,
+  square,
+  squaredDifference,
+  sub,
   valueAndGrads,
   type Scalar,
   type Tensor,
@@ -14,16 +22,14 @@ import {
 import '../ops/gradients.js';
 import type { PhaseSpec, RunSpec } from '../../shared/spec/schema.js';
 import type { NamedTensors, StepDefinition, StepOutputs } from '../task.js';
-import { discriminate, discriminatorName, discriminatorParameters } from './discriminator.js';
-import { generate, generatorName, generatorParameters, generatorStatistics } from './generator.js';
 import {
-  adversarialLoss,
-  discriminatorLoss,
-  meanScore,
-  meanSquaredError,
-  pixelLoss,
-} from './losses.js';
-import { trainingNormalization } from './normalization.js';
+  discriminate,
+  discriminatorName,
+  discriminatorParameters,
+  type Verdicts,
+} from './discriminator.js';
+import { generate, generatorName, generatorParameters, generatorStatistics } from './generator.js';
+import { trainingNormalization } from './units.js';
 
 const pixelMetrics = ['loss/generator', 'loss/pixel', 'mse'];
 const adversarialMetrics = ['loss/adversarial', 'loss/discriminator', 'score/real', 'score/fake'];
@@ -122,4 +128,47 @@ function merge(first: StepOutputs, second: StepOutputs): StepOutputs {
     statistics: { ...first.statistics, ...second.statistics },
     metrics: { ...first.metrics, ...second.metrics },
   };
+}
+
+// The losses are all means, so that the mean over micro-shards is the batch's loss.
+
+type LossSpec = PhaseSpec['loss'];
+
+/** Mean squared error; pictures in [-1, 1], so PSNR = 10 log10(4 / error). */
+function meanSquaredError(generated: Tensor, original: Tensor): Scalar {
+  return mean<Scalar>(squaredDifference(generated, original));
+}
+
+/** Mean squared or mean absolute difference of pictures in [-1, 1]. */
+function pixelLoss(norm: LossSpec['pixelNorm'], generated: Tensor, original: Tensor): Scalar {
+  if (norm === 'mse') return meanSquaredError(generated, original);
+  return mean<Scalar>(abs(sub(generated, original)));
+}
+
+/**
+ * What the generator pays for being found out. `bce`: -log D(G) = softplus(-logit) (Ledig et al.
+ * 2017, equation 6); `lsgan`: (sigmoid - 1)² (Mao et al. 2017, as Keras-GAN has it).
+ */
+function adversarialLoss(objective: LossSpec['objective'], fake: Tensor): Scalar {
+  return objective === 'bce' ? meanSoftplus(neg(fake)) : meanSquare(sub(sigmoid(fake), 1));
+}
+
+/** What the discriminator pays: for real pictures not believed, and for generated ones believed. */
+function discriminatorLoss(objective: LossSpec['objective'], verdicts: Verdicts): Scalar {
+  const { real, fake } = verdicts;
+  if (objective === 'bce') return add(meanSoftplus(neg(real)), meanSoftplus(fake));
+  return add(meanSquare(sub(sigmoid(real), 1)), meanSquare(sigmoid(fake)));
+}
+
+/** Mean probability that the discriminator gives for "real". */
+function meanScore(logits: Tensor): Scalar {
+  return mean<Scalar>(sigmoid(logits));
+}
+
+function meanSoftplus(x: Tensor): Scalar {
+  return mean<Scalar>(softplus(x));
+}
+
+function meanSquare(x: Tensor): Scalar {
+  return mean<Scalar>(square(x));
 }

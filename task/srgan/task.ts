@@ -15,8 +15,8 @@ import {
   generatorStatistics,
 } from './generator.js';
 import { initialValues, type Parameter } from './initial.js';
-import { inferenceNormalization } from './normalization.js';
 import { createStep } from './step.js';
+import { inferenceNormalization } from './units.js';
 
 /** Enlargement a side; the two upsampling stages of the generator make it. */
 const scale = 4;

@@ -1,20 +1,25 @@
-// A convolution unit: convolution, bias, pixel shuffle, normalization and activation in the
-// order of the spec. Both networks are wirings of units; parameters and forward pass come from
-// the same description. It knows nothing of losses, and normalization is handed in.
+// A convolution unit: convolution, bias, pixel shuffle, normalization and activation in the order
+// of the spec. Both networks are wirings of units; parameters and forward pass come from the same
+// description. Normalization is by the micro-shard's own statistics in training, and by the running
+// statistics in inference.
 
 import {
   add,
   conv2d,
+  depthToSpace,
+  keep,
   leakyRelu,
   mul,
   prelu,
   relu,
+  rsqrt,
+  sub,
   type Tensor,
   type Tensor1D,
   type Tensor4D,
 } from '@tensorflow/tfjs-core';
-import { pixelShuffle } from '../ops/pixel-shuffle.js';
 import type { TensorSpec } from '../../shared/layout.js';
+import { batchNormTraining } from '../ops/gradients.js';
 import type { NamedTensors } from '../task.js';
 import type { Parameter } from './initial.js';
 
@@ -28,7 +33,10 @@ export interface Unit {
   /** Channels out of the convolution (before the shuffle). */
   readonly outputs: number;
   readonly stride: 1 | 2;
-  /** Channels become pixels, 2 by 2, right after the bias; never with normalization. */
+  /**
+   * Channels become pixels, 2 by 2, right after the bias; never with normalization (Shi et al.
+   * 2016, "Real-Time Single Image and Video Super-Resolution"; channels in TensorFlow's order).
+   */
   readonly isShuffled: boolean;
   readonly isNormalized: boolean;
   readonly order: 'norm-activation' | 'activation-norm';
@@ -108,7 +116,7 @@ export function runUnit(
     return activate(unit, y, p);
   }
   const sum = add<Tensor4D>(conv2d(x, filter, stride, 'same'), p[`${name}/bias`]);
-  const y = activate(unit, unit.isShuffled ? pixelShuffle(sum, 2) : sum, p);
+  const y = activate(unit, unit.isShuffled ? depthToSpace(sum, 2) : sum, p);
   return unit.isNormalized ? normalization.apply(y, name) : y;
 }
 
@@ -132,4 +140,36 @@ function hasBias(unit: Unit): boolean {
 /** Whether nothing comes between the convolution and its normalization. */
 function isNormalizedFirst(unit: Unit): boolean {
   return unit.order === 'norm-activation' || unit.activation === 'none';
+}
+
+/** Added to variances, as PyTorch's default does. */
+const epsilon = 1e-5;
+
+/** By the own statistics; where a record is given, they are kept there by their names. */
+export function trainingNormalization(p: NamedTensors, record?: NamedTensors): Normalization {
+  const apply = (x: Tensor4D, name: string): Tensor4D => {
+    const scale = p[`${name}/norm/scale`] as Tensor1D;
+    const offset = p[`${name}/norm/offset`] as Tensor1D;
+    const { y, mean, variance } = batchNormTraining(x, scale, offset, epsilon);
+    if (record !== undefined) {
+      record[`${name}/norm/mean`] = keep(mean);
+      record[`${name}/norm/variance`] = keep(variance);
+    }
+    return y;
+  };
+  return { apply };
+}
+
+/** By running statistics, as one scale and one shift a channel. */
+export function inferenceNormalization(p: NamedTensors): Normalization {
+  const affine = (name: string) => {
+    const of = (part: string) => p[`${name}/norm/${part}`] as Tensor1D;
+    const scale = mul<Tensor1D>(of('scale'), rsqrt(add(of('variance'), epsilon)));
+    return { scale, shift: sub<Tensor1D>(of('offset'), mul(of('mean'), scale)) };
+  };
+  const apply = (x: Tensor4D, name: string): Tensor4D => {
+    const { scale, shift } = affine(name);
+    return add(mul(x, scale), shift);
+  };
+  return { apply, affine };
 }

@@ -3,9 +3,7 @@
 
 import * as tf from '@tensorflow/tfjs-core';
 import type { TensorSpec } from '../../shared/layout.js';
-import { batchNormTraining } from '../../task/ops/batch-norm.js';
-import { runKernel } from '../../task/ops/gradients.js';
-import { pixelShuffle } from '../../task/ops/pixel-shuffle.js';
+import { batchNormTraining } from '../../task/ops/gradients.js';
 import type { NamedTensors } from '../../task/task.js';
 
 export interface KernelCase {
@@ -238,10 +236,10 @@ export const kernelCases: readonly KernelCase[] = [
     withGradients(t, ({ x, a }) => tf.prelu(x, a)),
   ),
   kernelCase('pixelShuffle', { x: [2, 3, 5, 12] }, (t: NamedTensors) =>
-    withGradients(t, ({ x }) => pixelShuffle(x as tf.Tensor4D, 2)),
+    withGradients(t, ({ x }) => tf.depthToSpace(x as tf.Tensor4D, 2)),
   ),
   kernelCase('spaceToDepth', { x: [2, 4, 6, 3] }, ({ x }: NamedTensors) =>
-    runKernel('SpaceToDepth', { x: x }, { blockSize: 2 }),
+    tf.engine().runKernel<tf.Tensor>('SpaceToDepth', { x }, { blockSize: 2 }),
   ),
   // One picture: TF.js's CPU backend reads the gradient of all others at the wrong place.
   kernelCase('resizeNearestNeighbor', { x: [1, 3, 5, 4] }, (t: NamedTensors) =>

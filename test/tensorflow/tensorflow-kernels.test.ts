@@ -4,7 +4,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
-import { loadReferenceBackend } from '../../task/ops/backend.js';
+import { loadReferenceBackend } from '../support/reference-backend.js';
 import type { NamedTensors } from '../../task/task.js';
 import { tensorflowLowerings } from '../../trace/lower/tensorflow/lower.js';
 import { trace } from '../../trace/trace.js';

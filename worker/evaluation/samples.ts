@@ -1,7 +1,7 @@
 // Where sample pictures lie below a run, and the run's history made from them.
 
-import { encodeHistory, mostFrames, thinOut } from '../../inference/pictures/animation.js';
-import { decodePicture, encodePng } from '../../inference/pictures/encode.js';
+import { decodePicture } from '../../dataset/decode.js';
+import { encodeHistory, encodePng, mostFrames, thinOut } from '../../inference/pictures/encode.js';
 import type { Picture } from '../../inference/pictures/picture.js';
 import { ObjectNotFound, type ObjectStore } from '../../shared/store/store.js';
 import type { Step } from '../../shared/words.js';

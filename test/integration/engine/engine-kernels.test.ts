@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
-import { loadReferenceBackend } from '../../../task/ops/backend.js';
+import { loadReferenceBackend } from '../../support/reference-backend.js';
 import { onnxLowerings } from '../../../trace/lower/onnx/lower.js';
 import { trace } from '../../../trace/trace.js';
 import { createOnnxEngine } from '../../../worker/engine/onnx-engine.js';

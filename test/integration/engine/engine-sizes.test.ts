@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
 import * as ort from 'onnxruntime-node';
 import { createLayout, viewsOf } from '../../../shared/layout.js';
-import { loadReferenceBackend } from '../../../task/ops/backend.js';
+import { loadReferenceBackend } from '../../support/reference-backend.js';
 import { createSrganTask } from '../../../task/srgan/task.js';
 import type { NamedTensors } from '../../../task/task.js';
 import { lowerDynamic, lowerToModel } from '../../../trace/lower/onnx/lower.js';

@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { before, describe, it } from 'node:test';
 import type { TensorSpec } from '../../../shared/layout.js';
-import { loadReferenceBackend } from '../../../task/ops/backend.js';
+import { loadReferenceBackend } from '../../support/reference-backend.js';
 import type { NamedTensors } from '../../../task/task.js';
 import { trace } from '../../../trace/trace.js';
 import { createOnnxEngine } from '../../../worker/engine/onnx-engine.js';

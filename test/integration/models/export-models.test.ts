@@ -10,7 +10,7 @@ import { loadNetwork } from '../../../inference/onnx-network.js';
 import { createLayout, viewsOf } from '../../../shared/layout.js';
 import { createRandomStream } from '../../../shared/random.js';
 import type { GeneratorSpec } from '../../../shared/spec/schema.js';
-import { loadReferenceBackend } from '../../../task/ops/backend.js';
+import { loadReferenceBackend } from '../../support/reference-backend.js';
 import { createSrganTask } from '../../../task/srgan/task.js';
 import type { NamedTensors, Task } from '../../../task/task.js';
 import { tinySpec } from '../../unit/srgan/tiny-spec.js';

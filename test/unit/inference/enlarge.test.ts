@@ -1,6 +1,7 @@
+import fc from 'fast-check';
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { countTiles, enlarge } from '../../../inference/enlarge.js';
+import { countTiles, cutSide, enlarge } from '../../../inference/enlarge.js';
 
 /** A "network" that repeats pixels, and refuses what real ones cannot take. */
 async function repeat(pixels: Float32Array, height: number, width: number): Promise<Float32Array> {
@@ -15,7 +16,8 @@ async function repeat(pixels: Float32Array, height: number, width: number): Prom
   return output;
 }
 
-async function enlargeRepeated(width: number, height: number, tile: number): Promise<Uint8Array> {
+/** Enlarges a picture of all kinds of values, and looks at every pixel of the result. */
+async function enlargeRepeated(width: number, height: number, tile: number): Promise<void> {
   const picture = Uint8Array.from({ length: width * height * 3 }, (_, i) => (i * 37) % 256);
   const bands: Uint8Array[] = [];
   let next = 0;
@@ -37,7 +39,6 @@ async function enlargeRepeated(width: number, height: number, tile: number): Pro
           picture[((y >> 2) * width + (x >> 2)) * 3 + c],
           `${[y, x, c]}`,
         );
-  return output;
 }
 
 test('every pixel lands in its place, whatever the tiles', async () => {
@@ -45,28 +46,53 @@ test('every pixel lands in its place, whatever the tiles', async () => {
 });
 
 test('pictures down to one pixel go through a network that needs four', async () => {
-  for (const [width, height] of [
-    [1, 1],
-    [1, 9],
-    [50, 2],
-  ] as const)
-    await enlargeRepeated(width, height, 16);
+  await enlargeRepeated(1, 1, 16);
+  await enlargeRepeated(1, 9, 16);
+  await enlargeRepeated(50, 2, 16);
 });
 
-test('tiles are counted and told one by one', async () => {
+test('tiles are counted and reported one by one', async () => {
   const job = { width: 100, height: 30, tile: 16, margin: 2 };
-  const told: [number, number][] = [];
+  const reported: [number, number][] = [];
   await enlarge({
     ...job,
     scale: 4,
     network: repeat,
     readRows: async ({ start, end }) => new Uint8Array((end - start) * 300),
     writeRows: async () => undefined,
-    onTile: (done, total) => told.push([done, total]),
+    onTile: (done, total) => reported.push([done, total]),
   });
   assert.equal(countTiles(job), 14);
   assert.deepEqual(
-    told,
+    reported,
     Array.from({ length: 14 }, (_, i) => [i + 1, 14]),
   );
+});
+
+test('cores cover the side once, none longer than allowed, each with its margin', () => {
+  fc.assert(
+    fc.property(
+      fc.integer({ min: 1, max: 3000 }),
+      fc.integer({ min: 16, max: 300 }),
+      fc.integer({ min: 1, max: 60 }),
+      (length, tile, margin) => {
+        const tiles = cutSide(length, tile, margin);
+        let covered = 0;
+        for (const { core, read } of tiles) {
+          assert.equal(core.start, covered);
+          assert.ok(core.end > core.start);
+          assert.ok(tiles.length === 1 || core.end - core.start <= tile);
+          assert.equal(read.start, Math.max(0, core.start - margin));
+          assert.equal(read.end, Math.min(length, core.end + margin));
+          covered = core.end;
+        }
+        assert.equal(covered, length);
+      },
+    ),
+  );
+});
+
+test('a side that fits with its margins is not cut', () => {
+  assert.equal(cutSide(272, 192, 40).length, 1);
+  assert.equal(cutSide(273, 192, 40).length, 2);
 });

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { formatMetadata, parseMetadata } from '../../../inference/model-metadata.js';
-import { appendMetadata, readMetadata } from '../../../inference/onnx-metadata.js';
+import { appendMetadata, readMetadata } from '../../../inference/model-metadata.js';
 
 const texts = formatMetadata({ scale: 4, radius: 41 });
 

@@ -4,7 +4,7 @@ import { before, test } from 'node:test';
 import { createLayout, viewsOf } from '../../../shared/layout.js';
 import { createRandomStream } from '../../../shared/random.js';
 import type { RunSpec } from '../../../shared/spec/schema.js';
-import { loadReferenceBackend } from '../../../task/ops/backend.js';
+import { loadReferenceBackend } from '../../support/reference-backend.js';
 import { createSrganTask } from '../../../task/srgan/task.js';
 import type { NamedTensors, StepOutputs } from '../../../task/task.js';
 import { tinySpec } from './tiny-spec.js';

@@ -3,7 +3,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { batchNormTraining } from '../../../task/ops/batch-norm.js';
+import { batchNormTraining } from '../../../task/ops/gradients.js';
 import { record, trace } from '../../../trace/trace.js';
 
 const spec = (name: string, ...shape: number[]) => ({ name, shape });

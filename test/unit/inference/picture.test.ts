@@ -1,13 +1,17 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { drawText, lineHeight, textWidth } from '../../../inference/pictures/lettering.js';
 import {
   createPicture,
+  drawText,
   enlargeNearest,
+  lineHeight,
   paste,
   pictureOf,
+  textWidth,
   type Picture,
 } from '../../../inference/pictures/picture.js';
+
+const look = { ink: [0, 0, 0], paper: [255, 255, 255] } as const;
 
 /** One character a pixel: `#` where it is black. */
 function drawing({ width, height, data }: Picture): string[] {
@@ -52,7 +56,6 @@ test('a pasted picture lands where it should and must fit', () => {
 
 test('text is drawn letter by letter, in proportional widths', () => {
   const canvas = createPicture(textWidth('1.d'), lineHeight, [255, 255, 255]);
-  const look = { ink: [0, 0, 0], paper: [255, 255, 255] } as const;
   drawText(canvas, '1.d', { x: 0, y: 0, size: 1 }, look);
   assert.deepEqual(drawing(canvas), [
     '.#.........#',
@@ -68,7 +71,6 @@ test('text is drawn letter by letter, in proportional widths', () => {
 
 test('text beyond the canvas is cut', () => {
   const canvas = createPicture(5, 3, [255, 255, 255]);
-  const look = { ink: [0, 0, 0], paper: [255, 255, 255] } as const;
   drawText(canvas, '111', { x: 1, y: 1, size: 1 }, look);
   assert.deepEqual(drawing(canvas), ['.....', '..#..', '.##..']);
   drawText(canvas, '111', { x: 9, y: 9, size: 1 }, look);

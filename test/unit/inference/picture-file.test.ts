@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import sharp from 'sharp';
-import { PngWriter, type PngChannels } from '../../../inference/png-stream.js';
+import { PngWriter, type PngChannels } from '../../../inference/picture-file.js';
 import { createRandomStream } from '../../../shared/random.js';
 
 async function temporaryFile(t: TestContext): Promise<string> {

@@ -40,12 +40,8 @@ test('the grid shows low resolution, bicubic, generated, original', () => {
   const order = [red, green, blue, grey].map((colour) => colour.join());
   assert.deepEqual(coloursAlong(grid, 150), order);
   assert.deepEqual(coloursAlong(grid, grid.height - 150), order);
-  for (const colour of [red, green, blue, grey])
-    assert.equal(
-      count(grid, colour),
-      2 * 256 * 256,
-      'each picture is shown whole, at twice its size',
-    );
+  // Each picture is shown whole, at twice its size.
+  for (const colour of [red, green, blue, grey]) assert.equal(count(grid, colour), 2 * 256 * 256);
 });
 
 test('faces of different sizes and shapes share a grid', () => {
@@ -59,9 +55,6 @@ test('a history frame shows generated, original, low resolution', () => {
   const order = [blue, grey, red].map((colour) => colour.join());
   assert.deepEqual(coloursAlong(frame, frame.height - 30), order);
   assert.equal(count(frame, blue), 64 * 64);
-});
-
-test('faces narrower than their labels still make a frame', () => {
-  const frame = historyFrame([face(16, 16)]);
-  assert.equal(count(frame, blue), 16 * 16);
+  // Narrower than the labels.
+  assert.equal(count(historyFrame([face(16, 16)]), blue), 16 * 16);
 });

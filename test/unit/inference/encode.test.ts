@@ -2,8 +2,13 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import sharp from 'sharp';
-import { encodeHistory, mostFrames, thinOut } from '../../../inference/pictures/animation.js';
-import { decodePicture, encodePng } from '../../../inference/pictures/encode.js';
+import { decodePicture } from '../../../dataset/decode.js';
+import {
+  encodeHistory,
+  encodePng,
+  mostFrames,
+  thinOut,
+} from '../../../inference/pictures/encode.js';
 import { createPicture } from '../../../inference/pictures/picture.js';
 
 test('thinning out keeps the first, the last and an even spread', () => {
@@ -15,10 +20,8 @@ test('thinning out keeps the first, the last and an even spread', () => {
       fc.integer({ min: 1, max: 500 }),
       fc.integer({ min: 2, max: 60 }),
       (count, most) => {
-        const kept = thinOut(
-          Array.from({ length: count }, (_, i) => i),
-          most,
-        );
+        const items = Array.from({ length: count }, (_, i) => i);
+        const kept = thinOut(items, most);
         assert.equal(kept.length, Math.min(count, most));
         assert.equal(kept[0], 0);
         assert.equal(kept.at(-1), count - 1);
@@ -35,13 +38,11 @@ test('a history is an endless GIF with a caption, that rests on its last frame',
     picture: createPicture(80, 40, [step, 0, 0]),
   }));
   const gif = await encodeHistory(frames);
-  const { format, pages, loop, delay, width, pageHeight } = await sharp(gif, {
-    animated: true,
-  }).metadata();
-  assert.deepEqual({ format, pages, loop, width }, { format: 'gif', pages: 3, loop: 0, width: 80 });
-  assert.equal(pageHeight, 64);
-  assert.equal(delay?.length, 3);
-  assert.ok((delay.at(-1) ?? 0) > (delay[0] ?? 0));
+  const metadata = await sharp(gif, { animated: true }).metadata();
+  const { format, pages, loop, width, pageHeight, delay = [] } = metadata;
+  assert.deepEqual([format, pages, loop, width, pageHeight], ['gif', 3, 0, 80, 64]);
+  assert.equal(delay.length, 3);
+  assert.ok(delay[2] > delay[0]);
   const last = await decodePicture(await sharp(gif, { page: 2 }).png().toBuffer());
   assert.ok(Math.abs((last.data.at(-3) ?? 0) - 100) < 8, 'the last frame is the last picture');
 });
@@ -61,19 +62,18 @@ test('no frames, or frames of different sizes, are refused', async () => {
   await assert.rejects(encodeHistory([frame(80), frame(81)]), /of one size/);
 });
 
-test('a PNG gives back the pixels', async () => {
+test('a PNG gives back the pixels, and a grey one gives RGB', async () => {
   const data = Uint8Array.from({ length: 5 * 3 * 3 }, (_, i) => (i * 37) % 256);
-  const picture = { width: 5, height: 3, data };
-  const decoded = await decodePicture(await encodePng(picture));
-  assert.deepEqual({ ...decoded, data: [...decoded.data] }, { ...picture, data: [...data] });
-});
-
-test('grey pictures are read as RGB', async () => {
-  const grey = await sharp(Buffer.from([0, 80, 160, 255]), {
-    raw: { width: 2, height: 2, channels: 1 },
-  })
-    .png()
-    .toBuffer();
-  const { data } = await decodePicture(grey);
-  assert.deepEqual([...data], [0, 0, 0, 80, 80, 80, 160, 160, 160, 255, 255, 255]);
+  const decoded = await decodePicture(await encodePng({ width: 5, height: 3, data }));
+  assert.deepEqual(
+    { ...decoded, data: [...decoded.data] },
+    { width: 5, height: 3, data: [...data] },
+  );
+  const raw = { width: 2, height: 1, channels: 1 } as const;
+  const grey = await decodePicture(
+    await sharp(Buffer.from([0, 80]), { raw })
+      .png()
+      .toBuffer(),
+  );
+  assert.deepEqual([...grey.data], [0, 0, 0, 80, 80, 80]);
 });
