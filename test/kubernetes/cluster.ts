@@ -4,8 +4,7 @@
 import { ApiException, BatchV1Api, CoreV1Api, type V1Pod } from '@kubernetes/client-node';
 import { until } from '../support/until.js';
 import { startControlPlane, type ControlPlane } from './control-plane.js';
-import { startNodeAgent, type NodeAgent } from './node-agent/node-agent.js';
-import type { NodeSpec } from './node-agent/node-object.js';
+import { startNodeAgent, type NodeAgent, type NodeSpec } from './node-agent/node-agent.js';
 
 export interface ClusterOptions {
   /** Two nodes of four GPUs each when not given. */
@@ -81,7 +80,7 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
       await plane.ask(['taint', 'node', name, 'node.kubernetes.io/out-of-service=lost:NoExecute']);
     },
     async close() {
-      await agent.close();
+      agent.close();
       await plane.close();
     },
   };

@@ -8,13 +8,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { AuthorizationV1Api } from '@kubernetes/client-node';
-import {
-  accessTable,
-  launcherRules,
-  type AccessCase,
-} from '../../cli/kubernetes/objects/access.js';
 import { packageFile } from '../../shared/environment.js';
 import { runLockstep } from '../support/lockstep-command.js';
+import { accessTable, launcherRules, type AccessCase } from './access-table.js';
 import { runProgram } from './children.js';
 import { restricted } from './cluster.js';
 import { startControlPlane, type ControlPlane } from './control-plane.js';

@@ -4,7 +4,7 @@
 import { createServer, type Server } from 'node:https';
 import type { ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import type { ContainerLog, LogLine } from './container-log.js';
+import type { ContainerLog, LogLine } from './container.js';
 
 export interface LogServer {
   readonly port: number;

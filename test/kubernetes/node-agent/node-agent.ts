@@ -1,7 +1,18 @@
 // The node agent: plays the nodes of a test cluster, and runs each pod that is bound to one of them
-// as processes of this machine. What it does not do is listed in README.md beside this file.
+// as processes of this machine. What it does not do is listed in ../README.md.
 
-import { CoreV1Api, makeInformer, type V1Pod, type V1Service } from '@kubernetes/client-node';
+import {
+  CoordinationV1Api,
+  CoreV1Api,
+  makeInformer,
+  PatchStrategy,
+  setHeaderOptions,
+  V1MicroTime,
+  type KubeConfig,
+  type V1NodeStatus,
+  type V1Pod,
+  type V1Service,
+} from '@kubernetes/client-node';
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { childEnvironment, packageFile } from '../../../shared/environment.js';
@@ -9,10 +20,8 @@ import { until } from '../../support/until.js';
 import { onOurEnd } from '../children.js';
 import type { ControlPlane } from '../control-plane.js';
 import { startLogServer } from './log-server.js';
-import { registerNode, type LiveNode, type NodeSpec } from './node-object.js';
-import { PodRunner } from './pod-runner.js';
-import { accountVariables, sourcesOf } from './pod-sources.js';
-import { createPodWriter } from './pod-writer.js';
+import { accountVariables, sourcesOf } from './pod-inputs.js';
+import { createPodWriter, PodRunner } from './pod-runner.js';
 import { createServices, type Services } from './services.js';
 
 export interface NodeAgentOptions {
@@ -22,34 +31,21 @@ export interface NodeAgentOptions {
   readonly entrypoint?: (image: string) => readonly string[];
 }
 
-export interface NodeAgent {
-  /** Process of a pod's container (the first when not named); undefined when none is running. */
-  pid(namespace: string, pod: string, container?: string): number | undefined;
-  /** What a pod's container has written so far, for as long as the pod is there. */
-  log(namespace: string, pod: string, container: string): string;
-  /** The last lines of every container there was, and how it ended. */
-  describe(): string;
-  /** The node's power is cut: its processes are killed, and nothing is heard of it any more. */
-  loseNode(name: string): void;
-  /** Kills all processes and stops; the objects stay. */
-  close(): Promise<void>;
-}
-
 /** Starts the agent, and waits until the scheduler may use its nodes. */
 export async function startNodeAgent(options: NodeAgentOptions): Promise<NodeAgent> {
-  const agent = new Agent(options);
+  const agent = new NodeAgent(options);
   await agent.start();
   return agent;
 }
 
 const keyOf = ({ metadata }: V1Pod): string => `${metadata?.namespace}/${metadata?.name}`;
 
-class Agent implements NodeAgent {
+export class NodeAgent {
   readonly #options: NodeAgentOptions;
   readonly #folder: string;
   readonly #namesFile: string;
   readonly #services: Services;
-  readonly #nodes = new Map<string, LiveNode>();
+  readonly #nodes = new Map<string, () => void>();
   readonly #runners = new Map<string, PodRunner>();
   /** All there were. */
   readonly #history: PodRunner[] = [];
@@ -90,31 +86,35 @@ class Agent implements NodeAgent {
     );
   }
 
+  /** Process of a pod's container (the first when not named); undefined when none is running. */
   pid(namespace: string, pod: string, container?: string): number | undefined {
     return this.#runners.get(`${namespace}/${pod}`)?.pid(container);
   }
 
+  /** What a pod's container has written so far, for as long as the pod is there. */
   log(namespace: string, pod: string, container: string): string {
     const lines = this.#runners.get(`${namespace}/${pod}`)?.log(container)?.lines ?? [];
     return lines.map(({ text }) => `${text}\n`).join('');
   }
 
+  /** The last lines of every container there was, and how it ended. */
   describe(): string {
     return this.#history.map((runner) => runner.describe()).join('');
   }
 
+  /** The node's power is cut: its processes are killed, and nothing is heard of it any more. */
   loseNode(name: string): void {
-    this.#nodes.get(name)?.fallSilent();
+    this.#nodes.get(name)?.();
     this.#nodes.delete(name);
     for (const runner of this.#runners.values())
       if (runner.pod.spec?.nodeName === name) runner.abandon();
   }
 
-  close(): Promise<void> {
-    for (const node of this.#nodes.values()) node.fallSilent();
+  /** Kills all processes and stops; the objects stay. */
+  close(): void {
+    for (const fallSilent of this.#nodes.values()) fallSilent();
     this.#abandonAll();
     for (const close of this.#closers) close();
-    return Promise.resolve();
   }
 
   #abandonAll(): void {
@@ -217,4 +217,73 @@ class Agent implements NodeAgent {
     const endpoints = [...this.#runners.values()].map(({ pod, podIp }) => ({ pod, ip: podIp }));
     this.#services.update([...this.#objects.values()], endpoints);
   }
+}
+
+/** A node to be played. */
+export interface NodeSpec {
+  readonly name: string;
+  /** Added to cpu, memory and pods, such as `nvidia.com/gpu`. */
+  readonly capacity?: Readonly<Record<string, string>>;
+  readonly labels?: Readonly<Record<string, string>>;
+}
+
+const renewMs = 2_000;
+/** What the Lease says; the node controller has a limit of its own. */
+const leaseDurationSeconds = 10;
+
+const merge = setHeaderOptions('Content-Type', PatchStrategy.StrategicMergePatch);
+
+/** Registers a node and keeps it alive; returns how it falls silent, as without power. */
+export async function registerNode(
+  config: KubeConfig,
+  spec: NodeSpec,
+  logPort: number,
+): Promise<() => void> {
+  const core = config.makeApiClient(CoreV1Api);
+  const leases = config.makeApiClient(CoordinationV1Api);
+  const { name } = spec;
+  const labels = {
+    'kubernetes.io/hostname': name,
+    'kubernetes.io/os': 'linux',
+    'kubernetes.io/arch': 'amd64',
+    ...spec.labels,
+  };
+  await core.createNode({ body: { metadata: { name, labels } } });
+  await core.patchNodeStatus({ name, body: { status: statusOf(spec, logPort) } }, merge);
+  const namespace = 'kube-node-lease';
+  const leaseSpec = () => ({
+    ...{ holderIdentity: name, leaseDurationSeconds },
+    renewTime: new V1MicroTime(),
+  });
+  await leases.createNamespacedLease({
+    namespace,
+    body: { metadata: { name }, spec: leaseSpec() },
+  });
+  const renew = async (): Promise<void> => {
+    const body = { spec: { renewTime: new V1MicroTime().toISOString() } };
+    // One that fails is followed by the next.
+    await leases.patchNamespacedLease({ name, namespace, body }, merge).catch(() => undefined);
+  };
+  const timer = setInterval(() => void renew(), renewMs);
+  return () => clearInterval(timer);
+}
+
+function statusOf({ name, capacity }: NodeSpec, logPort: number): V1NodeStatus {
+  const resources = { cpu: '64', memory: '256Gi', pods: '110', ...capacity };
+  const now = new Date();
+  return {
+    capacity: resources,
+    allocatable: resources,
+    addresses: [
+      { type: 'InternalIP', address: '127.0.0.1' },
+      { type: 'Hostname', address: name },
+    ],
+    daemonEndpoints: { kubeletEndpoint: { Port: logPort } },
+    conditions: [
+      {
+        ...{ type: 'Ready', status: 'True', reason: 'AgentReady', message: 'it is there' },
+        ...{ lastHeartbeatTime: now, lastTransitionTime: now },
+      },
+    ],
+  };
 }

@@ -1,15 +1,29 @@
 // One pod on its node, from the binding to the end: volumes, init containers one by one, containers
 // together, SIGTERM and the grace period when it is deleted, and its status all the while.
 
-import type { V1Container, V1Pod, V1PodCondition } from '@kubernetes/client-node';
+import {
+  ApiException,
+  PatchStrategy,
+  setHeaderOptions,
+  type CoreV1Api,
+  type V1Container,
+  type V1ContainerStatus,
+  type V1Pod,
+  type V1PodCondition,
+  type V1PodStatus,
+} from '@kubernetes/client-node';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { ContainerLog } from './container-log.js';
-import { ContainerRunner, type Start, type Surroundings } from './container-runner.js';
-import { environmentOf, expand, type Sources } from './pod-environment.js';
-import { podStatus, withTimes } from './pod-status.js';
-import type { PodWriter } from './pod-writer.js';
-import { makeVolumes, mountsOf, rewritePaths } from './volumes.js';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { ContainerRunner, type ContainerLog, type Start, type Surroundings } from './container.js';
+import {
+  environmentOf,
+  expand,
+  makeVolumes,
+  mountsOf,
+  rewritePaths,
+  type Sources,
+} from './pod-inputs.js';
 
 /** What a pod gets from its node. */
 export interface PodPlace {
@@ -156,15 +170,124 @@ export class PodRunner {
 
   #publish(): void {
     if (this.#isAbandoned) return;
-    const status = podStatus({
-      podIp: this.#place.podIp,
-      hostIp: this.#place.hostIp,
-      startTime: this.#startTime,
-      initContainers: this.#initContainers.map((container) => container.status()),
-      containers: this.#containers.map((container) => container.status()),
-      isOver: this.#isOver,
+    const { podIp, hostIp, writer } = this.#place;
+    const statusesOf = (runners: readonly ContainerRunner[]) => runners.map((one) => one.status());
+    const [first, rest] = [statusesOf(this.#initContainers), statusesOf(this.#containers)];
+    const status = podStatus(first, rest, this.#isOver);
+    const now = new Date();
+    // The time of a condition is that of its last change.
+    this.#conditions = status.conditions.map((condition) => {
+      const before = this.#conditions.find(({ type }) => type === condition.type);
+      const isSame = before?.status === condition.status;
+      return { ...condition, lastTransitionTime: (isSame && before.lastTransitionTime) || now };
     });
-    this.#conditions = withTimes(status.conditions, this.#conditions, new Date());
-    this.#place.writer.write({ ...status, conditions: [...this.#conditions] });
+    writer.write({
+      ...{ ...status, conditions: [...this.#conditions], startTime: this.#startTime },
+      ...{ podIP: podIp, podIPs: [{ ip: podIp }], hostIP: hostIp, hostIPs: [{ ip: hostIp }] },
+    });
   }
+}
+
+/** The status; conditions have no times yet. Others' (PodScheduled) stay: it is merged by type. */
+function podStatus(
+  initContainers: V1ContainerStatus[],
+  containers: V1ContainerStatus[],
+  isOver: boolean,
+): V1PodStatus & { conditions: V1PodCondition[] } {
+  const isGood = ({ state }: V1ContainerStatus): boolean => state?.terminated?.exitCode === 0;
+  const isInitialized = initContainers.every(isGood);
+  const isReady = !isOver && isInitialized && containers.every(({ ready }) => ready);
+  const hasStarted = containers.some(
+    ({ state, restartCount }) => state?.waiting === undefined || restartCount > 0,
+  );
+  const ended = isInitialized && containers.every(isGood) ? 'Succeeded' : 'Failed';
+  const reason = isOver ? 'PodCompleted' : isReady ? undefined : 'ContainersNotReady';
+  const condition = (type: string, holds: boolean, why?: string): V1PodCondition => ({
+    type,
+    status: holds ? 'True' : 'False',
+    // null removes what an earlier state said.
+    reason: why ?? (null as unknown as string),
+  });
+  return {
+    phase: isOver ? ended : hasStarted ? 'Running' : 'Pending',
+    initContainerStatuses: initContainers,
+    containerStatuses: containers,
+    conditions: [
+      condition('PodReadyToStartContainers', true),
+      condition(
+        'Initialized',
+        isInitialized,
+        isInitialized ? undefined : 'ContainersNotInitialized',
+      ),
+      condition('ContainersReady', isReady, reason),
+      condition('Ready', isReady, reason),
+    ],
+  };
+}
+
+export interface PodWriter {
+  write(status: V1PodStatus): void;
+  /** Resolves when the last status was taken, or there is nobody to take it. */
+  settled(): Promise<void>;
+  /** Deletes the object, which the API server keeps until then. */
+  remove(): Promise<void>;
+  close(): void;
+}
+
+/** Pause after a write that failed. */
+const retryMs = 200;
+
+function isAnotherPod(error: unknown): boolean {
+  if (!(error instanceof ApiException)) return false;
+  return error.code === 404 || (error.code === 409 && /recondition/.test(String(error.body)));
+}
+
+/** A writer for the pod of that uid. */
+export function createPodWriter(api: CoreV1Api, { metadata = {} }: V1Pod): PodWriter {
+  const { name = '', namespace = '', uid = '' } = metadata;
+  const merge = setHeaderOptions('Content-Type', PatchStrategy.StrategicMergePatch);
+  let next: V1PodStatus | undefined;
+  let writing: Promise<void> | undefined;
+  let isClosed = false;
+  /** Repeats until it was done, or the pod is gone or another one. */
+  const persist = async (action: () => Promise<unknown>): Promise<void> => {
+    while (!isClosed) {
+      try {
+        await action();
+        return;
+      } catch (error) {
+        if (isAnotherPod(error)) isClosed = true;
+        else await sleep(retryMs);
+      }
+    }
+  };
+  const drain = async (): Promise<void> => {
+    while (next !== undefined && !isClosed)
+      await persist(async () => {
+        const body = { metadata: { uid }, status: next };
+        next = undefined;
+        try {
+          await api.patchNamespacedPodStatus({ name, namespace, body }, merge);
+        } catch (error) {
+          next ??= body.status;
+          throw error;
+        }
+      });
+    writing = undefined;
+  };
+  return {
+    write(status) {
+      next = status;
+      writing ??= drain();
+    },
+    settled: async () => writing,
+    remove: () =>
+      persist(() =>
+        api.deleteNamespacedPod({
+          ...{ name, namespace },
+          body: { gracePeriodSeconds: 0, preconditions: { uid } },
+        }),
+      ),
+    close: () => void (isClosed = true),
+  };
 }

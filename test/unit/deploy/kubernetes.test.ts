@@ -19,6 +19,7 @@ import { parseSpec } from '../../../shared/spec/load.js';
 import {
   base,
   containerOf,
+  podOf,
   readBase,
   readJob,
   readKustomization,
@@ -127,17 +128,17 @@ test('as many workers are made as the coordinator waits for and the spec allows'
     [launched, launched, launched],
   );
   assert.ok(launched <= batch.microShards);
-  assert.equal(containerOf(workers).resources.requests['cpu'], String(engine.threads));
+  assert.equal(containerOf(workers).resources?.requests?.['cpu'], String(engine.threads));
   // A Job without completions ends when one coordinator has succeeded and the others are gone.
   assert.deepEqual([coordinator.completions, coordinator.parallelism], [undefined, 2]);
 });
 
 test('the spec is mounted where the coordinator looks for it', () => {
-  const mount = containerOf(coordinator).volumeMounts.find(({ name }) => name === 'spec');
+  const mount = containerOf(coordinator).volumeMounts?.find(({ name }) => name === 'spec');
   const [generated] = readKustomization().configMapGenerator;
-  const volume = coordinator.template.spec.volumes.find(({ name }) => name === 'spec');
+  const volume = podOf(coordinator).volumes?.find(({ name }) => name === 'spec');
   const items = [{ key: 'run.yaml', path: 'run.yaml' }];
-  assert.deepEqual(volume?.['configMap'], { name: generated?.name, items });
+  assert.deepEqual(volume?.configMap, { name: generated?.name, items });
   assert.deepEqual(generated?.files, ['run.yaml', 'launch.json']);
   assert.equal(`${mount?.mountPath}/run.yaml`, coordinatorArgs.values['file']);
 });
@@ -148,20 +149,19 @@ test('ports, probes and names agree between arguments, containers, services and 
     { job: workers, args: workerArgs, service: 'lockstep-workers' },
   ];
   for (const { job, args, service } of sides) {
-    const { name, containerPort } = containerOf(job).ports[0] ?? assert.fail();
+    const { name, containerPort } = containerOf(job).ports?.[0] ?? assert.fail();
     // On the pod's own address, which others reach it by: a probe comes there, too.
     assert.equal(args.values['listen'], `10.0.0.9:${containerPort}`);
-    const { tcpSocket } = containerOf(job).readinessProbe as { tcpSocket: unknown };
-    assert.deepEqual(tcpSocket, { port: name });
+    assert.deepEqual(containerOf(job).readinessProbe?.tcpSocket, { port: name });
     const { ports, selector } = readService(service);
-    assert.deepEqual(ports, [{ name, port: containerPort, targetPort: name }]);
-    for (const [key, value] of Object.entries(selector))
-      assert.equal(job.template.metadata.labels[key], value, `${service} selects by ${key}`);
+    assert.deepEqual(ports, [{ name, port: containerPort, targetPort: name, protocol: 'TCP' }]);
+    for (const [key, value] of Object.entries(selector ?? {}))
+      assert.equal(job.template.metadata?.labels?.[key], value, `${service} selects by ${key}`);
     assert.deepEqual(selector, component(containerOf(job).name));
-    assert.deepEqual(job.template.spec.topologySpreadConstraints.length, 1);
+    assert.deepEqual(podOf(job).topologySpreadConstraints?.length, 1);
   }
   assert.equal(workerArgs.values['coordinator'], 'lockstep-coordinator:7400');
-  assert.equal(workers.template.spec.subdomain, 'lockstep-workers');
+  assert.equal(podOf(workers).subdomain, 'lockstep-workers');
   assert.equal(readService('lockstep-workers').clusterIP, 'None');
 });
 
@@ -206,12 +206,12 @@ test('a failed pod is judged by the exit codes of the program, and no index runs
   assert.deepEqual([workers.completionMode, workers.backoffLimitPerIndex], ['Indexed', 20]);
   for (const job of jobs) {
     assert.equal(job.podReplacementPolicy, 'Failed');
-    assert.equal(job.template.spec.restartPolicy, 'Never');
+    assert.equal(podOf(job).restartPolicy, 'Never');
   }
 });
 
 test('pods have longer to end than leaving in order may take, and leaders as long', () => {
-  const [theirs, graceS] = jobs.map((job) => job.template.spec.terminationGracePeriodSeconds);
+  const [theirs, graceS] = jobs.map((job) => podOf(job).terminationGracePeriodSeconds);
   assert.equal(theirs, graceS);
   const drainS = Number(workerArgs.values['drainTimeout']);
   assert.ok(graceS !== undefined && graceS >= drainS + 30, `${graceS} s for ${drainS} s`);
@@ -222,7 +222,7 @@ test('pods have longer to end than leaving in order may take, and leaders as lon
 test('containers set no variable that nobody reads', () => {
   const known = readFileSync(packageFile('shared/environment.ts'), 'utf8');
   for (const job of jobs) {
-    const { env, envFrom, args } = containerOf(job);
+    const { env = [], envFrom, args } = containerOf(job);
     assert.deepEqual(envFrom, [{ secretRef: { name: 'lockstep-s3' } }]);
     // POD_NAME is for people who look into a pod.
     for (const { name } of env.filter((one) => one.name !== 'POD_NAME'))
