@@ -12,9 +12,8 @@ import { after, before, test } from 'node:test';
 import { promisify } from 'node:util';
 import { userId } from '../../cli/kubernetes/objects/pod.js';
 import { packageFile } from '../../shared/environment.js';
-import { printSpec, tinyRun } from '../support/tiny-run.js';
+import { packFaces, printSpec, tinyRun } from '../support/tiny-run.js';
 import { copied, stage } from '../support/dockerfile.js';
-import { packFaces } from '../support/tiny-dataset.js';
 
 const run = promisify(execFile);
 const isRoot = process.getuid?.() === 0;

@@ -6,10 +6,8 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { before, test } from 'node:test';
 import { exitCodes } from '../../shared/exit-codes.js';
-import { testFolder } from '../support/folder.js';
+import { packFaces, printSpec, testFolder, tinyRun } from '../support/tiny-run.js';
 import { runLockstep, startLockstep } from '../support/lockstep-command.js';
-import { packFaces } from '../support/tiny-dataset.js';
-import { printSpec, tinyRun } from '../support/tiny-run.js';
 
 const folder = testFolder();
 

@@ -8,11 +8,9 @@ import { after, before, test } from 'node:test';
 import { exitCodes } from '../../shared/exit-codes.js';
 import { leaseAnnotations } from '../../shared/kubernetes/lease-place.js';
 import { FakeApiServer } from '../support/fake-api-server.js';
-import { testFolder } from '../support/folder.js';
+import { packFaces, printSpec, testFolder, tinyRun } from '../support/tiny-run.js';
 import { runLockstep, startLockstep, type RunningCommand } from '../support/lockstep-command.js';
 import { freePort } from '../support/servers.js';
-import { packFaces } from '../support/tiny-dataset.js';
-import { printSpec, tinyRun } from '../support/tiny-run.js';
 import { until } from '../support/until.js';
 
 /** Of the run that is finished; the other one is stopped before its end. */

@@ -3,9 +3,8 @@
 
 import { readdir, readFile, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { openS3Place } from '../support/s3-place.js';
-import { startFaultProxy, type FaultKind } from '../support/fault-proxy.js';
-import { startNatsServer } from '../support/servers.js';
+import { openS3Place, startNatsServer } from '../support/servers.js';
+import { startFaultProxy, type FaultKind } from '../support/proxies.js';
 import { long, passes, short, type Dice, type FaultCase, type Played } from './fault-case.js';
 import type { Stage } from '../support/watched-run.js';
 

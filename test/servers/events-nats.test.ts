@@ -7,7 +7,7 @@ import { connect, type NatsConnection } from 'nats';
 import type { EventBus } from '../../shared/events/bus.js';
 import { createNatsBus } from '../../shared/events/nats-bus.js';
 import { freePort, skipWithout, startNatsServer, type TestServer } from '../support/servers.js';
-import { startTcpProxy } from '../support/tcp-proxy.js';
+import { startTcpProxy } from '../support/proxies.js';
 import { until } from '../support/until.js';
 
 const stepEvent = (step: number) => ({

@@ -7,10 +7,9 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { printSpec, tinyRun } from '../support/tiny-run.js';
+import { packFaces, printSpec, tinyRun } from '../support/tiny-run.js';
 import { runLockstep } from '../support/lockstep-command.js';
 import { skipWithout, startNatsServer } from '../support/servers.js';
-import { packFaces } from '../support/tiny-dataset.js';
 
 interface CloudEvent {
   readonly id: string;

@@ -5,10 +5,9 @@
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
 import { exitCodes } from '../../shared/exit-codes.js';
-import { runIn, testFolder, writeRuns } from './folder.js';
+import { openBatches, runIn, testFolder, writeRuns } from './tiny-run.js';
 import { lastLineOf } from './lockstep-command.js';
 import { referenceSha256 } from './reference-trainer.js';
-import { openBatches } from './tiny-dataset.js';
 
 /** Registers the tests. */
 export function testAnyWorkers(

@@ -1,13 +1,20 @@
 // Real servers for tests: finds nats-server and versitygw, starts them on free loopback ports with
-// folders of their own, and stops them. Tests skip by name when a server is not installed.
+// folders of their own, and stops them. Tests skip by name when a server, or TensorFlow, is not
+// installed. A bucket is on the best S3 server there is: the one LOCKSTEP_TEST_S3_ENDPOINT names,
+// else a versitygw, else npm's s3rver, which ignores conditional puts.
 
+import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
 import { spawn, type ChildProcess } from 'node:child_process';
-import { accessSync, constants } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { accessSync, constants, existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { connect, createServer } from 'node:net';
+import { createRequire } from 'node:module';
+import { connect, createServer, type AddressInfo, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { childEnvironment, readEnvironment } from '../../shared/environment.js';
+import type { S3Options } from '../../shared/store/s3-requests.js';
+import { addonPath, findPackage } from '../../worker/engine/tensorflow/addon.js';
 import { until } from './until.js';
 
 /** The programs, and the variables that name their paths. */
@@ -56,14 +63,18 @@ export interface TestServer {
   close(): Promise<void>;
 }
 
+/** Has a server listen on a free port of loopback, and gives the port. */
+export async function listen(server: Server): Promise<number> {
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return (server.address() as AddressInfo).port;
+}
+
 /** A port nobody listens on at this moment. */
 export async function freePort(): Promise<number> {
   const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const address = server.address();
+  const port = await listen(server);
   await new Promise((resolve) => server.close(resolve));
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  return address.port;
+  return port;
 }
 
 async function answers(port: number): Promise<boolean> {
@@ -150,3 +161,91 @@ export function startVersitygw(): Promise<TestServer> {
     args: (port, folder) => ['--port', `127.0.0.1:${port}`, 'posix', folder],
   });
 }
+
+/** A bucket of the test's own. */
+export interface S3Place {
+  /** For test names: "s3 at http://127.0.0.1:7070", "s3rver". */
+  readonly name: string;
+  readonly bucket: string;
+  readonly options: S3Options & { readonly endpoint: string };
+  /** Not s3rver, which ignores conditional puts, misreads some ranges and lists out of order. */
+  readonly isComplete: boolean;
+  close(): Promise<void>;
+}
+
+/** Finds or starts a server and makes a bucket there. */
+export async function openS3Place(): Promise<S3Place> {
+  const running = await startServer();
+  const bucket = `lockstep-${randomBytes(6).toString('hex')}`;
+  const { accessKeyId, secretAccessKey, endpoint } = running.options;
+  const client = new S3Client({
+    endpoint,
+    region: 'us-east-1',
+    forcePathStyle: true,
+    ...(accessKeyId !== undefined && secretAccessKey !== undefined
+      ? { credentials: { accessKeyId, secretAccessKey } }
+      : {}),
+  });
+  await client.send(new CreateBucketCommand({ Bucket: bucket }));
+  client.destroy();
+  return { ...running, bucket };
+}
+
+async function startServer(): Promise<Omit<S3Place, 'bucket'>> {
+  // Its credentials are found as an operator's are: by the SDK, in the environment.
+  const endpoint = readEnvironment().test.s3Endpoint;
+  if (endpoint !== undefined)
+    return {
+      name: `s3 at ${endpoint}`,
+      // Named here, so that tests can take other keys in their place.
+      options: {
+        endpoint,
+        accessKeyId: childEnvironment({})['AWS_ACCESS_KEY_ID'],
+        secretAccessKey: childEnvironment({})['AWS_SECRET_ACCESS_KEY'],
+      },
+      isComplete: true,
+      close: async () => undefined,
+    };
+  if (findServer('versitygw') === undefined) return startS3rver();
+  const server = await startVersitygw();
+  return {
+    name: 's3 by versitygw',
+    options: { endpoint: server.url, ...s3TestKeys },
+    isComplete: true,
+    close: server.close,
+  };
+}
+
+interface S3rver {
+  run(): Promise<{ port: number }>;
+  close(): Promise<void>;
+}
+
+async function startS3rver(): Promise<Omit<S3Place, 'bucket'>> {
+  const load = createRequire(import.meta.url);
+  const Server = load('s3rver') as new (options: Record<string, unknown>) => S3rver;
+  const directory = await mkdtemp(join(tmpdir(), 'lockstep-s3rver-'));
+  const server = new Server({ port: 0, address: '127.0.0.1', silent: true, directory });
+  const { port } = await server.run();
+  return {
+    name: 's3rver',
+    options: {
+      endpoint: `http://127.0.0.1:${port}`,
+      accessKeyId: 'S3RVER',
+      secretAccessKey: 'S3RVER',
+    },
+    isComplete: false,
+    close: async () => {
+      await server.close();
+      await rm(directory, { recursive: true, force: true });
+    },
+  };
+}
+
+const found = findPackage();
+
+/** For `{ skip }` of a test: false when the addon is built, else the reason. */
+export const skipWithoutTensorflow: false | string =
+  found !== undefined && existsSync(addonPath(found))
+    ? false
+    : 'TensorFlow is not set up: npm run setup:tensorflow';

@@ -8,9 +8,8 @@ import { join } from 'node:path';
 import { AdminError, createAdminClient, type AdminClient } from '../../shared/control/admin.js';
 import type { FaultMessage, Trap } from '../../shared/control/messages.js';
 import { exitCodes } from '../../shared/exit-codes.js';
-import { runIn, testFolder, writeRuns } from './folder.js';
+import { printSpec, runIn, testFolder, writeRuns } from './tiny-run.js';
 import { startLockstep, type RunningCommand } from './lockstep-command.js';
-import { printSpec } from './tiny-run.js';
 import { until as waitUntil } from './until.js';
 
 /** Longest wait for anything to happen. */

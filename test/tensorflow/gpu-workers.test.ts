@@ -7,10 +7,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { exitCodes } from '../../shared/exit-codes.js';
-import { printSpec, tinyRun } from '../support/tiny-run.js';
+import { packFaces, printSpec, tinyRun } from '../support/tiny-run.js';
 import { runLockstep, startLockstep } from '../support/lockstep-command.js';
-import { skipWithoutTensorflow } from '../support/tensorflow.js';
-import { packFaces } from '../support/tiny-dataset.js';
+import { skipWithoutTensorflow } from '../support/servers.js';
 
 test(
   'each GPU gets a worker, none of which computes on the CPU instead',

@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { readBuildRecord } from '../../cli/setup/tensorflow-addon.js';
 import { packageFile } from '../../shared/environment.js';
 import { addonPath, findAddon } from '../../worker/engine/tensorflow/addon.js';
-import { skipWithoutTensorflow } from '../support/tensorflow.js';
+import { skipWithoutTensorflow } from '../support/servers.js';
 
 const setUp = (...args: string[]) =>
   spawnSync(

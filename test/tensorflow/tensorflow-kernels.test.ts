@@ -10,9 +10,14 @@ import { tensorflowLowerings } from '../../trace/lower/tensorflow/lower.js';
 import { trace } from '../../trace/trace.js';
 import { createEngine } from '../../worker/engine/create-engine.js';
 import type { Engine } from '../../worker/engine/engine.js';
-import { assertClose, randomInputs, runEagerly, runTraced } from '../support/graph-parity.js';
-import { inputsOf, kernelCases, runCase } from '../support/kernel-cases.js';
-import { skipWithoutTensorflow } from '../support/tensorflow.js';
+import {
+  assertClose,
+  randomInputs,
+  runEagerly,
+  runTraced,
+} from '../support/engine/graph-parity.js';
+import { inputsOf, kernelCases, runCase } from '../support/engine/kernel-cases.js';
+import { skipWithoutTensorflow } from '../support/servers.js';
 
 const one = { threads: 1 };
 

@@ -10,11 +10,16 @@ import { createEngine } from '../../worker/engine/create-engine.js';
 import type { Engine } from '../../worker/engine/engine.js';
 import { loadTensorflow } from '../../worker/engine/tensorflow/load.js';
 import { applyAdam, type AdamState } from '../../worker/training/update.js';
-import { tinyPatchSpec, tinySpec } from '../support/engine-specs.js';
-import { assertClose, outputArrays, runTraced, type NamedArrays } from '../support/graph-parity.js';
+import { tinyPatchSpec, tinySpec } from '../support/engine/engine-specs.js';
+import {
+  assertClose,
+  outputArrays,
+  runTraced,
+  type NamedArrays,
+} from '../support/engine/graph-parity.js';
 import { runLockstep } from '../support/lockstep-command.js';
-import { stepOf, type StepCase } from '../support/step-case.js';
-import { skipWithoutTensorflow } from '../support/tensorflow.js';
+import { stepOf, type StepCase } from '../support/engine/step-case.js';
+import { skipWithoutTensorflow } from '../support/servers.js';
 
 const one = { threads: 1 };
 

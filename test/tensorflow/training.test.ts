@@ -2,6 +2,6 @@
 // not those of the embedded engine.
 
 import { testAnyWorkers } from '../support/any-workers.js';
-import { skipWithoutTensorflow } from '../support/tensorflow.js';
+import { skipWithoutTensorflow } from '../support/servers.js';
 
 testAnyWorkers('tensorflow', [1, 2, 3], skipWithoutTensorflow);

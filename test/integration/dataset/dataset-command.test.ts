@@ -5,7 +5,7 @@ import { truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { exitCodes } from '../../../shared/exit-codes.js';
-import { testFolder } from '../../support/folder.js';
+import { testFolder } from '../../support/tiny-run.js';
 import { runLockstep, type CommandResult } from '../../support/lockstep-command.js';
 import { facesFolder, noise, writeFiles } from '../../support/pictures.js';
 

@@ -25,9 +25,8 @@ import {
 } from '../../../worker/data/loader.js';
 import { chooseCut } from '../../../worker/data/patch.js';
 import { SampleError } from '../../../worker/data/sample-reader.js';
-import { testFolder } from '../../support/folder.js';
+import { loadTestFaces, testFolder } from '../../support/tiny-run.js';
 import { facesFolder } from '../../support/pictures.js';
-import { loadTestFaces } from '../../support/tiny-dataset.js';
 
 let url: string;
 const folder = testFolder();

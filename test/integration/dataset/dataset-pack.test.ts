@@ -9,7 +9,7 @@ import { readDatasetIndex } from '../../../dataset/dataset-index.js';
 import { verifyShards } from '../../../dataset/shards.js';
 import { OperatorError } from '../../../shared/problems.js';
 import { openStore } from '../../../shared/store/open-store.js';
-import { testFolder } from '../../support/folder.js';
+import { testFolder } from '../../support/tiny-run.js';
 import {
   badPictures,
   facesFolder,

@@ -10,9 +10,9 @@ import { readDatasetIndex } from '../../../dataset/dataset-index.js';
 import { verifyShards } from '../../../dataset/shards.js';
 import { openStore } from '../../../shared/store/open-store.js';
 import { createLoader, type MicroBatch } from '../../../worker/data/loader.js';
-import { testFolder } from '../../support/folder.js';
+import { testFolder } from '../../support/tiny-run.js';
 import { noise, writeFiles } from '../../support/pictures.js';
-import { openS3Place, type S3Place } from '../../support/s3-place.js';
+import { openS3Place, type S3Place } from '../../support/servers.js';
 
 const folder = testFolder();
 let place: S3Place;

@@ -7,8 +7,13 @@ import { loadReferenceBackend } from '../../support/reference-backend.js';
 import { onnxLowerings } from '../../../trace/lower/onnx/lower.js';
 import { trace } from '../../../trace/trace.js';
 import { createOnnxEngine } from '../../../worker/engine/onnx-engine.js';
-import { assertClose, randomInputs, runEagerly, runTraced } from '../../support/graph-parity.js';
-import { inputsOf, kernelCases, runCase } from '../../support/kernel-cases.js';
+import {
+  assertClose,
+  randomInputs,
+  runEagerly,
+  runTraced,
+} from '../../support/engine/graph-parity.js';
+import { inputsOf, kernelCases, runCase } from '../../support/engine/kernel-cases.js';
 
 describe('kernels on the onnx engine', () => {
   before(loadReferenceBackend);

@@ -11,8 +11,8 @@ import { createSrganTask } from '../../../task/srgan/task.js';
 import type { NamedTensors } from '../../../task/task.js';
 import { lowerDynamic, lowerToModel } from '../../../trace/lower/onnx/lower.js';
 import { trace } from '../../../trace/trace.js';
-import { tinyPatchSpec, tinySpec } from '../../support/engine-specs.js';
-import { randomInputs, relativeError, runEagerly } from '../../support/graph-parity.js';
+import { tinyPatchSpec, tinySpec } from '../../support/engine/engine-specs.js';
+import { randomInputs, relativeError, runEagerly } from '../../support/engine/graph-parity.js';
 
 const traced = [
   [1, 8, 9, 3],

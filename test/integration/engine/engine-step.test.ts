@@ -16,9 +16,9 @@ import {
   runEagerly,
   runTraced,
   type NamedArrays,
-} from '../../support/graph-parity.js';
-import { tinyPatchSpec, tinySpec } from '../../support/engine-specs.js';
-import { stepOf } from '../../support/step-case.js';
+} from '../../support/engine/graph-parity.js';
+import { tinyPatchSpec, tinySpec } from '../../support/engine/engine-specs.js';
+import { stepOf } from '../../support/engine/step-case.js';
 
 describe('a training step on the onnx engine', () => {
   before(loadReferenceBackend);

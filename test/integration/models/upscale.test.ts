@@ -11,7 +11,7 @@ import { OperatorError } from '../../../shared/problems.js';
 import { createRandomStream } from '../../../shared/random.js';
 import { createSrganTask } from '../../../task/srgan/task.js';
 import { tinySpec } from '../../unit/srgan/tiny-spec.js';
-import { testFolder } from '../../support/folder.js';
+import { testFolder } from '../../support/tiny-run.js';
 
 const folder = testFolder();
 let radius: number;

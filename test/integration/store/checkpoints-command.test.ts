@@ -9,7 +9,7 @@ import { exitCodes } from '../../../shared/exit-codes.js';
 import { specDigest } from '../../../shared/spec/compare.js';
 import { loadPreset } from '../../../shared/spec/load.js';
 import { openStore } from '../../../shared/store/open-store.js';
-import { testFolder } from '../../support/folder.js';
+import { testFolder } from '../../support/tiny-run.js';
 import { runLockstep } from '../../support/lockstep-command.js';
 
 const sum = 'c'.repeat(64);

@@ -9,8 +9,8 @@ import { loadPreset } from '../../../shared/spec/load.js';
 import { openStore, type StoreOptions } from '../../../shared/store/open-store.js';
 import { createRunningStores } from '../../../shared/store/notices.js';
 import type { ObjectStore } from '../../../shared/store/store.js';
-import { startFaultProxy, type FaultProxy } from '../../support/fault-proxy.js';
-import { openS3Place, type S3Place } from '../../support/s3-place.js';
+import { startFaultProxy, type FaultProxy } from '../../support/proxies.js';
+import { openS3Place, type S3Place } from '../../support/servers.js';
 
 const quick = { attempts: 1000, baseMs: 50, capMs: 400, totalMs: 60_000 };
 

@@ -14,7 +14,7 @@ import {
   PreconditionFailed,
   type ObjectStore,
 } from '../../../shared/store/store.js';
-import { openS3Place, type S3Place } from '../../support/s3-place.js';
+import { openS3Place, type S3Place } from '../../support/servers.js';
 
 interface Ground {
   /** A second store object on the same place, as another program has. */

@@ -12,9 +12,8 @@ import {
   PreconditionFailed,
   type ObjectStore,
 } from '../../../shared/store/store.js';
-import { startFaultProxy, type FaultKind, type FaultProxy } from '../../support/fault-proxy.js';
-import { openS3Place, type S3Place } from '../../support/s3-place.js';
-import { freePort } from '../../support/servers.js';
+import { startFaultProxy, type FaultKind, type FaultProxy } from '../../support/proxies.js';
+import { freePort, openS3Place, type S3Place } from '../../support/servers.js';
 
 const fast = { attempts: 4, baseMs: 4, capMs: 20, totalMs: 20_000 };
 const messageOf = async (promise: Promise<unknown>): Promise<string> =>

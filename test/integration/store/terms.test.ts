@@ -5,8 +5,8 @@ import { after, before, describe, it } from 'node:test';
 import { claimTerm, newestTerm, newestTermNumber } from '../../../coordinator/edge/terms.js';
 import { openStore } from '../../../shared/store/open-store.js';
 import type { ObjectStore } from '../../../shared/store/store.js';
-import { testFolder } from '../../support/folder.js';
-import { openS3Place, type S3Place } from '../../support/s3-place.js';
+import { testFolder } from '../../support/tiny-run.js';
+import { openS3Place, type S3Place } from '../../support/servers.js';
 
 const leader = (pid: number) => ({
   address: `127.0.0.1:${7000 + pid}`,

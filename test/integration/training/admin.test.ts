@@ -14,7 +14,7 @@ import type { FaultMessage } from '../../../shared/control/messages.js';
 import { exitCodes } from '../../../shared/exit-codes.js';
 import { OperatorError } from '../../../shared/problems.js';
 import { openStore } from '../../../shared/store/open-store.js';
-import { testFolder } from '../../support/folder.js';
+import { testFolder } from '../../support/tiny-run.js';
 import { runLockstep } from '../../support/lockstep-command.js';
 import { freePort } from '../../support/servers.js';
 

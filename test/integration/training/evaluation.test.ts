@@ -17,8 +17,7 @@ import { openStore } from '../../../shared/store/open-store.js';
 import type { NamedTensors } from '../../../task/task.js';
 import { createSrganTask } from '../../../task/srgan/task.js';
 import { createEvaluator } from '../../../worker/evaluation/evaluator.js';
-import { testFolder } from '../../support/folder.js';
-import { loadTestFaces } from '../../support/tiny-dataset.js';
+import { loadTestFaces, testFolder } from '../../support/tiny-run.js';
 
 const faces = 8;
 const folder = testFolder();

@@ -2,23 +2,17 @@
 
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
-import { writeFile } from 'node:fs/promises';
-import { createServer, type AddressInfo } from 'node:net';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { before, test } from 'node:test';
 import { exitCodes } from '../../../shared/exit-codes.js';
-import { testFolder } from '../../support/folder.js';
 import { runLockstep } from '../../support/lockstep-command.js';
-import { packFaces } from '../../support/tiny-dataset.js';
-import { printSpec, tinyRun } from '../../support/tiny-run.js';
+import { listen } from '../../support/servers.js';
+import { testFolder, writeRuns } from '../../support/tiny-run.js';
 
 const folder = testFolder();
 
-before(async () => {
-  const url = `file://${folder}/dataset`;
-  await packFaces(url, folder);
-  await writeFile(join(folder, 'six.yaml'), printSpec(tinyRun(url)));
-});
+before(() => writeRuns(folder, { six: {} }));
 
 const serve = ['coordinator', '-f', 'six.yaml', '--listen', '127.0.0.1:0', '--run'];
 
@@ -41,38 +35,28 @@ const nowhere = {
   LOCKSTEP_NATS_URL: undefined,
 };
 
-/** An address that something else listens at. */
-async function takeAddress(): Promise<{ address: string; free(): void }> {
-  const taken = createServer();
-  await new Promise<void>((resolve) => taken.listen(0, '127.0.0.1', resolve));
-  const address = `127.0.0.1:${(taken.address() as AddressInfo).port}`;
-  return { address, free: () => void taken.close() };
-}
-
-test('an address that is taken is refused by its name, and no run is opened', async () => {
-  const { address, free } = await takeAddress();
-  const args = ['coordinator', '-f', 'six.yaml', '--run', 'taken', '--listen', address];
-  const { code, stderr } = await runLockstep(args, folder);
-  free();
-  assert.equal(code, exitCodes.configuration);
-  assert.match(stderr, new RegExp(`--listen: given "${address}"; allowed: .*free`));
-  assert.equal(existsSync(join(folder, 'runs', 'taken')), false);
-});
-
-test('an address that is taken is refused to a worker, too', async () => {
-  const { address, free } = await takeAddress();
-  const args = ['worker', '--coordinator', '127.0.0.1:1', '--id', 'w', '--listen', address];
-  const { code, stderr } = await runLockstep(args, folder);
-  free();
-  assert.equal(code, exitCodes.configuration);
-  assert.match(stderr, new RegExp(`--listen: given "${address}"; allowed: .*free`));
-});
+for (const [who, args] of [
+  ['a coordinator', ['coordinator', '-f', 'six.yaml', '--run', 'taken']],
+  ['a worker', ['worker', '--coordinator', '127.0.0.1:1', '--id', 'w']],
+] as const)
+  test(`an address that is taken is refused to ${who} by its name, and no run is opened`, async (t) => {
+    const taken = createServer();
+    const address = `127.0.0.1:${await listen(taken)}`;
+    t.after(() => taken.close());
+    const { code, stderr } = await runLockstep([...args, '--listen', address], folder);
+    assert.equal(code, exitCodes.configuration);
+    assert.match(stderr, new RegExp(`--listen: given "${address}"; allowed: .*free`));
+    assert.equal(existsSync(join(folder, 'runs', 'taken')), false);
+  });
 
 for (const [args, words] of [
   [['--standby'], /--nats or --lease: missing; allowed: a nats:\/\/ or k8s:\/\/ url/],
   [['--lease', 'k8s://a/b'], /--lease: given "k8s:\/\/a\/b"; allowed: together with --standby/],
   [['--standby', '--lease', 'k8s://a'], /--lease: given "k8s:\/\/a"; allowed: k8s:\/\/NAMESPACE/],
-  [['--standby', '--lease', 'k8s://a/b'], /KUBECONFIG: missing; allowed: a kubeconfig there or/],
+  [
+    ['--standby', '--lease', 'k8s://a/b'],
+    /KUBECONFIG: missing; allowed: a kubeconfig in .*, or a pod/,
+  ],
   [['--if-exists', 'overwrite'], /if-exists/],
 ] as const)
   test(`${args.join(' ')} is refused where that can't be`, async () => {

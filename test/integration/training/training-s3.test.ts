@@ -6,12 +6,10 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { exitCodes } from '../../../shared/exit-codes.js';
-import { printSpec, tinyRun } from '../../support/tiny-run.js';
+import { packFaces, printSpec, testFolder, tinyRun } from '../../support/tiny-run.js';
 import { openStore } from '../../../shared/store/open-store.js';
-import { testFolder } from '../../support/folder.js';
 import { runLockstep } from '../../support/lockstep-command.js';
-import { openS3Place, type S3Place } from '../../support/s3-place.js';
-import { packFaces } from '../../support/tiny-dataset.js';
+import { openS3Place, type S3Place } from '../../support/servers.js';
 
 let place: S3Place;
 const folder = testFolder();

@@ -5,9 +5,9 @@ import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
 import { exitCodes } from '../../../shared/exit-codes.js';
 import { testAnyWorkers } from '../../support/any-workers.js';
-import { testFolder, writeRuns } from '../../support/folder.js';
+import { testFolder, writeRuns } from '../../support/tiny-run.js';
 import { lastLineOf, runLockstep, startLockstep } from '../../support/lockstep-command.js';
-import { skipWithoutTensorflow } from '../../support/tensorflow.js';
+import { skipWithoutTensorflow } from '../../support/servers.js';
 
 const folder = testFolder();
 

@@ -1,6 +1,6 @@
 // Small SRGAN specs whose step TF.js's CPU backend can take in about a second.
 
-import type { RunSpec } from '../../shared/spec/schema.js';
+import type { RunSpec } from '../../../shared/spec/schema.js';
 
 /** The paper's wiring at a small size: one block of 8 channels, crops of 32. */
 export function tinySpec(): RunSpec {

@@ -2,9 +2,9 @@
 // shapes, strides and paddings.
 
 import * as tf from '@tensorflow/tfjs-core';
-import type { TensorSpec } from '../../shared/layout.js';
-import { batchNormTraining } from '../../task/ops/gradients.js';
-import type { NamedTensors } from '../../task/task.js';
+import type { TensorSpec } from '../../../shared/layout.js';
+import { batchNormTraining } from '../../../task/ops/gradients.js';
+import type { NamedTensors } from '../../../task/task.js';
 
 export interface KernelCase {
   readonly name: string;

@@ -3,11 +3,11 @@
 
 import * as tf from '@tensorflow/tfjs-core';
 import assert from 'node:assert/strict';
-import { sizeOf, type TensorSpec } from '../../shared/layout.js';
-import { createRandomStream } from '../../shared/random.js';
-import type { StepGraph } from '../../trace/step-graph.js';
-import { trace, type TensorFunction } from '../../trace/trace.js';
-import type { Engine } from '../../worker/engine/engine.js';
+import { sizeOf, type TensorSpec } from '../../../shared/layout.js';
+import { createRandomStream } from '../../../shared/random.js';
+import type { StepGraph } from '../../../trace/step-graph.js';
+import { trace, type TensorFunction } from '../../../trace/trace.js';
+import type { Engine } from '../../../worker/engine/engine.js';
 
 export type NamedArrays = Record<string, Float32Array>;
 

@@ -1,9 +1,9 @@
 // A whole training step, to be run by one engine or another.
 
-import { createLayout, viewsOf, type TensorSpec } from '../../shared/layout.js';
-import type { RunSpec } from '../../shared/spec/schema.js';
-import { createSrganTask } from '../../task/srgan/task.js';
-import type { NamedTensors } from '../../task/task.js';
+import { createLayout, viewsOf, type TensorSpec } from '../../../shared/layout.js';
+import type { RunSpec } from '../../../shared/spec/schema.js';
+import { createSrganTask } from '../../../task/srgan/task.js';
+import type { NamedTensors } from '../../../task/task.js';
 import { randomInputs, type NamedArrays } from './graph-parity.js';
 
 /** A step as a function, with values for its inputs. */
