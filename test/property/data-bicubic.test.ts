@@ -13,42 +13,26 @@ function keys(x: number): number {
   return 0;
 }
 
-function reducedValue(
-  p: Uint8Array,
-  w: number,
-  h: number,
-  x: number,
-  y: number,
-  c: number,
+/** Colour `c` at (x, y): a weighted mean of the picture, its edge repeated `border` times. */
+function valueAt(
+  pixels: ArrayLike<number>,
+  [w, h]: readonly [number, number],
+  [x, y, c]: readonly [number, number, number],
+  weigh: (from: number, to: number) => number,
+  border: number,
 ): number {
-  let sum = 0;
-  let weights = 0;
-  for (let v = 0; v < h; v++)
-    for (let u = 0; u < w; u++) {
-      const weight = keys((u + 0.5 - (x + 0.5) * 4) / 4) * keys((v + 0.5 - (y + 0.5) * 4) / 4);
-      sum += weight * p[(v * w + u) * 3 + c];
+  const clamp = (i: number, n: number): number => Math.max(0, Math.min(n - 1, i));
+  let [sum, weights] = [0, 0];
+  for (let v = -border; v < h + border; v++)
+    for (let u = -border; u < w + border; u++) {
+      const weight = weigh(u, x) * weigh(v, y);
+      sum += weight * pixels[(clamp(v, h) * w + clamp(u, w)) * 3 + c];
       weights += weight;
     }
   return sum / weights;
 }
-
-function enlargedValue(
-  p: Float32Array,
-  w: number,
-  h: number,
-  x: number,
-  y: number,
-  c: number,
-): number {
-  const clamp = (i: number, n: number): number => Math.max(0, Math.min(n - 1, i));
-  let sum = 0;
-  for (let v = -3; v < h + 3; v++)
-    for (let u = -3; u < w + 3; u++) {
-      const weight = keys((x + 0.5) / 4 - (u + 0.5)) * keys((y + 0.5) / 4 - (v + 0.5));
-      sum += weight * p[(clamp(v, h) * w + clamp(u, w)) * 3 + c];
-    }
-  return Math.max(0, Math.min(1, sum));
-}
+const reducing = (from: number, to: number): number => keys((from + 0.5 - (to + 0.5) * 4) / 4);
+const enlarging = (from: number, to: number): number => keys((to + 0.5) / 4 - (from + 0.5));
 
 const sides = fc.integer({ min: 1, max: 6 });
 
@@ -62,7 +46,10 @@ test('the reduction is the definition, rounded to 8 bits', () => {
       assert.deepEqual([out[0], out.at(-1)], [-7, -7], 'nothing beside its place is written');
       for (let i = 0; i < across * down * 3; i++) {
         const [x, y] = [Math.floor(i / 3) % across, Math.floor(i / 3 / across)];
-        const exact = Math.max(0, Math.min(255, reducedValue(pixels, w, h, x, y, i % 3)));
+        const exact = Math.max(
+          0,
+          Math.min(255, valueAt(pixels, [w, h], [x, y, i % 3], reducing, 0)),
+        );
         const byte = out[i + 1] * 255;
         assert.ok(Math.abs(byte - Math.round(byte)) < 1e-4, 'a whole number of 255ths');
         assert.ok(Math.abs(byte - exact) <= 0.5 + 1e-4, `${byte} is not ${exact} rounded`);
@@ -83,7 +70,7 @@ test('the enlargement is the definition', () => {
       assert.equal(out.length, lr.length * 16);
       for (let i = 0; i < out.length; i++) {
         const [x, y] = [Math.floor(i / 3) % (w * 4), Math.floor(i / 3 / (w * 4))];
-        const exact = enlargedValue(lr, w, h, x, y, i % 3);
+        const exact = Math.max(0, Math.min(1, valueAt(lr, [w, h], [x, y, i % 3], enlarging, 3)));
         assert.ok(Math.abs(out[i] - exact) < 1e-6, `${i}: ${out[i]} is not ${exact}`);
       }
     }),

@@ -4,6 +4,7 @@
 import { resizedSize } from '../../dataset/samples.js';
 import { decodePicture, PictureError, type Pixels, type Size } from '../../dataset/decode.js';
 import type { DatasetIndex, DatasetSample } from '../../dataset/dataset-index.js';
+import { messageOf } from '../../shared/problems.js';
 import type { ObjectStore } from '../../shared/store/store.js';
 
 /** Samples that are read or decoded at the same time, and the memory they may take together. */
@@ -71,8 +72,7 @@ export function createSampleReader(options: SampleReaderOptions): SampleReader {
       cache.set(place.key, pixels);
       return pixels;
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
-      throw new SampleError(place.key, place.shard, reason);
+      throw new SampleError(place.key, place.shard, messageOf(error));
     } finally {
       semaphore.release(cost);
     }

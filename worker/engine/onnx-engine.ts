@@ -22,7 +22,7 @@ export function createOnnxEngine(options: EngineOptions): Engine {
         return { graph, model: lowerToOnnx(withDistinctPorts(graph), { forRuntime: true }) };
       });
       const session = await createSession(model, provider, options);
-      return new OnnxGraph(session, graph);
+      return onnxGraph(session, graph);
     },
   };
 }
@@ -76,37 +76,24 @@ function withDistinctPorts(graph: StepGraph): StepGraph {
   return { ...graph, outputs };
 }
 
-type Shapes = ReadonlyMap<string, readonly number[]>;
-
-class OnnxGraph implements CompiledGraph {
-  private readonly feeds: TensorCache;
-  private readonly fetches: TensorCache;
-
-  constructor(
-    private readonly session: ort.InferenceSession,
-    graph: StepGraph,
-  ) {
-    const { inputs, values } = graph;
-    const given = new Map(inputs.map(({ name, value }) => [name, values[value].shape] as const));
-    const made = new Map(session.outputMetadata.map((port) => [port.name, shapeOf(port)]));
-    this.feeds = new TensorCache('', given);
-    this.fetches = new TensorCache(outputPrefix, made);
-  }
-
-  async run(
-    feeds: Record<string, Float32Array>,
-    fetches: Record<string, Float32Array>,
-  ): Promise<void> {
-    const given = this.feeds.tensorsFor(feeds);
-    const made = this.fetches.tensorsFor(fetches);
-    this.feeds.copyIn();
-    await this.session.run(given, made);
-    this.fetches.copyOut();
-  }
-
-  async close(): Promise<void> {
-    await this.session.release();
-  }
+function onnxGraph(session: ort.InferenceSession, { inputs, values }: StepGraph): CompiledGraph {
+  const given = new TensorCache(
+    '',
+    new Map(inputs.map(({ name, value }) => [name, values[value].shape])),
+  );
+  const made = new TensorCache(
+    outputPrefix,
+    new Map(session.outputMetadata.map((port) => [port.name, shapeOf(port)])),
+  );
+  return {
+    run: async (feeds, fetches) => {
+      const [fed, fetched] = [given.tensorsFor(feeds), made.tensorsFor(fetches)];
+      given.copyIn();
+      await session.run(fed, fetched);
+      made.copyOut();
+    },
+    close: () => session.release(),
+  };
 }
 
 function shapeOf(port: ort.InferenceSession.ValueMetadata): readonly number[] {
@@ -124,7 +111,7 @@ class TensorCache {
 
   constructor(
     private readonly prefix: string,
-    private readonly shapes: Shapes,
+    private readonly shapes: ReadonlyMap<string, readonly number[]>,
   ) {}
 
   /** Tensors by the session's names; remembers which of them `copyIn` and `copyOut` concern. */

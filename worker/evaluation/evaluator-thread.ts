@@ -3,6 +3,7 @@
 
 import { parentPort, workerData } from 'node:worker_threads';
 import type { EvaluationReport } from '../../shared/control/messages.js';
+import { messageOf } from '../../shared/problems.js';
 import { openStore } from '../../shared/store/open-store.js';
 import { createSrganTask } from '../../task/srgan/task.js';
 import { openFaceSupply, type FaceSupply } from '../data/faces.js';
@@ -52,8 +53,7 @@ async function evaluate(request: EvaluationRequest): Promise<EvaluationOutcome> 
 port.on('message', (request: EvaluationRequest) => {
   void evaluate(request)
     .catch((error: unknown): EvaluationOutcome => {
-      const reason = error instanceof Error ? error.message : String(error);
-      return { kind: 'failed', step: request.step, reason };
+      return { kind: 'failed', step: request.step, reason: messageOf(error) };
     })
     .then((outcome) => port.postMessage(outcome));
 });

@@ -33,7 +33,7 @@ export type EvaluationOutcome =
   | { readonly kind: 'skipped'; readonly step: Step }
   | { readonly kind: 'failed'; readonly step: Step; readonly reason: string };
 
-export interface Evaluator {
+interface Evaluator {
   /**
    * Copies the arrays before it returns, so training may go on at once. Never rejects. A request
    * that waits is skipped when a newer one comes, unless it is the run's last.

@@ -5,6 +5,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { storePart } from '../../shared/checkpoint/write.js';
 import { parametersSha256 } from '../../shared/checkpoint/digests.js';
 import type { WorkerMessage } from '../../shared/control/messages.js';
+import { messageOf } from '../../shared/problems.js';
 import { openStore } from '../../shared/store/open-store.js';
 import type { FromSaver, SaverSetup, Snapshot } from './checkpoints.js';
 
@@ -19,8 +20,7 @@ const store = openStore(runUrl, storeOptions);
 port.on('message', (snapshot: Snapshot) => {
   save(snapshot).then(
     () => answer({ kind: 'stored' }),
-    (error: unknown) =>
-      answer({ kind: 'failed', reason: error instanceof Error ? error.message : String(error) }),
+    (error: unknown) => answer({ kind: 'failed', reason: messageOf(error) }),
   );
 });
 
@@ -32,8 +32,5 @@ async function save({ step, stateDigest, parts, whole }: Snapshot): Promise<void
     report({ kind: 'partStored', step, stateDigest, ...record });
   }
   if (whole === undefined) return;
-  const sum = parametersSha256(whole.parameters);
-  const { updates, skippedInARow } = whole;
-  const names = [...whole.parts];
-  report({ kind: 'snapshot', step, parts: names, parametersSha256: sum, updates, skippedInARow });
+  report({ ...whole.report, parametersSha256: parametersSha256(whole.parameters) });
 }

@@ -10,7 +10,7 @@ import {
   type EncodedPart,
 } from '../../shared/checkpoint/parts.js';
 import type { TrainingState } from '../../shared/checkpoint/state.js';
-import type { WorkerMessage } from '../../shared/control/messages.js';
+import type { SnapshotReport, WorkerMessage } from '../../shared/control/messages.js';
 import type { NetworkSpec } from '../../shared/layout.js';
 import { isDue } from '../../shared/spec/schema.js';
 import type { CloneableStoreOptions } from '../../shared/store/open-store.js';
@@ -101,12 +101,9 @@ export interface Snapshot {
 }
 
 interface WholeCheckpoint {
-  /** Names of all parts. */
-  readonly parts: readonly string[];
+  readonly report: Omit<SnapshotReport, 'parametersSha256'>;
   /** All parameters, network by network, for their sum. */
   readonly parameters: readonly Float32Array[];
-  readonly updates: Readonly<Record<string, number>>;
-  readonly skippedInARow: number;
 }
 
 /** What the saver's thread answers to a snapshot. */
@@ -196,12 +193,13 @@ function takeSnapshot(
   const { step, skippedInARow } = state;
   const digest = stateDigest(networks, state);
   if (share > 0) return { step, stateDigest: digest, parts, whole: undefined };
-  const states = networks.map(({ name }) => [name, state.networks[name]] as const);
-  const whole = {
-    parts: plans.map(({ name }) => name),
-    parameters: states.map(([, { parameters }]) => parameters.slice()),
-    updates: Object.fromEntries(states.map(([name, { updates }]) => [name, updates])),
-    skippedInARow,
+  const names = plans.map(({ name }) => name);
+  const updates = Object.fromEntries(
+    networks.map(({ name }) => [name, state.networks[name].updates]),
+  );
+  const whole: WholeCheckpoint = {
+    report: { kind: 'snapshot', step, parts: names, updates, skippedInARow },
+    parameters: networks.map(({ name }) => state.networks[name].parameters.slice()),
   };
   return { step, stateDigest: digest, parts, whole };
 }

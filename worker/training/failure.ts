@@ -2,7 +2,7 @@
 
 import { setImmediate } from 'node:timers/promises';
 import { exitCodes } from '../../shared/exit-codes.js';
-import { OperatorError } from '../../shared/problems.js';
+import { messageOf, OperatorError } from '../../shared/problems.js';
 import type { ToNetwork } from '../network/ports.js';
 
 /** The work under way was given up: no failure of this worker. The reason of all abort signals. */
@@ -30,11 +30,7 @@ export function letMessagesIn(signal: AbortSignal): Promise<void> {
 
 /** The message about an error that ends the worker. */
 export function failedMessage(error: unknown): ToNetwork {
-  const reason = error instanceof Error ? error.message : String(error);
   const isMistake = error instanceof OperatorError;
-  return {
-    kind: 'failed',
-    reason,
-    exitCode: isMistake ? exitCodes.configuration : exitCodes.failed,
-  };
+  const exitCode = isMistake ? exitCodes.configuration : exitCodes.failed;
+  return { kind: 'failed', reason: messageOf(error), exitCode };
 }

@@ -103,7 +103,7 @@ async function compilePhase(
  * The flat vector of a step, in buckets one behind the other: gradients of each trained network,
  * BatchNorm statistics, metrics, and the vote to stop. Places are in floats.
  */
-export interface StepVector {
+interface StepVector {
   /** Slices are named by the step graph's output ports. */
   readonly layout: FlatLayout;
   /** The gradient of each trained network, in the layout of its parameters. */
