@@ -2,10 +2,10 @@
 // no oracle; each names those that may be the first to see it.
 
 import type { CoordinatorEvent } from '../../coordinator/core/state.js';
-import { samplesOf } from '../../shared/plan/samples.js';
 import { leavesOf, shareOf } from '../../shared/plan/reduction.js';
-import type { SimOptions } from './cluster.js';
+import { samplesOf } from '../../shared/plan/samples.js';
 import type { Sabotage } from './sabotage.js';
+import type { SimOptions } from './simulation.js';
 
 export interface Canary {
   readonly bug: string;

@@ -2,8 +2,8 @@
 // and only if there is none.
 
 import type { PartStored, SnapshotReport } from '../../shared/control/messages.js';
-import type { ObjectDisk } from './disk.js';
-import type { SimProcess, Task } from './process.js';
+import type { ObjectDisk } from './machines/disk.js';
+import type { SimProcess, Task } from './machines/process.js';
 import { sha256, type TrainingState } from './training-state.js';
 
 /** The parts of a state; which worker stores which is arithmetic. */

@@ -1,9 +1,9 @@
 // The compute thread of a simulated worker: takes states, computes micro-shards, applies reduced
 // steps, stores shares of checkpoints. It keeps the contracts of worker/training/.
 
-import { chunkFloats, shareOf, foldTree, subtreesInside } from '../../shared/plan/reduction.js';
-import { isDue } from '../../shared/spec/schema.js';
 import type { StepReport } from '../../shared/control/messages.js';
+import { chunkFloats, foldTree, shareOf, subtreesInside } from '../../shared/plan/reduction.js';
+import { isDue } from '../../shared/spec/schema.js';
 import type { WorkerEffect } from '../../worker/core/state.js';
 import type { ToCompute, ToNetwork, WorldVectors } from '../../worker/network/ports.js';
 import {
@@ -13,10 +13,10 @@ import {
   readCheckpoint,
   storePart,
 } from './checkpoint-files.js';
-import type { ObjectDisk } from './disk.js';
-import type { Dice } from './dice.js';
 import type { Fact, Who } from './facts.js';
-import { waitFor, type SimProcess, type Task } from './process.js';
+import type { Dice } from './machines/dice.js';
+import type { ObjectDisk } from './machines/disk.js';
+import { waitFor, type SimProcess, type Task } from './machines/process.js';
 import type { Place, Sabotage } from './sabotage.js';
 import {
   add,

@@ -12,11 +12,11 @@ import type { StoreManifest } from '../../coordinator/edge/checkpoints.js';
 import { lead, type Leading, type LeadingPorts } from '../../coordinator/leading.js';
 import type { CoordinatorMessage, WorkerMessage } from '../../shared/control/messages.js';
 import { commitManifest, folderOf, newestWhole, stepOf } from './checkpoint-files.js';
-import { repeated, type Told } from './worker-ports.js';
-import type { Dice } from './dice.js';
-import type { Side } from './network.js';
-import type { SimProcess, Task } from './process.js';
+import type { Dice } from './machines/dice.js';
+import type { Side } from './machines/network.js';
+import type { SimProcess, Task } from './machines/process.js';
 import type { Surroundings } from './worker-node.js';
+import { repeated, type Told } from './worker-ports.js';
 
 /** Workers have so long to leave. */
 const leaveMs = 2_000;

@@ -1,4 +1,4 @@
-// What the oracles get to see of a simulated cluster: facts from outside, as they happen. An
+// What the oracles get to see of a simulation: facts from outside, as they happen. An
 // oracle keeps its own books of them and throws when something can't be right.
 
 import type { CoordinatorState } from '../../coordinator/core/state.js';
@@ -98,7 +98,6 @@ export class Violation extends Error {
 }
 
 export interface Oracle {
-  readonly name: string;
   /** Throws a Violation. */
   observe(fact: Fact, nowMs: number): void;
 }

@@ -1,9 +1,8 @@
-// What goes wrong in a simulated cluster, and when: a seeded list of faults, each with its end.
+// What goes wrong in a simulation, and when: a seeded list of faults, each with its end.
 
 import { stepOf } from './checkpoint-files.js';
-import type { Dice } from './dice.js';
-import { createDice } from './dice.js';
 import type { Fact } from './facts.js';
+import { createDice, type Dice } from './machines/dice.js';
 import { coordinatorNodes, type Supervisor } from './supervisor.js';
 import type { Surroundings, WorkerNode } from './worker-node.js';
 

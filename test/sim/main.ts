@@ -1,10 +1,8 @@
 // npm run sim -- [--seconds 60] [--from N] [--seed N] [--verbose] [--failures N]
-// Simulated clusters from seeds, for as long as it is told to; ends non-zero when a seed fails.
+// Simulated runs from seeds, for as long as it is asked to; ends non-zero when a seed fails.
 
 import { parseArgs } from 'node:util';
-
-import { runSeed } from './cluster.js';
-import { describeFailure, runSeeds, type Campaign } from './run.js';
+import { describeFailure, runSeed, runSeeds, type Campaign } from './simulation.js';
 
 const { values } = parseArgs({
   options: {

@@ -2,11 +2,9 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-
 import { unheardWorker } from './canaries.js';
-import { runSeed, type Scripted, type SimOptions } from './cluster.js';
 import type { FaultPorts } from './faults.js';
-import { describeFailure } from './run.js';
+import { describeFailure, runSeed, type Scripted, type SimOptions } from './simulation.js';
 
 /** Seeds for each story: delays, sizes and paces differ. */
 const variants = [1, 2, 3, 4, 5, 6];

@@ -1,12 +1,12 @@
-// Simulated clusters by seed: whatever happens to them, nothing forbidden does, and once all is
-// healed the run ends with the reference's state. `npm run sim` goes on where this stops.
+// Simulated runs by seed: whatever happens to them, nothing forbidden does, and once all is
+// healed the run ends with the reference's state. `npm run sim` goes on where this stops. And the
+// oracles see what they are there for: each planted bug is caught within a few seeds.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-
-import { runSeed } from './cluster.js';
+import { canaries } from './canaries.js';
 import { faultKinds } from './faults.js';
-import { describeFailure, runSeeds } from './run.js';
+import { describeFailure, runSeed, runSeeds } from './simulation.js';
 
 const seeds = 320;
 
@@ -26,3 +26,17 @@ test('the same seed gives the same trace, and another one another', () => {
   for (const [first, second] of sums) assert.equal(first, second);
   assert.equal(new Set(sums.map(([first]) => first)).size, sums.length);
 });
+
+const mostSeeds = 60;
+
+for (const { bug, caughtBy, plant, options } of canaries)
+  test(`${bug}: caught`, (t) => {
+    for (let seed = 1; seed <= mostSeeds; seed++) {
+      const { failure } = runSeed(seed, { ...options, sabotage: plant() });
+      if (failure === undefined) continue;
+      t.diagnostic(`seed ${seed}: ${failure.message.slice(0, 160)}`);
+      assert.ok(caughtBy.includes(failure.oracle), failure.message);
+      return;
+    }
+    assert.fail(`not caught within ${mostSeeds} seeds`);
+  });

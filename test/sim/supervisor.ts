@@ -1,11 +1,11 @@
-// Whoever runs the processes of a simulated cluster (lockstep train, or Kubernetes): starts
+// Whoever runs the processes of a simulation (lockstep train, or Kubernetes): starts
 // workers and coordinators, starts them again when they end, resumes a run that was stopped.
 
 import { exitCodes } from '../../shared/exit-codes.js';
-import { createDice, type Dice } from './dice.js';
 import type { Pace } from './compute-side.js';
 import { CoordinatorNode } from './coordinator-node.js';
-import { SimProcess } from './process.js';
+import { createDice, type Dice } from './machines/dice.js';
+import { SimProcess } from './machines/process.js';
 import { WorkerNode, type Surroundings } from './worker-node.js';
 
 /** How long a trouble that is over may still have consequences. */

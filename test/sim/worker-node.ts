@@ -1,6 +1,7 @@
 // A simulated worker process: the production node on simulated ports, with a simulated compute
 // thread. What is planted, counted and observed happens at the ports.
 
+import { chunkFloats } from '../../shared/plan/reduction.js';
 import type { WorkerEffect, WorkerEvent, WorkerState } from '../../worker/core/state.js';
 import { transition } from '../../worker/core/transition.js';
 import { Exchange } from '../../worker/exchange/exchange.js';
@@ -11,16 +12,14 @@ import { createTraps } from '../../worker/network/traps.js';
 import { createStateClient } from '../../worker/transfer/fetch-state.js';
 import { StateServer } from '../../worker/transfer/serve-state.js';
 import { defaultTransferLimits } from '../../worker/transfer/state-frame.js';
-import { chunkFloats } from '../../shared/plan/reduction.js';
 import { ComputeSide, type Pace } from './compute-side.js';
-import type { Coverage } from './coverage.js';
-import type { Dice } from './dice.js';
-import type { ObjectDisk } from './disk.js';
 import type { Fact, Who } from './facts.js';
-import type { Network, Side } from './network.js';
-import type { SimProcess } from './process.js';
+import type { Dice } from './machines/dice.js';
+import type { ObjectDisk } from './machines/disk.js';
+import type { Network, Side } from './machines/network.js';
+import type { SimProcess } from './machines/process.js';
+import type { Coverage, Trace } from './machines/trace.js';
 import type { Sabotage } from './sabotage.js';
-import type { Trace } from './trace.js';
 import type { RunShape } from './training-state.js';
 import {
   acceptStateCall,
@@ -40,7 +39,7 @@ const transferLimits = { ...defaultTransferLimits, chunkBytes: 40 };
 /** From the last word of a node to the end of its process. */
 const exitMs = 20;
 
-/** What all nodes of a cluster have in common. */
+/** What all nodes of a simulation have in common. */
 export interface Surroundings {
   readonly network: Network;
   readonly disk: ObjectDisk;

@@ -1,8 +1,8 @@
 // What a simulated worker's node gets instead of sockets: streams on the simulated network, and
 // values that are a few numbers for each chunk.
 
-import { chunkFloats } from '../../shared/plan/reduction.js';
 import type { CoordinatorMessage, WorkerMessage } from '../../shared/control/messages.js';
+import { chunkFloats } from '../../shared/plan/reduction.js';
 import type { ExchangeHello, Pull } from '../../worker/exchange/core/messages.js';
 import type { FoldPlan } from '../../worker/exchange/core/world.js';
 import type { ExchangeWorld } from '../../worker/exchange/exchange.js';
@@ -13,9 +13,9 @@ import type { SessionLine, SessionPorts } from '../../worker/network/session.js'
 import type { DonorChannel } from '../../worker/transfer/fetch-state.js';
 import type { StateCall } from '../../worker/transfer/serve-state.js';
 import type { StateFrame, StateRequest } from '../../worker/transfer/state-frame.js';
-import type { Dice } from './dice.js';
-import type { Network, Side } from './network.js';
-import type { SimProcess } from './process.js';
+import type { Dice } from './machines/dice.js';
+import type { Network, Side } from './machines/network.js';
+import type { SimProcess } from './machines/process.js';
 import { add, scale, type ChunkValue } from './training-state.js';
 
 /** A vector of the exchange: a value for each chunk. What a frame carries is one of one chunk. */

@@ -1,15 +1,16 @@
-// All oracles of a simulated cluster, each with books of its own.
+// All oracles of a simulation, each with books of its own.
 
 import type { Oracle } from '../facts.js';
 import type { RunShape } from '../training-state.js';
-import { createBoundsOracle } from './bounds.js';
-import { createCheckpointOracle } from './checkpoints.js';
-import { createFencingOracle } from './fencing.js';
-import { createProgressOracle } from './progress.js';
+import {
+  createBoundsOracle,
+  createFencingOracle,
+  createProgressOracle,
+  createWitnessOracle,
+  type Truth,
+} from './protocol.js';
 import { createReference } from './reference.js';
-import { createSampleOracle } from './samples.js';
-import { createStateOracle } from './states.js';
-import { createWitnessOracle, type Truth } from './witnesses.js';
+import { createCheckpointOracle, createSampleOracle, createStateOracle } from './training.js';
 
 /** The oracles of one run. */
 export function createOracles(shape: RunShape, truth: Truth): readonly Oracle[] {

@@ -1,19 +1,18 @@
-// One simulated cluster from one seed: faults first, with oracles that watch what must never
-// happen; then everything is healed, and the run has to end well within a bounded time.
+// One simulated run from one seed: faults first, with oracles that watch what must never happen;
+// then everything is healed, and the run has to end well within a bounded time.
 
 import type { CoordinatorState } from '../../coordinator/core/state.js';
 import { exitCodes } from '../../shared/exit-codes.js';
-import { SimClock } from './clock.js';
-import { Coverage } from './coverage.js';
-import { createDice, type Dice } from './dice.js';
-import { ObjectDisk } from './disk.js';
 import { Violation, type Fact, type Oracle } from './facts.js';
 import { inflict, scheduleFaults, type FaultKind, type FaultPorts } from './faults.js';
-import { Network } from './network.js';
+import { createDice, type Dice } from './machines/dice.js';
+import { ObjectDisk } from './machines/disk.js';
+import { Network } from './machines/network.js';
+import { SimClock } from './machines/process.js';
+import { Coverage, Trace } from './machines/trace.js';
 import { createOracles } from './oracles/all.js';
 import { sound, type Sabotage } from './sabotage.js';
-import { coordinatorNodes, Supervisor } from './supervisor.js';
-import { Trace } from './trace.js';
+import { Supervisor, coordinatorNodes } from './supervisor.js';
 import type { RunShape } from './training-state.js';
 import type { Surroundings } from './worker-node.js';
 
@@ -54,17 +53,17 @@ export interface SimResult {
 
 /** Runs one seed to its end. Same seed and options, same trace. */
 export function runSeed(seed: number, options: SimOptions = {}): SimResult {
-  const cluster = new Cluster(seed, options);
+  const simulation = new Simulation(seed, options);
   let failure: Violation | undefined;
   try {
-    cluster.run();
+    simulation.run();
   } catch (error) {
     failure =
       error instanceof Violation
         ? error
         : new Violation('crash', error instanceof Error ? (error.stack ?? '') : String(error));
   }
-  const { clock, trace, coverage } = cluster;
+  const { clock, trace, coverage } = simulation;
   return {
     seed,
     failure,
@@ -76,7 +75,7 @@ export function runSeed(seed: number, options: SimOptions = {}): SimResult {
   };
 }
 
-class Cluster {
+class Simulation {
   readonly clock = new SimClock();
   readonly trace: Trace;
   readonly coverage = new Coverage();
@@ -154,7 +153,7 @@ class Cluster {
 
   #heal(): void {
     const { network, disk } = this.#around;
-    this.trace.add('cluster', 'is healed');
+    this.trace.add('all', 'is healed');
     network.healAll();
     disk.heal();
     for (const { process, pace } of this.#supervisor.workers.values()) {
@@ -212,4 +211,42 @@ function drawShape(seed: number, dice: Dice): RunShape {
     lastStep: dice.integer(40, 90),
     checkpointEvery: dice.integer(3, 12),
   };
+}
+
+export interface Campaign {
+  readonly seeds: number;
+  readonly events: number;
+  readonly simulatedMs: number;
+  readonly seconds: number;
+  readonly coverage: Coverage;
+  readonly failures: readonly SimResult[];
+}
+
+/** Runs seeds from `from` on, until `isEnough` or `maxFailures` have failed. */
+export function runSeeds(
+  from: number,
+  isEnough: (seeds: number, seconds: number) => boolean,
+  options: SimOptions = {},
+  maxFailures = 1,
+): Campaign {
+  const startedMs = performance.now();
+  const coverage = new Coverage();
+  const failures: SimResult[] = [];
+  let [seeds, events, simulatedMs] = [0, 0, 0];
+  const seconds = (): number => (performance.now() - startedMs) / 1000;
+  while (failures.length < maxFailures && !isEnough(seeds, seconds())) {
+    const result = runSeed(from + seeds, options);
+    seeds += 1;
+    events += result.events;
+    simulatedMs += result.simulatedMs;
+    coverage.addAll(result.coverage);
+    if (result.failure !== undefined) failures.push(result);
+  }
+  return { seeds, events, simulatedMs, seconds: seconds(), coverage, failures };
+}
+
+/** A failed seed, for whoever has to find out why. */
+export function describeFailure({ seed, failure, tail }: SimResult): string {
+  const again = `npm run sim -- --seed ${seed} --verbose`;
+  return [`seed ${seed} failed: ${failure?.message}`, ...tail, `again: ${again}`].join('\n');
 }

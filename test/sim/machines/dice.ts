@@ -1,6 +1,6 @@
-// All chance of a simulated cluster comes from here, and all of it from the seed.
+// All chance of a simulation comes from here, and all of it from the seed.
 
-import { createRandomStream, hashIntegers } from '../../shared/random.js';
+import { createRandomStream, hashIntegers } from '../../../shared/random.js';
 
 export interface Dice {
   /** In [0, 1). */

@@ -1,11 +1,10 @@
-// The network of a simulated cluster. Streams are ordered and reliable while both ends live, as
+// The network of a simulation. Streams are ordered and reliable while both ends live, as
 // TCP is: a cut link delays what is sent until it is healed, or until keepalive ends the stream
 // on both sides. Control messages may be lost, doubled and reordered within their stream as well,
 // which no real one does: the protocol says everything by level and has to bear it.
 
-import type { SimClock } from './clock.js';
 import type { Dice } from './dice.js';
-import type { SimProcess } from './process.js';
+import type { SimClock, SimProcess } from './process.js';
 
 /** A ping and the wait for its answer: after so long without one, gRPC ends a stream. */
 export const keepaliveMs = 6_000;

@@ -1,9 +1,8 @@
-// What happened in a simulated cluster, as lines: summed up to one SHA-256, by which two runs of
-// a seed are compared, and the last of them kept for whoever has to read why a seed failed.
+// What happened in a simulation: lines, summed up to one SHA-256 by which two runs of a seed are
+// compared, and how often each fault happened and each decision was taken.
 
 import { createHash } from 'node:crypto';
-
-import type { SimClock } from './clock.js';
+import type { SimClock } from './process.js';
 
 const keptLines = 400;
 
@@ -44,5 +43,26 @@ export class Trace {
   #flush(): void {
     this.#hash.update(this.#pending);
     this.#pending = '';
+  }
+}
+
+export class Coverage {
+  readonly #counts = new Map<string, number>();
+
+  count(what: string, times = 1): void {
+    this.#counts.set(what, (this.#counts.get(what) ?? 0) + times);
+  }
+
+  of(what: string): number {
+    return this.#counts.get(what) ?? 0;
+  }
+
+  addAll(other: Coverage): void {
+    for (const [what, times] of other.#counts) this.count(what, times);
+  }
+
+  /** All counts, by name. */
+  entries(): [string, number][] {
+    return [...this.#counts].sort(([a], [b]) => (a < b ? -1 : 1));
   }
 }

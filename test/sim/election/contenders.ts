@@ -3,9 +3,9 @@
 // the lease at a time; once all is healed somebody holds it, and keeps it.
 
 import { createHash } from 'node:crypto';
-import { elect } from '../../coordinator/core/election.js';
 import {
   defaultElectionTiming,
+  elect,
   holdsLease,
   initialElection,
   nextWakeMs,
@@ -13,11 +13,111 @@ import {
   type ElectionEvent,
   type ElectionState,
   type ElectionTiming,
-} from '../../coordinator/core/election.js';
-import { SimClock } from './clock.js';
-import { createDice, type Dice } from './dice.js';
-import { LeaseServer } from './lease-server.js';
-import { SimProcess } from './process.js';
+  type SeenLease,
+} from '../../../coordinator/core/election.js';
+import { createDice, type Dice } from '../machines/dice.js';
+import { SimClock, SimProcess } from '../machines/process.js';
+
+export type LeaseRequest = Extract<ElectionEffect, { readonly kind: 'read' | 'write' }>;
+
+export interface LeaseServerOptions {
+  readonly forgetsVersions: boolean;
+  readonly slowestMs: number;
+}
+
+/** What ails it; it is "slow" for messages both ways. */
+export type Ailment = 'away' | 'busy' | 'slow';
+
+export class LeaseServer {
+  readonly #clock: SimClock;
+  readonly #dice: Dice;
+  readonly #options: LeaseServerOptions;
+  #lease: SeenLease | undefined;
+  #writes = 0;
+  /** How many cuts there are, by "node to" and "node from". */
+  readonly #cuts = new Map<string, number>();
+  readonly #ailments = new Map<Ailment, number>();
+
+  constructor(clock: SimClock, dice: Dice, options: LeaseServerOptions) {
+    this.#clock = clock;
+    this.#dice = dice;
+    this.#options = options;
+  }
+
+  /** Sends a request; `wallMs` is what the sender's clock shows. The answer may never come. */
+  ask(
+    node: string,
+    request: LeaseRequest,
+    wallMs: number,
+    answer: (event: ElectionEvent) => void,
+  ): void {
+    if (this.#isLost(node, 'to')) return;
+    this.#clock.after(this.#delayMs(), () => {
+      const event = this.#serve(request, wallMs);
+      if (this.#isLost(node, 'from')) return;
+      this.#clock.after(this.#delayMs(), () => answer(event));
+    });
+  }
+
+  /** Nothing passes between a node and the server, one way. */
+  cut(node: string, way: 'to' | 'from', forMs: number): void {
+    count(this.#cuts, `${node} ${way}`, 1);
+    this.#clock.after(forMs, () => count(this.#cuts, `${node} ${way}`, -1));
+  }
+
+  fail(ailment: Ailment, forMs: number): void {
+    count(this.#ailments, ailment, 1);
+    this.#clock.after(forMs, () => count(this.#ailments, ailment, -1));
+  }
+
+  /** Somebody writes what is none of the election's business. */
+  annotate(): void {
+    if (this.#lease !== undefined) this.#lease = { ...this.#lease, version: this.#version() };
+  }
+
+  heal(): void {
+    this.#cuts.clear();
+    this.#ailments.clear();
+  }
+
+  #isAiling(ailment: Ailment): boolean {
+    return (this.#ailments.get(ailment) ?? 0) > 0;
+  }
+
+  #isLost(node: string, way: 'to' | 'from'): boolean {
+    return (this.#cuts.get(`${node} ${way}`) ?? 0) > 0;
+  }
+
+  #delayMs(): number {
+    if (!this.#isAiling('slow')) return this.#dice.between(0.5, 40);
+    return this.#dice.between(0.5, this.#dice.chance(0.5) ? 2_000 : this.#options.slowestMs);
+  }
+
+  #serve(request: LeaseRequest, wallMs: number): ElectionEvent {
+    if (this.#isAiling('away')) return { kind: 'failed', reason: 'HTTP 503' };
+    if (this.#isAiling('busy') && this.#dice.chance(0.7)) {
+      const retryAfterMs = 1000 * this.#dice.integer(1, 20);
+      return { kind: 'failed', reason: 'HTTP 429', retryAfterMs };
+    }
+    if (request.kind === 'read') return { kind: 'found', lease: this.#lease };
+    const { base, holder, transitions } = request;
+    const isAsSeen = base?.version === this.#lease?.version;
+    if (!isAsSeen && !this.#options.forgetsVersions) return { kind: 'refused' };
+    const [version, stamp] = [this.#version(), String(wallMs)];
+    this.#lease = { version, holder, transitions, stamp, leaseMs: 0 };
+    return { kind: 'written', lease: this.#lease };
+  }
+
+  #version(): string {
+    this.#writes += 1;
+    return `v${this.#writes}`;
+  }
+}
+
+/** Counts a fault in or out; after healing there is none left to end. */
+function count<K>(counts: Map<K, number>, key: K, by: 1 | -1): void {
+  counts.set(key, Math.max(0, (counts.get(key) ?? 0) + by));
+}
 
 /** What a test may do to it, instead of or besides the seed's faults. */
 export interface ElectionOptions {
@@ -56,7 +156,7 @@ const keptMs = 60_000;
 
 /** Runs one seed to its end. Same seed and options, same trace. */
 export function runElection(seed: number, options: ElectionOptions = {}): ElectionResult {
-  return new ElectionCluster(seed, options).run();
+  return new SimulatedElection(seed, options).run();
 }
 
 /** A process whose clock has a speed of its own, which its timers go by. */
@@ -84,7 +184,7 @@ interface Contender {
   asked: number;
 }
 
-class ElectionCluster {
+class SimulatedElection {
   readonly #clock = new SimClock();
   readonly #dice: Dice;
   readonly #seed: number;
@@ -150,7 +250,7 @@ class ElectionCluster {
   #heal(): undefined {
     this.#isHealed = true;
     this.#server.heal();
-    this.#say('cluster', 'is healed');
+    this.#say('all', 'is healed');
     for (const { process } of this.#contenders.values()) process.thaw();
   }
 

@@ -1,9 +1,8 @@
-// The object store of a simulated cluster: atomic puts, conditional ones, listings; outages in
+// The object store of a simulation: atomic puts, conditional ones, listings; outages in
 // which operations fail or hang; writes of a process that died on the way; flipped bits.
 
-import type { SimClock } from './clock.js';
 import type { Dice } from './dice.js';
-import { waitFor, type SimProcess, type Task } from './process.js';
+import { waitFor, type SimClock, type SimProcess, type Task } from './process.js';
 
 /** How long a client waits before it tries again. */
 const retryMs = 300;

@@ -3,8 +3,8 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { ElectionState } from '../../coordinator/core/election.js';
-import { runElection, type ElectionOptions, type ElectionResult } from './election-cluster.js';
+import type { ElectionState } from '../../../coordinator/core/election.js';
+import { runElection, type ElectionOptions, type ElectionResult } from './contenders.js';
 
 const describe = ({ seed, failure, tail }: ElectionResult): string =>
   [`seed ${seed}: ${failure}`, ...tail].join('\n');
