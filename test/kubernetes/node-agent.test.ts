@@ -5,7 +5,6 @@ import assert from 'node:assert/strict';
 import { constants } from 'node:os';
 import { after, afterEach, before, describe, it } from 'node:test';
 import type { V1Pod } from '@kubernetes/client-node';
-import { packageFile } from '../../shared/environment.js';
 import { until } from '../support/until.js';
 import { restricted, startCluster, tellFailure, type Cluster } from './cluster.js';
 import { skipWithoutControlPlane } from './programs.js';
@@ -14,7 +13,6 @@ import { jobObject, podObject, podSpec, scriptContainer } from './trivial-pods.j
 const namespace = 'agent';
 const terminated = (pod: V1Pod | undefined) =>
   pod?.status?.containerStatuses?.[0]?.state?.terminated;
-const isRunning = (pod: V1Pod | undefined): boolean => pod?.status?.phase === 'Running';
 const isOver = (pod: V1Pod | undefined): boolean =>
   ['Succeeded', 'Failed'].includes(pod?.status?.phase ?? '');
 
@@ -56,20 +54,6 @@ describe('pods on the node agent', { skip: skipWithoutControlPlane() }, () => {
     const nodes = await kubectl('get pods -o jsonpath={.items[*].spec.nodeName}');
     assert.deepEqual(nodes.split(' ').sort(), ['node-a', 'node-b']);
     await kubectl('delete pod fits fits-too waits --grace-period=1');
-  });
-
-  it('of an Indexed Job know their index, and complete it', async () => {
-    const script = 'console.log("index " + process.argv[1] + " of " + process.env.POD_NAME)';
-    const container = scriptContainer(script, {
-      args: ['-e', script, '$(JOB_COMPLETION_INDEX)'],
-      env: [{ name: 'POD_NAME', valueFrom: { fieldRef: { fieldPath: 'metadata.name' } } }],
-    });
-    await apply(jobObject('indexed', podSpec(container), { completions: 3, parallelism: 3 }));
-    await kubectl('wait --for=condition=Complete job/indexed --timeout=60s');
-    const pods = await cluster.pods(namespace, 'job-name=indexed');
-    const outputs = await Promise.all(pods.map(({ metadata }) => outputOf(metadata?.name ?? '')));
-    const told = outputs.map((text) => /^index (\d) of (indexed-\1-\w+)\n$/.exec(text)?.[1]).sort();
-    assert.deepEqual(told, ['0', '1', '2']);
   });
 
   it('are judged by their exit codes', async () => {
@@ -191,39 +175,6 @@ describe('pods on the node agent', { skip: skipWithoutControlPlane() }, () => {
     }
   });
 
-  it('are ready when their probe says so, and restarted when the other one gives up', async () => {
-    const script = `
-      const server = require('node:http').createServer((request, response) => {
-        if (request.url === '/break') server.isBroken = true;
-        response.writeHead(server.isBroken ? 500 : 200).end();
-      });
-      process.on('SIGTERM', () => process.exit(0));
-      setTimeout(() => server.listen(8080, process.env.IP), 700);`;
-    const container = scriptContainer(script, {
-      env: [{ name: 'IP', valueFrom: { fieldRef: { fieldPath: 'status.podIP' } } }],
-      ports: [{ name: 'web', containerPort: 8080 }],
-      startupProbe: { tcpSocket: { port: 'web' }, periodSeconds: 1, failureThreshold: 30 },
-      readinessProbe: { httpGet: { path: '/', port: 'web' }, periodSeconds: 1 },
-      livenessProbe: { httpGet: { path: '/', port: 8080 }, periodSeconds: 1, failureThreshold: 2 },
-    });
-    await apply(podObject('probed', podSpec(container, { restartPolicy: 'Always' })));
-    const ready = (pod: V1Pod | undefined): boolean =>
-      pod?.status?.containerStatuses?.[0]?.ready === true;
-    const before = await cluster.podIs(namespace, 'probed', isRunning);
-    assert.equal(ready(before), false);
-    const { status } = (await cluster.podIs(namespace, 'probed', ready)) ?? {};
-    await fetch(`http://${status?.podIP}:8080/break`);
-    const count = (pod: V1Pod | undefined): number =>
-      pod?.status?.containerStatuses?.[0]?.restartCount ?? 0;
-    const again = await cluster.podIs(
-      ...([namespace, 'probed'] as const),
-      (pod) => count(pod) === 1 && ready(pod),
-      30_000,
-    );
-    assert.equal(again?.status?.containerStatuses?.[0]?.lastState?.terminated?.exitCode, 0);
-    await kubectl('delete pod probed');
-  });
-
   it('show their log while they write it', async () => {
     const script = `let n = 0; setInterval(() => console.log('line ' + n++), 100);`;
     await apply(podObject('talks', podSpec(scriptContainer(script))));
@@ -278,27 +229,5 @@ describe('pods on the node agent', { skip: skipWithoutControlPlane() }, () => {
     await kubectl('delete pod echo-0 --grace-period=1');
     await dials('dial-late', 'echo');
     assert.equal(await outputOf('dial-late'), 'ECONNREFUSED\n');
-  });
-
-  it('talk to the API server as their service account, which may do what its role says', async () => {
-    await kubectl('create serviceaccount reader');
-    await kubectl('create role reader --verb=get --resource=configmaps');
-    await kubectl(`create rolebinding reader --role=reader --serviceaccount=${namespace}:reader`);
-    await kubectl('create configmap read-me --from-literal=a=b');
-    const client = new URL(
-      `file://${packageFile('node_modules/@kubernetes/client-node/dist/index.js')}`,
-    );
-    const script = `
-      const { KubeConfig, CoreV1Api } = await import('${client.href}');
-      const config = new KubeConfig();
-      config.loadFromDefault();
-      const api = config.makeApiClient(CoreV1Api);
-      const namespace = '${namespace}';
-      const { data } = await api.readNamespacedConfigMap({ name: 'read-me', namespace });
-      const code = await api.listNamespacedSecret({ namespace }).catch((error) => error.code);
-      console.log(JSON.stringify({ data, code }));`;
-    const container = scriptContainer('', { args: ['--input-type=module', '-e', script] });
-    await apply(podObject('reads', podSpec(container, { serviceAccountName: 'reader' })));
-    assert.deepEqual(JSON.parse(await outputOf('reads')), { data: { a: 'b' }, code: 403 });
   });
 });

@@ -1,5 +1,4 @@
-// One container of a pod over all its starts: its processes with their output, probes, restarts by
-// the pod's policy with a growing pause, and its status.
+// One container of a pod: its process with its output, its probe and its status. It is started once.
 
 import type {
   V1Container,
@@ -9,6 +8,7 @@ import type {
 } from '@kubernetes/client-node';
 import { spawn } from 'node:child_process';
 import { constants } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { startProbe, type Probed } from './probes.js';
 
 /** A line with its time, RFC 3339 with nine digits. */
@@ -153,9 +153,6 @@ export interface Start extends Probed {
 
 /** What a container needs of its pod. */
 export interface Surroundings {
-  /** "Always", "OnFailure" or "Never". */
-  readonly restartPolicy: string;
-  readonly graceMs: number;
   /** Command line and variables; rejects as long as an object it refers to is missing. */
   start(container: V1Container): Promise<Start>;
   /** Called after each change of the status. */
@@ -164,21 +161,15 @@ export interface Surroundings {
 
 /** How long a start is put off whose objects are missing. */
 const retryMs = 500;
-/** Pause before a restart, doubled with each. */
-const backoffMs = { first: 1_000, longest: 10_000 };
 
 export class ContainerRunner {
-  log: ContainerLog = createContainerLog();
+  readonly log: ContainerLog = createContainerLog();
   readonly #container: V1Container;
   readonly #around: Surroundings;
   #process: ContainerProcess | undefined;
   #state: V1ContainerState = { waiting: { reason: 'ContainerCreating' } };
-  #lastState: V1ContainerState = {};
-  #restarts = 0;
-  #isStarted = false;
   #isReady = false;
-  #isStopping = false;
-  #wake: (() => void) | undefined;
+  readonly #stopping = new AbortController();
 
   constructor(container: V1Container, around: Surroundings) {
     this.#container = container;
@@ -199,115 +190,61 @@ export class ContainerRunner {
 
   status(): V1ContainerStatus {
     return {
-      name: this.#container.name,
-      image: this.#container.image ?? '',
-      imageID: '',
-      ready: this.#isReady,
-      started: this.#isStarted,
-      restartCount: this.#restarts,
-      state: this.#state,
-      lastState: this.#lastState,
+      ...{ name: this.name, image: this.#container.image ?? '', imageID: '', restartCount: 0 },
+      ...{ ready: this.#isReady, started: this.pid !== undefined, state: this.#state },
     };
   }
 
-  /** Runs it until it ends for good: by its policy, or because it is stopped. */
+  /** Runs it to its end. */
   async run(): Promise<void> {
-    for (let pauseMs = backoffMs.first; ; pauseMs = Math.min(pauseMs * 2, backoffMs.longest)) {
-      const start = await this.#startable();
-      if (start === undefined) return;
-      await this.#runOnce(start);
-      const { restartPolicy } = this.#around;
-      const isWanted =
-        restartPolicy === 'Always' || (restartPolicy === 'OnFailure' && this.exitCode !== 0);
-      if (this.#isStopping || !isWanted) return;
-      const ended = this.#state;
-      this.#lastState = ended;
-      this.#set({ waiting: { reason: 'CrashLoopBackOff' } });
-      await this.#pause(pauseMs);
-      if (this.#isStopping) return this.#set(ended);
-      this.#restarts += 1;
-    }
+    const start = await this.#startable();
+    if (start === undefined) return;
+    const running = startContainer(start.argv, start.env, start.cwd, this.log);
+    this.#process = running;
+    this.#set({ running: { startedAt: running.startedAt } });
+    const { readinessProbe } = this.#container;
+    const ready = (isGood: boolean): void => {
+      this.#isReady = isGood;
+      this.#around.onChange();
+    };
+    let stopProbe = (): void => undefined;
+    if (readinessProbe === undefined) ready(true);
+    else stopProbe = startProbe(readinessProbe, start, ready);
+    const terminated = await running.ended;
+    stopProbe();
+    this.#isReady = false;
+    this.#set({ terminated });
   }
 
   /** Asks it to end within `graceMs`; a later, shorter wish counts. */
   stop(graceMs: number): void {
-    this.#isStopping = true;
-    this.#wake?.();
+    this.#stopping.abort();
     this.#process?.stop(graceMs);
   }
 
   /** Ends it without asking. */
   kill(): void {
-    this.#isStopping = true;
-    this.#wake?.();
+    this.#stopping.abort();
     this.#process?.kill();
   }
 
   async #startable(): Promise<Start | undefined> {
-    while (!this.#isStopping) {
+    const { signal } = this.#stopping;
+    while (!signal.aborted) {
       try {
-        return await this.#around.start(this.#container);
+        const start = await this.#around.start(this.#container);
+        return signal.aborted ? undefined : start;
       } catch (error) {
         const message = error instanceof Error ? error.message : String(error);
         this.#set({ waiting: { reason: 'CreateContainerConfigError', message } });
-        await this.#pause(retryMs);
+        await sleep(retryMs, undefined, { signal }).catch(() => undefined);
       }
     }
     return undefined;
   }
 
-  async #runOnce(start: Start): Promise<void> {
-    if (this.#isStopping) return;
-    this.log = createContainerLog();
-    const running = startContainer(start.argv, start.env, start.cwd, this.log);
-    this.#process = running;
-    this.#set({ running: { startedAt: running.startedAt } });
-    const stopProbes = this.#probe(start, running);
-    const terminated = await running.ended;
-    stopProbes();
-    this.#isReady = this.#isStarted = false;
-    this.#set({ terminated });
-  }
-
-  #probe(start: Start, running: ContainerProcess): () => void {
-    const { startupProbe, livenessProbe, readinessProbe } = this.#container;
-    const stops: (() => void)[] = [];
-    const restart = (isGood: boolean): void => {
-      if (!isGood) running.stop(this.#around.graceMs);
-    };
-    const started = (): void => {
-      if (this.#isStarted) return;
-      this.#isStarted = true;
-      const ready = (isGood: boolean): void => {
-        this.#isReady = isGood;
-        this.#around.onChange();
-      };
-      if (readinessProbe === undefined) ready(true);
-      else stops.push(startProbe(readinessProbe, start, ready));
-      if (livenessProbe !== undefined) stops.push(startProbe(livenessProbe, start, restart));
-    };
-    if (startupProbe === undefined) started();
-    else
-      stops.push(
-        startProbe(startupProbe, start, (isGood) => (isGood ? started() : restart(false))),
-      );
-    return () => stops.forEach((stop) => stop());
-  }
-
   #set(state: V1ContainerState): void {
     this.#state = state;
     this.#around.onChange();
-  }
-
-  /** Waits, or less when it is stopped. */
-  #pause(ms: number): Promise<void> {
-    if (this.#isStopping) return Promise.resolve();
-    return new Promise((resolve) => {
-      const timer = setTimeout(resolve, ms);
-      this.#wake = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-    });
   }
 }

@@ -1,5 +1,5 @@
-// One pod on its node, from the binding to the end: volumes, init containers one by one, containers
-// together, SIGTERM and the grace period when it is deleted, and its status all the while.
+// One pod on its node, from the binding to the end: volumes, containers, SIGTERM and the
+// grace period when it is deleted, and its status all the while.
 
 import {
   ApiException,
@@ -45,7 +45,6 @@ const tailLines = 6;
 export class PodRunner {
   readonly #place: PodPlace;
   readonly #startTime = new Date();
-  readonly #initContainers: readonly ContainerRunner[];
   readonly #containers: readonly ContainerRunner[];
   #pod: V1Pod;
   #conditions: readonly V1PodCondition[] = [];
@@ -56,18 +55,11 @@ export class PodRunner {
   constructor(pod: V1Pod, place: PodPlace) {
     this.#pod = pod;
     this.#place = place;
-    const { restartPolicy = 'Always', initContainers = [], containers = [] } = pod.spec ?? {};
-    const around = (policy: string): Surroundings => ({
-      restartPolicy: policy,
-      graceMs: (pod.spec?.terminationGracePeriodSeconds ?? 30) * 1000,
+    const around: Surroundings = {
       start: (container) => this.#start(container),
       onChange: () => this.#publish(),
-    });
-    const initPolicy = restartPolicy === 'Never' ? 'Never' : 'OnFailure';
-    this.#initContainers = initContainers.map(
-      (one) => new ContainerRunner(one, around(initPolicy)),
-    );
-    this.#containers = containers.map((one) => new ContainerRunner(one, around(restartPolicy)));
+    };
+    this.#containers = (pod.spec?.containers ?? []).map((one) => new ContainerRunner(one, around));
   }
 
   get pod(): V1Pod {
@@ -78,20 +70,21 @@ export class PodRunner {
     return this.#place.podIp;
   }
 
-  /** The log of a container's last start. */
+  /** What a container has written. */
   log(container: string): ContainerLog | undefined {
-    return this.#all().find(({ name }) => name === container)?.log;
+    return this.#containers.find(({ name }) => name === container)?.log;
   }
 
   /** Process of a container; undefined when it is not running. */
   pid(container?: string): number | undefined {
-    return this.#all().find(({ name, pid }) => pid !== undefined && name === (container ?? name))
-      ?.pid;
+    return this.#containers.find(
+      ({ name, pid }) => pid !== undefined && name === (container ?? name),
+    )?.pid;
   }
 
   /** The last lines of its containers, and how they ended. */
   describe(): string {
-    const parts = this.#all().map(({ name, exitCode, log }) => {
+    const parts = this.#containers.map(({ name, exitCode, log }) => {
       const tail = log.lines.slice(-tailLines).map(({ text }) => `    ${text}\n`);
       const title = `${this.#pod.metadata?.name} ${name}`;
       return `--- ${title}: ${exitCode ?? 'not ended'}\n${tail.join('')}`;
@@ -103,10 +96,6 @@ export class PodRunner {
   async run(): Promise<void> {
     await mkdir(this.#place.root, { recursive: true });
     this.#publish();
-    for (const container of this.#initContainers) {
-      await container.run();
-      if (container.exitCode !== 0) return this.#finish();
-    }
     await Promise.all(this.#containers.map((container) => container.run()));
     await this.#finish();
   }
@@ -117,7 +106,7 @@ export class PodRunner {
     if (pod.metadata?.deletionTimestamp === undefined || this.#isAbandoned) return;
     const graceMs = (pod.metadata.deletionGracePeriodSeconds ?? 30) * 1000;
     this.#isStopping = true;
-    for (const container of this.#all()) container.stop(graceMs);
+    for (const container of this.#containers) container.stop(graceMs);
     // Deleted after its end.
     if (this.#isOver) void this.#place.writer.remove();
   }
@@ -126,11 +115,7 @@ export class PodRunner {
   abandon(): void {
     this.#isAbandoned = true;
     this.#place.writer.close();
-    for (const container of this.#all()) container.kill();
-  }
-
-  #all(): readonly ContainerRunner[] {
-    return [...this.#initContainers, ...this.#containers];
+    for (const container of this.#containers) container.kill();
   }
 
   async #finish(): Promise<void> {
@@ -171,9 +156,8 @@ export class PodRunner {
   #publish(): void {
     if (this.#isAbandoned) return;
     const { podIp, hostIp, writer } = this.#place;
-    const statusesOf = (runners: readonly ContainerRunner[]) => runners.map((one) => one.status());
-    const [first, rest] = [statusesOf(this.#initContainers), statusesOf(this.#containers)];
-    const status = podStatus(first, rest, this.#isOver);
+    const containers = this.#containers.map((container) => container.status());
+    const status = podStatus(containers, this.#isOver);
     const now = new Date();
     // The time of a condition is that of its last change.
     this.#conditions = status.conditions.map((condition) => {
@@ -189,18 +173,11 @@ export class PodRunner {
 }
 
 /** The status; conditions have no times yet. Others' (PodScheduled) stay: it is merged by type. */
-function podStatus(
-  initContainers: V1ContainerStatus[],
-  containers: V1ContainerStatus[],
-  isOver: boolean,
-): V1PodStatus & { conditions: V1PodCondition[] } {
-  const isGood = ({ state }: V1ContainerStatus): boolean => state?.terminated?.exitCode === 0;
-  const isInitialized = initContainers.every(isGood);
-  const isReady = !isOver && isInitialized && containers.every(({ ready }) => ready);
-  const hasStarted = containers.some(
-    ({ state, restartCount }) => state?.waiting === undefined || restartCount > 0,
-  );
-  const ended = isInitialized && containers.every(isGood) ? 'Succeeded' : 'Failed';
+function podStatus(containers: V1ContainerStatus[], isOver: boolean) {
+  const isReady = !isOver && containers.every(({ ready }) => ready);
+  const hasStarted = containers.some(({ state }) => state?.waiting === undefined);
+  const isGood = containers.every(({ state }) => state?.terminated?.exitCode === 0);
+  const phase = isOver ? (isGood ? 'Succeeded' : 'Failed') : hasStarted ? 'Running' : 'Pending';
   const reason = isOver ? 'PodCompleted' : isReady ? undefined : 'ContainersNotReady';
   const condition = (type: string, holds: boolean, why?: string): V1PodCondition => ({
     type,
@@ -208,21 +185,13 @@ function podStatus(
     // null removes what an earlier state said.
     reason: why ?? (null as unknown as string),
   });
-  return {
-    phase: isOver ? ended : hasStarted ? 'Running' : 'Pending',
-    initContainerStatuses: initContainers,
-    containerStatuses: containers,
-    conditions: [
-      condition('PodReadyToStartContainers', true),
-      condition(
-        'Initialized',
-        isInitialized,
-        isInitialized ? undefined : 'ContainersNotInitialized',
-      ),
-      condition('ContainersReady', isReady, reason),
-      condition('Ready', isReady, reason),
-    ],
-  };
+  const conditions = [
+    condition('PodReadyToStartContainers', true),
+    condition('Initialized', true),
+    condition('ContainersReady', isReady, reason),
+    condition('Ready', isReady, reason),
+  ];
+  return { phase, containerStatuses: containers, conditions };
 }
 
 export interface PodWriter {

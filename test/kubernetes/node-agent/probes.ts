@@ -1,9 +1,8 @@
-// Probes as the kubelet runs them: a connection, a request or a command, again and again, and a
+// Probes as the kubelet runs them: a connection or a command, again and again, and a
 // verdict when enough of them in a row said the same.
 
 import type { V1Container, V1Probe } from '@kubernetes/client-node';
 import { spawn } from 'node:child_process';
-import { get } from 'node:http';
 import { connect } from 'node:net';
 
 /** What a probe needs to know of its container. */
@@ -55,15 +54,10 @@ export function startProbe(
 /** One try. A kind the agent does not know is never good. */
 function check(probe: V1Probe, probed: Probed): Promise<boolean> {
   const timeoutMs = (probe.timeoutSeconds ?? 1) * 1000;
-  const { tcpSocket, httpGet, exec } = probe;
+  const { tcpSocket, exec } = probe;
   if (tcpSocket !== undefined) {
     const port = portNumber(probed.container, tcpSocket.port);
     return connects(tcpSocket.host ?? probed.podIp, port, timeoutMs);
-  }
-  if (httpGet !== undefined) {
-    const port = portNumber(probed.container, httpGet.port);
-    const host = httpGet.host ?? probed.podIp;
-    return answers(`http://${host}:${port}${httpGet.path ?? '/'}`, timeoutMs);
   }
   const argv = (exec?.command ?? []).map((text) => probed.rewrite(text));
   return argv.length > 0 ? succeeds(argv, probed, timeoutMs) : Promise.resolve(false);
@@ -78,17 +72,6 @@ function connects(host: string, port: number, timeoutMs: number): Promise<boolea
     };
     socket.once('connect', () => end(true)).once('error', () => end(false));
     socket.setTimeout(timeoutMs, () => end(false));
-  });
-}
-
-function answers(url: string, timeoutMs: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const request = get(url, { timeout: timeoutMs, agent: false }, ({ statusCode = 0 }) => {
-      request.destroy();
-      resolve(statusCode >= 200 && statusCode < 400);
-    });
-    request.on('timeout', () => request.destroy(new Error('no answer')));
-    request.on('error', () => resolve(false));
   });
 }
 
