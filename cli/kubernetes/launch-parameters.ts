@@ -7,7 +7,7 @@ import { z } from 'zod';
 import { OperatorError, type Problem } from '../../shared/problems.js';
 import type { RunSpec } from '../../shared/spec/schema.js';
 import { parseStoreUrl } from '../../shared/store/open-store.js';
-import { providers, type Provider } from '../../worker/engine/engine.js';
+import { providers } from '../../worker/engine/engine.js';
 import { runId } from '../stores.js';
 import { withSpecOptions, type SpecArguments } from '../spec-options.js';
 import { withClusterOptions, type ClusterArguments } from './cluster-access.js';
@@ -54,28 +54,20 @@ export const launchDefaults = {
   s3Region: 'us-east-1',
 } as const;
 
-export interface LaunchArguments extends SpecArguments, ClusterArguments {
-  readonly run: string;
-  readonly image: string;
-  readonly workers: number;
-  readonly gpusPerWorker: number;
-  readonly provider?: Provider | undefined;
-  readonly cpusPerWorker?: string | undefined;
-  readonly memoryPerWorker: string;
-  readonly coordinators: number;
-  readonly name?: string | undefined;
-  readonly namespace: string;
-  readonly s3Secret?: string | undefined;
-  readonly serviceAccount?: string | undefined;
-  readonly serviceAccountRole?: string | undefined;
-  readonly s3Endpoint?: string | undefined;
-  readonly s3Region: string;
-  readonly nats?: string | undefined;
-  readonly queue?: string | undefined;
-  readonly dryRun: boolean;
-  readonly detach: boolean;
-  readonly json: boolean;
-}
+type Renamed = 'name' | 'runUrl' | 'natsUrl' | 'cpusPerWorker';
+
+/** The flags of `lockstep launch`. */
+export type LaunchArguments = SpecArguments &
+  ClusterArguments &
+  Omit<LaunchParameters, Renamed> & {
+    readonly run: string;
+    readonly name?: string | undefined;
+    readonly nats?: string | undefined;
+    readonly cpusPerWorker?: string | undefined;
+    readonly dryRun: boolean;
+    readonly detach: boolean;
+    readonly json: boolean;
+  };
 
 /** Adds what is needed beside the spec. */
 export function withLaunchOptions(y: Argv): Argv<LaunchArguments> {
@@ -140,17 +132,10 @@ export function withWaitOptions<T>(y: Argv<T>): Argv<T & { detach: boolean; json
 /** The parameters of the run that the options describe; not checked yet. */
 export function launchParametersOf(args: LaunchArguments, spec: RunSpec): LaunchParameters {
   const runUrl = args.run.replace(/\/+$/, '');
-  const { namespace, image, workers, coordinators, gpusPerWorker, memoryPerWorker, s3Region } =
-    args;
-  return {
-    name: args.name ?? runId(runUrl),
-    ...{ namespace, runUrl, image, workers, coordinators, gpusPerWorker },
-    provider: args.provider,
-    cpusPerWorker: args.cpusPerWorker ?? String(spec.engine.threads),
-    ...{ memoryPerWorker, s3Secret: args.s3Secret, serviceAccount: args.serviceAccount },
-    serviceAccountRole: args.serviceAccountRole,
-    ...{ s3Endpoint: args.s3Endpoint, s3Region, natsUrl: args.nats, queue: args.queue },
-  };
+  const { name = runId(runUrl), cpusPerWorker = String(spec.engine.threads) } = args;
+  const given = { ...args, name, runUrl, cpusPerWorker, natsUrl: args.nats };
+  const keys = launchParametersSchema.keyof().options;
+  return Object.fromEntries(keys.map((key) => [key, given[key]])) as LaunchParameters;
 }
 
 const mostCoordinators = 5;

@@ -1,7 +1,7 @@
 // Brings a run into the cluster, or goes on with the one that is there: whatever state an earlier
 // launch left, the same call ends in one run. What differs from the run that is there is refused.
 
-import type { KubernetesObject, V1ConfigMap, V1Job } from '@kubernetes/client-node';
+import type { V1ConfigMap, V1Job } from '@kubernetes/client-node';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { exitCodes } from '../../shared/exit-codes.js';
 import { ClusterError } from '../../shared/kubernetes/refusal.js';
@@ -9,7 +9,7 @@ import { OperatorError, type Problem } from '../../shared/problems.js';
 import { specDifferences } from '../../shared/spec/compare.js';
 import type { SpecDocument } from '../../shared/spec/load.js';
 import { CommandFailed } from '../failure.js';
-import type { ClusterClient, Kind } from './client/cluster-client.js';
+import type { ClusterClient } from './client/cluster-client.js';
 import { requireLaunchable, type LaunchParameters } from './launch-parameters.js';
 import { formatClusterRun, objectNames, ownedObjects, rootKeys, type ClusterRun } from './names.js';
 import { gracePeriodS } from './objects/pod.js';
@@ -104,7 +104,8 @@ function hasEnded(found: RunState, name: JobName): boolean {
   return stage === 'missing' || stage === 'failed' || stage === 'going';
 }
 
-async function rewriteRoot(
+/** What a later resume starts from; a conflict (409) where somebody else has written meanwhile. */
+export async function rewriteRoot(
   client: ClusterClient,
   { root, parameters }: RunState,
   wanted: LaunchParameters,
@@ -128,30 +129,18 @@ async function send(
     if (names.includes(job.metadata.name)) await client.apply(job);
 }
 
-async function removeJob(client: ClusterClient, job: V1Job | undefined): Promise<void> {
-  const { namespace = '', name = '', uid = '' } = job?.metadata ?? {};
-  if (job === undefined) return;
-  await client.remove('Job', namespace, name, uid);
-  await untilGone(client, 'Job', namespace, name, uid);
-}
-
 const lookMs = 500;
 
-/** Waits until an object is gone, or another has its name; pods may take their time to end. */
-async function untilGone(
-  client: ClusterClient,
-  kind: Kind,
-  namespace: string,
-  name: string,
-  uid: string,
-): Promise<void> {
+/** Removes a Job and waits until it is gone; its pods may take their time to end. */
+async function removeJob(client: ClusterClient, job: V1Job | undefined): Promise<void> {
+  if (job === undefined) return;
+  const { namespace = '', name = '', uid = '' } = job.metadata ?? {};
+  await client.remove('Job', namespace, name, uid);
   const untilMs = performance.now() + 1000 * (gracePeriodS + 60);
-  for (;;) {
-    const found = await client.get<KubernetesObject>(kind, namespace, name);
-    if (found?.metadata?.uid !== uid) return;
+  while ((await client.get<V1Job>('Job', namespace, name))?.metadata?.uid === uid) {
     if (performance.now() > untilMs)
       throw new CommandFailed(
-        `${kind} ${name} does not go away`,
+        `Job ${name} does not go away`,
         exitCodes.failed,
         'Its pods do not end: their node may be lost.',
       );
@@ -194,7 +183,7 @@ function refuseChanges(has: LaunchParameters, wanted: LaunchParameters): void {
 }
 
 /** Throws where an object would be taken over, or a folder be written by two runs. */
-export async function refuseTaken(client: ClusterClient, wanted: LaunchParameters): Promise<void> {
+async function refuseTaken(client: ClusterClient, wanted: LaunchParameters): Promise<void> {
   const problems = [...(await takenNames(client, wanted)), ...(await sharedFolder(client, wanted))];
   if (problems.length > 0) throw new OperatorError('the run can not be launched', problems);
 }
@@ -202,25 +191,15 @@ export async function refuseTaken(client: ClusterClient, wanted: LaunchParameter
 /** Objects of ours without a root are what an unfinished cancel has left. */
 async function takenNames(client: ClusterClient, run: ClusterRun): Promise<Problem[]> {
   const { namespace, name } = run;
-  const found = await Promise.all(
-    ownedObjects(name).map(async ([kind, object]) => ({
-      kind,
-      object,
-      there: await client.get(kind, namespace, object),
-    })),
-  );
-  return found
-    .filter(({ there }) => there !== undefined)
-    .map(({ kind, object, there }) => {
-      const isOurs = there?.metadata?.labels?.['app.kubernetes.io/managed-by'] === 'lockstep';
-      const left = `left over: lockstep cancel ${formatClusterRun(run)}`;
-      return {
-        key: '--name',
-        given: name,
-        allowed: `a name for which there is no ${kind} ${object} yet`,
-        hint: isOurs ? left : "it is not Lockstep's",
-      };
-    });
+  const problems = ownedObjects(name).map(async ([kind, object]): Promise<Problem[]> => {
+    const there = await client.get(kind, namespace, object);
+    if (there === undefined) return [];
+    const isOurs = there.metadata?.labels?.['app.kubernetes.io/managed-by'] === 'lockstep';
+    const left = `left over: lockstep cancel ${formatClusterRun(run)}`;
+    const allowed = `a name for which there is no ${kind} ${object} yet`;
+    return [{ key: '--name', given: name, allowed, hint: isOurs ? left : "it is not Lockstep's" }];
+  });
+  return (await Promise.all(problems)).flat();
 }
 
 /** Two coordinators with a Lease each would take the run from each other again and again. */

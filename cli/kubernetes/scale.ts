@@ -1,11 +1,12 @@
 // Changes how many workers a run in a cluster has: the Job makes or takes away pods, the Lease
-// tells the leader how many it is to have, the budget and the root keep up.
+// carries the number to the leader, the budget and the root keep up.
 
 import { OperatorError } from '../../shared/problems.js';
 import { ClusterError } from '../../shared/kubernetes/refusal.js';
 import type { ClusterClient } from './client/cluster-client.js';
-import { formatClusterRun, objectNames, rootKeys, type ClusterRun } from './names.js';
-import { launchText, leaseObject } from './objects/root.js';
+import { rewriteRoot } from './launch.js';
+import { formatClusterRun, objectNames, type ClusterRun } from './names.js';
+import { leaseObject } from './objects/root.js';
 import { workerBudget } from './objects/jobs.js';
 import { jobStage, refuseGoing, requireRun, type RunState } from './run-state.js';
 
@@ -26,7 +27,7 @@ export async function scaleRun(
   await client.patch('Job', namespace, names.worker, { spec });
   await client.apply(leaseObject(owner, workers), true);
   await client.apply(workerBudget(owner, workers), true);
-  await rewriteRoot(client, run, workers);
+  await rewriteWorkers(client, run, workers);
   return { before };
 }
 
@@ -50,20 +51,17 @@ function requireScalable(found: RunState, run: ClusterRun, workers: number): voi
   ]);
 }
 
-/** What a resume starts from; written anew when somebody else has written meanwhile. */
-async function rewriteRoot(client: ClusterClient, run: ClusterRun, workers: number): Promise<void> {
+const mostTries = 5;
+
+/** Writes the root anew when somebody else has written meanwhile. */
+async function rewriteWorkers(client: ClusterClient, run: ClusterRun, workers: number) {
   for (let tries = 1; ; tries++) {
-    const { root, parameters } = await requireRun(client, run);
-    const { name = '', resourceVersion } = root.metadata ?? {};
-    const data = { [rootKeys.launch]: launchText({ ...parameters, workers }) };
+    const found = await requireRun(client, run);
     try {
-      await client.patch('ConfigMap', run.namespace, name, { metadata: { resourceVersion }, data });
-      return;
+      return await rewriteRoot(client, found, { ...found.parameters, workers });
     } catch (error) {
       const isRace = error instanceof ClusterError && error.status === 409;
       if (!isRace || tries === mostTries) throw error;
     }
   }
 }
-
-const mostTries = 5;

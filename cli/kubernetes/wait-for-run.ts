@@ -10,6 +10,7 @@ import { printJson, printLine, printNote } from '../output.js';
 import { createProgress, progressMode, type Progress, type ProgressMode } from '../progress.js';
 import type { ClusterClient } from './client/cluster-client.js';
 import { podLog, watchObjects, type WatchTarget } from './client/streams.js';
+import type { LaunchParameters } from './launch-parameters.js';
 import type { Launched } from './launch.js';
 import { formatClusterRun, labelSelector, objectNames, type ClusterRun } from './names.js';
 import { failedExitCode, runStage, type JobsAndLease, type RunStage } from './run-state.js';
@@ -26,7 +27,7 @@ const words: Readonly<Record<Launched['action'], string>> = {
   finished: 'has finished before',
 };
 
-/** Tells what a launch came to; waits for the end of the run. */
+/** Reports what a launch came to; waits for the end of the run. */
 export async function waitForRun(
   client: ClusterClient,
   { action, parameters }: Launched,
@@ -42,19 +43,14 @@ export async function waitForRun(
   const view = createFollowView(progressMode(json, isPlain), printNote);
   const end = await followRun(client, parameters, (stage) => view.show(stage), stop);
   view.close();
-  if (end === undefined) return leave(run);
-  await tellEnd(client, { action, parameters }, end, json);
-}
-
-/** Nobody needs to wait for a run. */
-function leave(run: string): void {
+  if (end !== undefined) return reportEnd(client, parameters, end, json);
   printNote(`not waiting any more; the run goes on: lockstep status ${run}`);
   process.exitCode = 130;
 }
 
-async function tellEnd(
+async function reportEnd(
   client: ClusterClient,
-  { parameters }: Launched,
+  parameters: LaunchParameters,
   end: RunStage,
   isJson: boolean,
 ): Promise<void> {
@@ -68,15 +64,8 @@ async function tellEnd(
     throw new CommandFailed(`${run} ${end.kind}: ${end.reason}`, exitCode, hintFor(end, run));
   }
   const { step, sha256 } = await readResult(client, parameters, end);
-  if (isJson)
-    return printJson({
-      kind: 'finished',
-      run,
-      url,
-      step,
-      sha256,
-      exit_code: exitCodes.ok,
-    });
+  const line = { kind: 'finished', run, url, step, sha256, exit_code: exitCodes.ok };
+  if (isJson) return printJson(line);
   printLine(`finished: ${end.reason || `step ${step}`}`);
   printLine(`parameters sha256 ${sha256 || '(not told)'}`);
   printLine(`export it with: lockstep export ${url} --format onnx --out model`);
@@ -107,14 +96,17 @@ export async function followRun(
     onStage(last);
     if (['finished', 'failed', 'gone'].includes(last.kind)) ended.abort();
   };
-  const watch = <T extends object>(
+  const watch = async <T extends object>(
     target: WatchTarget,
     use: (found: ReadonlyMap<string, T>) => void,
-  ) =>
-    eachChange<T>(client, target, both, use).catch((error: unknown) => {
+  ): Promise<void> => {
+    try {
+      for await (const found of watchObjects<T>(client, target, both)) use(found);
+    } catch (error) {
       ended.abort();
       throw error;
-    });
+    }
+  };
   const { namespace, name } = run;
   const ofRun = { labelSelector: labelSelector(name) };
   await Promise.all([
@@ -132,17 +124,8 @@ export async function followRun(
   return last && runStage({ coordinator: undefined, worker: undefined, ...facts, lease });
 }
 
-async function eachChange<T extends object>(
-  client: ClusterClient,
-  target: WatchTarget,
-  signal: AbortSignal,
-  use: (found: ReadonlyMap<string, T>) => void,
-): Promise<void> {
-  for await (const found of watchObjects<T>(client, target, signal)) use(found);
-}
-
 /** Shows a run that is followed: lines while it starts, then progress with the time left. */
-export function createFollowView(mode: ProgressMode, say: (line: string) => void) {
+function createFollowView(mode: ProgressMode, say: (line: string) => void) {
   let progress: Progress | undefined;
   let said = '';
   const sayOnce = (line: string): void => {
@@ -150,69 +133,50 @@ export function createFollowView(mode: ProgressMode, say: (line: string) => void
     said = line;
   };
   return {
-    show(stage: RunStage): void {
-      const { kind, reason, progress: told } = stage;
-      if (kind !== 'running' || told === undefined)
-        return kind === 'queued' || kind === 'starting' ? sayOnce(`${kind}: ${reason}`) : undefined;
-      progress ??= createProgress({
-        ...{ label: 'train', total: told.until, start: told.step, mode, print: say },
-      });
-      if (told.reason !== '') sayOnce(`${told.stage}: ${told.reason}`);
-      progress.update(told.step, noteOf(told));
+    show({ kind, reason, progress: shown }: RunStage): void {
+      if (kind === 'queued' || kind === 'starting') sayOnce(`${kind}: ${reason}`);
+      if (kind !== 'running' || shown === undefined) return;
+      const { step, until: total, phase, imagesPerSecond, world, target } = shown;
+      progress ??= createProgress({ label: 'train', total, start: step, mode, print: say });
+      if (shown.reason !== '') sayOnce(`${shown.stage}: ${shown.reason}`);
+      const note = `${imagesPerSecond} images/s, ${world} of ${target} workers`;
+      progress.update(step, phase === '' ? note : `${phase}, ${note}`);
     },
-    close(): void {
-      progress?.close();
-    },
+    close: () => progress?.close(),
   };
 }
 
-function noteOf(told: NonNullable<RunStage['progress']>): string {
-  const { phase, imagesPerSecond, world, target } = told;
-  return [phase, `${imagesPerSecond} images/s`, `${world} of ${target} workers`]
-    .filter((part) => part !== '')
-    .join(', ');
-}
-
-export interface ClusterResult {
+/** Of a run that has finished; the digest of its parameters is empty where nobody has said it. */
+interface ClusterResult {
   readonly step: number;
-  /** Of the parameters; empty where nobody has said it. */
   readonly sha256: string;
 }
 
-/** The result of a run that has finished. */
+/** What the leader wrote last on the Lease, or the last line of a coordinator that ended well. */
 export async function readResult(
   client: ClusterClient,
-  run: ClusterRun,
+  { namespace, name }: ClusterRun,
   { progress }: RunStage,
 ): Promise<ClusterResult> {
-  const told = progress?.result;
-  if (told?.kind === 'finished') return { step: told.step, sha256: told.sha256 };
-  const selection = { labelSelector: labelSelector(run.name, 'coordinator') };
-  const { items } = await client.list<V1Pod>('Pod', run.namespace, selection);
-  for (const pod of items.filter(({ status }) => status?.phase === 'Succeeded')) {
-    const found = await lastResult(client, run.namespace, pod.metadata?.name ?? '');
-    if (found !== undefined) return found;
-  }
-  return { step: progress?.step ?? 0, sha256: '' };
-}
-
-async function lastResult(
-  client: ClusterClient,
-  namespace: string,
-  pod: string,
-): Promise<ClusterResult | undefined> {
+  const shown = progress?.result;
+  if (shown?.kind === 'finished') return { step: shown.step, sha256: shown.sha256 };
   let found: ClusterResult | undefined;
-  const request = { namespace, pod, container: 'coordinator', follow: false, tail: 20 };
-  for await (const line of podLog(client, request)) found = parseResult(line) ?? found;
-  return found;
+  const selection = { labelSelector: labelSelector(name, 'coordinator') };
+  const { items } = await client.list<V1Pod>('Pod', namespace, selection);
+  for (const { metadata, status } of items) {
+    if (found !== undefined || status?.phase !== 'Succeeded') continue;
+    const pod = metadata?.name ?? '';
+    const request = { namespace, pod, container: 'coordinator', follow: false, tail: 20 };
+    for await (const line of podLog(client, request)) found = resultIn(line) ?? found;
+  }
+  return found ?? { step: progress?.step ?? 0, sha256: '' };
 }
 
-/** The coordinator's last line under --json; undefined for any other. */
-export function parseResult(line: string): ClusterResult | undefined {
+/** From a coordinator's last line under --json; undefined for any other. */
+function resultIn(line: string): ClusterResult | undefined {
   try {
     const { kind, step, sha256 } = JSON.parse(line) as Readonly<Record<string, unknown>>;
-    if (kind !== 'finished') return undefined;
-    return { step: Number(step), sha256: String(sha256) };
+    return kind === 'finished' ? { step: Number(step), sha256: String(sha256) } : undefined;
   } catch {
     return undefined;
   }
