@@ -39,6 +39,9 @@ export interface FakeEffects {
   answersReduce?: boolean;
 }
 
+type EnterChanges = Partial<ToCompute & { kind: 'enter' }>;
+type Halted = ToNetwork & { kind: 'halted' };
+
 export interface FakeWorker extends Compute {
   readonly local: LocalState;
   readonly spec: RunSpec;
@@ -50,13 +53,11 @@ export interface FakeWorker extends Compute {
   /** Waits for the `count`-th message of a kind. */
   hear<K extends ToNetwork['kind']>(kind: K, count?: number): Promise<ToNetwork & { kind: K }>;
   /** Enters a world of one worker, from the seed unless `order` says otherwise. */
-  enter(generation: number, order?: Partial<ToCompute & { kind: 'enter' }>): void;
+  enter(generation: number, order?: EnterChanges): void;
   /** Enters a world and starts to train in it. */
-  start: (
-    generation: number,
-    until: number,
-    order?: Partial<ToCompute & { kind: 'enter' }>,
-  ) => Promise<void>;
+  start(generation: number, until: number, order?: EnterChanges): Promise<void>;
+  /** Enters a world and trains in it until it halts. */
+  train(generation: number, until: number, order?: EnterChanges): Promise<Halted>;
 }
 
 /** Starts the compute side of a worker over a fake run, and has it loaded. */
@@ -103,16 +104,20 @@ export async function fakeWorker(effects: FakeEffects = {}): Promise<FakeWorker>
     await until(() => of('entered').some((m) => m.generation === generation), 'entered', 5_000);
     compute.onMessage({ kind: 'train', generation, until: steps });
   };
+  const train: FakeWorker['train'] = async (generation, steps, order) => {
+    const before = of('halted').length;
+    await start(generation, steps, order);
+    return await hear('halted', before + 1);
+  };
   compute.onMessage({ kind: 'prepare', runUrl: 'file://run', record: '{}' });
   await hear('ready');
-  return { ...compute, local, spec: run.spec, sent, saved, of, hear, enter, start };
+  return { ...compute, local, spec: run.spec, sent, saved, of, hear, enter, start, train };
 }
 
 /** A worker that was trained in world 1 up to a step, without any trouble, and halted. */
 export async function trainedWorker(steps: number): Promise<FakeWorker> {
   const worker = await fakeWorker();
-  await worker.start(1, steps);
-  await worker.hear('halted');
+  await worker.train(1, steps);
   return worker;
 }
 

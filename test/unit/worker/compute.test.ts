@@ -43,14 +43,12 @@ test('an abort between two micro-shards leaves the rest uncomputed and the state
         setImmediate(() => worker.onMessage({ kind: 'abort', generation: 1, reason: 'test' }));
     },
   });
-  await worker.start(1, 3);
-  const halted = await worker.hear('halted');
+  const halted = await worker.train(1, 3);
   assert.equal(halted.step, 1);
   // Five micro-shards a step: given up in the middle of the second.
   assert.ok(computed.length >= 7 && computed.length < 10, computed.join());
 
-  await worker.start(2, 3, { source: 'own', step: 1 });
-  await worker.hear('halted', 2);
+  await worker.train(2, 3, { source: 'own', step: 1 });
   assert.deepEqual(bits(worker), bits(await trainedWorker(3)));
 });
 
@@ -128,8 +126,7 @@ test('a vote ends one world and not the next', async () => {
   worker.onMessage({ kind: 'voteStop' });
   worker.onMessage({ kind: 'train', generation: 1, until: 3 });
   assert.equal((await worker.hear('halted')).step, 1);
-  await worker.start(2, 3, { source: 'own', step: 1 });
-  assert.equal((await worker.hear('halted', 2)).step, 3);
+  assert.equal((await worker.train(2, 3, { source: 'own', step: 1 })).step, 3);
   assert.deepEqual(bits(worker), bits(await trainedWorker(3)));
 });
 
@@ -138,8 +135,7 @@ test('a checkpoint that cannot be read leaves the state as it was', async () => 
   const worker = await fakeWorker({
     openState: () => (isTorn ? Promise.reject(new Error('torn')) : Promise.resolve(fakeSeed())),
   });
-  await worker.start(1, 2);
-  await worker.hear('halted');
+  await worker.train(1, 2);
   const before = bits(worker);
   isTorn = true;
   worker.enter(2, { source: 'checkpoint', step: 4 });
@@ -160,8 +156,7 @@ test('a world that starts from another state than the own one is a failure', asy
 
 test('ten steps that are not finite end the training, and change nothing but the step', async () => {
   const worker = await fakeWorker({ gradient: (value, step) => (step < 2 ? value : NaN) });
-  await worker.start(1, 50);
-  const halted = await worker.hear('halted');
+  const halted = await worker.train(1, 50);
   assert.equal(
     halted.trouble,
     'the gradients of 10 steps in a row were not finite (steps 3 to 12): ' +
@@ -182,8 +177,7 @@ test('nine are not the end, and a finite one is a new beginning', async () => {
   const worker = await fakeWorker({
     gradient: (value, step) => (step % 10 === 0 ? value : Infinity),
   });
-  await worker.start(1, 35);
-  const halted = await worker.hear('halted');
+  const halted = await worker.train(1, 35);
   assert.deepEqual([halted.step, halted.trouble], [35, '']);
   assert.equal(worker.local.state.networks['generator'].updates, 4);
   assert.equal(worker.local.state.skippedInARow, 4);
@@ -209,8 +203,7 @@ test('finishing gives way to an abort, and can be asked for again', async () => 
   let comeBack = (): void => undefined;
   const away = new Promise<void>((resolve) => (comeBack = resolve));
   const worker = await fakeWorker({ stored: () => away });
-  await worker.start(1, 2);
-  await worker.hear('halted');
+  await worker.train(1, 2);
   worker.onMessage({ kind: 'finish', generation: 1, step: 2, share: 0, shares: 1 });
   await turn();
   worker.onMessage({ kind: 'abort', generation: 1, reason: 'test' });
@@ -241,8 +234,7 @@ test('digests agree where states do, from every eighth step on, and part for goo
       if (step === 9 && leaf === 0) flipped.onMessage({ kind: 'flip' });
     },
   });
-  await flipped.start(1, 24);
-  await flipped.hear('halted');
+  await flipped.train(1, 24);
   const [before, ...after] = digests(flipped);
   assert.equal(before, digests(one)[0]);
   after.forEach((value, i) => assert.notEqual(value, digests(one)[i + 1]));
