@@ -111,9 +111,10 @@ async function injectFaults(args: ChaosArguments): Promise<void> {
 }
 
 function requireSense({ seed, every, count, duration }: ChaosArguments): void {
-  const problems = rangeProblems({ '--seed': [seed, 0], '--count': [count, 1] });
+  const problems = rangeProblems({ '--seed': [seed, 0] });
   if (!(every >= 0.1 && every <= 86_400))
     problems.push({ key: '--every', given: every, allowed: 'seconds from 0.1 up' });
+  problems.push(...rangeProblems({ '--count': [count, 1] }));
   if (duration !== undefined && !(duration > 0))
     problems.push({ key: '--duration', given: duration, allowed: 'seconds above 0' });
   if (problems.length > 0) throw new OperatorError('no fault was injected', problems);

@@ -1,51 +1,49 @@
 // `lockstep resume`: goes on with a run from its newest whole checkpoint, on any number of workers,
 // here or in the cluster it was launched in.
 
-import type { CommandModule } from 'yargs';
+import type { CommandModule, InferredOptionTypes, Options } from 'yargs';
 import { OperatorError } from '../../shared/problems.js';
-import { trainLocally, type LocalTrainingArguments } from '../local/train-locally.js';
-import { withTrainingOptions } from '../local/training-options.js';
-import { withCluster, withClusterOptions } from '../kubernetes/cluster-access.js';
+import { trainingOptions, trainLocally } from '../local/train-locally.js';
+import {
+  withCluster,
+  withClusterOptions,
+  type ClusterArguments,
+} from '../kubernetes/cluster-access.js';
 import { resumeRun } from '../kubernetes/launch.js';
 import { isClusterRun, parseClusterRun } from '../kubernetes/names.js';
 import { requireRun } from '../kubernetes/run-state.js';
 import { waitForRun } from '../kubernetes/wait-for-run.js';
 import { runUrl } from '../stores.js';
 
-interface ResumeArguments extends Omit<LocalTrainingArguments, 'workers'> {
-  readonly run: string;
-  readonly workers?: number | undefined;
-  readonly image?: string | undefined;
-  readonly detach: boolean;
-  readonly context?: string | undefined;
-}
+const options = {
+  ...trainingOptions,
+  workers: {
+    ...trainingOptions.workers,
+    default: undefined,
+    defaultDescription: '1; in a cluster as many as it had',
+  },
+} as const;
+
+const clusterOptions = {
+  image: { type: 'string', requiresArg: true, describe: 'In a cluster: another image' },
+  detach: { type: 'boolean', default: false, describe: 'In a cluster: do not wait for the end' },
+} as const satisfies Record<string, Options>;
+
+type ResumeArguments = { readonly run: string } & ClusterArguments &
+  InferredOptionTypes<typeof options & typeof clusterOptions>;
 
 export const resumeCommand: CommandModule<object, ResumeArguments> = {
   command: 'resume <run>',
   describe: 'Go on with a run from its newest whole checkpoint, on any number of workers',
   builder: (y) =>
-    withClusterOptions(withTrainingOptions(y))
+    withClusterOptions(y.options(options))
       .positional('run', {
         type: 'string',
         demandOption: true,
         describe:
           'file:// or s3:// folder of the run, the id of a local run, or k8s://NAMESPACE/NAME',
       })
-      .option('workers', {
-        type: 'number',
-        default: undefined,
-        defaultDescription: '1; in a cluster as many as it had',
-      })
-      .option('image', {
-        type: 'string',
-        requiresArg: true,
-        describe: 'In a cluster: another image',
-      })
-      .option('detach', {
-        type: 'boolean',
-        default: false,
-        describe: 'In a cluster: do not wait for the end',
-      })
+      .options(clusterOptions)
       .example('$0 resume s3://bucket/runs/faces --workers 4', 'resume on four workers')
       .example('$0 resume k8s://training/faces', 'a run whose Jobs have failed'),
   handler: async (args) => {

@@ -1,7 +1,7 @@
 // `lockstep scale`: says how many workers a running run is to have.
 
 import type { CommandModule } from 'yargs';
-import { OperatorError } from '../../shared/problems.js';
+import { requireWorkers } from '../../shared/spec/validate.js';
 import { withControlOptions, withRunControl, type ControlArguments } from '../run-control.js';
 import { withCluster } from '../kubernetes/cluster-access.js';
 import { isClusterRun, parseClusterRun } from '../kubernetes/names.js';
@@ -28,10 +28,7 @@ export const scaleCommand: CommandModule<object, ScaleArguments> = {
       .example('$0 scale k8s://training/faces --workers 4', 'pods come or go'),
   handler: async (args) => {
     const { workers } = args;
-    if (!Number.isInteger(workers) || workers < 1)
-      throw new OperatorError('the run can not be scaled', [
-        { key: '--workers', given: workers, allowed: "1 to the spec's batch.microShards" },
-      ]);
+    requireWorkers('the run can not be scaled', workers);
     const { run, before } = isClusterRun(args.run)
       ? await scaleInCluster(args)
       : await withRunControl(args, async (client, status) => ({

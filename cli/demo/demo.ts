@@ -6,9 +6,9 @@ import { basename } from 'node:path';
 import { openPictureSource, type PictureSource } from '../../dataset/picture-source.js';
 import { packDataset } from '../../dataset/pack.js';
 import { exitCodes, type ExitCode } from '../../shared/exit-codes.js';
-import { OperatorError } from '../../shared/problems.js';
 import { loadPreset } from '../../shared/spec/load.js';
 import { lastStep } from '../../shared/spec/schema.js';
+import { requireWorkers } from '../../shared/spec/validate.js';
 import { openStore, type StoreOptions } from '../../shared/store/open-store.js';
 import { readHistory } from '../../worker/evaluation/samples.js';
 import { formatTable, printLine, printNote } from '../output.js';
@@ -38,7 +38,7 @@ export interface DemoOptions {
 export async function runDemo(options: DemoOptions): Promise<ExitCode> {
   const startedAt = performance.now();
   const spec = loadPreset('demo', options.overrides);
-  requireWorkers(options.workers, spec.batch.microShards);
+  requireWorkers('The demo can not start:', options.workers, spec.batch.microShards);
   const folder = demoFolder(options.out);
   // Opened before the folder is emptied: a mistake must not cost the last demo.
   const faces = await openPictureSource(facesLocation(options.faces), options.store);
@@ -68,14 +68,6 @@ export async function runDemo(options: DemoOptions): Promise<ExitCode> {
   await writeFile(folder.metrics, `${JSON.stringify(metrics, null, 2)}\n`);
   printResult(folder, metrics);
   return metrics.passed ? exitCodes.ok : exitCodes.failed;
-}
-
-function requireWorkers(workers: number, most: number): void {
-  if (Number.isInteger(workers) && workers >= 1 && workers <= most) return;
-  const allowed = `a whole number from 1 to ${most}, the preset's batch.microShards`;
-  throw new OperatorError('The demo can not start:', [
-    { key: '--workers', given: workers, allowed },
-  ]);
 }
 
 function announce(text: string): void {

@@ -6,8 +6,10 @@ import type { Argv } from 'yargs';
 import { z } from 'zod';
 import { OperatorError, type Problem } from '../../shared/problems.js';
 import type { RunSpec } from '../../shared/spec/schema.js';
+import { workersProblem } from '../../shared/spec/validate.js';
 import { parseStoreUrl } from '../../shared/store/open-store.js';
 import { providers } from '../../worker/engine/engine.js';
+import { rangeProblems } from '../number-ranges.js';
 import { runId } from '../stores.js';
 import { withSpecOptions, type SpecArguments } from '../spec-options.js';
 import { withClusterOptions, type ClusterArguments } from './cluster-access.js';
@@ -180,27 +182,16 @@ function nameProblems(given: LaunchParameters): Problem[] {
 }
 
 function countProblems(given: LaunchParameters, microShards: number): Problem[] {
-  const { workers, coordinators, gpusPerWorker } = given;
-  const counts = [
-    ['--workers', workers, 1, microShards, ", the spec's batch.microShards"],
-    ['--coordinators', coordinators, 1, mostCoordinators, ''],
-    [
-      '--gpus-per-worker',
-      gpusPerWorker,
-      0,
-      mostGpus,
-      ': a worker drives one, more GPUs are more workers',
-    ],
-  ] as const;
-  return counts
-    .filter(
-      ([, value, least, most]) => !(Number.isInteger(value) && value >= least && value <= most),
-    )
-    .map(([key, value, least, most, why]) => ({
-      key,
-      given: value,
-      allowed: `${least} to ${most}${why}`,
-    }));
+  const wrongWorkers = workersProblem(given.workers, microShards);
+  const problems = rangeProblems({
+    '--coordinators': [given.coordinators, 1, mostCoordinators],
+    '--gpus-per-worker': [given.gpusPerWorker, 0, mostGpus],
+  });
+  const why = 'a worker drives one, more GPUs are more workers';
+  return [
+    ...(wrongWorkers === undefined ? [] : [wrongWorkers]),
+    ...problems.map((one) => (one.key === '--gpus-per-worker' ? { ...one, hint: why } : one)),
+  ];
 }
 
 function storeProblems(given: LaunchParameters, spec: RunSpec): Problem[] {

@@ -3,6 +3,7 @@
 
 import { OperatorError } from '../../shared/problems.js';
 import { ClusterError } from '../../shared/kubernetes/refusal.js';
+import { requireWorkers } from '../../shared/spec/validate.js';
 import type { ClusterClient } from './client/cluster-client.js';
 import { rewriteRoot } from './launch.js';
 import { formatClusterRun, objectNames, type ClusterRun } from './names.js';
@@ -33,11 +34,7 @@ export async function scaleRun(
 
 function requireScalable(found: RunState, run: ClusterRun, workers: number): void {
   refuseGoing(found);
-  const most = found.spec.batch.microShards;
-  if (!(Number.isInteger(workers) && workers >= 1 && workers <= most))
-    throw new OperatorError('the run can not be scaled', [
-      { key: '--workers', given: workers, allowed: `1 to ${most}, batch.microShards of its spec` },
-    ]);
+  requireWorkers('the run can not be scaled', workers, found.spec.batch.microShards);
   const stages = [jobStage(found.coordinator), jobStage(found.worker)];
   if (stages.every((stage) => stage === 'active' || stage === 'suspended')) return;
   const url = formatClusterRun(run);

@@ -1,5 +1,5 @@
 // The coordinator of a local run and, if there is one, its standby: each keeps its address, and
-// is started again when it dies, to go on with the run that the first one opened.
+// is started again when it dies, to go on with the run.
 
 import { describeDeparture, type Child, type Departure } from '../processes.js';
 import { afterCoordinator } from './restart-policy.js';
@@ -7,8 +7,6 @@ import { isResult, type RunLine } from './run-lines.js';
 
 /** What a coordinator is started with. */
 export interface SeatStart {
-  /** The first start of all opens the run; the others go on with it. */
-  readonly isFirst: boolean;
   readonly address: string;
   /** How many workers the run is to have by now. */
   readonly workers: number;
@@ -78,7 +76,7 @@ class LocalCoordinators implements Coordinators {
 
   start(): void {
     const [first] = this.#seats;
-    if (first !== undefined) this.#fill(first, true);
+    if (first !== undefined) this.#fill(first);
   }
 
   askToStop(): void {
@@ -103,10 +101,10 @@ class LocalCoordinators implements Coordinators {
     this.#resolve({ code: null, signal: 'SIGKILL' });
   }
 
-  #fill(seat: Seat, isFirst: boolean): void {
+  #fill(seat: Seat): void {
     if (this.#isOver) return;
     const { address } = seat;
-    const child = this.#options.start({ isFirst, address, workers: this.#workers }, (text) =>
+    const child = this.#options.start({ address, workers: this.#workers }, (text) =>
       this.#read(seat, text),
     );
     Object.assign(seat, { child, startedMs: performance.now(), isLeading: false });
@@ -131,14 +129,14 @@ class LocalCoordinators implements Coordinators {
     this.#isOpened = true;
     if (this.#isStopAsked) tellToStop(seat);
     for (const other of this.#seats)
-      if (other.child === undefined && other.startedMs === 0) this.#fill(other, false);
+      if (other.child === undefined && other.startedMs === 0) this.#fill(other);
   }
 
   #left(seat: Seat, departure: Departure): void {
     const { isLeading, quickDeaths } = seat;
     Object.assign(seat, { child: undefined, isLeading: false });
     if (this.#isOver) return;
-    if (seat.isReplaced && !this.#hasResult) return this.#fill(seat, false);
+    if (seat.isReplaced && !this.#hasResult) return this.#fill(seat);
     const verdict = afterCoordinator(departure, {
       ...{ ageMs: performance.now() - seat.startedMs, quickDeaths, isLeading },
       ...{ isOpened: this.#isOpened, hasResult: this.#hasResult, isStopAsked: this.#isStopAsked },
@@ -164,7 +162,7 @@ class LocalCoordinators implements Coordinators {
       if (this.#isOver) return;
       const text = `the coordinator ${describeDeparture(departure)}; started again`;
       this.#options.onLine({ kind: 'notice', text });
-      this.#fill(seat, false);
+      this.#fill(seat);
     }, delayMs);
   }
 }

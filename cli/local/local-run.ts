@@ -37,9 +37,8 @@ const outliveMs = 20_000;
 const patienceS = 60;
 
 export interface LocalRunOptions {
+  /** Folder of the run, whose record is there. */
   readonly runUrl: string;
-  /** Options that name the spec of a new run; undefined goes on with the run that is there. */
-  readonly specArgs: readonly string[] | undefined;
   /** Further arguments of `lockstep coordinator`. */
   readonly coordinatorArgs: readonly string[];
   readonly workers: number;
@@ -176,12 +175,18 @@ class LocalRun {
   }
 
   #startCoordinator(seat: SeatStart, onText: (text: string) => void): Child {
-    const { runUrl, specArgs, coordinatorArgs, hasStandby } = this.#options;
-    const { isFirst, address, workers } = seat;
+    const { runUrl, coordinatorArgs, hasStandby } = this.#options;
+    const { address, workers } = seat;
     return this.#children.start(
       [
-        ...['coordinator', ...((isFirst ? specArgs : undefined) ?? ['--resume'])],
-        ...['--run', runUrl, ...coordinatorArgs, ...(hasStandby ? ['--standby'] : [])],
+        ...[
+          'coordinator',
+          '--resume',
+          '--run',
+          runUrl,
+          ...coordinatorArgs,
+          ...(hasStandby ? ['--standby'] : []),
+        ],
         ...['--json', '--listen', address, '--workers', String(workers)],
       ],
       onText,

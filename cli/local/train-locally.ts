@@ -1,59 +1,117 @@
-// What `lockstep train` and `lockstep resume` share: a local run, seen by a person or a script.
+// What `lockstep train` and `lockstep resume` share: their options, and a local run that a person or
+// a script follows. `train` writes the record of the new run first; every process resumes from it.
 
+import type { ArgumentsCamelCase, InferredOptionTypes, Options } from 'yargs';
+import { openRun } from '../../coordinator/edge/run-plan.js';
 import { readEnvironment } from '../../shared/environment.js';
-import { OperatorError, type Problem } from '../../shared/problems.js';
-import type { Provider } from '../../worker/engine/engine.js';
-import { chooseDevices } from './gpus.js';
+import { OperatorError } from '../../shared/problems.js';
+import type { RunSpec } from '../../shared/spec/schema.js';
+import { providers } from '../../worker/engine/engine.js';
+import { rangeProblems } from '../number-ranges.js';
 import { printJson, printNote } from '../output.js';
 import { stopOnSignals } from '../processes.js';
+import { runId, storeOptions, withStore } from '../stores.js';
+import { chooseDevices } from './gpus.js';
 import { runLocally } from './local-run.js';
 import { createRunView } from './run-lines.js';
 
-/** Options of both commands. */
-export interface LocalTrainingArguments {
-  workers: number;
-  stopAfter?: number | undefined;
-  nats?: string | undefined;
-  restarts: number;
-  standby: boolean;
-  provider?: Provider | undefined;
-  gpus?: string | undefined;
-  allowFaults: boolean;
-  json: boolean;
-}
+export const trainingOptions = {
+  workers: {
+    type: 'number',
+    default: 1,
+    requiresArg: true,
+    describe: 'Worker processes; any number up to batch.microShards gives the same bytes',
+  },
+  'stop-after': {
+    type: 'number',
+    requiresArg: true,
+    describe: 'Halt, checkpointed, after this step (exit code 3)',
+  },
+  nats: {
+    type: 'string',
+    requiresArg: true,
+    describe: 'nats:// url to publish events to ($LOCKSTEP_NATS_URL)',
+  },
+  standby: {
+    type: 'boolean',
+    default: false,
+    describe: 'A second coordinator, which takes over when the first is lost (needs --nats)',
+  },
+  restarts: {
+    type: 'number',
+    default: 100,
+    requiresArg: true,
+    describe: 'How many processes that die are started again, in all; 0: none',
+  },
+  provider: {
+    choices: providers,
+    describe: "What the spec's engine computes with (default: cpu, and tensorflow any GPU)",
+  },
+  gpus: {
+    type: 'string',
+    requiresArg: true,
+    describe: 'all, or numbers with commas: GPUs that the workers share, one each if they suffice',
+  },
+  'allow-faults': {
+    type: 'boolean',
+    default: false,
+    describe: 'Workers obey lockstep chaos where it asks them to misbehave',
+  },
+  json: {
+    type: 'boolean',
+    default: false,
+    describe: 'One JSON object a line; the last has run, step, sha256, world, images_per_s',
+  },
+} as const satisfies Record<string, Options>;
 
-/** Runs the processes and sets the process's exit code; `specArgs` are those of a new run. */
+export type TrainingArguments = InferredOptionTypes<typeof trainingOptions>;
+
+/** Runs all processes and sets the exit code of this one; `spec` is that of a new run. */
 export async function trainLocally(
-  args: LocalTrainingArguments,
+  args: ArgumentsCamelCase<TrainingArguments>,
   runUrl: string,
-  specArgs?: readonly string[],
+  spec?: RunSpec,
 ): Promise<void> {
   requireSense(args);
+  const { workers, stopAfter, nats, json } = args;
   const devices = args.gpus === undefined ? [] : chooseDevices(args.gpus);
-  const view = args.json ? undefined : createRunView(readEnvironment().isPlain);
+  const view = json ? undefined : createRunView(readEnvironment().isPlain);
   const stop = stopOnSignals(() => printNote('stopping after this step; once more ends at once'));
-  const optional = [
-    ...(args.stopAfter === undefined ? [] : ['--stop-after', String(args.stopAfter)]),
-    ...(args.nats === undefined ? [] : ['--nats', args.nats]),
-  ];
+  if (spec !== undefined) await createRun(spec, runUrl, workers, stopAfter);
   process.exitCode = await runLocally({
-    ...{ runUrl, specArgs, coordinatorArgs: optional, workers: args.workers },
-    ...{ restarts: args.restarts, hasStandby: args.standby, allowsFaults: args.allowFaults },
-    ...{ provider: args.gpus === undefined ? args.provider : 'cuda', devices },
+    ...{ runUrl, workers, restarts: args.restarts, devices, stop },
+    ...{ hasStandby: args.standby, allowsFaults: args.allowFaults },
+    provider: args.gpus === undefined ? args.provider : 'cuda',
+    coordinatorArgs: [
+      ...(stopAfter === undefined ? [] : ['--stop-after', String(stopAfter)]),
+      ...(nats === undefined ? [] : ['--nats', nats]),
+    ],
     onLine: (line) => (view === undefined ? printJson(line) : view.show(line)),
     onComplaint: printNote,
-    stop,
   });
   view?.close();
 }
 
-function requireSense(args: LocalTrainingArguments): void {
+/** Writes the record of a new run; an OperatorError when it can not start. */
+async function createRun(
+  spec: RunSpec,
+  runUrl: string,
+  worldSize: number,
+  until: number | undefined,
+): Promise<void> {
+  await withStore(runUrl, (store) =>
+    openRun({
+      ...{ run: runId(runUrl), store, storeOptions: storeOptions(), spec, ifExists: 'fail' },
+      ...{ worldSize, until, nowMs: Date.now() },
+    }),
+  );
+}
+
+function requireSense(args: ArgumentsCamelCase<TrainingArguments>): void {
   const { restarts, standby, nats, gpus, provider } = args;
-  const problems: Problem[] = [];
+  const problems = rangeProblems({ '--restarts': [restarts, 0] });
   if (gpus !== undefined && provider !== undefined && provider !== 'cuda')
     problems.push({ key: '--provider', given: provider, allowed: 'cuda, with --gpus' });
-  if (!Number.isInteger(restarts) || restarts < 0)
-    problems.push({ key: '--restarts', given: restarts, allowed: 'a whole number, 0 for never' });
   if (standby && (nats ?? readEnvironment().natsUrl) === undefined)
     problems.push({
       key: '--nats',

@@ -15,7 +15,8 @@ import {
   type CoordinatorMessage,
   type FaultMessage,
 } from '../../shared/control/messages.js';
-import { OperatorError } from '../../shared/problems.js';
+import { formatProblem, OperatorError } from '../../shared/problems.js';
+import { workersProblem } from '../../shared/spec/validate.js';
 import type { CoordinatorEvent, CoordinatorState } from '../core/state.js';
 import type { PaceView } from '../core/straggler.js';
 import type { Reporter } from './reporter.js';
@@ -56,12 +57,8 @@ export function answerOperator(
         ...{ ...reporter.rate(), worldReason: reporter.worldReason() },
       }),
     scale: (workers) => {
-      if (workers < 1 || workers > microShards)
-        throw new OperatorError(
-          `--workers: given ${workers}; allowed: 1 to ${microShards}, the spec's ` +
-            'batch.microShards: a worker computes whole micro-shards',
-          [],
-        );
+      const problem = workersProblem(workers, microShards);
+      if (problem !== undefined) throw new OperatorError(formatProblem(problem), []);
       const before = state.target;
       dispatch({ kind: 'scaleAsked', workers });
       return { before, workers };

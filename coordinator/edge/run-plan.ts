@@ -14,6 +14,7 @@ import {
 } from '../../shared/spec/record.js';
 import { specDifferences } from '../../shared/spec/compare.js';
 import { lastStep, type RunSpec } from '../../shared/spec/schema.js';
+import { workersProblem } from '../../shared/spec/validate.js';
 import { openStore, type StoreOptions } from '../../shared/store/open-store.js';
 import type { ObjectStore } from '../../shared/store/store.js';
 
@@ -151,16 +152,9 @@ function findProblems(
   trainSamples: number,
   startStep: number,
 ): Problem[] {
-  const problems: Problem[] = [];
-  const { microShards } = spec.batch;
-  const { worldSize } = request;
-  if (!Number.isInteger(worldSize) || worldSize < 1 || worldSize > microShards)
-    problems.push({
-      key: '--workers',
-      given: worldSize,
-      allowed: `1 to ${microShards}, the spec's batch.microShards`,
-      hint: 'a worker computes whole micro-shards',
-    });
+  const problems = [workersProblem(request.worldSize, spec.batch.microShards)].filter(
+    (problem) => problem !== undefined,
+  );
   if (trainSamples === 0)
     problems.push({
       key: 'dataset.testFraction',

@@ -2,7 +2,7 @@
 // own by the schema, then the relations between keys.
 
 import type { z } from 'zod';
-import type { Problem } from '../problems.js';
+import { OperatorError, type Problem } from '../problems.js';
 import { allowedAt, keyName, unknownKey, type KeyPath } from './keys.js';
 import { runSpecSchema, type RunSpec, lastStep } from './schema.js';
 
@@ -22,6 +22,27 @@ export function validateSpec(document: unknown): Validated {
   const { issues } = parsed.error;
   const problems = issues.flatMap((issue) => problemsOf(issue, document));
   return { kind: 'invalid', problems: [...problems, ...relationsBeside(issues, document)] };
+}
+
+/**
+ * What is wrong with a number of workers, if anything: each computes whole micro-shards. Before the
+ * spec is known, leave `microShards` out.
+ */
+export function workersProblem(workers: number, microShards?: number): Problem | undefined {
+  const most = microShards ?? Infinity;
+  if (Number.isInteger(workers) && workers >= 1 && workers <= most) return undefined;
+  const allowed =
+    microShards === undefined
+      ? "1 to the spec's batch.microShards"
+      : `1 to ${microShards}, the spec's batch.microShards`;
+  const hint = 'a worker computes whole micro-shards';
+  return { key: '--workers', given: workers, allowed, hint };
+}
+
+/** Throws an OperatorError titled `what` when a run can not have so many workers. */
+export function requireWorkers(what: string, workers: number, microShards?: number): void {
+  const problem = workersProblem(workers, microShards);
+  if (problem !== undefined) throw new OperatorError(what, [problem]);
 }
 
 /** The relations that read none of the keys that are wrong. */
