@@ -5,7 +5,7 @@ import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { z } from 'zod';
 import { median } from '../shared/median.js';
-import { packageFile } from '../shared/environment.js';
+import { packageFile } from '../shared/paths.js';
 
 export interface EnginesBenchOptions {
   /** Names of engines, or "engine/provider". */

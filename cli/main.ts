@@ -4,7 +4,7 @@
 import { readFileSync } from 'node:fs';
 import yargs, { type Argv } from 'yargs';
 import { exitCodes } from '../shared/exit-codes.js';
-import { packageFile } from '../shared/environment.js';
+import { packageFile } from '../shared/paths.js';
 import { nearMiss } from '../shared/problems.js';
 import { chosenCommand, commands, wordOf, type CommandEntry } from './commands.js';
 import { endingOf, UsageError } from './failure.js';

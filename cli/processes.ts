@@ -3,7 +3,8 @@
 
 import { spawn, type ChildProcess } from 'node:child_process';
 import { createInterface } from 'node:readline';
-import { childEnvironment, packageFile } from '../shared/environment.js';
+import { childEnvironment, readEnvironment, type LogLevel } from '../shared/environment.js';
+import { packageFile } from '../shared/paths.js';
 import { exitCodes } from '../shared/exit-codes.js';
 import { OperatorError } from '../shared/problems.js';
 
@@ -61,6 +62,14 @@ export interface Child {
   kill(signal: NodeJS.Signals): void;
 }
 
+/**
+ * The level of this process's log (JSON lines on stderr): `LOCKSTEP_LOG_LEVEL`, else "info" where
+ * no person reads them.
+ */
+export function logLevel(): LogLevel {
+  return readEnvironment().logLevel ?? (process.stderr.isTTY ? 'silent' : 'info');
+}
+
 /** `lockstep` processes that end with this one. */
 export interface Children {
   /** Starts `lockstep ...args`; `onLine` takes the lines of its stdout. */
@@ -71,8 +80,8 @@ export interface Children {
 
 const lockstep = packageFile('bin/lockstep.js');
 
-/** An empty set of processes; `onComplaint` takes the lines of their stderr. */
-export function createChildren(onComplaint: (text: string) => void): Children {
+/** An empty set of processes; `onComplaint` takes the lines of their stderr, their log included. */
+export function createChildren(onComplaint: (text: string) => void, logLevel: LogLevel): Children {
   const running = new Set<ChildProcess>();
   const killAll = (): void => running.forEach((child) => void child.kill('SIGKILL'));
   process.once('exit', killAll);
@@ -82,6 +91,7 @@ export function createChildren(onComplaint: (text: string) => void): Children {
       // Its stdin is closed when we end, even by SIGKILL: --exit-with-parent watches that.
       const child = spawn(process.execPath, [lockstep, ...args, '--exit-with-parent'], {
         stdio: ['pipe', onLine === undefined ? 'ignore' : 'pipe', 'pipe'],
+        env: childEnvironment({ LOCKSTEP_LOG_LEVEL: logLevel }),
         // A Ctrl-C reaches the run once, through its coordinator.
         detached: true,
       });

@@ -6,6 +6,7 @@ import { lastStep, type RunSpec } from '../shared/spec/schema.js';
 import { type EventBus, createSilentBus } from '../shared/events/bus.js';
 import { createNatsBus } from '../shared/events/nats-bus.js';
 import { exitCodes, type ExitCode } from '../shared/exit-codes.js';
+import type { Log } from '../shared/log.js';
 import { openStore, type StoreOptions } from '../shared/store/open-store.js';
 import { createRunningStores } from '../shared/store/notices.js';
 import { processClock } from '../shared/clock.js';
@@ -49,6 +50,8 @@ export interface CoordinatorMainOptions {
   readonly joinTimeoutMs: number;
   readonly stop: AbortSignal;
   readonly onLine: (line: ReportLine) => void;
+  /** Takes what no line of the report says: sessions, checkpoints found, requests to the store. */
+  readonly log: Log;
 }
 
 /** Runs a coordinator to its run's end; the last line is the result. */
@@ -96,7 +99,7 @@ async function serve(options: CoordinatorMainOptions, held: HeldLease): Promise<
   held.lease?.onLost((reason) => (lost = reason));
   let requests: OperatorRequests | undefined;
   const services = operatorService(() => requests);
-  const sessions = await createSessions(options.listen, services);
+  const sessions = await createSessions(options.listen, services, options.log);
   const store = openStore(options.runUrl, options.storeOptions);
   try {
     const plan = await openRun({
@@ -142,7 +145,7 @@ interface LeadingParts extends HeldLease {
 
 async function leadRun(options: CoordinatorMainOptions, parts: LeadingParts): Promise<ExitCode> {
   const { lease, board, sessions, plan, term } = parts;
-  const { run, runUrl, stop } = options;
+  const { run, runUrl, stop, log } = options;
   const { record } = plan;
   // The result is the last line, after what is left to say about the bus.
   let result: ReportLine | undefined;
@@ -154,7 +157,7 @@ async function leadRun(options: CoordinatorMainOptions, parts: LeadingParts): Pr
     if (line !== result) options.onLine(line);
   };
   const onNotice = (text: string): void => onLine({ kind: 'notice', text });
-  const stores = createRunningStores(options.storeOptions, onNotice);
+  const stores = createRunningStores(options.storeOptions, onNotice, log);
   const store = openStore(runUrl, stores.options);
   const bus = openBus(options, onNotice);
   const config = configOf(options, plan, term);
@@ -171,7 +174,7 @@ async function leadRun(options: CoordinatorMainOptions, parts: LeadingParts): Pr
     ...{ clock: processClock, config, savedStep: plan.savedStep, runUrl, sessions, reporter },
     // The record's text is the same from every coordinator, or workers would see another run.
     record: canonicalJson(record),
-    checkpoints: openCheckpoints(store, record, reporter),
+    checkpoints: openCheckpoints(store, record, { ...reporter, log }),
     newestTerm: (done) => void newestTermNumber(store).then(done, () => done(0)),
     onOver,
   });
@@ -186,9 +189,10 @@ async function leadRun(options: CoordinatorMainOptions, parts: LeadingParts): Pr
   };
   if (board !== undefined) serveLease(board, requests, facts, dispatch, onNotice);
   // Where another coordinator takes over, SIGTERM ends this one and not the run.
-  const forgetStop = whenAborted(stop, (reason) =>
-    dispatch({ kind: board && reason === 'SIGTERM' ? 'leaveAsked' : 'stopAsked', reason }),
-  );
+  const forgetStop = whenAborted(stop, (reason) => {
+    log.info('stop asked', { reason });
+    dispatch({ kind: board && reason === 'SIGTERM' ? 'leaveAsked' : 'stopAsked', reason });
+  });
   const { exitCode } = await over;
   leading.close();
   forgetStop();

@@ -1,12 +1,10 @@
-// What surrounds the process: the environment variables Lockstep reads, all of them, parsed once
-// (`process.env` appears in no other file), and where the package's own files lie. Credentials are
-// not here: the AWS SDK finds them by its own chain.
+// The environment variables Lockstep reads, all of them, parsed once. `process.env` appears in no
+// other file. Credentials are not here: the AWS SDK finds them by its own chain.
 
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { OperatorError, type Problem, maskSecrets } from './problems.js';
-import { fileURLToPath } from 'node:url';
 
 const url = (schemes: RegExp, words: string) =>
   z.string().regex(schemes).max(2048).meta({ allowed: words });
@@ -22,7 +20,7 @@ const variables = z.object({
   LOCKSTEP_LOG_LEVEL: z
     .enum(logLevels)
     .meta({ allowed: logLevels.join(', ') })
-    .default('info'),
+    .optional(),
   LOCKSTEP_TEST_S3_ENDPOINT: endpoint.optional(),
   LOCKSTEP_TEST_NATS_SERVER: z.string().max(4096).optional(),
   LOCKSTEP_TEST_VERSITYGW: z.string().max(4096).optional(),
@@ -39,7 +37,8 @@ export interface Environment {
   readonly s3: { readonly endpoint: string | undefined; readonly region: string };
   /** Event bus; no events are sent when undefined. */
   readonly natsUrl: string | undefined;
-  readonly logLevel: LogLevel;
+  /** Of the JSON lines on stderr; undefined: each command has its own default. */
+  readonly logLevel: LogLevel | undefined;
   /** `NO_COLOR` is set (https://no-color.org): no colours, no moving progress bars. */
   readonly isPlain: boolean;
   /** Servers for tests: an S3 endpoint that runs, and paths of programs to start. */
@@ -162,9 +161,4 @@ function innermost(schema: z.ZodType | undefined): z.ZodType | undefined {
   while (inner instanceof z.ZodOptional || inner instanceof z.ZodDefault)
     inner = inner.unwrap() as z.ZodType;
   return inner;
-}
-
-/** Absolute path of a file of the package, given relative to its root ("proto/..."). */
-export function packageFile(relative: string): string {
-  return fileURLToPath(new URL(`../../${relative}`, import.meta.url));
 }

@@ -1,11 +1,22 @@
-// Logs: one JSON line a fact, to stderr, written by edges only. Secrets never reach a line: fields
+// The log: one JSON line a fact, to stderr, written by edges only. Secrets never reach a line: fields
 // with a secret's name are left out, and what looks like one inside a text is masked.
 
-import { pino, type DestinationStream, type Logger } from 'pino';
+import { pino, type DestinationStream } from 'pino';
 import type { LogLevel } from './environment.js';
 import { maskSecrets } from './problems.js';
 
-export type { Logger } from 'pino';
+/** What a fact is about: numbers, names, reasons. */
+export type LogFields = Readonly<Record<string, unknown>>;
+
+/** Writes one line a fact, in the order of the calls. */
+export interface Log {
+  /** What happens often, for finding a fault. */
+  debug(fact: string, fields?: LogFields): void;
+  /** What an operator wants to see of a run that goes well. */
+  info(fact: string, fields?: LogFields): void;
+  /** Something was lost, refused or put off. */
+  warn(fact: string, fields?: LogFields): void;
+}
 
 const secretFields = [
   'accessKeyId',
@@ -18,29 +29,31 @@ const secretFields = [
   'token',
 ];
 
-export interface LoggerOptions {
+export interface LogOptions {
   /** Which program writes: "coordinator", "worker". */
   readonly name: string;
   readonly level: LogLevel;
   /** Fields of every line, for example the worker's id. */
-  readonly fields?: Readonly<Record<string, unknown>>;
+  readonly fields?: LogFields;
   /** Where lines go; stderr when not given. Written synchronously, so that none is lost. */
   readonly destination?: DestinationStream;
 }
 
-/** Creates a logger; `child({...})` adds fields. */
-export function createLogger(options: LoggerOptions): Logger {
-  return pino(
+export function createLog({ name, level, fields, destination }: LogOptions): Log {
+  const logger = pino(
     {
-      name: options.name,
-      level: options.level,
-      base: { pid: process.pid, ...options.fields },
+      ...{ name, level, base: { pid: process.pid, ...fields } },
       redact: {
         paths: secretFields.flatMap((field) => [field, `*.${field}`, `*.*.${field}`]),
         remove: true,
       },
       hooks: { streamWrite: maskSecrets },
     },
-    options.destination ?? pino.destination({ dest: 2, sync: true }),
+    destination ?? pino.destination({ dest: 2, sync: true }),
   );
+  return {
+    debug: (fact, values = {}) => logger.debug(values, fact),
+    info: (fact, values = {}) => logger.info(values, fact),
+    warn: (fact, values = {}) => logger.warn(values, fact),
+  };
 }

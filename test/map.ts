@@ -6,7 +6,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { parseArgs } from 'node:util';
-import { packageFile } from '../shared/environment.js';
+import { packageFile } from '../shared/paths.js';
 
 const programs = ['shared', 'coordinator', 'worker', 'task', 'trace', 'dataset', 'inference'];
 const sourceFolders = [...programs, 'cli', 'bench', 'test'];

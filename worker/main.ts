@@ -2,7 +2,9 @@
 // connections in the network thread. Builds both and waits for the end of the run.
 
 import { Worker } from 'node:worker_threads';
+import type { LogLevel } from '../shared/environment.js';
 import { exitCodes } from '../shared/exit-codes.js';
+import { createLog } from '../shared/log.js';
 import type { StoreOptions } from '../shared/store/open-store.js';
 import { createRunningStores } from '../shared/store/notices.js';
 import type { Provider } from './engine/engine.js';
@@ -30,6 +32,8 @@ export interface WorkerMainOptions {
   readonly drainMs: number;
   /** Obey faults that are injected (lockstep chaos). */
   readonly allowsFaults: boolean;
+  /** Of the JSON lines that both threads write to stderr. */
+  readonly logLevel: LogLevel;
   readonly stop: AbortSignal;
   readonly warn: (text: string) => void;
 }
@@ -42,11 +46,11 @@ export interface WorkerResult {
 /** Runs a worker until its coordinator ends the run, or it can't go on. */
 export async function workerMain(options: WorkerMainOptions): Promise<WorkerResult> {
   const { coordinators, worker, listen, advertise, stop } = options;
-  const { patienceMs, drainMs, allowsFaults } = options;
+  const { patienceMs, drainMs, allowsFaults, logLevel } = options;
   const incarnation = Date.now();
   const workerData: NetworkOptions = {
     ...{ coordinators, worker, incarnation, listen, advertise },
-    ...{ patienceMs, drainMs, allowsFaults },
+    ...{ patienceMs, drainMs, allowsFaults, logLevel },
   };
   const network = new Worker(new URL('./network/network-thread.js', import.meta.url), {
     workerData,
@@ -56,7 +60,8 @@ export async function workerMain(options: WorkerMainOptions): Promise<WorkerResu
     traps.onMessage(message);
     network.postMessage(message, transfer);
   };
-  const stores = createRunningStores(options.storeOptions, options.warn);
+  const log = createLog({ name: 'worker', level: logLevel, fields: { worker } });
+  const stores = createRunningStores(options.storeOptions, options.warn, log);
   const compute = createCompute({
     send,
     prepare: (request) => prepare(request, { ...options, storeOptions: stores.options, send }),

@@ -2,14 +2,16 @@
 // path: gradients never pass through it.
 
 import type { Argv, CommandModule } from 'yargs';
+import type { ReportLine } from '../../coordinator/edge/reporter.js';
 import { coordinatorMain } from '../../coordinator/main.js';
 import { readEnvironment } from '../../shared/environment.js';
+import { createLog, type Log } from '../../shared/log.js';
 import { parseLeaseUrl } from '../../shared/kubernetes/lease-place.js';
 import { OperatorError } from '../../shared/problems.js';
 import { withSpecOptions, resolveSpec, type SpecArguments } from '../spec-options.js';
 import { printJson, printNote } from '../output.js';
 import { runId, runUrl, storeOptions } from '../stores.js';
-import { exitWithParent, stopOnSignals } from '../processes.js';
+import { exitWithParent, logLevel, stopOnSignals } from '../processes.js';
 import { createRunView } from '../local/run-lines.js';
 
 interface CoordinatorArguments extends SpecArguments {
@@ -93,6 +95,7 @@ export const coordinatorCommand: CommandModule<object, CoordinatorArguments> = {
     if (args.exitWithParent) exitWithParent();
     const view = args.json ? undefined : createRunView(environment.isPlain);
     const url = runUrl(args.run);
+    const log = createLog({ name: 'coordinator', level: logLevel(), fields: { run: runId(url) } });
     process.exitCode = await coordinatorMain({
       listen: args.listen,
       runUrl: url,
@@ -107,11 +110,23 @@ export const coordinatorCommand: CommandModule<object, CoordinatorArguments> = {
       storeOptions: storeOptions(),
       joinTimeoutMs: args.joinTimeout * 1000,
       stop: stopOnSignals(() => printNote('stopping after this step; once more ends at once')),
-      onLine: (line) => (view === undefined ? printJson(line) : view.show(line)),
+      onLine: (line) => {
+        if (view === undefined) return printJson(line);
+        view.show(line);
+        logLine(log, line);
+      },
+      log,
     });
     view?.close();
   },
 };
+
+/** Logs a line of the report that is shown to people; steps are too many. */
+function logLine(log: Log, { kind, ...fields }: ReportLine): void {
+  if (kind === 'step' || kind === 'evaluation') return;
+  const isBad = ['lost', 'notice', 'superseded', 'failed'].includes(kind);
+  log[isBad ? 'warn' : 'info'](kind, fields);
+}
 
 function requireLease({ standby, lease }: CoordinatorArguments, natsUrl: string | undefined): void {
   if (lease !== undefined) parseLeaseUrl(lease);

@@ -8,7 +8,7 @@ import { chooseDevices, runGpuWorkers } from '../local/gpus.js';
 import { printNote } from '../output.js';
 import { withWorkerOptions, type WorkerArguments } from '../worker-options.js';
 import { storeOptions } from '../stores.js';
-import { exitWithParent, stopOnSignals } from '../processes.js';
+import { exitWithParent, logLevel, stopOnSignals } from '../processes.js';
 
 /** Of all processes of `--gpus` together; what dies more often has a reason that stays. */
 const mostRestarts = 100;
@@ -47,6 +47,7 @@ async function runWorker(args: ArgumentsCamelCase<WorkerArguments>): Promise<voi
     drainMs: args.drainTimeout * 1000,
     allowsFaults: args.allowFaults,
     storeOptions: storeOptions(),
+    logLevel: logLevel(),
     warn: (text) => printNote(`${args.id}: ${text}`),
     stop: stopOnSignals(() => printNote('stopping after this step; once more ends at once')),
   });
@@ -76,6 +77,7 @@ async function runOnGpus(
     ],
     restarts: mostRestarts,
     onNotice: printNote,
+    logLevel: logLevel(),
     stop: stopOnSignals(() => printNote('stopping; once more ends at once')),
   });
 }

@@ -1,7 +1,7 @@
 // What a run in a cluster and its objects are called: all follows from its namespace and its name.
 
 import { readFileSync } from 'node:fs';
-import { packageFile } from '../../shared/environment.js';
+import { packageFile } from '../../shared/paths.js';
 import { OperatorError } from '../../shared/problems.js';
 import type { Kind } from './client/cluster-client.js';
 

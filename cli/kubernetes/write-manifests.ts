@@ -2,7 +2,7 @@
 
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { packageFile } from '../../shared/environment.js';
+import { packageFile } from '../../shared/paths.js';
 import { printLine } from '../output.js';
 import { manifestFiles } from './manifests.js';
 

@@ -4,7 +4,7 @@
 
 import { execFileSync, type StdioOptions } from 'node:child_process';
 import { setTimeout } from 'node:timers/promises';
-import { visibleDevices } from '../../shared/environment.js';
+import { visibleDevices, type LogLevel } from '../../shared/environment.js';
 import { exitCodes } from '../../shared/exit-codes.js';
 import { OperatorError } from '../../shared/problems.js';
 import { createChildren, describeDeparture, type Child, type Departure } from '../processes.js';
@@ -69,6 +69,7 @@ export interface GpuWorkersOptions {
   /** How many processes that die are started again, in all. */
   readonly restarts: number;
   readonly onNotice: (text: string) => void;
+  readonly logLevel: LogLevel;
   readonly stop: AbortSignal;
 }
 
@@ -78,7 +79,7 @@ export interface GpuWorkersOptions {
  */
 export async function runGpuWorkers(options: GpuWorkersOptions): Promise<number> {
   const { devices, onNotice, stop } = options;
-  const children = createChildren(onNotice);
+  const children = createChildren(onNotice, options.logLevel);
   const running = new Map<string, Child>();
   let restartsLeft = options.restarts;
   const askToStop = (): void => running.forEach((child) => child.kill('SIGTERM'));

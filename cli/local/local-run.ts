@@ -4,6 +4,7 @@
 
 import { createServer } from 'node:net';
 import { availableParallelism } from 'node:os';
+import { readEnvironment } from '../../shared/environment.js';
 import { exitCodes } from '../../shared/exit-codes.js';
 import type { Provider } from '../../worker/engine/engine.js';
 import {
@@ -83,7 +84,7 @@ class LocalRun {
     this.#options = options;
     this.#addresses = addresses;
     this.#target = options.workers;
-    this.#children = createChildren(options.onComplaint);
+    this.#children = createChildren(options.onComplaint, readEnvironment().logLevel ?? 'silent');
     const restarts = { left: options.restarts };
     this.#crew = createWorkerCrew({
       restarts,

@@ -5,7 +5,8 @@ import { existsSync } from 'node:fs';
 import { mkdir, readdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { basename, dirname, join, resolve } from 'node:path';
-import { compiler, packageFile } from '../../shared/environment.js';
+import { compiler } from '../../shared/environment.js';
+import { packageFile } from '../../shared/paths.js';
 import { OperatorError } from '../../shared/problems.js';
 import {
   addonPath,

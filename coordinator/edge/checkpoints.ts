@@ -5,6 +5,7 @@ import { manifestKey, type CheckpointManifest } from '../../shared/checkpoint/ma
 import { newestWholeCheckpoint } from '../../shared/checkpoint/read.js';
 import { commitManifest, pruneCheckpoints } from '../../shared/checkpoint/write.js';
 import { atMost } from '../../shared/clock.js';
+import type { Log } from '../../shared/log.js';
 import { specDigest } from '../../shared/spec/compare.js';
 import type { RunRecord } from '../../shared/spec/record.js';
 import type { ObjectStore } from '../../shared/store/store.js';
@@ -29,6 +30,7 @@ export interface CheckpointListeners {
   /** The checkpoint exists. What the listener begins is not waited for. */
   committed(step: number, sha256: string): void;
   notice(text: string): void;
+  readonly log?: Log;
 }
 
 export function openCheckpoints(
@@ -52,6 +54,7 @@ async function search(
   try {
     const { step, isStored, notices } = await findCheckpoint(store, record);
     for (const notice of notices) listeners.notice(notice);
+    listeners.log?.info('checkpoint found', { step, isStored });
     return { kind: 'checkpointFound', step, isStored };
   } catch (error) {
     return { kind: 'searchFailed', reason: reasonOf(error) };
@@ -130,8 +133,12 @@ export async function commitCheckpoint(
     return { kind: 'manifestFailed', step, reason: reasonOf(error) };
   }
   listeners.committed(step, parametersSha256);
-  const pruning = pruneCheckpoints(store, keep, step).catch((error: unknown) =>
-    listeners.notice(`old checkpoints stay until the next one: ${reasonOf(error)}`),
+  const pruning = pruneCheckpoints(store, keep, step).then(
+    (steps) => {
+      if (steps.length > 0) listeners.log?.info('checkpoints pruned', { steps });
+    },
+    (error: unknown) =>
+      listeners.notice(`old checkpoints stay until the next one: ${reasonOf(error)}`),
   );
   await atMost(pruneWaitMs, pruning);
   return { kind: 'manifestStored', step };

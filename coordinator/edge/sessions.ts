@@ -20,6 +20,7 @@ import {
   type CoordinatorMessage,
   type WorkerMessage,
 } from '../../shared/control/messages.js';
+import type { Log } from '../../shared/log.js';
 import { OperatorError } from '../../shared/problems.js';
 import type { CoordinatorEvent } from '../core/state.js';
 
@@ -51,6 +52,7 @@ export interface Sessions {
 export async function createSessions(
   listen: string,
   addServices: (server: Server) => void = () => undefined,
+  log?: Log,
 ): Promise<Sessions> {
   const open = new Map<number, Stream>();
   const server = new Server(controlChannelOptions);
@@ -58,11 +60,12 @@ export async function createSessions(
   let count = 0;
   const session = (stream: Stream): void => {
     if (listener === undefined || open.size >= maxSessions) {
+      log?.warn('session turned away', { sessions: open.size });
       stream.end();
       return;
     }
     count += 1;
-    serve(stream, count, open, listener);
+    serve(stream, count, open, listener, log);
   };
   server.addService(loadControlService().service, { session: session as UntypedHandleCall });
   addServices(server);
@@ -125,14 +128,17 @@ function serve(
   session: number,
   open: Map<number, Stream>,
   listener: Listener,
+  log: Log | undefined,
 ): void {
   let worker: string | undefined;
   const refuse = (reason: string): void => {
+    log?.warn('session refused', { session, worker, reason });
     stream.write(toWire({ kind: 'end', exitCode: exitCodes.configuration, reason }));
     stream.end();
   };
   const closed = (reason: string): void => {
     if (worker === undefined || !open.delete(session)) return;
+    log?.info('session closed', { session, worker, reason });
     listener({ kind: 'closed', session, worker, reason });
   };
   const onMessage = (message: WorkerMessage): void => {
@@ -141,6 +147,7 @@ function serve(
     if (message.kind === 'hello') {
       worker = message.worker;
       open.set(session, stream);
+      log?.info('session opened', { session, worker, incarnation: message.incarnation });
     }
     if (worker !== undefined) listener({ kind: 'message', session, worker, message });
   };

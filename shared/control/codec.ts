@@ -7,7 +7,7 @@ import {
 } from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
 import type { z } from 'zod';
-import { packageFile } from '../environment.js';
+import { packageFile } from '../paths.js';
 import type { CoordinatorMessage, WorkerMessage } from './messages.js';
 
 /** A message as proto-loader gives it: the name of the one set field, and the field itself. */

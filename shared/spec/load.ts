@@ -7,7 +7,7 @@ import { OperatorError, type Problem, nearMiss } from '../problems.js';
 import type { RunSpec } from './schema.js';
 import { validateSpec } from './validate.js';
 import { keyName, schemaAt, unknownKey, type KeyPath } from './keys.js';
-import { packageFile } from '../environment.js';
+import { packageFile } from '../paths.js';
 
 /** A spec file is a page of text; anything above this is something else. */
 const specBytesLimit = 1024 * 1024;

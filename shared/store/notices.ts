@@ -2,6 +2,7 @@
 // when it answers again, for all threads of a process.
 
 import { BroadcastChannel } from 'node:worker_threads';
+import type { Log } from '../log.js';
 import type { StoreOptions } from './open-store.js';
 import { patientRetryPolicy, type PatienceOptions, type RetryNotice } from './retry.js';
 
@@ -27,7 +28,7 @@ const patientIdleTimeoutMs = 10_000;
 type StoreListener = Required<Pick<PatienceOptions, 'onRetry' | 'onAnswer'>>;
 
 /** Turns failed tries and answers into lines. */
-function createStoreNotices(print: (text: string) => void): StoreListener {
+function createStoreNotices(print: (text: string) => void, log?: Log): StoreListener {
   const now = (): number => performance.now();
   const absences = new Map<string, Absence>();
   const backMs = new Map<string, number>();
@@ -42,6 +43,7 @@ function createStoreNotices(print: (text: string) => void): StoreListener {
   };
   return {
     onRetry: (notice) => {
+      log?.debug('store request failed', { ...notice });
       const place = placeOf(notice.store);
       const known = absences.get(place);
       if (known !== undefined && now() > known.untilMs + forgottenMs) absences.delete(place);
@@ -50,6 +52,7 @@ function createStoreNotices(print: (text: string) => void): StoreListener {
       absence.untilMs = Math.max(absence.untilMs, now() + notice.waitMs);
       if (absence.isReported || absence.untilMs - absence.sinceMs < quietMs) return;
       absence.isReported = true;
+      log?.warn('store away', { store: place, reason: notice.reason });
       print(
         `object store ${place} is away: ${inWords(notice.reason)}; ` +
           'trying again, nothing is lost',
@@ -62,7 +65,9 @@ function createStoreNotices(print: (text: string) => void): StoreListener {
       if (absence === undefined) return;
       if (backMs.has(place) || backMs.size < maxPlaces) backMs.set(place, now());
       const seconds = Math.max(1, Math.round((now() - absence.sinceMs) / 1000));
-      if (absence.isReported) print(`object store ${place} is back after ${seconds} s`);
+      if (!absence.isReported) return;
+      log?.info('store back', { store: place, seconds });
+      print(`object store ${place} is back after ${seconds} s`);
     },
   };
 }
@@ -82,8 +87,9 @@ export interface RunningStores {
 export function createRunningStores(
   options: StoreOptions,
   print: (text: string) => void,
+  log?: Log,
 ): RunningStores {
-  const notices = createStoreNotices(print);
+  const notices = createStoreNotices(print, log);
   const stopListening = listenToThreads(notices);
   const patience = {
     s3: { idleTimeoutMs: patientIdleTimeoutMs, ...options.s3 },

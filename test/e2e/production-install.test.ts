@@ -11,7 +11,7 @@ import { createInterface } from 'node:readline';
 import { after, before, test } from 'node:test';
 import { promisify } from 'node:util';
 import { userId } from '../../cli/kubernetes/objects/pod.js';
-import { packageFile } from '../../shared/environment.js';
+import { packageFile } from '../../shared/paths.js';
 import { packFaces, printSpec, tinyRun } from '../support/tiny-run.js';
 import { copied, stage } from '../support/dockerfile.js';
 

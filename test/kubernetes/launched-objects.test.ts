@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { AuthorizationV1Api } from '@kubernetes/client-node';
-import { packageFile } from '../../shared/environment.js';
+import { packageFile } from '../../shared/paths.js';
 import { runLockstep } from '../support/lockstep-command.js';
 import { accessTable, launcherRules, type AccessCase } from './access-table.js';
 import { runProgram } from './children.js';

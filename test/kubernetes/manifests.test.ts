@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { packageFile } from '../../shared/environment.js';
+import { packageFile } from '../../shared/paths.js';
 import { startControlPlane, type ControlPlane } from './control-plane.js';
 import { createManifestCheck, kustomizations, type ManifestCheck } from './manifest-check.js';
 import { skipWithoutControlPlane } from './programs.js';

@@ -7,7 +7,8 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { availableParallelism, cpus } from 'node:os';
 import { parseArgs } from 'node:util';
-import { silenceSdkNotice, packageFile } from '../../shared/environment.js';
+import { silenceSdkNotice } from '../../shared/environment.js';
+import { packageFile } from '../../shared/paths.js';
 import { findServer } from '../support/servers.js';
 import { coordinatorCases } from './coordinator-cases.js';
 import { nameOf, playCase, type FaultCase } from './fault-case.js';

@@ -1,7 +1,7 @@
 // The Dockerfile, taken apart: stages by name, each with its instructions, and what it copies.
 
 import { readFileSync } from 'node:fs';
-import { packageFile } from '../../shared/environment.js';
+import { packageFile } from '../../shared/paths.js';
 
 const file = 'deploy/docker/Dockerfile';
 export const dockerfileText = readFileSync(packageFile(file), 'utf8');

@@ -4,7 +4,8 @@ import assert from 'node:assert/strict';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { exitCodes } from '../../shared/exit-codes.js';
-import { childEnvironment, packageFile } from '../../shared/environment.js';
+import { childEnvironment } from '../../shared/environment.js';
+import { packageFile } from '../../shared/paths.js';
 
 export interface CommandResult {
   readonly code: number;

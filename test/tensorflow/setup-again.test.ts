@@ -5,7 +5,7 @@ import { spawnSync } from 'node:child_process';
 import { statSync } from 'node:fs';
 import { test } from 'node:test';
 import { readBuildRecord } from '../../cli/setup/tensorflow-addon.js';
-import { packageFile } from '../../shared/environment.js';
+import { packageFile } from '../../shared/paths.js';
 import { addonPath, findAddon } from '../../worker/engine/tensorflow/addon.js';
 import { skipWithoutTensorflow } from '../support/servers.js';
 

@@ -181,8 +181,8 @@ export class Exchange<Vector = Float32Array> {
   }
 
   #refuse(visitor: Visitor<Vector>, code: RefusalCode, reason: string): void {
-    const worker = visitor.hello?.fromWorker.slice(0, 200);
-    this.#ports.log?.('exchange stream refused', { worker, reason });
+    const peer = visitor.hello?.fromWorker.slice(0, 200);
+    this.#ports.log?.('exchange stream refused', { peer, reason });
     this.#forget(visitor);
     visitor.stream.refuse(code, reason);
   }

@@ -4,7 +4,7 @@
 import type * as grpc from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
 
-import { packageFile } from '../../shared/environment.js';
+import { packageFile } from '../../shared/paths.js';
 import type { ExchangeHello, ExchangeRequest, Pull } from './core/messages.js';
 
 const phaseNumbers = { reduce: 1, gather: 2 } as const;

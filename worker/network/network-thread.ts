@@ -6,6 +6,7 @@ import { hostname } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
 import { processClock } from '../../shared/clock.js';
 import { exitCodes } from '../../shared/exit-codes.js';
+import { createLog } from '../../shared/log.js';
 import { OperatorError } from '../../shared/problems.js';
 import { createGrpcExchange, exchangeServerOptions } from '../exchange/grpc.js';
 import { createGrpcStateClient, createGrpcStateServer } from '../transfer/grpc.js';
@@ -14,8 +15,9 @@ import type { NetworkOptions, ToCompute, ToNetwork } from './ports.js';
 import { dialCoordinator } from './session.js';
 import { createTraps, signalSelf } from './traps.js';
 
-const { coordinators, listen, advertise, ...settings } = workerData as NetworkOptions;
+const { coordinators, listen, advertise, logLevel, ...settings } = workerData as NetworkOptions;
 const { worker } = settings;
+const log = createLog({ name: 'worker', level: logLevel, fields: { worker } });
 const port = parentPort;
 if (port === null) throw new Error('the network thread is started by the worker');
 const toCompute = (message: ToCompute, transfer: readonly ArrayBuffer[] = []): void =>
@@ -25,9 +27,9 @@ const server = new Server(exchangeServerOptions);
 const address = await bind().catch(endUnbound);
 const node = new NetworkNode({
   config: { ...settings, address, pid: process.pid, host: hostname() },
-  ...{ coordinators, clock: processClock, toCompute },
+  ...{ coordinators, clock: processClock, toCompute, log },
   session: { dial: dialCoordinator, random: Math.random },
-  createExchange: (events) => createGrpcExchange({ server, events }),
+  createExchange: (events) => createGrpcExchange({ server, events, log: log.warn }),
   stateServer: createGrpcStateServer(server, { toCompute }),
   stateClient: createGrpcStateClient({ worker, toCompute }),
   traps: createTraps(signalSelf(worker)),

@@ -3,6 +3,7 @@
 
 import type { Clock } from '../../shared/clock.js';
 import { exitCodes } from '../../shared/exit-codes.js';
+import type { Log, LogFields } from '../../shared/log.js';
 import type { Generation, Step } from '../../shared/words.js';
 import {
   initialWorkerState,
@@ -35,6 +36,7 @@ export interface NodePorts<Vector> {
   readonly stateClient: StateClient;
   readonly traps: Traps;
   readonly toCompute: (message: ToCompute) => void;
+  readonly log?: Log;
   /** The last act: the node has left, and says nothing more. */
   readonly onEnd: (end: WorkerEffect & { readonly kind: 'end' }) => void;
   /** What decides; the worker's core unless a host puts something in between. */
@@ -110,11 +112,19 @@ export class NetworkNode<Vector = Float32Array> {
   }
 
   #dispatch(event: WorkerEvent): void {
+    this.#write(event);
     const nowMs = this.#ports.clock.nowMs();
     for (const effect of this.#decide(this.state, event, nowMs)) this.#perform(effect);
   }
 
+  #write(happened: WorkerEvent | WorkerEffect): void {
+    const { log } = this.#ports;
+    const fact = log === undefined ? undefined : factOf(happened);
+    if (fact !== undefined) log?.[fact[0]](fact[1], fact[2]);
+  }
+
   #perform(effect: WorkerEffect): void {
+    this.#write(effect);
     const { toCompute, stateServer } = this.#ports;
     switch (effect.kind) {
       case 'send':
@@ -192,5 +202,50 @@ export class NetworkNode<Vector = Float32Array> {
     stateClient.drop();
     stateServer.close();
     this.#session.close(() => this.#exchange.close(() => onEnd(end)));
+  }
+}
+
+/** What an operator reads of an event or an effect; undefined for what every step brings. */
+function factOf(
+  happened: WorkerEvent | WorkerEffect,
+): [level: 'info' | 'warn', fact: string, fields?: LogFields] | undefined {
+  const { kind, ...fields } = happened;
+  switch (kind) {
+    case 'sessionOpened':
+      return ['info', 'session opened'];
+    case 'sessionLost':
+      return ['warn', 'session lost', fields];
+    case 'redial':
+      return ['warn', 'session given up', fields];
+    case 'enter':
+      return ['info', 'world formed', fields];
+    case 'enterFailed':
+      return ['warn', 'world not entered', fields];
+    case 'joined':
+      return ['info', 'world joined', fields];
+    case 'peerLost': {
+      const { generation, worker, reason } = happened;
+      return ['warn', 'peer lost', { generation, peer: worker, reason }];
+    }
+    case 'abort':
+      return ['warn', 'step given up', fields];
+    case 'halted':
+      return ['info', 'world halted', fields];
+    case 'tell': {
+      const { message } = happened;
+      if (message.kind !== 'partStored') return undefined;
+      const { step, file, bytes } = message;
+      return ['info', 'checkpoint part stored', { step, file, bytes }];
+    }
+    case 'stopAsked':
+      return ['info', 'leave asked'];
+    case 'fault':
+      return ['warn', 'fault injected', fields];
+    case 'failed':
+      return ['warn', 'worker failed', fields];
+    case 'end':
+      return ['info', 'ended', fields];
+    default:
+      return undefined;
   }
 }

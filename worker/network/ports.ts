@@ -3,6 +3,7 @@
 // Vectors of the exchange are not copied: they lie in shared memory that both threads see.
 
 import type { Trap } from '../../shared/control/messages.js';
+import type { LogLevel } from '../../shared/environment.js';
 import type { Generation, Step } from '../../shared/words.js';
 import type { WorkerEffect, WorkerEvent } from '../core/state.js';
 import type { ExchangeWorld } from '../exchange/exchange.js';
@@ -20,6 +21,7 @@ export interface NetworkOptions {
   readonly patienceMs: number;
   readonly drainMs: number;
   readonly allowsFaults: boolean;
+  readonly logLevel: LogLevel;
 }
 
 /** Vectors of a world, in shared memory: one for each subtree of this rank, and the results. */

@@ -3,9 +3,11 @@
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { Client, credentials } from '@grpc/grpc-js';
 import { exitCodes } from '../../../shared/exit-codes.js';
 import { lastLineOf, runLockstep } from '../../support/lockstep-command.js';
 import { until } from '../../support/until.js';
+import { pullMethod, serializeHello } from '../../../worker/exchange/wire.js';
 import {
   membersOf,
   openStage,
@@ -43,9 +45,23 @@ function isAlive(pid: number): boolean {
 
 const isOf = (size: number) => (line: SeenLine['line']) => membersOf(line).length === size;
 
+/** Opens a stream of another world to a worker's exchange, and waits until it is refused. */
+async function knock(address: string): Promise<void> {
+  const client = new Client(address, credentials.createInsecure());
+  const names = { fromWorker: 'stranger', toWorker: 'worker-0' };
+  const numbers = { fromRank: 1, fromIncarnation: 1, worldSize: 2, microShards: 5, chunkFloats: 8 };
+  const { path, responseDeserialize } = pullMethod;
+  const stream = client.makeBidiStreamRequest(path, serializeHello, responseDeserialize);
+  stream.write({ generation: 1, ...names, ...numbers });
+  await new Promise((resolve) => stream.on('error', resolve));
+  client.close();
+}
+
 test('a killed worker is taken out, started again and joins, and the bytes stay', async () => {
-  const run = stage.start({ workers: 2, steps });
+  const run = stage.start({ workers: 2, steps, environment: { LOCKSTEP_LOG_LEVEL: 'info' } });
   await run.step(20);
+  const [member] = membersOf((await run.line('world')).line);
+  await knock(String((member as { address?: unknown }).address));
   const { atMs } = await run.signal('worker-1', 'SIGKILL');
   assert.equal((await run.line('lost')).line['worker'], 'worker-1');
   await run.line('world', isOf(1), atMs);
@@ -53,6 +69,16 @@ test('a killed worker is taken out, started again and joins, and the bytes stay'
   const texts = linesOf(run, 'notice').map(({ text }) => text);
   assert.ok(texts.includes('worker-1 was ended by SIGKILL; started again'), texts.join('\n'));
   assert.equal(linesOf(run, 'finished')[0]?.['world'], 2);
+  const { said } = await run.end();
+  const log = said.split('\n').filter((text) => text.startsWith('{'));
+  const facts = log.map((text) => JSON.parse(text) as Readonly<Record<string, unknown>>);
+  const factOf = (msg: string) => facts.find((fact) => fact['msg'] === msg);
+  const refused = factOf('exchange stream refused');
+  assert.deepEqual([refused?.['worker'], refused?.['peer']], ['worker-0', 'stranger'], said);
+  const lost = factOf('peer lost');
+  assert.deepEqual([lost?.['level'], lost?.['peer']], [40, 'worker-1'], said);
+  for (const fact of ['session opened', 'session closed', 'world joined', 'checkpoint part stored'])
+    assert.ok(factOf(fact) !== undefined, `${fact}\n${said}`);
 });
 
 test('a killed coordinator is started again at its address, and no step waits for it', async () => {

@@ -15,7 +15,8 @@ import {
 } from '@kubernetes/client-node';
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { childEnvironment, packageFile } from '../../../shared/environment.js';
+import { childEnvironment } from '../../../shared/environment.js';
+import { packageFile } from '../../../shared/paths.js';
 import { until } from '../../support/until.js';
 import { onOurEnd } from '../children.js';
 import type { ControlPlane } from '../control-plane.js';

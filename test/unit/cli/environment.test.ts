@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { parseEnvironment } from '../../../shared/environment.js';
-import { createLogger } from '../../../shared/log.js';
+import { createLog } from '../../../shared/log.js';
 import { OperatorError } from '../../../shared/problems.js';
 
 test('an empty environment has the defaults', () => {
@@ -11,7 +11,7 @@ test('an empty environment has the defaults', () => {
   assert.deepEqual(environment, {
     s3: { endpoint: undefined, region: 'us-east-1' },
     natsUrl: undefined,
-    logLevel: 'info',
+    logLevel: undefined,
     isPlain: false,
     test: {
       s3Endpoint: undefined,
@@ -49,17 +49,14 @@ test('every malformed variable is named, without its password', () => {
 test('a log line is JSON with its fields, and no secret', () => {
   const lines: string[] = [];
   const destination = { write: (line: string) => void lines.push(line) };
-  const log = createLogger({ name: 'worker', level: 'info', fields: { worker: 'a' }, destination });
+  const log = createLog({ name: 'worker', level: 'info', fields: { worker: 'a' }, destination });
   log.debug('below the level');
-  log.info(
-    {
-      secretAccessKey: 'hush',
-      s3: { credentials: { accessKeyId: 'hush' }, headers: { authorization: 'hush' } },
-      url: 'nats://me:hush@host:4222',
-      link: 'https://b/k?X-Amz-Signature=hush&x=1',
-    },
-    'connected as AKIAABCDEFGHIJKLMNOP',
-  );
+  log.info('connected as AKIAABCDEFGHIJKLMNOP', {
+    secretAccessKey: 'hush',
+    s3: { credentials: { accessKeyId: 'hush' }, headers: { authorization: 'hush' } },
+    url: 'nats://me:hush@host:4222',
+    link: 'https://b/k?X-Amz-Signature=hush&x=1',
+  });
   assert.equal(lines.length, 1);
   assert.ok(!/hush|AKIA/.test(lines[0] ?? ''), lines[0]);
   const line = JSON.parse(lines[0] ?? '') as Record<string, unknown>;

@@ -4,7 +4,8 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { afterEach, test } from 'node:test';
 import { chooseDevices, parseGpus } from '../../../cli/local/gpus.js';
-import { childEnvironment, showOnlyGpu, packageFile } from '../../../shared/environment.js';
+import { childEnvironment, showOnlyGpu } from '../../../shared/environment.js';
+import { packageFile } from '../../../shared/paths.js';
 
 const two = parseGpus('0, NVIDIA H100 80GB HBM3\n1, NVIDIA H100 80GB HBM3\n');
 

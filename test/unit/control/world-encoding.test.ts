@@ -10,7 +10,7 @@ import {
   rememberMembers,
 } from '../../../shared/control/codec.js';
 import { coordinatorMessageSchema, type WorldMessage } from '../../../shared/control/messages.js';
-import { packageFile } from '../../../shared/environment.js';
+import { packageFile } from '../../../shared/paths.js';
 
 const { Session: session } = loadControlService().service;
 if (session === undefined) throw new Error('there are no sessions');

@@ -10,7 +10,7 @@ import { commands, wordOf } from '../../../cli/commands.js';
 import { manifestFolders } from '../../../cli/kubernetes/manifests.js';
 import { ports } from '../../../cli/kubernetes/names.js';
 import { userId } from '../../../cli/kubernetes/objects/pod.js';
-import { packageFile } from '../../../shared/environment.js';
+import { packageFile } from '../../../shared/paths.js';
 import {
   argumentsOf,
   copied,

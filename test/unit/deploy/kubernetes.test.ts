@@ -13,7 +13,7 @@ import { runObjects } from '../../../cli/kubernetes/objects/run-objects.js';
 import { ownedObjects } from '../../../cli/kubernetes/names.js';
 import { defaultElectionTiming } from '../../../coordinator/core/election.js';
 import { parseLeaseUrl } from '../../../shared/kubernetes/lease-place.js';
-import { packageFile } from '../../../shared/environment.js';
+import { packageFile } from '../../../shared/paths.js';
 import { exitCodes } from '../../../shared/exit-codes.js';
 import { parseSpec } from '../../../shared/spec/load.js';
 import {

@@ -12,7 +12,7 @@ import { launchParametersSchema } from '../../../cli/kubernetes/launch-parameter
 import { manifestFolders } from '../../../cli/kubernetes/manifests.js';
 import { rootKeys } from '../../../cli/kubernetes/names.js';
 import { printObjects, runObjects } from '../../../cli/kubernetes/objects/run-objects.js';
-import { packageFile } from '../../../shared/environment.js';
+import { packageFile } from '../../../shared/paths.js';
 
 const options = { encoding: 'utf8', timeout: 30_000 } as const;
 /** Components came with kustomize 3.7; kubectl has them since 1.21. */

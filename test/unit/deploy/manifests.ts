@@ -11,7 +11,7 @@ import type {
   V1ServiceSpec,
 } from '@kubernetes/client-node';
 import { parse, parseAllDocuments } from 'yaml';
-import { packageFile } from '../../../shared/environment.js';
+import { packageFile } from '../../../shared/paths.js';
 
 /** The base's folder, relative to the package. */
 export const base = 'deploy/k8s/base';

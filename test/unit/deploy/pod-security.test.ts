@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { packageFile } from '../../../shared/environment.js';
+import { packageFile } from '../../../shared/paths.js';
 import { containerOf, podOf, readJob, readManifests } from './manifests.js';
 
 /** What the profile allows in a pod's volumes, of what is used here. */

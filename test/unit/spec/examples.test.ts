@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import { test } from 'node:test';
-import { packageFile } from '../../../shared/environment.js';
+import { packageFile } from '../../../shared/paths.js';
 import { openSpec } from '../../../shared/spec/load.js';
 
 const examples = readdirSync(packageFile('examples')).filter((name) => name.endsWith('.yaml'));

@@ -5,7 +5,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { packageFile } from '../../../shared/environment.js';
+import { packageFile } from '../../../shared/paths.js';
 import { OperatorError } from '../../../shared/problems.js';
 import {
   openSpec,
