@@ -3,7 +3,7 @@
 //
 //   node dist/test/run.js [quick|long|LAYER|PART-OF-A-PATH]... [--except WORD]... [--name PATTERN]
 
-import { readdirSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join, relative } from 'node:path';
 import { Readable } from 'node:stream';
@@ -12,6 +12,7 @@ import { spec } from 'node:test/reporters';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { silenceSdkNotice } from '../shared/environment.js';
+import { packageFile } from '../shared/paths.js';
 
 /** What a layer may use. Tests of real processes run alone: two at a time disturb each other. */
 interface Layer {
@@ -55,11 +56,15 @@ function means(word: string, path: string, { name, pace }: Layer): boolean {
 function filesOf(layer: Layer, wanted: readonly string[], except: readonly string[]): string[] {
   const isOf = (words: readonly string[], file: string): boolean =>
     words.some((word) => means(word, relative(root, file), layer));
-  return readdirSync(join(root, layer.name), { recursive: true, encoding: 'utf8' })
-    .filter((file) => file.endsWith('.test.js'))
-    .map((file) => join(root, layer.name, file))
-    .filter((file) => isOf(wanted, file) && !isOf(except, file))
-    .sort();
+  return (
+    readdirSync(join(root, layer.name), { recursive: true, encoding: 'utf8' })
+      .filter((file) => file.endsWith('.test.js'))
+      // What is left of a test that was moved or deleted since is none.
+      .filter((file) => existsSync(packageFile(`test/${layer.name}/${file.slice(0, -3)}.ts`)))
+      .map((file) => join(root, layer.name, file))
+      .filter((file) => isOf(wanted, file) && !isOf(except, file))
+      .sort()
+  );
 }
 
 /** Totals of the closing summary ("tests 12", "pass 11", ...), added up over the layers. */

@@ -2,23 +2,16 @@
 // tells what came of each fault.
 
 import assert from 'node:assert/strict';
-import { writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { before, test } from 'node:test';
 import { exitCodes } from '../../shared/exit-codes.js';
-import { packFaces, printSpec, testFolder, tinyRun } from '../support/tiny-run.js';
+import { testFolder, writeRuns } from '../support/tiny-run.js';
 import { runLockstep, startLockstep } from '../support/lockstep-command.js';
 
 const folder = testFolder();
 
-before(async () => {
-  const url = `file://${folder}/dataset`;
-  await packFaces(url, folder);
-  const long = tinyRun(url, 100_000);
-  await writeFile(
-    join(folder, 'long.yaml'),
-    printSpec({ ...long, checkpoint: { everySteps: 25, keep: 3 } }),
-  );
+before(() => {
+  const checkpoint = { everySteps: 25, keep: 3 };
+  return writeRuns(folder, { long: { steps: 100_000, checkpoint } });
 });
 
 /** A seed whose first fault is a flip, and whose next ones are of all the other kinds. */

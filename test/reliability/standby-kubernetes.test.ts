@@ -8,8 +8,8 @@ import { after, before, test } from 'node:test';
 import { exitCodes } from '../../shared/exit-codes.js';
 import { leaseAnnotations } from '../../shared/kubernetes/lease-place.js';
 import { FakeApiServer } from '../support/fake-api-server.js';
-import { packFaces, printSpec, testFolder, tinyRun } from '../support/tiny-run.js';
-import { runLockstep, startLockstep, type RunningCommand } from '../support/lockstep-command.js';
+import { testFolder, writeRuns } from '../support/tiny-run.js';
+import { lastLineOf, startLockstep, type RunningCommand } from '../support/lockstep-command.js';
 import { freePort } from '../support/servers.js';
 import { until } from '../support/until.js';
 
@@ -23,11 +23,7 @@ let started: RunningCommand[] = [];
 
 before(async () => {
   server = await new FakeApiServer().listen();
-  const url = `file://${folder}/dataset`;
-  await packFaces(url, folder);
-  await writeFile(join(folder, 'run.yaml'), printSpec(tinyRun(url, steps - 3)));
-  await writeFile(join(folder, 'long.yaml'), printSpec(tinyRun(url, 9_000)));
-  await writeFile(join(folder, 'other.yaml'), printSpec({ ...tinyRun(url, steps - 3), seed: 12 }));
+  await writeRuns(folder, { run: { steps }, long: { steps: 9_000 }, other: { steps, seed: 12 } });
   await writeFile(join(folder, 'kubeconfig'), server.config().exportConfig());
 });
 
@@ -45,11 +41,12 @@ function start(args: readonly string[]): RunningCommand {
 }
 
 /** The parameters' sum after so many steps that nothing happens to. */
-async function undisturbed(file: string, step: number): Promise<string> {
-  const args = ['train', '-f', file, '--workers', '1', '--run', `undisturbed-${step}`, '--json'];
-  const { lines, stderr } = await runLockstep([...args, `--stop-after=${step}`], folder);
-  assert.equal(lines.at(-1)?.['step'], step, stderr);
-  return String(lines.at(-1)?.['sha256']);
+async function undisturbed(file: string, halt: number): Promise<unknown> {
+  const run = ['--workers', '1', '--run', `undisturbed-${halt}`, `--stop-after=${halt}`];
+  const code = halt === steps ? exitCodes.ok : exitCodes.stopped;
+  const last = await lastLineOf(['train', '-f', file, ...run], folder, code);
+  assert.equal(last['step'], halt);
+  return last['sha256'];
 }
 
 /** A coordinator with the arguments that a cluster gives it. */

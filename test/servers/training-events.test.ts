@@ -3,11 +3,8 @@
 
 import { connect, StringCodec } from 'nats';
 import assert from 'node:assert/strict';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { test } from 'node:test';
-import { packFaces, printSpec, tinyRun } from '../support/tiny-run.js';
+import { testFolder, writeRuns } from '../support/tiny-run.js';
 import { runLockstep } from '../support/lockstep-command.js';
 import { skipWithout, startNatsServer } from '../support/servers.js';
 
@@ -18,7 +15,7 @@ interface CloudEvent {
 }
 
 test('a subscriber sees what happened to a run', { skip: skipWithout('nats-server') }, async () => {
-  const folder = await mkdtemp(join(tmpdir(), 'lockstep-events-'));
+  const folder = testFolder();
   const server = await startNatsServer();
   const subscriber = await connect({ servers: server.url });
   const events: CloudEvent[] = [];
@@ -27,9 +24,7 @@ test('a subscriber sees what happened to a run', { skip: skipWithout('nats-serve
       events.push(JSON.parse(StringCodec().decode(message.data)) as CloudEvent),
   });
   try {
-    const url = `file://${folder}/dataset`;
-    await packFaces(url, folder);
-    await writeFile(join(folder, 'run.yaml'), printSpec(tinyRun(url)));
+    await writeRuns(folder, { run: {} });
     const args = ['train', '-f', 'run.yaml', '--workers', '2', '--run', 'told', '--json'];
     const { code, stderr } = await runLockstep([...args, '--nats', server.url], folder);
     assert.equal(code, 0, stderr);
@@ -53,6 +48,5 @@ test('a subscriber sees what happened to a run', { skip: skipWithout('nats-serve
     subscription.unsubscribe();
     await subscriber.close();
     await server.close();
-    await rm(folder, { recursive: true });
   }
 });

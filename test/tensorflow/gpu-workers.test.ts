@@ -2,12 +2,9 @@
 // GPUs they can't compute, which is what they must say.
 
 import assert from 'node:assert/strict';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { test } from 'node:test';
 import { exitCodes } from '../../shared/exit-codes.js';
-import { packFaces, printSpec, tinyRun } from '../support/tiny-run.js';
+import { testFolder, writeRuns } from '../support/tiny-run.js';
 import { runLockstep, startLockstep } from '../support/lockstep-command.js';
 import { skipWithoutTensorflow } from '../support/servers.js';
 
@@ -15,11 +12,8 @@ test(
   'each GPU gets a worker, none of which computes on the CPU instead',
   { skip: skipWithoutTensorflow },
   async () => {
-    const folder = await mkdtemp(join(tmpdir(), 'lockstep-gpus-'));
-    const url = `file://${folder}/dataset`;
-    await packFaces(url, folder);
-    const engine = { name: 'tensorflow', threads: 1 } as const;
-    await writeFile(join(folder, 'run.yaml'), printSpec({ ...tinyRun(url), engine }));
+    const folder = testFolder();
+    await writeRuns(folder, { run: { engine: { name: 'tensorflow', threads: 1 } } });
     const leading = ['coordinator', '-f', 'run.yaml', '--run', 'gpus', '--workers', '2', '--json'];
     const coordinator = startLockstep([...leading, '--listen', '127.0.0.1:0'], folder);
     const { address } = await coordinator.line('listening');
@@ -31,6 +25,5 @@ test(
     const { code, lines } = await coordinator.result;
     assert.equal(code, exitCodes.configuration);
     assert.match(String(lines.at(-1)?.['reason']), /finds no GPU/);
-    await rm(folder, { recursive: true });
   },
 );

@@ -6,7 +6,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { exitCodes } from '../../../shared/exit-codes.js';
-import { packFaces, printSpec, testFolder, tinyRun } from '../../support/tiny-run.js';
+import { packFaces, printSpec, testFolder, tinyRun, writeRuns } from '../../support/tiny-run.js';
 import { openStore } from '../../../shared/store/open-store.js';
 import { runLockstep } from '../../support/lockstep-command.js';
 import { openS3Place, type S3Place } from '../../support/servers.js';
@@ -34,9 +34,8 @@ function environment(): Record<string, string | undefined> {
 test('a training in a bucket gives the bytes of the same training in folders', async () => {
   const bucket = `s3://${place.bucket}`;
   await packFaces(`${bucket}/faces`, folder, 17, { s3: place.options });
-  await packFaces(`file://${folder}/dataset`, folder);
+  await writeRuns(folder, { local: {} });
   await writeFile(join(folder, 's3.yaml'), printSpec(tinyRun(`${bucket}/faces`)));
-  await writeFile(join(folder, 'local.yaml'), printSpec(tinyRun(`file://${folder}/dataset`)));
 
   const s3 = ['train', '-f', 's3.yaml', '--workers', '2', '--run', `${bucket}/runs/a`, '--json'];
   const first = await runLockstep([...s3, '--stop-after', '4'], folder, environment());

@@ -4,13 +4,13 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
-import { createRunRecord, readRunRecord } from '../../../shared/spec/record.js';
-import { loadPreset } from '../../../shared/spec/load.js';
-import { openStore, type StoreOptions } from '../../../shared/store/open-store.js';
-import { createRunningStores } from '../../../shared/store/notices.js';
-import type { ObjectStore } from '../../../shared/store/store.js';
-import { startFaultProxy, type FaultProxy } from '../../support/proxies.js';
-import { openS3Place, type S3Place } from '../../support/servers.js';
+import { createRunRecord, readRunRecord } from '../../shared/spec/record.js';
+import { loadPreset } from '../../shared/spec/load.js';
+import { openStore, type StoreOptions } from '../../shared/store/open-store.js';
+import { createRunningStores } from '../../shared/store/notices.js';
+import type { ObjectStore } from '../../shared/store/store.js';
+import { startFaultProxy, type FaultProxy } from '../support/proxies.js';
+import { openS3Place, type S3Place } from '../support/servers.js';
 
 const quick = { attempts: 1000, baseMs: 50, capMs: 400, totalMs: 60_000 };
 
