@@ -7,7 +7,7 @@ import { runInNewContext } from 'node:vm';
 import { type CoordinatorConfig } from '../coordinator/core/state.js';
 import { defaultTiming } from '../coordinator/core/state.js';
 import type { Counts } from './coordinator-meter.js';
-import { createSimulatedCluster, type SimulatedCluster } from './simulated-cluster.js';
+import { createSimulatedRun, type SimulatedRun } from './simulated-run.js';
 
 export interface CoordinatorBenchOptions {
   readonly workers: number;
@@ -67,14 +67,14 @@ const record = JSON.stringify({ spec: 'x'.repeat(3000) });
 export function benchCoordinator(options: CoordinatorBenchOptions): CoordinatorBenchResult {
   const { workers, deaths, seconds } = options;
   const rssBefore = process.memoryUsage().rss;
-  const cluster = createSimulatedCluster(workers, configOf(workers), record);
-  const forming = measureChange(cluster, 0);
-  train(cluster, 2);
-  cluster.meter.take();
-  train(cluster, seconds);
-  const training = cluster.meter.take();
-  const takeover = measureTakeover(cluster);
-  const loss = deaths === 0 ? undefined : measureLoss(cluster, deaths);
+  const run = createSimulatedRun(workers, configOf(workers), record);
+  const forming = measureChange(run, 0);
+  train(run, 2);
+  run.meter.take();
+  train(run, seconds);
+  const training = run.meter.take();
+  const takeover = measureTakeover(run);
+  const loss = deaths === 0 ? undefined : measureLoss(run, deaths);
   const rssMib = (process.memoryUsage().rss - rssBefore) / 2 ** 20;
   const perWorkerSecond = (us: number): number => round(us / workers / seconds);
   const cpuUs = training.coreUs + training.codecUs;
@@ -85,13 +85,13 @@ export function benchCoordinator(options: CoordinatorBenchOptions): CoordinatorB
     codec_cpu_us_per_worker_s: perWorkerSecond(training.codecUs),
     core_share: round(cpuUs / seconds / 1e6, 4),
     messages_per_s: round(training.messagesIn / seconds),
-    heap_kib_per_worker: round(heapOfCoordinator(cluster) / 1024 / (workers - deaths)),
+    heap_kib_per_worker: round(heapOfCoordinator(run) / 1024 / (workers - deaths)),
     rss_mib: round(rssMib),
     forming,
     takeover,
     loss,
-    worlds: cluster.told('formed'),
-    lost: cluster.told('lost'),
+    worlds: run.wanted('formed'),
+    lost: run.wanted('lost'),
   };
 }
 
@@ -101,44 +101,44 @@ function configOf(workers: number): CoordinatorConfig {
 }
 
 /** Until a world with a later generation than `after` trains. */
-function measureChange(cluster: SimulatedCluster, after: number): ChangeCost {
-  cluster.meter.take();
-  const startedMs = cluster.nowMs();
-  while ((cluster.world()?.generation ?? 0) <= after) {
-    if (cluster.nowMs() - startedMs > limitMs)
+function measureChange(run: SimulatedRun, after: number): ChangeCost {
+  run.meter.take();
+  const startedMs = run.nowMs();
+  while ((run.world()?.generation ?? 0) <= after) {
+    if (run.nowMs() - startedMs > limitMs)
       throw new Error(`no world trained within ${limitMs / 1000} simulated seconds`);
-    cluster.advance();
+    run.advance();
   }
-  const members = cluster.world()?.members.length ?? 0;
-  return costOf(cluster.meter.take(), members, cluster.nowMs() - startedMs);
+  const members = run.world()?.members.length ?? 0;
+  return costOf(run.meter.take(), members, run.nowMs() - startedMs);
 }
 
 /** Until every worker is known again; throws when the take-over disturbs their world. */
-function measureTakeover(cluster: SimulatedCluster): ChangeCost {
-  const { generation, members } = cluster.world() ?? {};
-  const formed = cluster.told('formed');
-  cluster.replaceCoordinator();
-  cluster.meter.take();
-  const startedMs = cluster.nowMs();
-  const welcomed = cluster.told('welcome') + cluster.living().length;
-  while (cluster.told('welcome') < welcomed) cluster.advance();
-  const cost = costOf(cluster.meter.take(), members?.length ?? 0, cluster.nowMs() - startedMs);
-  train(cluster, 2);
-  if (cluster.world()?.generation !== generation || cluster.told('formed') !== formed)
+function measureTakeover(run: SimulatedRun): ChangeCost {
+  const { generation, members } = run.world() ?? {};
+  const formed = run.wanted('formed');
+  run.replaceCoordinator();
+  run.meter.take();
+  const startedMs = run.nowMs();
+  const welcomed = run.wanted('welcome') + run.living().length;
+  while (run.wanted('welcome') < welcomed) run.advance();
+  const cost = costOf(run.meter.take(), members?.length ?? 0, run.nowMs() - startedMs);
+  train(run, 2);
+  if (run.world()?.generation !== generation || run.wanted('formed') !== formed)
     throw new Error('a coordinator that took over formed the world anew');
   return cost;
 }
 
-function measureLoss(cluster: SimulatedCluster, deaths: number): ChangeCost {
-  const living = cluster.living();
-  const generation = cluster.world()?.generation ?? 0;
+function measureLoss(run: SimulatedRun, deaths: number): ChangeCost {
+  const living = run.living();
+  const generation = run.world()?.generation ?? 0;
   // Spread over all ranks, the first among them.
   const dead = Array.from(
     { length: deaths },
     (_, i) => living[Math.floor((i * living.length) / deaths)],
   );
-  cluster.kill(dead);
-  return measureChange(cluster, generation);
+  run.kill(dead);
+  return measureChange(run, generation);
 }
 
 function costOf(counts: Counts, members: number, simulatedMs: number): ChangeCost {
@@ -157,15 +157,15 @@ function costOf(counts: Counts, members: number, simulatedMs: number): ChangeCos
 }
 
 /** Takes a step every simulated second. */
-function train(cluster: SimulatedCluster, seconds: number): void {
+function train(run: SimulatedRun, seconds: number): void {
   for (let second = 0; second < seconds; second++) {
-    if (!cluster.commitStep()) throw new Error('the workers do not train in one world');
-    const endMs = cluster.nowMs() + 1000;
-    while (cluster.nowMs() < endMs) cluster.advance();
+    if (!run.commitStep()) throw new Error('the workers do not train in one world');
+    const endMs = run.nowMs() + 1000;
+    while (run.nowMs() < endMs) run.advance();
   }
 }
 
-function heapOfCoordinator(cluster: SimulatedCluster): number {
+function heapOfCoordinator(run: SimulatedRun): number {
   setFlagsFromString('--expose-gc');
   const collect = runInNewContext('gc') as () => void;
   const heapAfter = (): number => {
@@ -173,7 +173,7 @@ function heapOfCoordinator(cluster: SimulatedCluster): number {
     return process.memoryUsage().heapUsed;
   };
   const withState = heapAfter();
-  cluster.forgetCoordinator();
+  run.forgetCoordinator();
   return Math.max(0, withState - heapAfter());
 }
 

@@ -1,31 +1,32 @@
-// The real coordinator core among simulated workers, on a simulated clock and without a network:
-// all messages pass through the wire's encoding. What the coordinator itself costs is metered;
-// what the workers do in the same process is not.
+// The coordinator's real leading among simulated workers, on a simulated clock and without a
+// network: all messages pass through the wire's encoding. What the coordinator itself costs is
+// metered; what the workers do in the same process is not.
 
 import type { MethodDefinition } from '@grpc/grpc-js';
-import {
-  initialCoordinatorState,
-  type CoordinatorConfig,
-  type CoordinatorEffect,
-  type CoordinatorEvent,
-  type CoordinatorState,
+import type {
+  CoordinatorConfig,
+  CoordinatorEffect,
+  CoordinatorEvent,
 } from '../coordinator/core/state.js';
-
 import { transition } from '../coordinator/core/transition.js';
+import { lead, type Leading } from '../coordinator/leading.js';
+import type { Clock } from '../shared/clock.js';
 import { fromWire, loadControlService, toWire, type WireMessage } from '../shared/control/codec.js';
-import { workerMessageSchema, type CoordinatorMessage } from '../shared/control/messages.js';
-import type { WorldMessage } from '../shared/control/messages.js';
+import {
+  workerMessageSchema,
+  type CoordinatorMessage,
+  type WorldMessage,
+} from '../shared/control/messages.js';
 import type { Generation } from '../shared/words.js';
 import { createMeter, type Meter } from './coordinator-meter.js';
 import { createSimulatedWorker, type SimulatedWorker } from './simulated-worker.js';
 
-/** How often workers say their status, and the coordinator looks at its clock, as in a run. */
+/** How often workers send their status, as in a run. */
 const heartbeatMs = 250;
-const tickMs = 100;
 /** What happens within so many simulated milliseconds happens at once. */
 const sliceMs = 10;
 
-export interface SimulatedCluster {
+export interface SimulatedRun {
   readonly meter: Meter;
   nowMs(): number;
   living(): SimulatedWorker[];
@@ -39,8 +40,8 @@ export interface SimulatedCluster {
   commitStep(): boolean;
   /** The world that all living workers train in, if it is made of them. */
   world(): Omit<WorldMessage, 'kind'> | undefined;
-  /** Worlds formed and workers lost, as the coordinator told. */
-  told(kind: CoordinatorEffect['kind']): number;
+  /** How often the coordinator wanted something: worlds formed, workers lost. */
+  wanted(kind: CoordinatorEffect['kind']): number;
   /** Drops the coordinator's state, so that what it held can be measured. */
   forgetCoordinator(): void;
 }
@@ -52,48 +53,45 @@ interface Seat {
 }
 
 /** Creates `workers` workers that say hello in the first slice, and a coordinator for them. */
-export function createSimulatedCluster(
+export function createSimulatedRun(
   workers: number,
   config: CoordinatorConfig,
   record: string,
-): SimulatedCluster {
+): SimulatedRun {
   const meter = createMeter();
   const wire = createWire(meter);
   const seats = createSeats(workers, (id) => !seats.has(id));
-  const told = new Map<string, number>();
-  let nowMs = 0;
-  let events: CoordinatorEvent[] = [];
+  const wanted = new Map<string, number>();
+  const clock = createSlicedClock();
   const shareMembers = createSharing();
-  let state: CoordinatorState | undefined = initialCoordinatorState(config, undefined, nowMs);
-
-  const decide = (batch: readonly CoordinatorEvent[]): CoordinatorEffect[] => {
-    const asked = state;
-    if (asked === undefined) return [];
-    return meter.core(() => transition(asked, batch, nowMs));
+  let letters: Letter[] = [];
+  const send = (session: number, message: CoordinatorMessage): void =>
+    void letters.push({ session, message });
+  const startLeading = (term: number): Leading =>
+    leadSimulated({ ...config, term }, record, clock, send, (state, events, nowMs) => {
+      const effects = meter.core(() => transition(state, events, nowMs));
+      for (const { kind } of effects) wanted.set(kind, (wanted.get(kind) ?? 0) + 1);
+      return effects;
+    });
+  let leading: Leading | undefined = startLeading(config.term);
+  const deliver = (): void => {
+    const sent = letters;
+    letters = [];
+    wire.encode(sent);
+    const bySession = new Map([...seats.values()].map((seat) => [seat.session, seat.worker]));
+    for (const { session, message } of sent)
+      bySession.get(session)?.receive(shareMembers(message), clock.nowMs());
   };
-  const perform = (effects: readonly CoordinatorEffect[]): void => {
-    for (const { kind } of effects) told.set(kind, (told.get(kind) ?? 0) + 1);
-    if (effects.some(({ kind }) => kind === 'findCheckpoint'))
-      events.push({ kind: 'checkpointFound', step: 0, isStored: false });
-    const letters = lettersOf(effects, state?.config.term ?? 0, record);
-    wire.encode(letters);
-    for (const { worker, message } of letters)
-      seats.get(worker)?.worker.receive(shareMembers(message), nowMs);
-  };
-  const isHeartbeat = (phaseMs: number): boolean => (nowMs - phaseMs) % heartbeatMs === 0;
-
   return {
     meter,
-    nowMs: () => nowMs,
+    nowMs: clock.nowMs,
     living: () => [...seats.values()].map(({ worker }) => worker),
     advance: () => {
-      nowMs += sliceMs;
-      for (const { worker, phaseMs } of seats.values())
-        if (isHeartbeat(phaseMs)) worker.tick(nowMs);
-      const batch = [...events, ...wire.decode(seats.values())];
-      events = [];
-      if (nowMs % tickMs === 0) batch.push({ kind: 'tick' });
-      perform(decide(batch));
+      clock.advance(() => {
+        beat(seats, clock.nowMs());
+        for (const event of wire.decode(seats.values())) leading?.soon(event);
+      });
+      deliver();
       meter.endSlice();
     },
     kill: (dead) => {
@@ -101,26 +99,86 @@ export function createSimulatedCluster(
         const seat = seats.get(id);
         if (seat === undefined || !seats.delete(id)) continue;
         const reason = 'its connection was cut';
-        events.push({ kind: 'closed', session: seat.session, worker: id, reason });
+        leading?.soon({ kind: 'closed', session: seat.session, worker: id, reason });
       }
-      for (const { worker } of seats.values()) {
-        if (worker.training() !== undefined) dead.forEach(({ id }) => worker.losePeer(id, nowMs));
-      }
+      for (const { worker } of seats.values())
+        if (worker.training() !== undefined)
+          dead.forEach(({ id }) => worker.losePeer(id, clock.nowMs()));
     },
     replaceCoordinator: () => {
-      state = initialCoordinatorState({ ...config, term: config.term + 1 }, undefined, nowMs);
-      events = [];
+      leading?.close();
+      leading = startLeading(config.term + 1);
       for (const seat of seats.values()) {
         seat.worker.takeMessages();
         seat.session += seats.size;
-        seat.worker.open(nowMs);
+        seat.worker.open(clock.nowMs());
       }
     },
-    commitStep: () => commitStep(seats, nowMs),
+    commitStep: () => commitStep(seats, clock.nowMs()),
     world: () => worldOfAll(seats),
-    told: (kind) => told.get(kind) ?? 0,
+    wanted: (kind) => wanted.get(kind) ?? 0,
     forgetCoordinator: () => {
-      state = undefined;
+      leading?.close();
+      leading = undefined;
+    },
+  };
+}
+
+function leadSimulated(
+  config: CoordinatorConfig,
+  record: string,
+  clock: Clock,
+  send: (session: number, message: CoordinatorMessage) => void,
+  decide: typeof transition,
+): Leading {
+  const ignore = (): void => undefined;
+  const found = { kind: 'checkpointFound', step: 0, isStored: false } as const;
+  return lead({
+    ...{ clock, config, savedStep: undefined, decide },
+    ...{ runUrl: 'file:///runs/bench', record, onOver: ignore },
+    sessions: { send, dismiss: ignore, broadcast: ignore },
+    reporter: {
+      ...{ formed: ignore, lost: ignore, notice: ignore, target: ignore, message: ignore },
+      ...{ superseded: ignore, ended: ignore },
+    },
+    checkpoints: { find: (done) => clock.soon(() => done(found)), commit: ignore },
+    newestTerm: (done) => done(0),
+  });
+}
+
+/** Lets those send a heartbeat that are due. */
+function beat(seats: ReadonlyMap<string, Seat>, nowMs: number): void {
+  for (const { worker, phaseMs } of seats.values())
+    if ((nowMs - phaseMs) % heartbeatMs === 0) worker.tick(nowMs);
+}
+
+interface SlicedClock extends Clock {
+  /** Lets a slice of time pass: `happen`, then the timers that are due, then what was put off. */
+  advance(happen: () => void): void;
+}
+
+function createSlicedClock(): SlicedClock {
+  let nowMs = 0;
+  let later: (() => void)[] = [];
+  const timers = new Set<{ readonly intervalMs: number; readonly run: () => void }>();
+  return {
+    nowMs: () => nowMs,
+    after: () => {
+      throw new Error('nothing in this bench waits by a timer of its own');
+    },
+    every: (intervalMs, run) => {
+      const timer = { intervalMs, run };
+      timers.add(timer);
+      return () => void timers.delete(timer);
+    },
+    soon: (run) => void later.push(run),
+    advance: (happen) => {
+      nowMs += sliceMs;
+      happen();
+      for (const { intervalMs, run } of timers) if (nowMs % intervalMs === 0) run();
+      const due = later;
+      later = [];
+      for (const run of due) run();
     },
   };
 }
@@ -158,29 +216,16 @@ function commitStep(seats: ReadonlyMap<string, Seat>, nowMs: number): boolean {
   return true;
 }
 
-/** A message and whom it is for. */
+/** A message, and the session that it is for. */
 interface Letter {
-  readonly worker: string;
+  readonly session: number;
   readonly message: CoordinatorMessage;
 }
 
-function lettersOf(
-  effects: readonly CoordinatorEffect[],
-  term: number,
-  record: string,
-): readonly Letter[] {
-  return effects.flatMap((effect): Letter[] => {
-    if (effect.kind === 'send') return [effect];
-    if (effect.kind !== 'welcome') return [];
-    const runUrl = 'file:///runs/bench';
-    return [{ worker: effect.worker, message: { kind: 'welcome', term, runUrl, record } }];
-  });
-}
-
 interface Wire {
-  /** Decodes and checks what the workers said, as the coordinator does. */
+  /** Decodes and checks what the workers sent, as the coordinator does. */
   decode(seats: Iterable<Seat>): CoordinatorEvent[];
-  /** Encodes what the workers are told, as the coordinator does. */
+  /** Encodes what the workers get, as the coordinator does. */
   encode(letters: readonly Letter[]): void;
 }
 
