@@ -4,19 +4,12 @@
 import * as tf from '@tensorflow/tfjs-core';
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
-import { loadReferenceBackend } from '../support/reference-backend.js';
+import { loadReferenceBackend } from '../support/engine/reference-backend.js';
 import type { NamedTensors } from '../../task/task.js';
 import { tensorflowLowerings } from '../../trace/lower/tensorflow/lower.js';
-import { trace } from '../../trace/trace.js';
 import { createEngine } from '../../worker/engine/create-engine.js';
 import type { Engine } from '../../worker/engine/engine.js';
-import {
-  assertClose,
-  randomInputs,
-  runEagerly,
-  runTraced,
-} from '../support/engine/graph-parity.js';
-import { inputsOf, kernelCases, runCase } from '../support/engine/kernel-cases.js';
+import { testKernels } from '../support/engine/kernel-cases.js';
 import { skipWithoutTensorflow } from '../support/servers.js';
 
 const one = { threads: 1 };
@@ -29,27 +22,7 @@ describe('kernels on the TensorFlow engine', { skip: skipWithoutTensorflow }, ()
     await loadReferenceBackend();
   });
 
-  for (const each of kernelCases)
-    it(each.name, async () => {
-      const inputs = inputsOf(each);
-      const values = randomInputs(inputs, 11);
-      const expected = runEagerly(inputs, runCase(each), values);
-      assertClose(await runTraced(engine, inputs, runCase(each), values), expected, 1e-5);
-    });
-
-  it('leaves no lowering untried', () => {
-    const tried = new Set(
-      kernelCases.flatMap((each) =>
-        trace(inputsOf(each), runCase(each)).nodes.map(({ kernel }) => kernel),
-      ),
-    );
-    // Folded away before any lowering.
-    const never = ['Identity', 'Fill', 'ZerosLike', 'OnesLike', 'ExpandDims'];
-    const untried = Object.keys(tensorflowLowerings).filter(
-      (name) => !tried.has(name) && !never.includes(name),
-    );
-    assert.deepEqual(untried, []);
-  });
+  testKernels(() => engine, tensorflowLowerings);
 
   it('names an op without a lowering and the engine that needs none, which runs it', async () => {
     const inputs = [{ name: 'x', shape: [4] }];

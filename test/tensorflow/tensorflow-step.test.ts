@@ -10,18 +10,20 @@ import { createEngine } from '../../worker/engine/create-engine.js';
 import type { Engine } from '../../worker/engine/engine.js';
 import { loadTensorflow } from '../../worker/engine/tensorflow/load.js';
 import { applyAdam, type AdamState } from '../../worker/training/update.js';
-import { tinyPatchSpec, tinySpec } from '../support/engine/engine-specs.js';
 import {
   assertClose,
+  mapArrays,
   outputArrays,
   runTraced,
+  sharedCopy,
   type NamedArrays,
 } from '../support/engine/graph-parity.js';
 import { runLockstep } from '../support/lockstep-command.js';
-import { stepOf, type StepCase } from '../support/engine/step-case.js';
+import { engineSpecs, stepOf, type StepCase } from '../support/engine/srgan-specs.js';
 import { skipWithoutTensorflow } from '../support/servers.js';
 
 const one = { threads: 1 };
+const [, small] = engineSpecs[0];
 
 /** The paper's networks as they are, on two crops. */
 function paper(): RunSpec {
@@ -37,10 +39,9 @@ describe('a training step on the TensorFlow engine', { skip: skipWithoutTensorfl
   });
 
   for (const [name, spec, phase] of [
-    ['the paper, at a small size', tinySpec(), -1],
-    ['Keras-GAN, at a small size', tinyPatchSpec(), -1],
-    ['the paper, its first phase', paper(), 0],
-  ] as const)
+    ...engineSpecs,
+    ['the paper, its first phase', paper(), 0] as const,
+  ])
     it(`agrees with the embedded engine in every tensor: ${name}`, async () => {
       const step = stepOf(spec, phase);
       const expected = await runTraced(onnx, step.inputs, step.run, step.values);
@@ -52,7 +53,7 @@ describe('a training step on the TensorFlow engine', { skip: skipWithoutTensorfl
   // that the last bit of a picture decides their slope: no two engines can agree to 1e-4 there, nor
   // an engine with itself. So they may differ by what that bit makes of it.
   it('agrees as far as the embedded engine with itself: the paper, its last phase', async () => {
-    const step = stepOf(paper(), -1);
+    const step = stepOf(paper());
     const expected = await runTraced(onnx, step.inputs, step.run, step.values);
     const actual = await runTraced(tensorflow, step.inputs, step.run, step.values);
     const others = mapArrays(step.values, nudged);
@@ -67,28 +68,26 @@ describe('a training step on the TensorFlow engine', { skip: skipWithoutTensorfl
   });
 
   it('agrees when TF.js runs the step op by op', async () => {
-    const step = stepOf(tinySpec());
+    const step = stepOf(small);
     const eager = await createEngine('tensorflow-eager', one);
     const expected = await runTraced(onnx, step.inputs, step.run, step.values);
     assertClose(await runTraced(eager, step.inputs, step.run, step.values), expected, 1e-4);
   });
 
-  for (const [name, spec] of [
-    ['the paper, at a small size', tinySpec()],
-    ['Keras-GAN, at a small size', tinyPatchSpec()],
-  ] as const)
+  for (const [name, spec] of engineSpecs)
     it(`agrees after three updates of Adam: ${name}`, async () => {
-      const expected = await takeSteps(onnx, stepOf(spec, -1), spec, 3);
-      const actual = await takeSteps(tensorflow, stepOf(spec, -1), spec, 3);
+      const expected = await takeSteps(onnx, stepOf(spec), spec, 3);
+      const actual = await takeSteps(tensorflow, stepOf(spec), spec, 3);
       assertClose(actual, expected, 1e-4);
     });
 
   it('gives the same bytes again, and takes and fills views of shared memory', async () => {
-    const step = stepOf(tinySpec());
+    const step = stepOf(small);
     const own = await runTraced(tensorflow, step.inputs, step.run, step.values);
     assert.deepEqual(await runTraced(tensorflow, step.inputs, step.run, step.values), own);
     const compiled = await tensorflow.compile(step.inputs, step.run);
-    const [feeds, fetches] = [mapArrays(step.values, shared), mapArrays(own, emptied)];
+    const feeds = mapArrays(step.values, sharedCopy);
+    const fetches = mapArrays(own, ({ length }) => sharedCopy(new Float32Array(length)));
     await compiled.run(feeds, fetches);
     await compiled.close();
     assert.deepEqual(
@@ -98,7 +97,7 @@ describe('a training step on the TensorFlow engine', { skip: skipWithoutTensorfl
   });
 
   it('keeps no tensor and no memory over 200 steps', async () => {
-    const step = stepOf(tinySpec());
+    const step = stepOf(small);
     const { backend } = loadTensorflow(one);
     const compiled = await tensorflow.compile(step.inputs, step.run);
     const results = outputArrays(trace(step.inputs, step.run));
@@ -159,10 +158,6 @@ function mapStates(states: ReadonlyMap<string, AdamState>): NamedArrays {
   return Object.fromEntries([...states].map(([name, { parameters }]) => [name, parameters]));
 }
 
-function mapArrays(arrays: NamedArrays, f: (values: Float32Array) => Float32Array): NamedArrays {
-  return Object.fromEntries(Object.entries(arrays).map(([name, values]) => [name, f(values)]));
-}
-
 /** The values with the last bit changed, up or down in turn. */
 function nudged(values: Float32Array): Float32Array {
   return values.map((value, i) => value * (1 + (i % 2 === 0 ? 1.2e-7 : -1.2e-7)));
@@ -176,15 +171,4 @@ function distance(actual: Float32Array, expected: Float32Array): number {
 
 function pick(arrays: NamedArrays, names: readonly string[]): NamedArrays {
   return Object.fromEntries(names.map((name) => [name, arrays[name]]));
-}
-
-/** The values in shared memory, at an odd place. */
-function shared(values: Float32Array): Float32Array {
-  const view = emptied(values);
-  view.set(values);
-  return view;
-}
-
-function emptied({ length }: Float32Array): Float32Array {
-  return new Float32Array(new SharedArrayBuffer(4 * (length + 3)), 12, length);
 }

@@ -5,28 +5,28 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { before, describe, it } from 'node:test';
 import type { TensorSpec } from '../../../shared/layout.js';
-import { loadReferenceBackend } from '../../support/reference-backend.js';
+import { loadReferenceBackend } from '../../support/engine/reference-backend.js';
 import type { NamedTensors } from '../../../task/task.js';
 import { trace } from '../../../trace/trace.js';
 import { createOnnxEngine } from '../../../worker/engine/onnx-engine.js';
 import {
   assertClose,
+  mapArrays,
   outputArrays,
   randomInputs,
   runEagerly,
   runTraced,
+  sharedCopy,
   type NamedArrays,
 } from '../../support/engine/graph-parity.js';
-import { tinyPatchSpec, tinySpec } from '../../support/engine/engine-specs.js';
-import { stepOf } from '../../support/engine/step-case.js';
+import { engineSpecs, stepOf } from '../../support/engine/srgan-specs.js';
+
+const [, spec] = engineSpecs[0];
 
 describe('a training step on the onnx engine', () => {
   before(loadReferenceBackend);
 
-  for (const [name, spec] of [
-    ['the paper', tinySpec()],
-    ['Keras-GAN', tinyPatchSpec()],
-  ] as const)
+  for (const [name, spec] of engineSpecs)
     it(`agrees with TF.js's CPU backend in every tensor: ${name}`, async () => {
       const step = stepOf(spec);
       const engine = createOnnxEngine({ threads: 1 });
@@ -36,7 +36,7 @@ describe('a training step on the onnx engine', () => {
     });
 
   it('gives the same bytes in two sessions and with one and two threads', async () => {
-    const step = stepOf(tinySpec());
+    const step = stepOf(spec);
     const sums = [];
     for (const threads of [1, 1, 2]) {
       const engine = createOnnxEngine({ threads });
@@ -73,20 +73,11 @@ describe('a training step on the onnx engine', () => {
     });
 
   it('takes and fills views of shared memory', async () => {
-    const step = stepOf(tinySpec());
+    const step = stepOf(spec);
     const graph = trace(step.inputs, step.run);
     const compiled = await createOnnxEngine({ threads: 1 }).compile(step.inputs, step.run);
     const own = outputArrays(graph);
-    const shared = Object.fromEntries(
-      Object.entries(own).map(([name, { length }]) => [name, sharedView(length)]),
-    );
-    const feeds = Object.fromEntries(
-      Object.entries(step.values).map(([name, values]) => {
-        const view = sharedView(values.length);
-        view.set(values);
-        return [name, view];
-      }),
-    );
+    const [shared, feeds] = [mapArrays(own, sharedCopy), mapArrays(step.values, sharedCopy)];
     await compiled.run(step.values, own);
     await compiled.run(feeds, shared);
     assert.equal(digest(shared), digest(own));
@@ -100,7 +91,7 @@ describe('a training step on the onnx engine', () => {
   });
 
   it('computes only what is fetched', async () => {
-    const step = stepOf(tinySpec());
+    const step = stepOf(spec);
     const graph = trace(step.inputs, step.run);
     const compiled = await createOnnxEngine({ threads: 1 }).compile(step.inputs, step.run);
     const all = outputArrays(graph);
@@ -125,10 +116,6 @@ function differentiated(
 ): NamedTensors {
   const gradients = tf.grads((x: tf.Tensor, y: tf.Tensor) => tf.sum(tf.square(f(x, y))))([x, y]);
   return { value: f(x, y), dx: gradients[0], dy: gradients[1] };
-}
-
-function sharedView(length: number): Float32Array {
-  return new Float32Array(new SharedArrayBuffer(4 * (length + 3)), 12, length);
 }
 
 function digest(arrays: NamedArrays): string {

@@ -21,9 +21,9 @@ import { createRunRecord } from '../../../shared/spec/record.js';
 import { specDigest } from '../../../shared/spec/compare.js';
 import { openStore } from '../../../shared/store/open-store.js';
 import type { ObjectStore } from '../../../shared/store/store.js';
-import { loadReferenceBackend } from '../../support/reference-backend.js';
+import { loadReferenceBackend } from '../../support/engine/reference-backend.js';
 import { createSrganTask } from '../../../task/srgan/task.js';
-import { tinySpec } from '../../unit/srgan/tiny-spec.js';
+import { tinySpec } from '../../support/engine/srgan-specs.js';
 
 const spec = tinySpec();
 const task = createSrganTask(spec);

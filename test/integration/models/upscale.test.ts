@@ -10,7 +10,7 @@ import { createLayout } from '../../../shared/layout.js';
 import { OperatorError } from '../../../shared/problems.js';
 import { createRandomStream } from '../../../shared/random.js';
 import { createSrganTask } from '../../../task/srgan/task.js';
-import { tinySpec } from '../../unit/srgan/tiny-spec.js';
+import { tinySpec } from '../../support/engine/srgan-specs.js';
 import { testFolder } from '../../support/tiny-run.js';
 
 const folder = testFolder();

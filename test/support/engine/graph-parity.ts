@@ -81,3 +81,19 @@ export function assertClose(actual: NamedArrays, expected: NamedArrays, toleranc
     .map(({ name, error }) => `${name}: ${error.toExponential(2)}`);
   assert.deepEqual(wrong, []);
 }
+
+/** The same names with other arrays. */
+export function mapArrays(
+  arrays: NamedArrays,
+  f: (values: Float32Array) => Float32Array,
+): NamedArrays {
+  return Object.fromEntries(Object.entries(arrays).map(([name, values]) => [name, f(values)]));
+}
+
+/** The values in shared memory, at an odd place. */
+export function sharedCopy(values: Float32Array): Float32Array {
+  const shared = new SharedArrayBuffer(4 * (values.length + 3));
+  const view = new Float32Array(shared, 12, values.length);
+  view.set(values);
+  return view;
+}

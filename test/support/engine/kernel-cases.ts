@@ -2,11 +2,16 @@
 // shapes, strides and paddings.
 
 import * as tf from '@tensorflow/tfjs-core';
+import assert from 'node:assert/strict';
+import { it } from 'node:test';
 import type { TensorSpec } from '../../../shared/layout.js';
 import { batchNormTraining } from '../../../task/ops/gradients.js';
 import type { NamedTensors } from '../../../task/task.js';
+import { trace } from '../../../trace/trace.js';
+import type { Engine } from '../../../worker/engine/engine.js';
+import { assertClose, randomInputs, runEagerly, runTraced } from './graph-parity.js';
 
-export interface KernelCase {
+interface KernelCase {
   readonly name: string;
   readonly shapes: Readonly<Record<string, number[]>>;
   run(inputs: NamedTensors): tf.Tensor | NamedTensors;
@@ -22,6 +27,7 @@ type X = { x: tf.Tensor4D };
 type XY = { x: tf.Tensor; y: tf.Tensor };
 type Convolution = { x: tf.Tensor4D; w: tf.Tensor4D; b: tf.Tensor1D };
 
+const float = (x: tf.Tensor) => tf.cast(x, 'float32');
 const positive = (x: tf.Tensor) => tf.add(tf.abs(x), 0.1);
 
 const unary: [string, (x: tf.Tensor) => tf.Tensor][] = [
@@ -58,17 +64,8 @@ const binary: [string, (x: tf.Tensor, y: tf.Tensor) => tf.Tensor][] = [
   ['squaredDifference', tf.squaredDifference],
   ['where greater', (x, y) => tf.where(tf.greater(x, y), x, tf.mul(y, 2))],
   ['where less or equal', (x, y) => tf.where(tf.lessEqual(x, y), x, tf.neg(y))],
-  [
-    'comparisons',
-    (x, y) => tf.cast(tf.logicalAnd(tf.less(x, y), tf.greaterEqual(x, -0.5)), 'float32'),
-  ],
-  [
-    'logic',
-    (x, y) => {
-      const either = tf.logicalOr(tf.equal(x, y), tf.logicalNot(tf.notEqual(x, x)));
-      return tf.cast(either, 'float32');
-    },
-  ],
+  ['comparisons', (x, y) => float(tf.logicalAnd(tf.less(x, y), tf.greaterEqual(x, -0.5)))],
+  ['logic', (x, y) => float(tf.logicalOr(tf.equal(x, y), tf.logicalNot(tf.notEqual(x, x))))],
   ['addN', (x, y) => tf.addN([x, tf.mul(x, tf.mean(y)), x])],
 ];
 
@@ -90,14 +87,15 @@ const reductions: [string, (x: tf.Tensor) => tf.Tensor][] = [
   ['min', (x) => tf.min(x, [0], true)],
 ];
 
+/** "01 20": nothing before and one behind the first axis, two before the second. */
+const paddings = (text: string) =>
+  text.split(' ').map(([before, behind]): [number, number] => [Number(before), Number(behind)]);
+
 const movements: [string, (x: tf.Tensor4D) => tf.Tensor | NamedTensors][] = [
   ['reshape', (x) => tf.reshape(x, [6, 20])],
   ['expandDims', (x) => tf.add(tf.expandDims(tf.sum(x, 1), 1), x)],
   ['transpose', (x) => tf.transpose(x, [2, 0, 3, 1])],
-  [
-    'transpose of a broadcast',
-    (x) => tf.transpose(tf.broadcastTo(tf.sum(x, 3, true), [2, 3, 5, 4])),
-  ],
+  ['transpose of a broadcast', (x) => tf.transpose(tf.broadcastTo(tf.sum(x, 3, true), x.shape))],
   ['tile', (x) => tf.tile(x, [1, 2, 1, 3])],
   ['product with ones', (x) => tf.reshape(tf.mul(x, tf.ones([3, 2, 3, 5, 4])), [6, 3, 5, 4])],
   ['tile of ones', (x) => tf.mul(tf.tile(tf.sum(x, 2, true), [1, 1, 5, 1]), x)],
@@ -105,41 +103,9 @@ const movements: [string, (x: tf.Tensor4D) => tf.Tensor | NamedTensors][] = [
   ['concat of channels', (x) => tf.concat([x, tf.tanh(x)], -1)],
   ['slice', (x) => tf.slice(x, [1, 0, 2, 1], [1, 3, 2, -1])],
   ['slice of ends', (x) => tf.slice(x, [0, 2, 4, 0], [2, 1, 1, 4])],
-  [
-    'split',
-    (x) => {
-      const [a, b, c] = tf.split(x, [1, 2, 2], 2);
-      return { a: a, b: b, c: c };
-    },
-  ],
-  [
-    'pad',
-    (x) =>
-      tf.pad(
-        x,
-        [
-          [0, 1],
-          [2, 0],
-          [0, 0],
-          [1, 1],
-        ],
-        0.5,
-      ),
-  ],
-  [
-    'mirrorPad',
-    (x) =>
-      tf.mirrorPad(
-        x,
-        [
-          [0, 0],
-          [2, 1],
-          [2, 2],
-          [0, 0],
-        ],
-        'reflect',
-      ),
-  ],
+  ['split', (x) => ({ ...tf.split(x, [1, 2, 2], 2) }) as unknown as NamedTensors],
+  ['pad', (x) => tf.pad(x, paddings('01 20 00 11'), 0.5)],
+  ['mirrorPad', (x) => tf.mirrorPad(x, paddings('00 21 22 00'), 'reflect')],
   ['constants', (x) => tf.add(tf.mul(tf.tensor1d([1, 2, 3, 4]), x), tf.zerosLike(x))],
   ['onesLike', (x) => ({ ones: tf.onesLike(x), filled: tf.fill([2, 2], 3) })],
 ];
@@ -181,8 +147,23 @@ function withGradients(tensors: NamedTensors, f: (t: NamedTensors) => tf.Tensor)
 
 const shape4 = [2, 3, 5, 4];
 
+const activations: [string, (x: tf.Tensor) => tf.Tensor][] = [
+  ['relu', tf.relu],
+  ['leakyRelu', (x) => tf.leakyRelu(x, 0.2)],
+  ['leakyRelu of slope 2', (x) => tf.leakyRelu(x, 2)],
+];
+
+const slopes: [string, number[], number[]][] = [
+  ...[[4], [5, 4], [1, 1, 1, 4]].map((a): [string, number[], number[]] => [
+    `slopes ${a.join('x')}`,
+    shape4,
+    a,
+  ]),
+  ['large', [2, 24, 24, 4], [4]],
+];
+
 /** All of them. */
-export const kernelCases: readonly KernelCase[] = [
+const kernelCases: readonly KernelCase[] = [
   ...unary.map(([name, f]) => kernelCase(name, { x: shape4 }, ({ x }: X) => f(x))),
   ...binary.flatMap(([name, f]) =>
     pairs.map(([which, x, y]) =>
@@ -217,23 +198,16 @@ export const kernelCases: readonly KernelCase[] = [
   kernelCase('batchNorm', { x: shape4, m: [4], v: [4], s: [4], o: [4] }, (t: NamedTensors) =>
     tf.batchNorm(t['x'], t['m'], positive(t['v']), t['o'], t['s']),
   ),
-  kernelCase('relu with gradient', { x: shape4 }, (t: NamedTensors) =>
-    withGradients(t, ({ x }) => tf.relu(x)),
-  ),
-  kernelCase('leakyRelu with gradient', { x: shape4 }, (t: NamedTensors) =>
-    withGradients(t, ({ x }) => tf.leakyRelu(x, 0.2)),
-  ),
-  kernelCase('leakyRelu of slope 2 with gradient', { x: shape4 }, (t: NamedTensors) =>
-    withGradients(t, ({ x }) => tf.leakyRelu(x, 2)),
-  ),
-  kernelCase('prelu', { x: shape4, a: [4] }, ({ x, a }: NamedTensors) => tf.prelu(x, a)),
-  ...[[4], [5, 4], [1, 1, 1, 4]].map((a) =>
-    kernelCase(`prelu with gradient, slopes ${a.join('x')}`, { x: shape4, a }, (t: NamedTensors) =>
-      withGradients(t, ({ x, a }) => tf.prelu(x, a)),
+  ...activations.map(([name, f]) =>
+    kernelCase(`${name} with gradient`, { x: shape4 }, (t: NamedTensors) =>
+      withGradients(t, ({ x }) => f(x)),
     ),
   ),
-  kernelCase('prelu with gradient, large', { x: [2, 24, 24, 4], a: [4] }, (t: NamedTensors) =>
-    withGradients(t, ({ x, a }) => tf.prelu(x, a)),
+  kernelCase('prelu', { x: shape4, a: [4] }, ({ x, a }: NamedTensors) => tf.prelu(x, a)),
+  ...slopes.map(([name, x, a]) =>
+    kernelCase(`prelu with gradient, ${name}`, { x, a }, (t: NamedTensors) =>
+      withGradients(t, ({ x, a }) => tf.prelu(x, a)),
+    ),
   ),
   kernelCase('pixelShuffle', { x: [2, 3, 5, 12] }, (t: NamedTensors) =>
     withGradients(t, ({ x }) => tf.depthToSpace(x as tf.Tensor4D, 2)),
@@ -259,15 +233,43 @@ export const kernelCases: readonly KernelCase[] = [
   ),
 ];
 
-/** The case as a function from named inputs to named outputs. */
-export function runCase({ run }: KernelCase): (inputs: NamedTensors) => NamedTensors {
-  return (inputs) => {
-    const result = run(inputs);
+/** A case's inputs, and the case as a function from named inputs to named outputs. */
+export function functionOf({ shapes, run }: KernelCase) {
+  const inputs: TensorSpec[] = Object.entries(shapes).map(([name, shape]) => ({ name, shape }));
+  const f = (given: NamedTensors): NamedTensors => {
+    const result = run(given);
     return result instanceof tf.Tensor ? { y: result } : result;
   };
+  return { inputs, f };
 }
 
-/** Its inputs. */
-export function inputsOf({ shapes }: KernelCase): TensorSpec[] {
-  return Object.entries(shapes).map(([name, shape]) => ({ name, shape }));
+/**
+ * Every case on an engine against TF.js's own CPU backend, and that no lowering in `lowerings` is
+ * left untried. What is folded away before any lowering need not be tried, nor what is `alsoIdle`.
+ */
+export function testKernels(
+  engine: () => Engine,
+  lowerings: Readonly<Record<string, unknown>>,
+  alsoIdle: readonly string[] = [],
+): void {
+  for (const each of kernelCases)
+    it(each.name, async () => {
+      const { inputs, f } = functionOf(each);
+      const values = randomInputs(inputs, 11);
+      const expected = runEagerly(inputs, f, values);
+      assertClose(await runTraced(engine(), inputs, f, values), expected, 1e-5);
+    });
+
+  it('leaves no lowering untried', () => {
+    const tried = kernelCases.flatMap((each) => {
+      const { inputs, f } = functionOf(each);
+      return trace(inputs, f).nodes.map(({ kernel }) => kernel);
+    });
+    const idle = ['Identity', 'Fill', 'ZerosLike', 'OnesLike', 'ExpandDims', ...alsoIdle];
+    const known = new Set([...tried, ...idle]);
+    assert.deepEqual(
+      Object.keys(lowerings).filter((kernel) => !known.has(kernel)),
+      [],
+    );
+  });
 }

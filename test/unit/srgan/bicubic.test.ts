@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
 import { createRandomStream } from '../../../shared/random.js';
-import { loadReferenceBackend } from '../../support/reference-backend.js';
+import { loadReferenceBackend } from '../../support/engine/reference-backend.js';
 import { enlargeBicubic } from '../../../task/srgan/bicubic.js';
 
 before(loadReferenceBackend);

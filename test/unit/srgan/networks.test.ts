@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { createLayout, sizeOf, viewsOf } from '../../../shared/layout.js';
 import { OperatorError } from '../../../shared/problems.js';
 import { createSrganTask } from '../../../task/srgan/task.js';
-import { paperSpec, tinySpec } from './tiny-spec.js';
+import { paperSpec, tinySpec } from '../../support/engine/srgan-specs.js';
 
 const countOf = (tensors: readonly { readonly shape: readonly number[] }[]): number =>
   tensors.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
@@ -19,10 +19,7 @@ test("the paper's networks have the paper's parameters, without the biases that 
   assert.deepEqual(hidden?.shape, [18_432, 1024]);
   assert.equal(discriminator.statistics.length, 0);
   const biases = discriminator.parameters.filter(({ name }) => /conv\d\/bias/.test(name));
-  assert.deepEqual(
-    biases.map(({ name }) => name),
-    ['discriminator/conv0/bias'],
-  );
+  assert.deepEqual([biases.length, biases[0].name], [1, 'discriminator/conv0/bias']);
 });
 
 test('names differ, and every tensor starts with its own values', () => {
@@ -63,10 +60,7 @@ test('statistics start at mean 0 and variance 1', () => {
   const { statistics } = task.networks[0];
   const views = viewsOf(createLayout(statistics), task.initialStatistics('generator'));
   for (const [name, values] of Object.entries(views))
-    assert.ok(
-      values.every((value) => value === (name.endsWith('mean') ? 0 : 1)),
-      name,
-    );
+    assert.deepEqual(new Set(values), new Set([name.endsWith('mean') ? 0 : 1]), name);
 });
 
 test('a phase without adversarial loss leaves the discriminator out', () => {

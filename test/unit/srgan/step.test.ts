@@ -1,20 +1,19 @@
 import * as tf from '@tensorflow/tfjs-core';
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
-import { createLayout, viewsOf } from '../../../shared/layout.js';
+import { createLayout, sizeOf, viewsOf } from '../../../shared/layout.js';
 import { createRandomStream } from '../../../shared/random.js';
 import type { RunSpec } from '../../../shared/spec/schema.js';
-import { loadReferenceBackend } from '../../support/reference-backend.js';
+import { loadReferenceBackend } from '../../support/engine/reference-backend.js';
 import { createSrganTask } from '../../../task/srgan/task.js';
 import type { NamedTensors, StepOutputs } from '../../../task/task.js';
-import { tinySpec } from './tiny-spec.js';
+import { trace } from '../../../trace/trace.js';
+import { kerasGan, stepOf, tinySpec } from '../../support/engine/srgan-specs.js';
 
 before(loadReferenceBackend);
 
-interface Ran {
-  readonly outputs: Record<keyof StepOutputs, Record<string, Float32Array>>;
-  readonly kernels: readonly string[];
-}
+type Arrays = Record<string, Float32Array>;
+type Ran = Record<keyof StepOutputs, Arrays> & { readonly kernels: readonly string[] };
 
 async function runStep(spec: RunSpec, phase: string): Promise<Ran> {
   let outputs!: StepOutputs;
@@ -25,12 +24,9 @@ async function runStep(spec: RunSpec, phase: string): Promise<Ran> {
     Object.fromEntries(
       Object.entries(tensors).map(([name, tensor]) => [name, tensor.dataSync() as Float32Array]),
     );
+  const { gradients, statistics, metrics } = outputs;
   return {
-    outputs: {
-      gradients: values(outputs.gradients),
-      statistics: values(outputs.statistics),
-      metrics: values(outputs.metrics),
-    },
+    ...{ gradients: values(gradients), statistics: values(statistics), metrics: values(metrics) },
     kernels: kernels.map(({ name }) => name),
   };
 }
@@ -40,7 +36,7 @@ function inputsOf(spec: RunSpec): NamedTensors {
   const stream = createRandomStream(11);
   const inputs: NamedTensors = {};
   for (const { name, shape } of task.batch(2)) {
-    const values = Float32Array.from({ length: shape.reduce((a, b) => a * b) }, () =>
+    const values = Float32Array.from({ length: sizeOf(shape) }, () =>
       name === 'lr' ? stream.uniform() : 2 * stream.uniform() - 1,
     );
     inputs[name] = tf.tensor(values, [...shape]);
@@ -56,6 +52,8 @@ function inputsOf(spec: RunSpec): NamedTensors {
   return inputs;
 }
 
+const namesOf = (all: readonly { readonly name: string }[]) => all.map(({ name }) => name);
+
 const variants: readonly [string, RunSpec][] = [
   ['paper', tinySpec()],
   [
@@ -66,56 +64,34 @@ const variants: readonly [string, RunSpec][] = [
       loss: { pixelNorm: 'mae' },
     }),
   ],
-  [
-    'keras-gan',
-    tinySpec({
-      generator: { activation: 'relu', order: 'activation-norm', upsampling: 'nearest' },
-      discriminator: { order: 'activation-norm', head: 'patch' },
-      loss: { objective: 'lsgan' },
-    }),
-  ],
+  ['keras-gan', tinySpec(kerasGan)],
 ];
 
 for (const [name, spec] of variants)
   test(`every trained parameter gets a gradient of its shape: ${name}`, async () => {
     const task = createSrganTask(spec);
-    const { outputs, kernels } = await runStep(spec, 'adversarial');
+    const outputs = await runStep(spec, 'adversarial');
     const parameters = task.networks.flatMap((network) => network.parameters);
-    assert.deepEqual(
-      Object.keys(outputs.gradients),
-      parameters.map((parameter) => parameter.name),
-    );
-    for (const parameter of parameters) {
-      const gradient = outputs.gradients[parameter.name];
-      assert.equal(
-        gradient.length,
-        parameter.shape.reduce((a, b) => a * b),
-        parameter.name,
-      );
-      assert.ok(gradient.every(Number.isFinite), parameter.name);
-      assert.ok(
-        gradient.some((value) => value !== 0),
-        `${parameter.name} gets no gradient`,
-      );
+    assert.deepEqual(Object.keys(outputs.gradients), namesOf(parameters));
+    for (const { name, shape } of parameters) {
+      const gradient = outputs.gradients[name];
+      assert.equal(gradient.length, sizeOf(shape), name);
+      assert.ok(gradient.every(Number.isFinite), name);
+      assert.ok(gradient.some(Boolean), `${name} gets no gradient`);
     }
     const step = task.step('adversarial');
     assert.deepEqual(Object.keys(outputs.metrics).sort(), [...step.metrics].sort());
-    assert.deepEqual(
-      Object.keys(outputs.statistics),
-      step.statistics.map((statistic) => statistic.name),
-    );
+    assert.deepEqual(Object.keys(outputs.statistics), namesOf(step.statistics));
     // One filter gradient for each convolution of the generator, and two (real and generated)
     // for each of the discriminator: none on the generator's way through the discriminator.
     const filters = parameters.filter((parameter) => parameter.name.endsWith('/filter'));
     const ofGenerator = filters.filter((filter) => filter.name.startsWith('generator/'));
-    assert.equal(
-      kernels.filter((kernel) => kernel === 'Conv2DBackpropFilter').length,
-      ofGenerator.length + 2 * 8,
-    );
+    const gradients = outputs.kernels.filter((kernel) => kernel === 'Conv2DBackpropFilter');
+    assert.equal(gradients.length, ofGenerator.length + 2 * 8);
   });
 
 test('a phase of pixel loss runs no discriminator and gives the generator alone gradients', async () => {
-  const { outputs } = await runStep(tinySpec(), 'pixel');
+  const outputs = await runStep(tinySpec(), 'pixel');
   assert.ok(Object.keys(outputs.gradients).every((name) => name.startsWith('generator/')));
   assert.deepEqual(Object.keys(outputs.metrics).sort(), ['loss/generator', 'loss/pixel', 'mse']);
   assert.ok(Object.values(outputs.gradients).every((gradient) => gradient.some((v) => v !== 0)));
@@ -125,8 +101,8 @@ test("the generator's loss leaves the discriminator's gradients as they are", as
   // Were the loss of one network to leak into the other, its weight would show there.
   const light = await runStep(tinySpec({ loss: { adversarial: 1e-3 } }), 'adversarial');
   const heavy = await runStep(tinySpec({ loss: { adversarial: 10 } }), 'adversarial');
-  for (const [name, gradient] of Object.entries(light.outputs.gradients)) {
-    const other = heavy.outputs.gradients[name];
+  for (const [name, gradient] of Object.entries(light.gradients)) {
+    const other = heavy.gradients[name];
     const isSame = gradient.every((value, i) => value === other[i]);
     assert.equal(isSame, name.startsWith('discriminator/'), name);
   }
@@ -134,7 +110,7 @@ test("the generator's loss leaves the discriminator's gradients as they are", as
 
 test('metrics are the formulas of the losses', async () => {
   const spec = tinySpec();
-  const { outputs } = await runStep(spec, 'adversarial');
+  const outputs = await runStep(spec, 'adversarial');
   const metric = (name: string) => outputs.metrics[name][0];
   assert.equal(metric('mse'), metric('loss/pixel'));
   const total = metric('loss/pixel') + 1e-3 * metric('loss/adversarial');
@@ -146,7 +122,7 @@ test('metrics are the formulas of the losses', async () => {
 
 test('gradients agree with differences of the loss', async () => {
   const spec = tinySpec();
-  const { outputs } = await runStep(spec, 'adversarial');
+  const outputs = await runStep(spec, 'adversarial');
   const task = createSrganTask(spec);
   const cases: [string, string][] = [
     ['generator/head/slope', 'loss/generator'],
@@ -180,7 +156,7 @@ test('gradients agree with differences of the loss', async () => {
 for (const order of ['norm-activation', 'activation-norm'] as const)
   test(`inference with a micro-shard's own statistics is its training forward: ${order}`, async () => {
     const spec = tinySpec({ generator: { order, skip: 'bicubic' } });
-    const { outputs } = await runStep(spec, 'pixel');
+    const outputs = await runStep(spec, 'pixel');
     const inputs = inputsOf(spec);
     const task = createSrganTask(spec);
     for (const { name, shape } of task.networks[0].statistics)
@@ -190,3 +166,21 @@ for (const order of ['norm-activation', 'activation-norm'] as const)
     const error = tf.mean(tf.squaredDifference(generated, inputs['hr'])).dataSync()[0];
     assert.ok(Math.abs(error - outputs.metrics['mse'][0]) < 1e-5 * error);
   });
+
+// One block: head, two of the block, middle, two stages, tail.
+const generatorConvolutions = 7;
+
+test('traced, the adversarial step runs nothing twice', () => {
+  const { inputs, run } = stepOf(tinySpec());
+  const { nodes } = trace(inputs, run);
+  const count = (kernel: string) => nodes.filter((node) => node.kernel === kernel).length;
+  // The discriminator's eight on real and on generated pictures, though both losses ask for them.
+  assert.equal(count('Conv2D'), generatorConvolutions + 2 * 8);
+  assert.equal(count('BatchNormTraining'), 3 + 2 * 7);
+  // Back through all but the first of each for the parameters, and through the discriminator
+  // once more to the picture.
+  assert.equal(count('Conv2DBackpropInput'), generatorConvolutions - 1 + 2 * 7 + 8);
+  assert.equal(count('Conv2DBackpropFilter'), generatorConvolutions + 2 * 8);
+  // Two layers of the head: forward, back to their inputs for each loss, and their weights.
+  assert.equal(count('BatchMatMul'), 2 * 4);
+});
