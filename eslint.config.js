@@ -19,6 +19,10 @@ const apart = 'coordinator/ and worker/ meet in shared/ only.';
 const noWorker = folders(['worker', 'cli', 'test'], apart);
 const noCoordinator = folders(['coordinator', 'cli', 'test'], apart);
 const noEdge = folders(['edge'], 'A core knows no edge.');
+const noHost = {
+  regex: '^\\.\\./(?!core/)[^.]',
+  message: 'A core is below what performs its decisions.',
+};
 const noNode = { group: ['node:*'], message: 'A core does no I/O.' };
 
 const syntax = {
@@ -103,7 +107,7 @@ export default tseslint.config(
   },
   // Decisions: pure, synchronous, without a clock.
   {
-    files: ['*/core/**/*.ts', 'shared/plan/**/*.ts'],
+    files: ['**/core/**/*.ts', 'shared/plan/**/*.ts'],
     rules: {
       ...noSyntax(...house, 'environment', 'asyncCore', 'random'),
       'no-restricted-globals': ['error', ...coreGlobals],
@@ -117,7 +121,7 @@ export default tseslint.config(
   { files: ['coordinator/**/*.ts'], rules: noImports(noWorker) },
   { files: ['coordinator/core/**/*.ts'], rules: noImports(noWorker, noEdge, noNode) },
   { files: ['worker/**/*.ts'], rules: noImports(noCoordinator) },
-  { files: ['worker/core/**/*.ts'], rules: noImports(noCoordinator, noEdge, noNode) },
+  { files: ['worker/**/core/**/*.ts'], rules: noImports(noCoordinator, noEdge, noNode, noHost) },
   {
     files: ['dataset/**/*.ts', 'inference/**/*.ts'],
     rules: noImports(folders(['coordinator', 'cli', 'test'], 'Only tests import cli/ and test/.')),
