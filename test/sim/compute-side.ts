@@ -121,7 +121,7 @@ export class ComputeSide {
       case 'serveState':
         return this.#serve(message.request, message.step);
       case 'serveMore':
-        return void this.#options.process.after(stateChunkMs, () => this.#serveMore(message));
+        return this.#options.process.deliverAfter(stateChunkMs, () => this.#serveMore(message));
       default:
         return;
     }

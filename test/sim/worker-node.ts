@@ -83,7 +83,7 @@ export class WorkerNode {
     this.compute = new ComputeSide({
       ...{ process, dice: options.dice, who, pace, disk: around.disk, shape: around.shape },
       ...{ sabotage: around.sabotage, observe: around.observe },
-      send: (message) => void process.after(threadMs, () => this.#node.onCompute(message)),
+      send: (message) => process.deliverAfter(threadMs, () => this.#node.onCompute(message)),
     });
     this.#node = this.#createNode();
   }
@@ -109,7 +109,7 @@ export class WorkerNode {
     const identity = { ...who, address, pid: who.incarnation, host: process.node };
     const limits = { ...defaultExchangeLimits, heldBytes: 8 * chunkFloats * windowChunks };
     const toCompute = (message: ToCompute): void =>
-      void process.after(threadMs, () => this.compute.onMessage(message));
+      process.deliverAfter(threadMs, () => this.compute.onMessage(message));
     const transfer = { clock: process, toCompute, limits: transferLimits };
     const stateServer = new StateServer(transfer);
     const stateClient = createStateClient({
@@ -135,7 +135,7 @@ export class WorkerNode {
       },
       traps: createTraps(() => undefined),
       decide: (...args) => this.#decide(...args),
-      onEnd: ({ exitCode, reason }) => void process.after(exitMs, () => onExit(exitCode, reason)),
+      onEnd: ({ exitCode, reason }) => process.deliverAfter(exitMs, () => onExit(exitCode, reason)),
     });
   }
 

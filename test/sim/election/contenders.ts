@@ -172,8 +172,8 @@ class DriftingProcess extends SimProcess {
     return this.clockOffsetMs + this.clock.nowMs * this.#speed;
   }
 
-  override after(delayMs: number, run: () => void): () => void {
-    return super.after(delayMs / this.#speed, run);
+  override deliverAfter(delayMs: number, run: () => void): void {
+    super.deliverAfter(delayMs / this.#speed, run);
   }
 }
 

@@ -115,36 +115,37 @@ export class SimProcess implements Clock {
     else run();
   }
 
-  /** A timer of the process; what is returned forgets it. */
+  /** Something the process does later; nothing can stop it. */
+  deliverAfter(delayMs: number, run: () => void): void {
+    this.clock.after(delayMs, () => this.deliver(run));
+  }
+
   after(delayMs: number, run: () => void): () => void {
     let isWanted = true;
-    this.clock.after(delayMs, () =>
-      this.deliver(() => {
-        if (isWanted) run();
-      }),
-    );
+    this.deliverAfter(delayMs, () => {
+      if (isWanted) run();
+    });
     return () => {
       isWanted = false;
     };
   }
 
-  /** An interval timer: ticks missed while frozen are one tick. */
+  /** Ticks missed while frozen are one tick. */
   every(intervalMs: number, run: () => void): () => void {
     let isWanted = true;
-    const later = (): void =>
-      void this.after(intervalMs, () => {
-        if (!isWanted) return;
-        run();
-        later();
-      });
-    later();
+    const tick = (): void => {
+      if (!isWanted) return;
+      run();
+      this.deliverAfter(intervalMs, tick);
+    };
+    this.deliverAfter(intervalMs, tick);
     return () => {
       isWanted = false;
     };
   }
 
   soon(run: () => void): void {
-    this.after(0, run);
+    this.deliverAfter(0, run);
   }
 
   /** Runs a task to its end, or to that of the process, or while `isWanted`. */

@@ -87,8 +87,13 @@ function othersFrom(rank: Rank, worldSize: number): Rank[] {
 
 /** The index of the only value above 0. */
 function onlyPositive(values: readonly number[]): number | undefined {
-  const first = values.findIndex((value) => value > 0);
-  return first >= 0 && !values.some((value, i) => i > first && value > 0) ? first : undefined;
+  let only: number | undefined;
+  for (let i = 0; i < values.length; i++) {
+    if (values[i] === 0) continue;
+    if (only !== undefined) return undefined;
+    only = i;
+  }
+  return only;
 }
 
 function begin(state: State): ReceiveEffect[] {
