@@ -13,7 +13,7 @@ import {
 
 /** The way to one donor. */
 export interface DonorChannel {
-  /** Asks for a state. Nothing is reported before it returns, nor after `cancel`. */
+  /** Asks for a state. Nothing is reported before it returns. */
   ask(request: StateRequest, handlers: StateStreamHandlers): StateStream;
   close(): void;
 }
@@ -26,6 +26,7 @@ export interface StateStream {
 }
 
 export interface StateStreamHandlers {
+  /** The payload belongs to the receiver. */
   onFrame(frame: StateFrame): void;
   /** Bytes that are no frame. */
   onMalformed(reason: string): void;
@@ -51,45 +52,55 @@ export interface StateClientOptions {
 
 export interface StateClient {
   /** Begins to fetch a state; drops the one that is being fetched. */
-  fetch(message: Extract<ToNetwork, { kind: 'fetchState' }>): void;
+  fetch(message: FetchState): void;
   /** The compute thread has taken a chunk. */
   taken(): void;
   /** Gives up what is being fetched: nothing of it is sent any more. */
   drop(): void;
 }
 
+type FetchState = Extract<ToNetwork, { kind: 'fetchState' }>;
+
 /** Creates the fetching side of a worker. Holds connections only while it fetches. */
 export function createStateClient(options: StateClientOptions): StateClient {
-  let current: Transfer | undefined;
+  let current: StateFetch | undefined;
   return {
     fetch(message) {
       current?.drop();
-      current = new Transfer(options, message);
+      current = new StateFetch(options, message);
     },
     taken: () => current?.taken(),
-    drop() {
-      current?.drop();
-      current = undefined;
-    },
+    drop: () => current?.drop(),
   };
 }
 
 /** One state on its way here; owns the channel to its donor. */
-class Transfer {
+class StateFetch {
   readonly #options: StateClientOptions;
-  readonly #message: Extract<ToNetwork, { kind: 'fetchState' }>;
+  readonly #message: FetchState;
   readonly #channel: DonorChannel;
   readonly #startedMs: number;
-  #fetch: StateFetch | undefined;
+  readonly #silence: Silence<'donor'>;
+  readonly #stopTicks: () => void;
   #stopRetryTimer: () => void = () => undefined;
+  #stream: StateStream | undefined;
+  #header: StateHeader | undefined;
+  #received = 0;
+  /** Held back until the donor has ended its stream: there might be more than it said. */
+  #last: Uint8Array<ArrayBuffer> | undefined;
+  /** Chunks that the compute thread has not taken yet. */
   #untaken = 0;
   #isPaused = false;
+  #isOver = false;
 
-  constructor(options: StateClientOptions, message: Extract<ToNetwork, { kind: 'fetchState' }>) {
+  constructor(options: StateClientOptions, message: FetchState) {
+    const { clock, limits, openChannel } = options;
     this.#options = options;
     this.#message = message;
-    this.#startedMs = options.clock.nowMs();
-    this.#channel = options.openChannel(message.donor);
+    this.#startedMs = clock.nowMs();
+    this.#channel = openChannel(message.donor);
+    this.#silence = new Silence(limits.aliveMs, limits.silenceMs);
+    this.#stopTicks = clock.every(limits.aliveMs, () => this.#tick());
     this.#ask();
   }
 
@@ -97,197 +108,116 @@ class Transfer {
     this.#untaken = Math.max(0, this.#untaken - 1);
     if (!this.#isPaused || this.#untaken > this.#options.limits.chunksUntaken) return;
     this.#isPaused = false;
-    this.#fetch?.resume();
-  }
-
-  drop(): void {
-    this.#stopRetryTimer();
-    this.#fetch?.drop();
-    this.#fetch = undefined;
-    this.#channel.close();
-  }
-
-  #ask(): void {
-    const { toCompute, worker, limits, clock } = this.#options;
-    const { generation, step } = this.#message;
-    const request = { generation, step, fromWorker: worker };
-    this.#fetch = new StateFetch(this.#channel, request, limits, clock, {
-      onHeader: (header) => toCompute({ kind: 'stateHeader', header }),
-      onChunk: (bytes) => this.#onChunk(bytes),
-      onDone: () => this.drop(),
-      onBusy: (reason) => this.#onBusy(reason),
-      onFailed: (reason) => this.#fail(reason),
-    });
-  }
-
-  #onChunk(bytes: Uint8Array<ArrayBuffer>): void {
-    this.#untaken += 1;
-    if (this.#untaken > this.#options.limits.chunksUntaken) {
-      this.#isPaused = true;
-      this.#fetch?.pause();
-    }
-    this.#options.toCompute({ kind: 'stateChunk', bytes }, [bytes.buffer]);
-  }
-
-  #onBusy(reason: string): void {
-    const { limits, clock } = this.#options;
-    const { busyMs, retryMs } = limits;
-    if (clock.nowMs() - this.#startedMs > busyMs) {
-      return this.#fail(`was busy for ${busyMs / 1000} s: ${reason}`);
-    }
-    this.#stopRetryTimer = clock.after(retryMs, () => this.#ask());
-  }
-
-  #fail(reason: string): void {
-    this.drop();
-    const { donor } = this.#message;
-    this.#options.toCompute({ kind: 'stateFailed', reason: `the donor at ${donor} ${reason}` });
-  }
-}
-
-interface StateFetchEvents {
-  /** What is to come. Called once, before any chunk. */
-  onHeader(header: StateHeader): void;
-  /** The bytes lie alone in their memory, which belongs to the receiver. */
-  onChunk(bytes: Uint8Array<ArrayBuffer>): void;
-  /** The last chunk was handed on. Nothing follows. */
-  onDone(): void;
-  /** The donor has too much to do. Nothing follows. */
-  onBusy(reason: string): void;
-  /** The state does not come, or not whole. Nothing follows. */
-  onFailed(reason: string): void;
-}
-
-/** One request; owns its stream. */
-class StateFetch {
-  readonly #request: StateRequest;
-  readonly #limits: TransferLimits;
-  readonly #events: StateFetchEvents;
-  readonly #stream: StateStream;
-  readonly #clock: Clock;
-  readonly #silence: Silence<'donor'>;
-  readonly #stopTicks: () => void;
-  #header: StateHeader | undefined;
-  #received = 0;
-  /** Held back until the donor has ended its stream: there might be more than it said. */
-  #last: Uint8Array<ArrayBuffer> | undefined;
-  #isPaused = false;
-  #isOver = false;
-
-  constructor(
-    channel: DonorChannel,
-    request: StateRequest,
-    limits: TransferLimits,
-    clock: Clock,
-    events: StateFetchEvents,
-  ) {
-    this.#request = request;
-    this.#limits = limits;
-    this.#clock = clock;
-    this.#events = events;
-    this.#silence = new Silence(limits.aliveMs, limits.silenceMs);
-    this.#silence.heard('donor');
-    this.#stopTicks = clock.every(limits.aliveMs, () => this.#tick());
-    this.#stream = channel.ask(request, {
-      onFrame: (frame) => this.#onFrame(frame),
-      onMalformed: (reason) => this.#fail(`sent ${reason}`),
-      onEnd: () => this.#conclude(),
-      onBroken: (reason, isBusy) => this.#onBroken(reason, isBusy),
-    });
-  }
-
-  /** Stops reading; the donor is not expected to send. */
-  pause(): void {
-    this.#isPaused = true;
-    this.#stream.pause();
-    this.#silence.forget('donor');
-  }
-
-  /** Reads on. */
-  resume(): void {
-    this.#isPaused = false;
-    this.#stream.resume();
+    this.#stream?.resume();
     this.#silence.heard('donor');
   }
 
-  /** Ends the stream, without a report. */
+  /** Ends the stream and the connection, without a report. */
   drop(): void {
     if (this.#isOver) return;
     this.#isOver = true;
     this.#stopTicks();
+    this.#stopRetryTimer();
     this.#last = undefined;
-    this.#stream.cancel();
+    this.#stream?.cancel();
+    this.#channel.close();
+  }
+
+  #ask(): void {
+    const { generation, step } = this.#message;
+    this.#silence.heard('donor');
+    const ifWanted =
+      <Args extends unknown[]>(run: (...args: Args) => void) =>
+      (...args: Args): void => {
+        if (!this.#isOver && stream === this.#stream) run(...args);
+      };
+    const stream = this.#channel.ask(
+      { generation, step, fromWorker: this.#options.worker },
+      {
+        onFrame: ifWanted((frame) => this.#onFrame(frame)),
+        onMalformed: ifWanted((reason) => this.#fail(`sent ${reason}`)),
+        onEnd: ifWanted(() => this.#conclude()),
+        onBroken: ifWanted((reason, isBusy) => this.#onBroken(reason, isBusy)),
+      },
+    );
+    this.#stream = stream;
   }
 
   #onFrame(frame: StateFrame): void {
-    if (this.#isOver) return;
-    const { generation } = this.#request;
-    if (frame.generation !== generation) {
+    const { generation } = this.#message;
+    if (frame.generation !== generation)
       return this.#fail(`sent a frame of generation ${frame.generation}; this is ${generation}`);
-    }
     if (!this.#isPaused) this.#silence.heard('donor');
     if (frame.kind === 'header') this.#onHeader(frame);
     else if (frame.kind === 'chunk') this.#onChunk(frame);
   }
 
   #onHeader({ payload }: StateFrame): void {
+    const { stateBytes } = this.#options.limits;
+    const { step } = this.#message;
     if (this.#header !== undefined) return this.#fail('sent a second header');
     const header = parseStateHeader(payload);
     if ('refused' in header) return this.#fail(`sent ${header.refused}`);
-    if (header.step !== this.#request.step) {
-      return this.#fail(`sent the state of step ${header.step} for step ${this.#request.step}`);
-    }
-    if (header.bytes > this.#limits.stateBytes) {
-      return this.#fail(
-        `has a state of ${header.bytes} bytes, of at most ${this.#limits.stateBytes}`,
-      );
-    }
+    if (header.step !== step)
+      return this.#fail(`sent the state of step ${header.step} for step ${step}`);
+    if (header.bytes > stateBytes)
+      return this.#fail(`has a state of ${header.bytes} bytes, of at most ${stateBytes}`);
     this.#header = header;
-    this.#events.onHeader(header);
+    this.#options.toCompute({ kind: 'stateHeader', header });
   }
 
   #onChunk({ payload }: StateFrame): void {
     if (this.#header === undefined) return this.#fail('sent a chunk before its header');
     this.#received += payload.length;
-    if (this.#received > this.#header.bytes) {
+    if (this.#received > this.#header.bytes)
       return this.#fail(`sent more than the ${this.#header.bytes} bytes it had said`);
-    }
     // Small messages lie in memory that others share; large ones have their own.
     const isAlone = payload.buffer.byteLength - payload.length <= 64;
     const bytes = (isAlone ? payload : new Uint8Array(payload)) as Uint8Array<ArrayBuffer>;
     if (this.#received === this.#header.bytes) this.#last = bytes;
-    else this.#events.onChunk(bytes);
+    else this.#passOn(bytes);
+  }
+
+  #passOn(bytes: Uint8Array<ArrayBuffer>): void {
+    this.#untaken += 1;
+    if (this.#untaken > this.#options.limits.chunksUntaken) {
+      this.#isPaused = true;
+      this.#stream?.pause();
+      // A donor that we do not read from is not expected to send.
+      this.#silence.forget('donor');
+    }
+    this.#options.toCompute({ kind: 'stateChunk', bytes }, [bytes.buffer]);
   }
 
   #onBroken(reason: string, isBusy: boolean): void {
-    if (this.#isOver) return;
-    if (!isBusy || this.#header !== undefined) {
-      const what = this.#header === undefined ? 'did not serve us' : 'ended its stream';
-      return this.#fail(`${what}: ${reason}`);
-    }
-    this.drop();
-    this.#events.onBusy(reason);
+    if (this.#header !== undefined) return this.#fail(`ended its stream: ${reason}`);
+    if (!isBusy) return this.#fail(`did not serve us: ${reason}`);
+    const { limits, clock } = this.#options;
+    const { busyMs, retryMs } = limits;
+    if (clock.nowMs() - this.#startedMs > busyMs)
+      return this.#fail(`was busy for ${busyMs / 1000} s: ${reason}`);
+    this.#silence.forget('donor');
+    this.#stream = undefined;
+    this.#stopRetryTimer = clock.after(retryMs, () => this.#ask());
   }
 
   #conclude(): void {
-    if (this.#isOver) return;
     if (this.#header === undefined) return this.#fail('ended its stream without a state');
     const { bytes } = this.#header;
     if (this.#received < bytes) return this.#fail(`sent ${this.#received} of ${bytes} bytes`);
     const last = this.#last;
     this.drop();
-    if (last !== undefined) this.#events.onChunk(last);
-    this.#events.onDone();
+    if (last !== undefined) this.#passOn(last);
   }
 
   #tick(): void {
-    if (this.#silence.tick(this.#clock.nowMs()).length === 0) return;
-    this.#fail(`sent nothing for ${this.#limits.silenceMs / 1000} s`);
+    if (this.#silence.tick(this.#options.clock.nowMs()).length === 0) return;
+    this.#fail(`sent nothing for ${this.#options.limits.silenceMs / 1000} s`);
   }
 
   #fail(reason: string): void {
-    if (this.#isOver) return;
     this.drop();
-    this.#events.onFailed(reason);
+    const { donor } = this.#message;
+    this.#options.toCompute({ kind: 'stateFailed', reason: `the donor at ${donor} ${reason}` });
   }
 }
