@@ -5,7 +5,7 @@ import { setImmediate } from 'node:timers/promises';
 import {
   createLayout,
   sizeOf,
-  viewsOf,
+  sliceViews,
   type FlatLayout,
   type NetworkSpec,
 } from '../shared/layout.js';
@@ -120,10 +120,10 @@ function merge(
   trained: readonly Trained[],
   vector: (trained: Trained) => Float32Array,
 ): Record<string, Float32Array> {
-  return Object.assign({}, ...trained.map((each) => viewsOf(each.layout, vector(each)))) as Record<
-    string,
-    Float32Array
-  >;
+  return Object.assign(
+    {},
+    ...trained.map((each) => sliceViews(each.layout, vector(each))),
+  ) as Record<string, Float32Array>;
 }
 
 function randomBatch(task: Task, batch: number): Record<string, Float32Array> {

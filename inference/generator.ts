@@ -2,7 +2,7 @@
 // Both come from the task's own forward pass, traced, with parameters and statistics inside and
 // the number and size of pictures left open.
 
-import { createLayout, viewsOf, type NetworkSpec } from '../shared/layout.js';
+import { createLayout, sliceViews, type NetworkSpec } from '../shared/layout.js';
 import type { Task } from '../task/task.js';
 import { lowerToGraphModel, type GraphModelFiles } from '../trace/lower/graph-model.js';
 import { lowerDynamic } from '../trace/lower/onnx/lower.js';
@@ -91,8 +91,8 @@ function embeddedValues(
 ): Record<string, Float32Array> {
   const network = networkOf(task);
   return {
-    ...viewsOf(createLayout(network.parameters), parameters),
-    ...viewsOf(createLayout(network.statistics), statistics),
+    ...sliceViews(createLayout(network.parameters), parameters),
+    ...sliceViews(createLayout(network.statistics), statistics),
   };
 }
 

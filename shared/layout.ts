@@ -49,7 +49,7 @@ export function createLayout(tensors: readonly TensorSpec[]): FlatLayout {
 }
 
 /** Views of a flat vector by slice name; they share its memory. */
-export function viewsOf(layout: FlatLayout, flat: Float32Array): Record<string, Float32Array> {
+export function sliceViews(layout: FlatLayout, flat: Float32Array): Record<string, Float32Array> {
   if (flat.length !== layout.size)
     throw new Error(`a vector of ${layout.size} floats is needed, not ${flat.length}`);
   return Object.fromEntries(

@@ -51,7 +51,7 @@ export function nearMiss(given: string, candidates: readonly string[]): string |
 }
 
 /** Levenshtein distance of the first 64 letters, by the usual two-row table. */
-export function editDistance(left: string, right: string): number {
+function editDistance(left: string, right: string): number {
   const a = left.slice(0, 64).toLowerCase();
   const b = right.slice(0, 64).toLowerCase();
   let above = Array.from({ length: b.length + 1 }, (_, i) => i);

@@ -28,7 +28,7 @@ export interface World {
 }
 
 /** Worlds that one coordinator may form; beyond, its term is used up and it must start anew. */
-export const worldsOfTerm = 2 ** 20;
+const worldsOfTerm = 2 ** 20;
 
 /** Highest term: generations stay whole numbers below 2^53. */
 export const maxTerm = 2 ** 32 - 1;

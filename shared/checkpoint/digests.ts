@@ -36,7 +36,7 @@ const prime2 = 0x85ebca77 | 0;
 const prime3 = 0xc2b2ae3d | 0;
 
 /** Floats that the rolling digest takes in after each step, at most. */
-export const windowFloats = 2 ** 20;
+const windowFloats = 2 ** 20;
 
 type Lanes = [number, number, number, number];
 

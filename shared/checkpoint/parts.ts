@@ -1,9 +1,9 @@
 // Which parts a checkpoint has, and who uploads which: pure arithmetic on sizes. Parts do not
 // depend on the number of workers; only the shares of the upload do.
 
-import { createLayout, sizeOf, viewsOf, type NetworkSpec, type TensorSpec } from '../layout.js';
+import { createLayout, sliceViews, type NetworkSpec, type TensorSpec } from '../layout.js';
 import { encodeSafetensors, type NamedTensor } from './safetensors.js';
-import type { NetworkState } from './state.js';
+import { floatsOf, type NetworkState } from './state.js';
 
 export type PartKind = 'parameters' | 'adam' | 'statistics';
 
@@ -36,7 +36,7 @@ const vectorsOf = {
 } as const;
 
 /** The tensors a vector of this kind is made of. */
-export function tensorsOf(kind: PartKind, network: NetworkSpec): readonly TensorSpec[] {
+function tensorsOf(kind: PartKind, network: NetworkSpec): readonly TensorSpec[] {
   return kind === 'statistics' ? network.statistics : network.parameters;
 }
 
@@ -48,8 +48,7 @@ export function partsOf(networks: readonly NetworkSpec[]): PartPlan[] {
         ? ['parameters', 'adam']
         : ['parameters', 'adam', 'statistics'];
     return kinds.map((kind) => {
-      const floats = tensorsOf(kind, network).reduce((sum, { shape }) => sum + sizeOf(shape), 0);
-      const bytes = 4 * floats * vectorsOf[kind].length;
+      const bytes = 4 * floatsOf(tensorsOf(kind, network)) * vectorsOf[kind].length;
       return { name: network.name + nameSuffix[kind], network: network.name, kind, bytes };
     });
   });
@@ -77,7 +76,7 @@ export function partsOfShare(
 export function encodePart(part: PartPlan, network: NetworkSpec, state: NetworkState): EncodedPart {
   const layout = createLayout(tensorsOf(part.kind, network));
   const tensors = vectorsOf[part.kind].flatMap(({ prefix, of }) => {
-    const views = viewsOf(layout, of(state));
+    const views = sliceViews(layout, of(state));
     return layout.slices.map(({ name, shape }): NamedTensor => ({
       name: prefix + name,
       shape,

@@ -20,7 +20,7 @@ const address = z.string().regex(/^[^\s:]{1,253}:\d{1,5}$|^\[[0-9a-fA-F:.]+\]:\d
 const workerId = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/);
 
 /** Where a worker is in the life of a world; all but the first two are about its world. */
-export const workerStages = [
+const workerStages = [
   /** Waits for the coordinator, or loads task, data and engine of the run. */
   'joining',
   /** Could be part of a world. */

@@ -33,7 +33,7 @@ export function createSilentBus(onNotice: (text: string) => void): EventBus {
 }
 
 /** A CloudEvent as Lockstep sends it. */
-export interface CloudEvent {
+interface CloudEvent {
   readonly specversion: '1.0';
   /** "<run>/<event id>": unique over all runs; also the JetStream message id. */
   readonly id: string;
@@ -55,7 +55,7 @@ export const subjectsOfAll = 'lockstep.v1.>';
 export const maxEventBytes = 256 * 1024;
 
 /** A run's name as one token of a subject: letters, digits, dashes; anything else is "_". */
-export function subjectToken(run: string): string {
+function subjectToken(run: string): string {
   return run.replace(/[^A-Za-z0-9_-]/g, '_') || '_';
 }
 

@@ -19,7 +19,7 @@ export interface QueueLimits {
 }
 
 /** An hour of two steps a second, and a fair share of memory. */
-export const defaultQueueLimits: QueueLimits = { events: 8192, bytes: 32 * 1024 * 1024 };
+const defaultQueueLimits: QueueLimits = { events: 8192, bytes: 32 * 1024 * 1024 };
 
 export interface EventQueue {
   readonly length: number;

@@ -78,7 +78,7 @@ export function reachNats({ servers, isTls, user, password, token }: NatsLocatio
 }
 
 /** The stream that is created when no stream takes Lockstep's subjects yet. */
-export const streamName = 'LOCKSTEP';
+const streamName = 'LOCKSTEP';
 
 const connectTimeoutMs = 5_000;
 const publishTimeoutMs = 5_000;

@@ -9,7 +9,7 @@ import { runSpecSchema } from './schema.js';
 export type KeyPath = readonly (string | number)[];
 
 /** The part of JSON Schema that zod writes for the run spec. */
-export interface SchemaNode {
+interface SchemaNode {
   readonly type?: string;
   readonly properties?: Readonly<Record<string, SchemaNode>>;
   readonly items?: SchemaNode;

@@ -11,7 +11,7 @@ export const recordKey = 'run.json';
 
 const maxRecordBytes = 1024 * 1024;
 
-export const runRecordSchema = z.strictObject({
+const runRecordSchema = z.strictObject({
   format: z.literal('lockstep-run/1'),
   run: z.string().min(1).max(200),
   /** The spec, with the dataset's index sum pinned. */

@@ -2,7 +2,7 @@
 // the worker's code. A run is right when its parameters have the SHA-256 that this one gives.
 
 import { createHash } from 'node:crypto';
-import { createLayout, viewsOf } from '../../shared/layout.js';
+import { createLayout, sliceViews } from '../../shared/layout.js';
 import { phaseAt, type RunSpec } from '../../shared/spec/schema.js';
 import { createSrganTask } from '../../task/srgan/task.js';
 import type { CompiledGraph } from '../../worker/engine/engine.js';
@@ -18,7 +18,7 @@ export async function referenceSha256(spec: RunSpec, steps: number, batchOf: Bat
   const task = createSrganTask(spec);
   const flat = task.networks.map(({ name }) => task.initialParameters(name, spec.seed));
   const views = task.networks.map((network, i) =>
-    viewsOf(createLayout(network.parameters), flat[i]),
+    sliceViews(createLayout(network.parameters), flat[i]),
   );
   const parameters: Values = Object.assign({}, ...views);
   const m = zerosLike(parameters);

@@ -1,7 +1,7 @@
 // The generator under evaluation: the task's inference graph, compiled for each size of face
 // there is, fed with the parameters of one snapshot after the other.
 
-import { createLayout, viewsOf } from '../../shared/layout.js';
+import { createLayout, sliceViews } from '../../shared/layout.js';
 import type { Task } from '../../task/task.js';
 import { scale } from '../data/bicubic.js';
 import type { CompiledGraph, Engine } from '../engine/engine.js';
@@ -46,8 +46,8 @@ export function createEnlargers(engine: Engine, task: Task): EnlargerOf {
 
   return (snapshot) => {
     const values = {
-      ...viewsOf(layouts.parameters, snapshot.parameters),
-      ...viewsOf(layouts.statistics, snapshot.statistics),
+      ...sliceViews(layouts.parameters, snapshot.parameters),
+      ...sliceViews(layouts.statistics, snapshot.statistics),
     };
     return async (lr, width, height) => {
       const output = new Float32Array(lr.length * scale * scale);

@@ -6,7 +6,7 @@ import type { TrainingState } from '../../shared/checkpoint/state.js';
 import {
   createLayout,
   sizeOf,
-  viewsOf,
+  sliceViews,
   type FlatLayout,
   type TensorSpec,
 } from '../../shared/layout.js';
@@ -82,11 +82,11 @@ async function compilePhase(
   const parameters = Object.assign(
     {},
     ...networks.map((network) =>
-      viewsOf(createLayout(network.parameters), state.networks[network.name].parameters),
+      sliceViews(createLayout(network.parameters), state.networks[network.name].parameters),
     ),
   ) as Record<string, Float32Array>;
   const out = new Float32Array(vector.layout.size);
-  const { [stopVote]: _, ...fetches } = viewsOf(vector.layout, out);
+  const { [stopVote]: _, ...fetches } = sliceViews(vector.layout, out);
   return {
     spec: phase,
     definition,

@@ -8,7 +8,7 @@ import { before, test, type TestContext } from 'node:test';
 import * as ort from 'onnxruntime-node';
 import { exportOnnx, exportTfjs } from '../../../inference/generator.js';
 import { loadNetwork } from '../../../inference/onnx-network.js';
-import { createLayout, viewsOf } from '../../../shared/layout.js';
+import { createLayout, sliceViews } from '../../../shared/layout.js';
 import { createRandomStream } from '../../../shared/random.js';
 import type { GeneratorSpec } from '../../../shared/spec/schema.js';
 import { assertClose, runEagerly, type NamedArrays } from '../../support/engine/graph-parity.js';
@@ -64,8 +64,8 @@ function pictures([count, height, width]: readonly [number, number, number]): tf
 function reference({ task, parameters, statistics }: Trained, input: tf.Tensor4D): NamedArrays {
   const { parameters: p, statistics: s } = task.networks[0];
   const values = {
-    ...viewsOf(createLayout(p), parameters),
-    ...viewsOf(createLayout(s), statistics),
+    ...sliceViews(createLayout(p), parameters),
+    ...sliceViews(createLayout(s), statistics),
     input: input.dataSync() as Float32Array,
   };
   const inputs = [...p, ...s, { name: 'input', shape: input.shape }];

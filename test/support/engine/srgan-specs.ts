@@ -1,7 +1,7 @@
 // Run specs of SRGAN: the paper's, and small ones of its wiring that TF.js's CPU backend runs in
 // moments. Their steps, as functions with values for their inputs.
 
-import { createLayout, viewsOf, type TensorSpec } from '../../../shared/layout.js';
+import { createLayout, sliceViews, type TensorSpec } from '../../../shared/layout.js';
 import { loadPreset } from '../../../shared/spec/load.js';
 import type { RunSpec } from '../../../shared/spec/schema.js';
 import { createSrganTask } from '../../../task/srgan/task.js';
@@ -90,7 +90,7 @@ export function stepOf(spec: RunSpec, phase = -1): StepCase {
   const batch = task.batch(spec.batch.size);
   const values = randomInputs(batch, 5);
   for (const { name, parameters } of networks)
-    Object.assign(values, viewsOf(createLayout(parameters), task.initialParameters(name, 3)));
+    Object.assign(values, sliceViews(createLayout(parameters), task.initialParameters(name, 3)));
   return {
     inputs: [...batch, ...networks.flatMap(({ parameters }) => parameters)],
     values,

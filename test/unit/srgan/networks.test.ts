@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { test } from 'node:test';
-import { createLayout, sizeOf, viewsOf } from '../../../shared/layout.js';
+import { createLayout, sizeOf, sliceViews } from '../../../shared/layout.js';
 import { OperatorError } from '../../../shared/problems.js';
 import { createSrganTask } from '../../../task/srgan/task.js';
 import { paperSpec, tinySpec } from '../../support/engine/srgan-specs.js';
@@ -28,7 +28,7 @@ test('names differ, and every tensor starts with its own values', () => {
     const layout = createLayout(network.parameters);
     const flat = task.initialParameters(network.name, 3);
     assert.equal(flat.length, layout.size);
-    const filters = Object.entries(viewsOf(layout, flat)).filter(([name]) =>
+    const filters = Object.entries(sliceViews(layout, flat)).filter(([name]) =>
       /filter|weights/.test(name),
     );
     assert.equal(new Set(filters.map(([, values]) => values[0])).size, filters.length);
@@ -49,7 +49,10 @@ test('initial parameters are pinned: the same bytes on every machine', () => {
 test('filters start uniform in one over the square root of their fan-in', () => {
   const task = createSrganTask(paperSpec());
   const network = task.networks[0];
-  const views = viewsOf(createLayout(network.parameters), task.initialParameters('generator', 1));
+  const views = sliceViews(
+    createLayout(network.parameters),
+    task.initialParameters('generator', 1),
+  );
   const values = views['generator/block3/first/filter'];
   const variance = values.reduce((sum, value) => sum + value * value, 0) / values.length;
   assert.ok(Math.abs(variance / (1 / (3 * 9 * 64)) - 1) < 0.02);
@@ -58,7 +61,7 @@ test('filters start uniform in one over the square root of their fan-in', () => 
 test('statistics start at mean 0 and variance 1', () => {
   const task = createSrganTask(tinySpec());
   const { statistics } = task.networks[0];
-  const views = viewsOf(createLayout(statistics), task.initialStatistics('generator'));
+  const views = sliceViews(createLayout(statistics), task.initialStatistics('generator'));
   for (const [name, values] of Object.entries(views))
     assert.deepEqual(new Set(values), new Set([name.endsWith('mean') ? 0 : 1]), name);
 });

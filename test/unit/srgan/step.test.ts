@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
-import { createLayout, sizeOf, viewsOf } from '../../../shared/layout.js';
+import { createLayout, sizeOf, sliceViews } from '../../../shared/layout.js';
 import { createRandomStream } from '../../../shared/random.js';
 import type { RunSpec } from '../../../shared/spec/schema.js';
 import { loadReferenceBackend } from '../../support/engine/reference-backend.js';
@@ -45,7 +45,7 @@ function inputsOf(spec: RunSpec): NamedTensors {
     const flat = task.initialParameters(network.name, spec.seed);
     // Offsets and biases start at 0, where a sign of error would not show.
     for (let i = 0; i < flat.length; i++) if (flat[i] === 0) flat[i] = 0.1 * stream.uniform();
-    const views = viewsOf(createLayout(network.parameters), flat);
+    const views = sliceViews(createLayout(network.parameters), flat);
     for (const { name, shape } of network.parameters)
       inputs[name] = tf.tensor(views[name].slice(), [...shape]);
   }
