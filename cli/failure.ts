@@ -1,5 +1,5 @@
 // How a command ends that did not do what it was asked: a message, what to do about it, and the
-// exit code. Decides nothing else.
+// exit code.
 
 import { exitCodes, type ExitCode } from '../shared/exit-codes.js';
 import { OperatorError, maskSecrets } from '../shared/problems.js';
@@ -22,20 +22,20 @@ export class UsageError extends Error {
 }
 
 /** What the process says and ends with. */
-export interface Ending {
+export interface CommandEnding {
   readonly exitCode: ExitCode;
   /** Lines for stderr, secrets masked. */
   readonly lines: readonly string[];
 }
 
 /** The ending of a command that threw `error`; `command` is the word it was called by, if any. */
-export function endingOf(error: unknown, isVerbose: boolean, command?: string): Ending {
+export function endingOf(error: unknown, isVerbose: boolean, command?: string): CommandEnding {
   const stack = isVerbose && error instanceof Error ? [error.stack ?? ''] : [];
-  const { exitCode, lines } = describe(error, command);
+  const { exitCode, lines } = linesOf(error, command);
   return { exitCode, lines: [...lines, ...stack].map(maskSecrets) };
 }
 
-function describe(error: unknown, command: string | undefined): Ending {
+function linesOf(error: unknown, command: string | undefined): CommandEnding {
   const message = error instanceof Error ? error.message : String(error);
   if (error instanceof UsageError) {
     const help = ['lockstep', ...(command === undefined ? [] : [command]), '--help'].join(' ');

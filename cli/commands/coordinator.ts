@@ -1,7 +1,7 @@
 // `lockstep coordinator`: forms the world, watches it, commits checkpoints. It is not on the step
 // path: gradients never pass through it.
 
-import type { Argv, CommandModule } from 'yargs';
+import type { CommandModule, InferredOptionTypes, Options } from 'yargs';
 import type { ReportLine } from '../../coordinator/edge/reporter.js';
 import { coordinatorMain } from '../../coordinator/main.js';
 import { readEnvironment } from '../../shared/environment.js';
@@ -14,67 +14,58 @@ import { runId, runUrl, storeOptions } from '../stores.js';
 import { exitWithParent, logLevel, stopOnSignals } from '../processes.js';
 import { createRunView } from '../local/run-lines.js';
 
-interface CoordinatorArguments extends SpecArguments {
-  run: string;
-  resume: boolean;
-  workers: number;
-  listen: string;
-  stopAfter?: number | undefined;
-  nats?: string | undefined;
-  joinTimeout: number;
-  standby: boolean;
-  lease?: string | undefined;
-  ifExists: 'fail' | 'resume';
-  exitWithParent: boolean;
-  json: boolean;
-}
+const options = {
+  run: {
+    type: 'string',
+    demandOption: true,
+    describe: 'folder (url) or id of the run',
+  },
+  resume: {
+    type: 'boolean',
+    default: false,
+    describe: 'go on with the run that is there, by its own spec',
+  },
+  'if-exists': {
+    choices: ['fail', 'resume'],
+    default: 'fail',
+    describe: 'what to do when the folder holds a run of this spec already',
+  },
+  workers: { type: 'number', default: 1, describe: 'workers the world is formed of' },
+  listen: { type: 'string', default: '127.0.0.1:7400', describe: 'host:port' },
+  'stop-after': { type: 'number', describe: 'halt, checkpointed, after this step' },
+  nats: { type: 'string', describe: 'nats:// url for events ($LOCKSTEP_NATS_URL)' },
+  'join-timeout': {
+    type: 'number',
+    default: 120,
+    describe: 'seconds to wait for all workers',
+  },
+  standby: {
+    type: 'boolean',
+    default: false,
+    describe: 'lead only while holding the lease of the run (in NATS or --lease); else wait',
+  },
+  lease: {
+    type: 'string',
+    requiresArg: true,
+    describe: 'Lease of a Kubernetes cluster for --standby: k8s://NAMESPACE/NAME',
+  },
+  'exit-with-parent': {
+    type: 'boolean',
+    default: false,
+    hidden: true,
+    describe: 'end when stdin is closed',
+  },
+  json: { type: 'boolean', default: false, describe: 'one JSON object a line' },
+} as const satisfies Record<string, Options>;
+
+type CoordinatorArguments = SpecArguments & InferredOptionTypes<typeof options>;
 
 export const coordinatorCommand: CommandModule<object, CoordinatorArguments> = {
   command: 'coordinator',
   describe: 'Run the coordinator of a run: workers join it',
   builder: (y) =>
     withSpecOptions(y)
-      .option('run', {
-        type: 'string',
-        demandOption: true,
-        describe: 'folder (url) or id of the run',
-      })
-      .option('resume', {
-        type: 'boolean',
-        default: false,
-        describe: 'go on with the run that is there, by its own spec',
-      })
-      .option('if-exists', {
-        choices: ['fail', 'resume'] as const,
-        default: 'fail' as const,
-        describe: 'what to do when the folder holds a run of this spec already',
-      })
-      .option('workers', { type: 'number', default: 1, describe: 'workers the world is formed of' })
-      .option('listen', { type: 'string', default: '127.0.0.1:7400', describe: 'host:port' })
-      .option('stop-after', { type: 'number', describe: 'halt, checkpointed, after this step' })
-      .option('nats', { type: 'string', describe: 'nats:// url for events ($LOCKSTEP_NATS_URL)' })
-      .option('join-timeout', {
-        type: 'number',
-        default: 120,
-        describe: 'seconds to wait for all workers',
-      })
-      .option('standby', {
-        type: 'boolean',
-        default: false,
-        describe: 'lead only while holding the lease of the run (in NATS or --lease); else wait',
-      })
-      .option('lease', {
-        type: 'string',
-        requiresArg: true,
-        describe: 'Lease of a Kubernetes cluster for --standby: k8s://NAMESPACE/NAME',
-      })
-      .option('exit-with-parent', {
-        type: 'boolean',
-        default: false,
-        hidden: true,
-        describe: 'end when stdin is closed',
-      })
-      .option('json', { type: 'boolean', default: false, describe: 'one JSON object a line' })
+      .options(options)
       .example(
         '$0 coordinator -f run.yaml --run s3://bucket/runs/faces --workers 4 --listen 0.0.0.0:7400',
         'serve a new run to four workers',
@@ -87,7 +78,7 @@ export const coordinatorCommand: CommandModule<object, CoordinatorArguments> = {
         '$0 coordinator -f run.yaml --run s3://bucket/faces --if-exists resume --workers 4 ' +
           '--listen 10.1.2.3:7400 --standby --lease k8s://training/faces',
         'one of two pods: the one that gets the Lease opens the run, or goes on with it',
-      ) as Argv<object> as Argv<CoordinatorArguments>,
+      ),
   handler: async (args) => {
     const environment = readEnvironment();
     const natsUrl = args.nats ?? environment.natsUrl;

@@ -1,39 +1,35 @@
 // `lockstep demo`: everything at once on real faces, as a first look and as a check that it works.
 
-import type { CommandModule } from 'yargs';
+import type { CommandModule, InferredOptionTypes, Options } from 'yargs';
 import { readEnvironment } from '../../shared/environment.js';
 import { runDemo } from '../demo/demo.js';
 
-interface DemoArguments {
-  readonly out: string;
-  readonly faces?: string | undefined;
-  readonly workers: number;
-  readonly set: readonly string[];
-  readonly force: boolean;
-}
+const options = {
+  out: { type: 'string', default: 'demo-out', describe: 'Folder for the results' },
+  faces: {
+    type: 'string',
+    describe: 'Photographs of your own: a folder or an s3:// url',
+  },
+  workers: { type: 'number', default: 2, describe: 'Worker processes' },
+  set: {
+    type: 'string',
+    array: true,
+    default: [] as string[],
+    describe: 'Change a key of the demo preset: key.path=value',
+  },
+  force: {
+    type: 'boolean',
+    default: false,
+    describe: 'Delete what is in the folder, even if no demo made it',
+  },
+} as const satisfies Record<string, Options>;
 
-export const demoCommand: CommandModule<object, DemoArguments> = {
+export const demoCommand: CommandModule<object, InferredOptionTypes<typeof options>> = {
   command: 'demo',
   describe: 'Train on real faces with two workers, stop, resume, and show what came out',
   builder: (yargs) =>
     yargs
-      .option('out', { type: 'string', default: 'demo-out', describe: 'Folder for the results' })
-      .option('faces', {
-        type: 'string',
-        describe: 'Photographs of your own: a folder or an s3:// url',
-      })
-      .option('workers', { type: 'number', default: 2, describe: 'Worker processes' })
-      .option('set', {
-        type: 'string',
-        array: true,
-        default: [],
-        describe: 'Change a key of the demo preset: key.path=value',
-      })
-      .option('force', {
-        type: 'boolean',
-        default: false,
-        describe: 'Delete what is in the folder, even if no demo made it',
-      })
+      .options(options)
       .example('$0 demo', 'Run it')
       .example('$0 demo --faces portraits/', 'On photographs of your own'),
   handler: async ({ out, faces, workers, set, force }) => {

@@ -1,47 +1,41 @@
 // `lockstep setup`: what an engine needs beyond npm's packages.
 
-import type { CommandModule } from 'yargs';
+import type { CommandModule, InferredOptionTypes, Options } from 'yargs';
 import { printJson, printNote } from '../output.js';
 import { trialWords } from '../engine-trial.js';
 import { setUpTensorflow } from '../setup/tensorflow-setup.js';
 import { tensorflowVersion } from '../setup/tensorflow-wheels.js';
 
-interface Arguments {
-  readonly gpu: boolean;
-  readonly library?: string | undefined;
-  readonly wheel?: readonly string[] | undefined;
-  readonly stock?: boolean | undefined;
-  readonly libraryCache?: string | undefined;
-  readonly force: boolean;
-  readonly json: boolean;
-}
+const options = {
+  gpu: {
+    type: 'boolean',
+    default: false,
+    describe: `TensorFlow ${tensorflowVersion} with CUDA 12 and cuDNN 9 (default: for CPUs)`,
+  },
+  library: { type: 'string', describe: 'A folder with a TensorFlow library' },
+  wheel: {
+    type: 'string',
+    array: true,
+    describe: "Wheels of TensorFlow's (and NVIDIA's) on this machine, instead of PyPI's",
+  },
+  stock: {
+    type: 'boolean',
+    describe: "The package's own download: TensorFlow 2.9 and CUDA 11",
+  },
+  'library-cache': {
+    type: 'string',
+    describe: 'Folder that keeps unpacked libraries (default: ~/.cache/lockstep)',
+  },
+  force: { type: 'boolean', default: false, describe: 'Compile the addon anew' },
+  json: { type: 'boolean', default: false, describe: 'Print the result as JSON' },
+} as const satisfies Record<string, Options>;
 
-const setupTensorflowCommand: CommandModule<object, Arguments> = {
+const setupTensorflowCommand: CommandModule<object, InferredOptionTypes<typeof options>> = {
   command: 'tensorflow',
   describe: 'Build the addon of @tensorflow/tfjs-node-gpu against a TensorFlow of today',
   builder: (y) =>
     y
-      .option('gpu', {
-        type: 'boolean',
-        default: false,
-        describe: `TensorFlow ${tensorflowVersion} with CUDA 12 and cuDNN 9 (default: for CPUs)`,
-      })
-      .option('library', { type: 'string', describe: 'A folder with a TensorFlow library' })
-      .option('wheel', {
-        type: 'string',
-        array: true,
-        describe: "Wheels of TensorFlow's (and NVIDIA's) on this machine, instead of PyPI's",
-      })
-      .option('stock', {
-        type: 'boolean',
-        describe: "The package's own download: TensorFlow 2.9 and CUDA 11",
-      })
-      .option('library-cache', {
-        type: 'string',
-        describe: 'Folder that keeps unpacked libraries (default: ~/.cache/lockstep)',
-      })
-      .option('force', { type: 'boolean', default: false, describe: 'Compile the addon anew' })
-      .option('json', { type: 'boolean', default: false, describe: 'Print the result as JSON' })
+      .options(options)
       .conflicts('library', ['wheel', 'stock'])
       .conflicts('wheel', 'stock')
       .example('$0 setup tensorflow', 'for CPUs, from PyPI')

@@ -1,14 +1,87 @@
 // `lockstep worker`: one worker process. Usually started by `lockstep train` or by Kubernetes.
 
-import type { ArgumentsCamelCase, CommandModule } from 'yargs';
+import { availableParallelism } from 'node:os';
+import type { ArgumentsCamelCase, CommandModule, InferredOptionTypes, Options } from 'yargs';
 import { showOnlyGpu } from '../../shared/environment.js';
 import { OperatorError, type Problem } from '../../shared/problems.js';
+import { providers } from '../../worker/engine/engine.js';
 import { workerMain } from '../../worker/main.js';
 import { chooseDevices, runGpuWorkers } from '../local/gpus.js';
 import { printNote } from '../output.js';
-import { withWorkerOptions, type WorkerArguments } from '../worker-options.js';
 import { storeOptions } from '../stores.js';
 import { exitWithParent, logLevel, stopOnSignals } from '../processes.js';
+
+const options = {
+  coordinator: {
+    type: 'string',
+    demandOption: true,
+    describe: 'host:port of the coordinator; with commas, also of those that stand by',
+  },
+  id: {
+    type: 'string',
+    demandOption: true,
+    describe: 'name of the worker, its own in the run; ranks are in the order of names',
+  },
+  listen: {
+    type: 'string',
+    default: '127.0.0.1:0',
+    describe: 'host:port that other workers pull gradients from; port 0: any',
+  },
+  advertise: {
+    type: 'string',
+    describe: 'host that other workers reach this one by (default: that of --listen)',
+  },
+  'cache-mib': {
+    type: 'number',
+    default: 512,
+    describe: 'decoded pictures kept in memory, in MiB',
+  },
+  threads: {
+    type: 'number',
+    default: availableParallelism(),
+    defaultDescription: 'the cores of this machine',
+    describe: 'compute threads at most, if the spec asks for more (TensorFlow: always as the spec)',
+  },
+  provider: {
+    choices: providers,
+    describe: "what the spec's engine computes with (default: cpu, and tensorflow any GPU)",
+  },
+  gpus: {
+    type: 'string',
+    requiresArg: true,
+    describe: 'all, or numbers with commas between them: one worker process a GPU',
+  },
+  gpu: {
+    type: 'string',
+    requiresArg: true,
+    hidden: true,
+    describe: 'the GPU that this process computes on',
+  },
+  patience: {
+    type: 'number',
+    default: 600,
+    describe: 'seconds without any coordinator after which it gives up; until then it trains',
+  },
+  'drain-timeout': {
+    type: 'number',
+    default: 20,
+    describe: 'seconds that leaving in order may take, after SIGTERM',
+  },
+  'allow-faults': {
+    type: 'boolean',
+    default: false,
+    describe: 'obey lockstep chaos where it asks to misbehave',
+  },
+  'exit-with-parent': {
+    type: 'boolean',
+    default: false,
+    hidden: true,
+    describe: 'end when stdin is closed',
+  },
+} as const satisfies Record<string, Options>;
+
+type WorkerArguments = InferredOptionTypes<typeof options>;
+type Arguments = ArgumentsCamelCase<WorkerArguments>;
 
 /** Of all processes of `--gpus` together; what dies more often has a reason that stays. */
 const mostRestarts = 100;
@@ -17,7 +90,8 @@ export const workerCommand: CommandModule<object, WorkerArguments> = {
   command: 'worker',
   describe: 'Run one worker: it joins a coordinator, computes gradients and exchanges them',
   builder: (y) =>
-    withWorkerOptions(y)
+    y
+      .options(options)
       .example(
         '$0 worker --coordinator HOST:7400 --id w-1 --listen 0.0.0.0:7401 --advertise HOST-1',
         'join the run of a coordinator on another machine',
@@ -29,7 +103,7 @@ export const workerCommand: CommandModule<object, WorkerArguments> = {
   handler: runWorker,
 };
 
-async function runWorker(args: ArgumentsCamelCase<WorkerArguments>): Promise<void> {
+async function runWorker(args: Arguments): Promise<void> {
   requireOptions(args);
   if (args.exitWithParent) exitWithParent();
   if (args.gpus !== undefined) return runOnGpus(args, chooseDevices(args.gpus));
@@ -56,10 +130,7 @@ async function runWorker(args: ArgumentsCamelCase<WorkerArguments>): Promise<voi
 }
 
 /** One process a device; each gets its share of the threads, and a name and a port of its own. */
-async function runOnGpus(
-  args: ArgumentsCamelCase<WorkerArguments>,
-  devices: readonly string[],
-): Promise<void> {
+async function runOnGpus(args: Arguments, devices: readonly string[]): Promise<void> {
   const threads = Math.max(1, Math.floor(args.threads / devices.length));
   const [host, port] = [
     hostOf(args.listen),
@@ -83,7 +154,7 @@ async function runOnGpus(
 }
 
 /** Refuses what could only fail later. */
-function requireOptions(args: WorkerArguments): void {
+function requireOptions(args: Arguments): void {
   const problems: Problem[] = [];
   const anywhere = ['0.0.0.0', '[::]', ''];
   if (anywhere.includes(args.advertise ?? hostOf(args.listen)))

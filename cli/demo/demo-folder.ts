@@ -1,8 +1,9 @@
-// The one folder a demo leaves behind. A folder of an earlier demo is replaced; anything else is
-// not touched unless the operator insists.
+// What a demo reads and leaves: the photographs that it trains on, and the one folder of results. A
+// folder of an earlier demo is replaced; anything else stays unless the operator insists.
 
 import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
-import { isAbsolute, join, relative, resolve, sep } from 'node:path';
+import { createRequire } from 'node:module';
+import { dirname, isAbsolute, join, relative, resolve, sep } from 'node:path';
 import { OperatorError } from '../../shared/problems.js';
 
 /** File that says that a folder is a demo's, and may be replaced by the next. */
@@ -84,4 +85,25 @@ function notOurs(path: string, names: readonly string[]): OperatorError {
       hint: `it holds ${names.slice(0, 3).join(', ')}; --force deletes all of it`,
     },
   ]);
+}
+
+/**
+ * The folder or url of `--faces`; without it the photographs of the npm package tabler-ui, which
+ * ships 72 real faces.
+ */
+export function facesLocation(faces: string | undefined): string {
+  if (faces !== undefined) return faces;
+  try {
+    const manifest = createRequire(import.meta.url).resolve('tabler-ui/package.json');
+    return join(dirname(manifest), 'dist', 'demo', 'faces');
+  } catch {
+    throw new OperatorError('The demo has no photographs:', [
+      {
+        key: '--faces',
+        given: undefined,
+        allowed: 'a folder of face photographs, or an s3:// url of one',
+        hint: 'the npm package tabler-ui, which ships some, is not installed here',
+      },
+    ]);
+  }
 }

@@ -1,15 +1,65 @@
 // The demo's training: it starts, stops at a checkpoint half-way, and resumes, each time as the
-// command a person would type. What the commands print is gathered here.
+// command a person would type. The lines of their `--json` are read as far as the demo needs them.
 
+import { z } from 'zod';
 import { exitCodes } from '../../shared/exit-codes.js';
 import { createProgress, progressMode, type Progress } from '../progress.js';
 import { describeDeparture, type CommandEnd, type runLockstep } from '../processes.js';
-import { parseReport, type EvaluationReport, type FinishedReport, type Report } from './reports.js';
+
+const step = z.int().min(0);
+const figure = z.number();
+
+const lineSchema = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('run'), run: z.string() }),
+  z.object({
+    kind: z.literal('step'),
+    step,
+    last_step: step,
+    images_per_s: figure.optional(),
+    eta_s: figure.optional(),
+  }),
+  z.object({
+    kind: z.literal('evaluation'),
+    step,
+    psnr: figure,
+    ssim: figure,
+    bicubic_psnr: figure,
+    bicubic_ssim: figure,
+    faces: z.int().optional(),
+    sample_key: z.string(),
+  }),
+  z.object({ kind: z.literal('checkpoint'), step }),
+  z.object({ kind: z.literal('failed'), reason: z.string().default('') }),
+  z.object({
+    kind: z.literal('finished'),
+    run: z.string(),
+    step,
+    sha256: z.string(),
+    world: z.int(),
+    images_per_s: figure,
+  }),
+]);
+
+export type TrainingLine = z.infer<typeof lineSchema>;
+export type EvaluationLine = Extract<TrainingLine, { kind: 'evaluation' }>;
+export type FinishedLine = Extract<TrainingLine, { kind: 'finished' }>;
+
+const longestLine = 64 * 1024;
+
+/** A line of the training; undefined for anything else. */
+export function parseTrainingLine(line: string): TrainingLine | undefined {
+  if (line.length > longestLine || !line.startsWith('{')) return undefined;
+  try {
+    return lineSchema.safeParse(JSON.parse(line)).data;
+  } catch {
+    return undefined;
+  }
+}
 
 export interface TrainingResult {
-  readonly finished: FinishedReport;
+  readonly finished: FinishedLine;
   /** In the order of steps; a step that was evaluated twice counts once. */
-  readonly evaluations: readonly EvaluationReport[];
+  readonly evaluations: readonly EvaluationLine[];
 }
 
 export interface TrainingOptions {
@@ -36,7 +86,7 @@ export async function trainInTwoGoes(
   options: TrainingOptions,
 ): Promise<TrainingResult | undefined> {
   const { runUrl, workers, stopAfter, announce, signal } = options;
-  const evaluations = new Map<number, EvaluationReport>();
+  const evaluations = new Map<number, EvaluationLine>();
   const common = ['--workers', String(workers), '--json'];
   const train = [...trainArguments(options), ...common];
   announce(`Training with ${workers} worker processes; it will stop at step ${stopAfter}`);
@@ -62,23 +112,23 @@ function trainArguments({ datasetUrl, runUrl, overrides, stopAfter }: TrainingOp
 async function follow(
   args: readonly string[],
   { run, isPlain, signal, lastStep: total }: TrainingOptions,
-  evaluations: Map<number, EvaluationReport>,
-): Promise<{ readonly end: CommandEnd; readonly finished: FinishedReport | undefined }> {
+  evaluations: Map<number, EvaluationLine>,
+): Promise<{ readonly end: CommandEnd; readonly finished: FinishedLine | undefined }> {
   const mode = progressMode(false, isPlain);
   // From the first step on: what comes before says nothing about the pace.
   let progress: Progress | undefined;
-  let finished: FinishedReport | undefined;
+  let finished: FinishedLine | undefined;
   let reason = '';
-  const take = (report: Report): void => {
+  const take = (report: TrainingLine): void => {
     if (report.kind === 'evaluation') evaluations.set(report.step, report);
     if (report.kind === 'finished') finished = report;
     if (report.kind === 'failed') reason = report.reason;
     if (report.kind !== 'step') return;
     progress ??= createProgress({ label: 'train', total, start: report.step, mode });
-    progress.update(report.step, describe(report.images_per_s ?? 0, newest(evaluations)));
+    progress.update(report.step, progressNote(report.images_per_s ?? 0, newest(evaluations)));
   };
   const onLine = (line: string): void => {
-    const report = parseReport(line);
+    const report = parseTrainingLine(line);
     if (report !== undefined) take(report);
   };
   try {
@@ -89,14 +139,14 @@ async function follow(
   }
 }
 
-function newest(evaluations: ReadonlyMap<number, EvaluationReport>): EvaluationReport | undefined {
+function newest(evaluations: ReadonlyMap<number, EvaluationLine>): EvaluationLine | undefined {
   return evaluations.get(Math.max(...evaluations.keys()));
 }
 
 /** "12.3 images/s, 26.31 dB, bicubic 25.78"; a rate of 0 is not known yet. */
-export function describe(
+export function progressNote(
   imagesPerSecond: number,
-  evaluation: EvaluationReport | undefined,
+  evaluation: EvaluationLine | undefined,
 ): string {
   const rate = imagesPerSecond > 0 ? [`${imagesPerSecond.toFixed(1)} images/s`] : [];
   if (evaluation === undefined) return rate.join();

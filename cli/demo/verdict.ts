@@ -2,7 +2,7 @@
 // end. Pure.
 
 import type { DemoFolder } from './demo-folder.js';
-import type { EvaluationReport, FinishedReport } from './reports.js';
+import type { EvaluationLine, FinishedLine } from './training.js';
 
 /** Decibels by which the generated faces have to beat bicubic ones. */
 export const requiredGain = 0.5;
@@ -29,8 +29,8 @@ export interface DemoMetrics {
 
 /** The metrics of a finished demo; `evaluations` in the order of steps, the last one's count. */
 export function metricsOf(
-  finished: FinishedReport,
-  evaluations: readonly EvaluationReport[],
+  finished: FinishedLine,
+  evaluations: readonly EvaluationLine[],
   seconds: number,
 ): DemoMetrics {
   const last = evaluations.at(-1);

@@ -1,5 +1,5 @@
-// What `lockstep train` and `lockstep resume` share: their options, and a local run that a person or
-// a script follows. `train` writes the record of the new run first; every process resumes from it.
+// What `lockstep train` and `lockstep resume` share: their options, and a local run that a person
+// or a script follows. `train` writes the record of a new run; every process resumes from it.
 
 import type { ArgumentsCamelCase, InferredOptionTypes, Options } from 'yargs';
 import { openRun } from '../../coordinator/edge/run-plan.js';

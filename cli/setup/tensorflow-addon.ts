@@ -1,5 +1,5 @@
 // The stock addon of @tensorflow/tfjs-node-gpu: installs the npm package without running its
-// script, finds a TensorFlow library, and compiles the package's own sources, unchanged, against it.
+// script, finds a TensorFlow library, and compiles the package's own sources against it, unchanged.
 
 import { existsSync } from 'node:fs';
 import { mkdir, readdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';

@@ -3,8 +3,7 @@ import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
-import { markerFile, prepareFolder } from '../../../cli/demo/demo-folder.js';
-import { facesLocation } from '../../../cli/demo/faces.js';
+import { facesLocation, markerFile, prepareFolder } from '../../../cli/demo/demo-folder.js';
 import { OperatorError } from '../../../shared/problems.js';
 
 async function temporary(t: TestContext): Promise<string> {

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { formatTable } from '../../../cli/output.js';
-import { statusLines, workerRows } from '../../../cli/status-view.js';
+import { statusLines, workerRows } from '../../../cli/commands/status.js';
 import type { RunStatus } from '../../../shared/control/admin.js';
 
 const pace = {

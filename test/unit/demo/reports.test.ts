@@ -1,11 +1,16 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { parseReport } from '../../../cli/demo/reports.js';
+import { parseTrainingLine } from '../../../cli/demo/training.js';
 
 test('lines of the training become reports, without what is not needed', () => {
   const line = '{"kind":"step","step":3,"last_step":8,"images_per_s":2.5,"metrics":{"mse":1}}';
-  assert.deepEqual(parseReport(line), { kind: 'step', step: 3, last_step: 8, images_per_s: 2.5 });
-  assert.deepEqual(parseReport('{"kind":"checkpoint","step":4,"key":"x"}'), {
+  assert.deepEqual(parseTrainingLine(line), {
+    kind: 'step',
+    step: 3,
+    last_step: 8,
+    images_per_s: 2.5,
+  });
+  assert.deepEqual(parseTrainingLine('{"kind":"checkpoint","step":4,"key":"x"}'), {
     kind: 'checkpoint',
     step: 4,
   });
@@ -20,5 +25,5 @@ test('anything else is left alone', () => {
     '{"kind":"weather","step":1}',
     `{"kind":"checkpoint","step":4,"x":"${'y'.repeat(70_000)}"}`,
   ];
-  for (const line of lines) assert.equal(parseReport(line), undefined);
+  for (const line of lines) assert.equal(parseTrainingLine(line), undefined);
 });

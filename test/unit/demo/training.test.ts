@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { describe, trainInTwoGoes } from '../../../cli/demo/training.js';
+import { progressNote, trainInTwoGoes } from '../../../cli/demo/training.js';
 import type { runLockstep } from '../../../cli/processes.js';
 
 interface Go {
@@ -102,7 +102,7 @@ test('the note beside the bar says what is known', () => {
     psnr: 26.314,
     sample_key: 'x',
   } as const;
-  assert.equal(describe(12.34, report), '12.3 images/s, 26.31 dB, bicubic 25.00');
-  assert.equal(describe(12.34, undefined), '12.3 images/s');
-  assert.equal(describe(0, undefined), '');
+  assert.equal(progressNote(12.34, report), '12.3 images/s, 26.31 dB, bicubic 25.00');
+  assert.equal(progressNote(12.34, undefined), '12.3 images/s');
+  assert.equal(progressNote(0, undefined), '');
 });
