@@ -1,6 +1,6 @@
 // How near a picture is to the original, as the super-resolution literature counts it: PSNR and
 // SSIM on the luma of 8-bit pictures, with the border left out (4 pixels for an enlargement by
-// 4). It knows pictures, and nothing of networks or datasets.
+// 4).
 
 import type { Picture } from './pictures/picture.js';
 
@@ -52,7 +52,7 @@ function lumaOf({ width, height, data }: Picture, border: number): Plane {
   for (let y = 0; y < inner.height; y++)
     for (let x = 0; x < inner.width; x++) {
       const i = ((y + border) * width + x + border) * 3;
-      const [r = 0, g = 0, b = 0] = data.subarray(i, i + 3);
+      const [r, g, b] = data.subarray(i, i + 3);
       values[y * inner.width + x] = 16 + (65.481 * r + 128.553 * g + 24.966 * b) / 255;
     }
   return { ...inner, values };
@@ -60,7 +60,7 @@ function lumaOf({ width, height, data }: Picture, border: number): Plane {
 
 function psnrOf(a: Plane, b: Plane): number {
   let sum = 0;
-  for (let i = 0; i < a.values.length; i++) sum += (at(a, i) - at(b, i)) ** 2;
+  for (let i = 0; i < a.values.length; i++) sum += (a.values[i] - b.values[i]) ** 2;
   const decibels = 10 * Math.log10((255 * 255 * a.values.length) / sum);
   return Math.min(highestPsnr, decibels);
 }
@@ -74,7 +74,7 @@ function normalized(weights: readonly number[]): Float64Array {
 }
 
 // Wang, Bovik, Sheikh, Simoncelli, "Image quality assessment: from error visibility to
-// structural similarity" (2004), equation 13, over the region where the window fits wholly.
+// structural similarity" (2004), equation 13, over the region where the whole window fits.
 function ssimOf(a: Plane, b: Plane): number {
   const c1 = (0.01 * 255) ** 2;
   const c2 = (0.03 * 255) ** 2;
@@ -82,21 +82,17 @@ function ssimOf(a: Plane, b: Plane): number {
   const [squareA, squareB, cross] = [blur(times(a, a)), blur(times(b, b)), blur(times(a, b))];
   let sum = 0;
   for (let i = 0; i < meanA.values.length; i++) {
-    const [ma, mb] = [at(meanA, i), at(meanB, i)];
-    const varianceSum = at(squareA, i) - ma * ma + at(squareB, i) - mb * mb;
-    const covariance = at(cross, i) - ma * mb;
+    const [ma, mb] = [meanA.values[i], meanB.values[i]];
+    const varianceSum = squareA.values[i] - ma * ma + squareB.values[i] - mb * mb;
+    const covariance = cross.values[i] - ma * mb;
     const likeness = (2 * ma * mb + c1) * (2 * covariance + c2);
     sum += likeness / ((ma * ma + mb * mb + c1) * (varianceSum + c2));
   }
   return sum / meanA.values.length;
 }
 
-function at(plane: Plane, index: number): number {
-  return plane.values[index] ?? Number.NaN;
-}
-
 function times(a: Plane, b: Plane): Plane {
-  return { ...a, values: a.values.map((value, i) => value * at(b, i)) };
+  return { ...a, values: a.values.map((value, i) => value * b.values[i]) };
 }
 
 function blur(plane: Plane): Plane {
@@ -110,8 +106,7 @@ function transposedBlurOfRows({ width, height, values }: Plane): Plane {
   for (let y = 0; y < height; y++)
     for (let x = 0; x < across; x++) {
       let sum = 0;
-      for (let k = 0; k < window.length; k++)
-        sum += (window[k] ?? 0) * (values[y * width + x + k] ?? 0);
+      for (let k = 0; k < window.length; k++) sum += window[k] * values[y * width + x + k];
       blurred[x * height + y] = sum;
     }
   return { width: height, height: across, values: blurred };

@@ -114,7 +114,7 @@ async function finishRows(
   return finished;
 }
 
-/** The band's alpha channel, enlarged bicubically: a generator of faces knows nothing of it. */
+/** The band's alpha channel, enlarged bicubically: the generator was trained without one. */
 async function enlargeAlpha(
   band: Span,
   { width, height, readAlpha }: PictureFile,

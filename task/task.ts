@@ -1,6 +1,5 @@
 // What a training task is to the rest of Lockstep: networks with flat parameters, inputs of a
-// micro-shard, and one function in TF.js ops a phase. A task knows tensors and nothing of
-// workers, exchange, stores or engines.
+// micro-shard, and one function in TF.js ops a phase. It knows tensors only.
 
 import type { Tensor } from '@tensorflow/tfjs-core';
 import type { NetworkSpec, TensorSpec } from '../shared/layout.js';

@@ -1,6 +1,6 @@
 // The pictures a person judges a run by. The grid: rows are faces; columns are low resolution,
 // bicubic, generated, original, with a label above and a figure below. The history frame: the
-// same faces as generated | original | low resolution. Nothing of files or training here.
+// same faces as generated | original | low resolution.
 
 import {
   createPicture,
@@ -91,7 +91,7 @@ function tableOf(
   const line = lineHeight * textSize + gap / 2;
   const hasNotes = rows.some((row) => row.some((cell) => cell.note !== ''));
   const widths = labels.map((label, column) =>
-    Math.max(textWidth(label) * textSize, ...rows.map((row) => widthOf(row, column))),
+    Math.max(textWidth(label) * textSize, ...rows.map((row) => row[column].picture.width)),
   );
   const heights = rows.map((row) => Math.max(...row.map((cell) => cell.picture.height)));
   const rowGap = hasNotes ? line + gap : gap;
@@ -99,24 +99,20 @@ function tableOf(
   const tops = startsOf(heights, gap + line, rowGap);
   const canvas = createPicture(lefts.end, tops.end, paper);
   const write = (text: string, column: number, y: number, look: TextLook): void => {
-    const left = lefts.starts[column] ?? 0;
-    const free = (widths[column] ?? 0) - textWidth(text) * textSize;
+    const left = lefts.starts[column];
+    const free = widths[column] - textWidth(text) * textSize;
     drawText(canvas, text, { x: left + Math.max(0, free >> 1), y, size: textSize }, look);
   };
   labels.forEach((label, column) => write(label, column, gap, { ink, paper }));
   rows.forEach((row, r) => {
-    const top = tops.starts[r] ?? 0;
+    const top = tops.starts[r];
     row.forEach(({ picture, note, isBetter }, column) => {
-      paste(canvas, picture, lefts.starts[column] ?? 0, top);
+      paste(canvas, picture, lefts.starts[column], top);
       const look = { ink: isBetter === true ? accent : ink, paper };
-      write(note, column, top + (heights[r] ?? 0) + gap / 2, look);
+      write(note, column, top + heights[r] + gap / 2, look);
     });
   });
   return canvas;
-}
-
-function widthOf(row: readonly Cell[], column: number): number {
-  return row[column]?.picture.width ?? 0;
 }
 
 /** Where items of the given extents start, `space` apart, and where the last one's space ends. */

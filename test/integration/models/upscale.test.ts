@@ -150,7 +150,7 @@ test('other formats are converted', async () => {
   }
 });
 
-test('mistakes are told as problems, and nothing is left behind', async () => {
+test('mistakes are reported as problems, and nothing is left behind', async () => {
   await writeFile(at('broken.jpg'), 'no picture');
   await writeFile(at('empty.onnx'), '');
   await writeFile(at('page.onnx'), '<!DOCTYPE html>');

@@ -64,7 +64,7 @@ function fetched(tensor: TensorRef): TensorRef {
   return tensor.name.includes(':') ? tensor : { ...tensor, name: `${tensor.name}:0` };
 }
 
-/** Largest piece of an output: whoever fetches it holds one piece a second time, in floats. */
+/** Largest piece of an output: a fetch holds one piece a second time, in floats. */
 const mostFloats = 2 ** 21;
 
 /** Parts of an output along its first axis. */

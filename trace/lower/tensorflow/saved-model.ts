@@ -87,7 +87,7 @@ export function encodeSavedModel({ nodes, inputs, outputs }: GraphDef): Uint8Arr
   return savedModelType.encode(message).finish();
 }
 
-/** By their names in the graph: whoever runs it names tensors, not ports. */
+/** By their names in the graph: a caller of the addon names tensors, not ports. */
 function infosOf(tensors: readonly TensorRef[]): Record<string, object> {
   return Object.fromEntries(
     tensors.map(({ name, shape, dtype }) => {

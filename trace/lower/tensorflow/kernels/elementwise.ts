@@ -14,7 +14,7 @@ import {
   type TensorRef,
 } from '../builder.js';
 import { integerAttr, typeAttr } from '../node-def.js';
-import { sumTo } from './movement.js';
+import { sumBroadcast } from './movement.js';
 
 /** Operations that are named otherwise than the kernel. */
 const otherNames: Readonly<Record<string, string>> = { Multiply: 'Mul' };
@@ -100,6 +100,6 @@ export const elementwiseToTensorflow: TensorflowLowerings = {
   PreluGradAlpha: (b, call) => {
     const [dy, x] = inputsOf(call, 'dy', 'x');
     const each = b.op('Mul', [dy.name, b.op('Minimum', [x.name, b.scalar(0)])]);
-    return sumTo(b, { ...dy, name: each }, output(call).shape);
+    return sumBroadcast(b, { ...dy, name: each }, output(call).shape);
   },
 };

@@ -70,7 +70,7 @@ function sum(b: GraphDefBuilder, x: TensorRef, axes: readonly number[]): string 
 }
 
 /** Sums over the axes along which a tensor of `shape` would be broadcast to `x`. */
-export function sumTo(b: GraphDefBuilder, x: TensorRef, shape: readonly number[]): string {
+export function sumBroadcast(b: GraphDefBuilder, x: TensorRef, shape: readonly number[]): string {
   const axes = broadcastAxes(shape, x.shape);
   const name = sum(b, x, axes);
   const left = x.shape.filter((_, axis) => !axes.includes(axis));
