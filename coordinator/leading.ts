@@ -41,7 +41,7 @@ export interface LeadingPorts {
   readonly sessions: Pick<Sessions, 'send' | 'dismiss' | 'broadcast'>;
   readonly reporter: Omit<Reporter, 'started' | 'committed' | 'rate' | 'worldReason'>;
   readonly checkpoints: RunCheckpoints;
-  /** Number of the newest term; 0 where it can't be told: a store that is away says nothing. */
+  /** Number of the newest term; 0 where the store is away, which says nothing. */
   newestTerm(done: (term: number) => void): void;
   /** The decisions, for a host that watches them. */
   readonly decide?: typeof transition;

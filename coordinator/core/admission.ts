@@ -7,7 +7,7 @@ import { isReachable } from './liveness.js';
 import {
   notice,
   viewOf,
-  viewsOf,
+  workersOf,
   worldOf,
   type CoordinatorEffect,
   type CoordinatorState,
@@ -82,7 +82,7 @@ function findRefusal(state: CoordinatorState, hello: Hello): string | undefined 
     return `it speaks protocol ${hello.protocol}, this run ${protocolVersion}`;
   const known = state.workers.get(hello.worker);
   // A process that has just started takes the place of its forerunner; one that comes back after
-  // it was replaced does not. Incarnations are of different clocks: they tell apart, no more.
+  // it was replaced does not. Incarnations are of different clocks: they differ, no more.
   const isOther = known !== undefined && known.incarnation !== hello.incarnation;
   return isOther && hello.status.generation > 0 && isReachable(state, known)
     ? `another process has joined as ${hello.worker}: give each its own --id`
@@ -123,7 +123,7 @@ export function refuseMixed(state: CoordinatorState, view: WorkerView): Coordina
 /** Another worker that is there, or in the world, and computes with something else. */
 function findOther(state: CoordinatorState, view: WorkerView): WorkerView | undefined {
   const members = new Set(worldOf(state)?.members.map(({ worker }) => worker));
-  return viewsOf(state).find(({ worker, session, status }) => {
+  return workersOf(state).find(({ worker, session, status }) => {
     const counts = worker !== view.worker && status.fingerprint !== '';
     const isThere = session !== undefined || members.has(worker);
     return counts && isThere && status.fingerprint !== view.status.fingerprint;

@@ -7,7 +7,7 @@ import { fingerprintOf } from './admission.js';
 import { halt } from './ending.js';
 import {
   notice,
-  viewsOf,
+  workersOf,
   worldOf,
   type CoordinatorEffect,
   type CoordinatorState,
@@ -160,7 +160,7 @@ function judge(
   const majority = findMajority([...digests.values()]);
   const odd = [...digests].filter(([, value]) => value !== majority).map(([worker]) => worker);
   if (odd.length === 0) return [];
-  for (const view of viewsOf(state)) if (view.status.hasState) view.isDiverged = true;
+  for (const view of workersOf(state)) if (view.status.hasState) view.isDiverged = true;
   const exiled = majority === undefined ? [] : odd.filter((worker) => exile(state, worker));
   const names = [...odd].sort().join(', ');
   const who = majority === undefined ? `${names} differ` : `${names} differs from the others`;

@@ -74,7 +74,7 @@ export type ElectionEffect =
   | { readonly kind: 'acquired'; readonly transitions: number }
   /** We don't hold it any more, and won't again. */
   | { readonly kind: 'lost'; readonly reason: string }
-  /** Another one holds it; told once for each holder. */
+  /** Another one holds it; once for each holder. */
   | { readonly kind: 'standingBy'; readonly holder: string }
   /** Requests fail, or otherwise than before; empty: all is well again. */
   | { readonly kind: 'trouble'; readonly reason: string }
@@ -294,7 +294,7 @@ function onFailed(
   return releaseAgain(state, nowMs);
 }
 
-/** A connection fails in many words, which are told once. */
+/** A connection fails in many words, which are reported once. */
 function onTrouble(
   state: ElectionState,
   { reason, status, retryAfterMs = 0 }: Omit<ElectionEvent & { readonly kind: 'failed' }, 'kind'>,

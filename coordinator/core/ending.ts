@@ -10,7 +10,7 @@ import {
   hasSoundState,
   isFree,
   notice,
-  viewsOf,
+  workersOf,
   type CoordinatorEffect,
   type CoordinatorState,
   type Ending,
@@ -64,7 +64,7 @@ export function startFinishing(
 }
 
 function findSavers(state: CoordinatorState, step: Step): string[] {
-  return viewsOf(state)
+  return workersOf(state)
     .filter((view) => hasSoundState(view) && view.status.step === step)
     .filter((view) => isFree(view) || view.status.stage === 'finishing')
     .filter((view) => isReachable(state, view))
@@ -121,7 +121,7 @@ export function leaveWhenDue(state: CoordinatorState): CoordinatorEffect[] {
   if (leaving === undefined || isEnding) return [];
   // The run is about to end: whoever took over could only do the same.
   if (stage.kind === 'finishing' && stage.ending !== undefined) return [];
-  const present = viewsOf(state).filter(({ session }) => session !== undefined);
+  const present = workersOf(state).filter(({ session }) => session !== undefined);
   if (present.length > 0 && present.every(({ status }) => status.isLeaving)) {
     state.stopReason = leaving.reason;
     return [notice('stopping: all workers leave as well')];

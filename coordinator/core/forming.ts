@@ -14,7 +14,7 @@ import {
   hasSoundState,
   isFree,
   isLeaving,
-  viewsOf,
+  workersOf,
   type CoordinatorEffect,
   type CoordinatorState,
   type Ending,
@@ -51,7 +51,7 @@ export function awaitWorkers(
 /** A run that has finished waits for those only that are there, so that they hear of it. */
 function longestWaitMs(state: CoordinatorState): number {
   const { joinTimeoutMs, finishedMs } = state.config.timing;
-  const isAnyoneHere = viewsOf(state).some((view) => isReachable(state, view));
+  const isAnyoneHere = workersOf(state).some((view) => isReachable(state, view));
   return hasFinished(state) && !isAnyoneHere ? Math.min(joinTimeoutMs, finishedMs) : joinTimeoutMs;
 }
 
@@ -67,7 +67,7 @@ function isPatienceOver(
 ): boolean {
   const { nowMs } = state;
   const firstMs = Math.min(...candidates.map(({ readySinceMs }) => readySinceMs ?? nowMs));
-  const areMoreComing = viewsOf(state).some(
+  const areMoreComing = workersOf(state).some(
     (view) => view.status.stage === 'joining' && isReachable(state, view),
   );
   return nowMs - Math.max(sinceMs, firstMs) > (areMoreComing ? joiningFactor : 1) * patienceMs;
@@ -114,7 +114,7 @@ export function isEligible(state: CoordinatorState, view: WorkerView): boolean {
 
 /** Workers that could be part of the next world, in the order of their names. */
 export function findCandidates(state: CoordinatorState): WorkerView[] {
-  return viewsOf(state)
+  return workersOf(state)
     .filter((view) => isEligible(state, view))
     .sort((a, b) => byName(a.worker, b.worker));
 }

@@ -4,7 +4,7 @@
 
 import {
   viewOf,
-  viewsOf,
+  workersOf,
   type CoordinatorEffect,
   type CoordinatorState,
   type FormedWorld,
@@ -71,7 +71,7 @@ function reasonOfLoss(
   const trains = view === undefined ? hasWitness(state, world) : isTraining(view, world);
   if (!trains) return `${own}, before it trained`;
   const isAlone = world.members.length === 1;
-  const isReplaceable = viewsOf(state).some(
+  const isReplaceable = workersOf(state).some(
     (other) => other !== view && isReachable(state, other) && other.status.stage === 'ready',
   );
   return isAlone && isReplaceable ? `${own}, and another worker is there` : undefined;

@@ -10,7 +10,7 @@ import {
   isFree,
   isLeaving,
   viewOf,
-  viewsOf,
+  workersOf,
   type CoordinatorEffect,
   type CoordinatorState,
   type FormedWorld,
@@ -21,7 +21,7 @@ import {
 export function giveOrders(state: CoordinatorState): CoordinatorEffect[] {
   const { nowMs, config } = state;
   const give = orderOf(state);
-  return viewsOf(state).flatMap((view): CoordinatorEffect[] => {
+  return workersOf(state).flatMap((view): CoordinatorEffect[] => {
     if (view.session === undefined) return [];
     const order = give(view);
     if (order === undefined) {

@@ -19,7 +19,7 @@ import {
   isLeaving,
   notice,
   viewOf,
-  viewsOf,
+  workersOf,
   type CoordinatorEffect,
   type CoordinatorState,
   type Ending,
@@ -129,12 +129,12 @@ function admitNewcomers(state: CoordinatorState, world: FormedWorld): void {
   const { nowMs, config } = state;
   if (world.members.length >= config.microShards) return;
   const members = new Set(world.members.map(({ worker }) => worker));
-  const newcomers = viewsOf(state).filter(
+  const newcomers = workersOf(state).filter(
     (view) => !members.has(view.worker) && isEligible(state, view),
   );
   if (newcomers.length === 0) return;
   const waitedMs = nowMs - Math.min(...newcomers.map((view) => view.readySinceMs ?? nowMs));
-  const areMoreComing = viewsOf(state).some(
+  const areMoreComing = workersOf(state).some(
     (view) => view.session !== undefined && view.status.stage === 'joining',
   );
   const { batchMs } = config.timing;
@@ -180,7 +180,7 @@ function isPatient(state: CoordinatorState, view: WorkerView): boolean {
 /** What follows a world: the next one, the end of the run, or waiting for workers. */
 function goOn(state: CoordinatorState, { world, reason }: StageOf<'halting'>): CoordinatorEffect[] {
   const candidates = findCandidates(state);
-  const present = viewsOf(state).filter((view) => isReachable(state, view));
+  const present = workersOf(state).filter((view) => isReachable(state, view));
   const step = newestStepOf(present.filter(isFree));
   const ending = endingOf(state, present, step);
   if (ending !== undefined) return startFinishing(state, world, step, ending);

@@ -162,7 +162,7 @@ export interface PendingCheckpoint {
   snapshot: SnapshotReport | undefined;
   /** Digests of the whole state at this step, by worker. */
   readonly digests: Map<string, string>;
-  /** The world whose members told them. */
+  /** The world whose members sent them. */
   generation: Generation;
   /** The manifest is being written. */
   isStoring: boolean;
@@ -195,7 +195,7 @@ export interface CoordinatorState {
   readonly digests: Map<Step, Map<string, string>>;
   /** How often each worker's state has differed from the others'. */
   readonly oddities: Map<string, number>;
-  /** Failures told by workers since `newestStep` grew. */
+  /** Failures of workers since `newestStep` grew. */
   failures: number;
   /** A stop was asked for: the reason. */
   stopReason: string | undefined;
@@ -290,7 +290,7 @@ export function initialCoordinatorState(
     stage: {
       kind: 'gathering',
       sinceMs: nowMs,
-      // A coordinator that takes over: the run has been going on, with whom it had.
+      // A coordinator that takes over: the run has been going on with the workers it had.
       patienceMs: config.term > 1 ? config.timing.regatherMs : config.timing.joinTimeoutMs,
       reason: '',
       isSearching: false,
@@ -320,7 +320,7 @@ export function worldOf({ stage }: CoordinatorState): FormedWorld | undefined {
   return 'world' in stage ? stage.world : undefined;
 }
 
-export function viewsOf(state: CoordinatorState): WorkerView[] {
+export function workersOf(state: CoordinatorState): WorkerView[] {
   return [...state.workers.values()];
 }
 

@@ -1,5 +1,5 @@
 // Which worker holds the others up, and in what. All take a step together, so the seconds of the
-// whole step tell nothing: the slow one is known by its own work, or by all waiting for it.
+// whole step say nothing: the slow one is known by its own work, or by all waiting for it.
 
 import type { Pace, WorkerStatus } from '../../shared/control/messages.js';
 import { shareOf } from '../../shared/plan/reduction.js';

@@ -23,7 +23,7 @@ import {
   isFree,
   notice,
   viewOf,
-  viewsOf,
+  workersOf,
   worldOf,
   type CoordinatorEffect,
   type CoordinatorEvent,
@@ -232,13 +232,13 @@ function onFailure(
 /** The last ones by name are let go when there are more workers than wanted. */
 function onScaleAsked(state: CoordinatorState, workers: number): CoordinatorEffect[] {
   state.target = workers;
-  const present = viewsOf(state)
+  const present = workersOf(state)
     .filter(({ session }) => session !== undefined)
     .sort((a, b) => byName(a.worker, b.worker));
   for (const [i, view] of present.entries()) view.isDismissed = i >= workers;
   // Who was let go and has gone may come again, as another process, when there is room.
   if (present.length < workers)
-    for (const view of viewsOf(state)) view.isDismissed &&= view.session !== undefined;
+    for (const view of workersOf(state)) view.isDismissed &&= view.session !== undefined;
   return [{ kind: 'target', workers }];
 }
 
@@ -254,14 +254,14 @@ function forgivePause(state: CoordinatorState): void {
   const pauseMs = nowMs - state.tickedMs;
   if (pauseMs <= longestPauseMs) return;
   state.tickedMs = nowMs;
-  for (const view of viewsOf(state)) view.heardMs = Math.min(nowMs, view.heardMs + pauseMs);
+  for (const view of workersOf(state)) view.heardMs = Math.min(nowMs, view.heardMs + pauseMs);
 }
 
 function onTick(state: CoordinatorState): void {
   const { nowMs } = state;
   state.tickedMs = nowMs;
   const members = new Set(worldOf(state)?.members.map((member) => viewOf(state, member)));
-  for (const view of viewsOf(state)) {
+  for (const view of workersOf(state)) {
     const isOld = view.session === undefined && nowMs - view.heardMs > memoryMs;
     if (isOld && !members.has(view)) state.workers.delete(view.worker);
   }

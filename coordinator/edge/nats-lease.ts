@@ -91,7 +91,7 @@ class NatsLease implements Lease {
     await this.#keeping;
     const revision = this.#revision;
     this.#revision = undefined;
-    // Without a connection there is nobody to tell: the entry expires.
+    // Without a connection the entry just expires.
     if (revision !== undefined && this.#bucket !== undefined)
       await this.#bucket
         .delete(this.#options.key, { previousSeq: revision })

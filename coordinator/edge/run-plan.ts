@@ -1,5 +1,5 @@
 // Before the first step: reads the run and its dataset from the object store and makes sure that
-// they fit together, so that a mistake is told before anything is written or lost.
+// they fit together, so that a mistake is found before anything is written or lost.
 
 import { fitProblems, splitSamples } from '../../dataset/samples.js';
 import { readDatasetIndex } from '../../dataset/dataset-index.js';

@@ -4,7 +4,7 @@
 import type { RunStatus, RunWorker } from '../../shared/control/admin.js';
 import {
   hasSoundState,
-  viewsOf,
+  workersOf,
   worldOf,
   type CoordinatorState,
   type FormedWorld,
@@ -30,7 +30,7 @@ export interface StatusFacts {
 /** Describes a run; workers of the world first, by rank, then the others by name. */
 export function describeRun(state: CoordinatorState, facts: StatusFacts): RunStatus {
   const world = worldOf(state);
-  const workers = viewsOf(state)
+  const workers = workersOf(state)
     .map((view) => describeWorker(view, world, facts.nowMs))
     .sort(inOrder);
   const paces = facts.paces ?? pacesOf(workers);
@@ -65,7 +65,7 @@ function reasonOf({ stage, stopReason, ending }: CoordinatorState): string {
 
 /** Workers are ahead of what the coordinator has noted, by a heartbeat. */
 function newestStep(state: CoordinatorState): number {
-  const steps = viewsOf(state)
+  const steps = workersOf(state)
     .filter(hasSoundState)
     .map(({ status }) => status.step);
   return Math.max(state.newestStep, ...steps);
