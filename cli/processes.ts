@@ -62,6 +62,11 @@ export interface Child {
   kill(signal: NodeJS.Signals): void;
 }
 
+/** For the help of the commands that write a log. */
+export const logHelp =
+  'LOCKSTEP_LOG_LEVEL (debug, info, warn, error, silent) is the level of the JSON lines on ' +
+  'stderr; without it info, and silent at a terminal.';
+
 /**
  * The level of this process's log (JSON lines on stderr): `LOCKSTEP_LOG_LEVEL`, else "info" where
  * no person reads them.
@@ -80,7 +85,7 @@ export interface Children {
 
 const lockstep = packageFile('bin/lockstep.js');
 
-/** An empty set of processes; `onComplaint` takes the lines of their stderr, their log included. */
+/** An empty set of processes; `onComplaint` takes the lines of their stderr, with their log. */
 export function createChildren(onComplaint: (text: string) => void, logLevel: LogLevel): Children {
   const running = new Set<ChildProcess>();
   const killAll = (): void => running.forEach((child) => void child.kill('SIGKILL'));

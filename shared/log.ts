@@ -1,5 +1,5 @@
-// The log: one JSON line a fact, to stderr, written by edges only. Secrets never reach a line: fields
-// with a secret's name are left out, and what looks like one inside a text is masked.
+// The log: one JSON line a fact, to stderr, written by edges only. Secrets never reach a line:
+// fields with a secret's name are left out, and what looks like one inside a text is masked.
 
 import { pino, type DestinationStream } from 'pino';
 import type { LogLevel } from './environment.js';
@@ -39,6 +39,7 @@ export interface LogOptions {
   readonly destination?: DestinationStream;
 }
 
+/** Creates the log of a process or a thread; lines below `level` are not written. */
 export function createLog({ name, level, fields, destination }: LogOptions): Log {
   const logger = pino(
     {

@@ -1,4 +1,4 @@
-// The median, as figures are told by it.
+// The median, by which figures are compared.
 
 /** The value in the middle; the mean of the two in the middle of an even number. */
 export function median(values: readonly number[]): number {

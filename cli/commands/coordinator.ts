@@ -11,7 +11,7 @@ import { OperatorError } from '../../shared/problems.js';
 import { withSpecOptions, resolveSpec, type SpecArguments } from '../spec-options.js';
 import { printJson, printNote } from '../output.js';
 import { runId, runUrl, storeOptions } from '../stores.js';
-import { exitWithParent, logLevel, stopOnSignals } from '../processes.js';
+import { exitWithParent, logHelp, logLevel, stopOnSignals } from '../processes.js';
 import { createRunView } from '../local/run-lines.js';
 
 const options = {
@@ -66,6 +66,7 @@ export const coordinatorCommand: CommandModule<object, CoordinatorArguments> = {
   builder: (y) =>
     withSpecOptions(y)
       .options(options)
+      .epilogue(logHelp)
       .example(
         '$0 coordinator -f run.yaml --run s3://bucket/runs/faces --workers 4 --listen 0.0.0.0:7400',
         'serve a new run to four workers',

@@ -9,7 +9,7 @@ import { workerMain } from '../../worker/main.js';
 import { chooseDevices, runGpuWorkers } from '../local/gpus.js';
 import { printNote } from '../output.js';
 import { storeOptions } from '../stores.js';
-import { exitWithParent, logLevel, stopOnSignals } from '../processes.js';
+import { exitWithParent, logHelp, logLevel, stopOnSignals } from '../processes.js';
 
 const options = {
   coordinator: {
@@ -92,6 +92,7 @@ export const workerCommand: CommandModule<object, WorkerArguments> = {
   builder: (y) =>
     y
       .options(options)
+      .epilogue(logHelp)
       .example(
         '$0 worker --coordinator HOST:7400 --id w-1 --listen 0.0.0.0:7401 --advertise HOST-1',
         'join the run of a coordinator on another machine',

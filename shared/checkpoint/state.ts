@@ -96,7 +96,7 @@ export function writeBytes(
   visit(vectors, offset, end, (part, at) => part.set(bytes.subarray(at, at + part.length)));
 }
 
-/** Calls `take` with the piece of each vector that lies in [offset, end), and its place therein. */
+/** Calls `take` with the piece of each vector that lies in [offset, end), and its place there. */
 function visit(
   vectors: readonly Float32Array[],
   offset: number,

@@ -1,5 +1,5 @@
-// Writing and deleting checkpoints. Parts first, by whoever has a share, and the manifest last:
-// until it is there the checkpoint does not exist, and it is never replaced by another.
+// Writing and deleting checkpoints. Parts first, by each worker that has a share, and the manifest
+// last: until it is there the checkpoint does not exist, and it is never replaced by another.
 
 import { createHash } from 'node:crypto';
 import { PreconditionFailed, type ObjectStore } from '../store/store.js';

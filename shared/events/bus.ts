@@ -5,7 +5,7 @@
 /** The kinds of event, the last token of the NATS subject `lockstep.v1.<run>.<kind>`. */
 export type EventKind = 'run' | 'world' | 'step' | 'checkpoint' | 'sample';
 
-/** An event before it is wrapped: `id` is the same whenever the same thing is told again. */
+/** An event before it is wrapped: `id` is the same whenever the same thing is published again. */
 export interface RunEvent {
   readonly kind: EventKind;
   /** What happened, in the past tense: "started", "committed", "formed". */

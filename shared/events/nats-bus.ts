@@ -69,7 +69,7 @@ class NatsBus implements EventBus {
       return;
     }
     const dropped = this.#queue.push(queued);
-    for (const { kind, id } of dropped) this.#tellDropped(kind === 'step', id);
+    for (const { kind, id } of dropped) this.#reportDropped(kind === 'step', id);
     this.#wake();
   }
 
@@ -102,7 +102,7 @@ class NatsBus implements EventBus {
     this.#wake();
     await this.#connection?.close();
     await this.#done;
-    this.#tellEmptied();
+    this.#resolveFlushes();
   }
 
   // Connect, publish until the connection is lost, wait, and again.
@@ -116,7 +116,7 @@ class NatsBus implements EventBus {
         waitMs = firstWaitMs;
         await this.#publishUntilLost(this.#connection);
       } catch (error) {
-        this.#tellAway(reasonOfFailure(error));
+        this.#reportAway(reasonOfFailure(error));
       }
       await this.#connection?.close();
       this.#connection = undefined;
@@ -130,15 +130,15 @@ class NatsBus implements EventBus {
     let isLost = false;
     void connection.lost.then(() => {
       isLost = true;
-      if (!this.#isClosed) this.#tellAway('the connection was lost');
+      if (!this.#isClosed) this.#reportAway('the connection was lost');
       this.#wake();
     });
     let failures = 0;
-    this.#tellBack();
+    this.#reportBack();
     while (!isLost && !this.#isClosed) {
       const event = this.#queue.first();
       if (event === undefined) {
-        this.#tellEmptied();
+        this.#resolveFlushes();
         await this.#pause();
         continue;
       }
@@ -149,7 +149,7 @@ class NatsBus implements EventBus {
         this.#queue.taken();
         this.#isDoubtful = false;
         failures = 0;
-        this.#tellBack();
+        this.#reportBack();
       } catch (error) {
         if (isRefusedForGood(error)) {
           this.#queue.taken();
@@ -157,7 +157,7 @@ class NatsBus implements EventBus {
           continue;
         }
         this.#isDoubtful = true;
-        this.#tellAway(reasonOfFailure(error));
+        this.#reportAway(reasonOfFailure(error));
         if (++failures >= failuresOfConnection) return;
         if (!isLost) await this.#pause(firstWaitMs * 2 ** failures);
       }
@@ -178,13 +178,13 @@ class NatsBus implements EventBus {
     this.#wake = () => undefined;
   }
 
-  #tellEmptied(): void {
+  #resolveFlushes(): void {
     const waiting = this.#emptied;
     this.#emptied = [];
-    for (const tell of waiting) tell();
+    for (const resolve of waiting) resolve();
   }
 
-  #tellAway(reason: string): void {
+  #reportAway(reason: string): void {
     if (this.#isAway || this.#isClosed) return;
     this.#isAway = true;
     const { shown } = this.#location;
@@ -193,7 +193,7 @@ class NatsBus implements EventBus {
     );
   }
 
-  #tellBack(): void {
+  #reportBack(): void {
     if (!this.#isAway || this.#isClosed) return;
     this.#isAway = false;
     const waiting = this.#queue.length;
@@ -205,7 +205,7 @@ class NatsBus implements EventBus {
     );
   }
 
-  #tellDropped(isMetric: boolean, id: string): void {
+  #reportDropped(isMetric: boolean, id: string): void {
     if (isMetric) {
       if (this.#dropped.metrics++ === 0)
         this.#options.onNotice('event queue is full: the oldest step events are dropped');

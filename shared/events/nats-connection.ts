@@ -67,7 +67,7 @@ function decode(text: string): string {
   }
 }
 
-/** Where and as whom to connect, as the client's options say it. */
+/** Servers and login, as the client's options say it. */
 export function reachNats({ servers, isTls, user, password, token }: NatsLocation) {
   return {
     servers: [...servers],

@@ -9,7 +9,7 @@ import { patientRetryPolicy, type PatienceOptions, type RetryNotice } from './re
 /** Shorter absences are not reported. */
 const quietMs = 3_000;
 
-/** Nothing was heard of an absence for so long: whoever waited has given up, or has gone. */
+/** Nothing was heard of an absence for so long: all who waited have given up, or have gone. */
 const forgottenMs = 60_000;
 
 /** Places that are kept in mind at most. */

@@ -8,7 +8,7 @@ import { OperatorError, maskSecrets } from '../problems.js';
 import { StoreUnavailable, ObjectNotFound, PreconditionFailed } from './store.js';
 import { withRetries, type RetryOptions, reasonOf, httpStatusOf } from './retry.js';
 
-/** Where and as whom; what is missing is found by the AWS SDK's default chains. */
+/** Endpoint, region and credentials; what is missing is found by the AWS SDK's default chains. */
 export interface S3Options {
   readonly endpoint?: string | undefined;
   readonly region?: string | undefined;
