@@ -324,7 +324,7 @@ export class ComputeSide {
 
   #abort(generation: number): void {
     this.#isAborted = true;
-    // Training tells itself when it has halted: a commit under way is not torn.
+    // Training reports itself that it has halted: a commit under way is not torn.
     if (this.#isTraining) return void this.#onReduced?.(undefined);
     this.#work += 1;
     if (this.#taking !== undefined) this.#options.send({ kind: 'dropState' });

@@ -60,7 +60,7 @@ export interface WorkerState {
   /** Why it could not enter `world`. */
   obstacle: string;
   pace: Pace;
-  /** Told since the newest checkpoint, to be told again to a coordinator that comes anew. */
+  /** Sent since the newest checkpoint, to be sent again to the next coordinator. */
   reports: KeptReport[];
   sequence: number;
   isConnected: boolean;
@@ -91,7 +91,7 @@ export type WorkerEvent =
   | { readonly kind: 'activity'; readonly step: Step; readonly activity: string }
   /** The seconds of the step committed last. */
   | { readonly kind: 'paced'; readonly pace: Pace }
-  /** The compute thread has something to tell the coordinator. */
+  /** A message of the compute thread for the coordinator. */
   | { readonly kind: 'tell'; readonly message: WorkerMessage }
   /** The compute thread trains no further: all voted, `until` is reached, or it was aborted. */
   | {

@@ -1,6 +1,6 @@
 // A worker's decisions: when to load, enter a world, connect, train, give up, store and leave.
-// It never decides who is dead: it says whom it can't reach, and does what the coordinator with
-// the highest term asks. Without a coordinator it goes on in its world.
+// It never decides who is dead: it reports the peers it can't reach, and obeys the coordinator with
+// the highest term. Without a coordinator it goes on in its world.
 
 import { exitCodes } from '../../shared/exit-codes.js';
 import {
@@ -32,7 +32,7 @@ function decide(state: WorkerState, event: WorkerEvent, nowMs: number): WorkerEf
   switch (event.kind) {
     case 'sessionOpened':
       state.isConnected = true;
-      return [{ kind: 'send', message: greet(state) }, ...toldAgain(state)];
+      return [{ kind: 'send', message: greet(state) }, ...reportsAgain(state)];
     case 'sessionLost':
       if (state.isConnected) state.aloneSinceMs = nowMs;
       state.isConnected = false;
@@ -203,7 +203,7 @@ function onJoined(state: WorkerState, generation: Generation): WorkerEffect[] {
 
 /**
  * The coordinator decides what follows. It hears at once of the first peer that is lost, and of
- * the others with the next heartbeat: where a hundred die, a thousand tell it. Also while it gives
+ * the others with the next heartbeat: where a hundred die, a thousand report it. Also while it gives
  * up the step: two may be lost at the same moment.
  */
 function onPeerLost(
@@ -252,7 +252,7 @@ function onFinish(
   return [message];
 }
 
-/** The coordinator is told, and this process ends; whoever runs it may start it again. */
+/** The coordinator learns of it, and this process ends; whoever runs it may start it again. */
 function onFailed(state: WorkerState, reason: string, exitCode: number): WorkerEffect[] {
   const message = { kind: 'failure', reason: reason.slice(0, 4000), exitCode } as const;
   return [{ kind: 'send', message }, ...end(state, exitCode, reason)];
@@ -332,10 +332,10 @@ function keepReport(state: WorkerState, message: WorkerMessage): void {
   }
 }
 
-/** The kept reports, for a new session; steps are told by rank 0 only. */
-function toldAgain(state: WorkerState): WorkerEffect[] {
-  const isTold = (report: KeptReport): boolean => report.kind !== 'stepReport' || state.rank === 0;
-  return state.reports.filter(isTold).map((message): WorkerEffect => ({ kind: 'send', message }));
+/** The kept reports, for a new session; only rank 0 reports steps. */
+function reportsAgain(state: WorkerState): WorkerEffect[] {
+  const isOurs = (report: KeptReport): boolean => report.kind !== 'stepReport' || state.rank === 0;
+  return state.reports.filter(isOurs).map((message): WorkerEffect => ({ kind: 'send', message }));
 }
 
 /** Forgets what the checkpoint of `step` makes needless. */
@@ -343,7 +343,7 @@ function forgetReports(state: WorkerState, step: Step): void {
   state.reports = state.reports.filter((report) => report.step > step);
 }
 
-/** Forgets what was told of steps above the state's: if it was set back, their files are gone. */
+/** Forgets what was reported of steps above the state's: if it was set back, their files are gone. */
 function forgetFuture(state: WorkerState): void {
   state.reports = state.reports.filter((report) => report.step <= state.step);
 }

@@ -31,7 +31,7 @@ for (const [what, notes, endMs, expected] of [
     { waitedFor: 1, waitedMs: 13 },
   ],
   [
-    'told twice',
+    'noted twice',
     [
       [1, 0],
       [1, 4],

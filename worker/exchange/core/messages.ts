@@ -11,7 +11,7 @@ export interface WorldPlace {
   readonly microShards: number;
 }
 
-/** The first request of a stream: who asks whom, in which world. */
+/** The first request of a stream: the asker, the asked, and their world. */
 export interface ExchangeHello {
   readonly generation: Generation;
   readonly fromRank: Rank;

@@ -38,7 +38,7 @@ export interface Sender {
   onPull(from: Rank, pull: Pull): string | undefined;
   /** Whether there is a frame to send to `to` now. */
   canSend(to: Rank): boolean;
-  /** That frame, which thereby counts as sent; undefined when there is none. */
+  /** That frame, which counts as sent from now on; undefined when there is none. */
   nextFrame(to: Rank): Outgoing | undefined;
   /** Whether `to` has asked for frames that have not been sent. */
   owes(to: Rank): boolean;
