@@ -19,7 +19,7 @@ import { drainTimeoutS, gracePeriodS } from './objects/pod.js';
 
 const lookMs = 1000;
 
-/** Cancels; `onLeft` is told what there still is, at each change. */
+/** Cancels; calls `onLeft` with what there still is, at each change. */
 export async function cancelRun(
   client: ClusterClient,
   run: ClusterRun,
@@ -30,7 +30,10 @@ export async function cancelRun(
   let before = '';
   for (let round = 1; ; round++) {
     const found = await findLeft(client, run);
-    if (found.length === 0 && round === 1) throw noSuchRun(run);
+    if (found.length === 0 && round === 1)
+      throw new OperatorError('there is no such run in the cluster', [
+        { key: 'RUN', given: formatClusterRun(run), allowed: 'a run that was launched' },
+      ]);
     if (found.length === 0) return;
     const left = found.map(({ kind, name }) => `${kind} ${name}`);
     if (left.join() !== before) onLeft(left);
@@ -65,11 +68,9 @@ async function findLeft(client: ClusterClient, run: ClusterRun): Promise<Left[]>
   );
   return [
     ...objects.filter((one): one is Left => one.object !== undefined && isOurs(one.object, name)),
-    ...pods.items.map((pod): Left => ({
-      kind: 'Pod',
-      name: pod.metadata?.name ?? '',
-      object: pod,
-    })),
+    ...pods.items.map((object): Left => {
+      return { kind: 'Pod', name: object.metadata?.name ?? '', object };
+    }),
   ];
 }
 
@@ -120,10 +121,4 @@ async function removeRoots(
       if (!(error instanceof ClusterError) || error.status !== 409) throw error;
     }
   }
-}
-
-function noSuchRun(run: ClusterRun): OperatorError {
-  return new OperatorError('there is no such run in the cluster', [
-    { key: 'RUN', given: formatClusterRun(run), allowed: 'a run that was launched' },
-  ]);
 }

@@ -2,13 +2,12 @@
 // are left out where the account may not read them.
 
 import type { V1Lease, V1Pod } from '@kubernetes/client-node';
+import { readWantedWorkers } from '../../shared/kubernetes/leader-status.js';
 import { ClusterError } from '../../shared/kubernetes/refusal.js';
 import { formatDuration } from '../progress.js';
 import type { ClusterClient } from './client/cluster-client.js';
-import { readWantedWorkers } from '../../shared/kubernetes/leader-status.js';
 import { formatClusterRun, labelSelector, objectNames, type ClusterRun } from './names.js';
-import { runStage, type RunStage } from './run-state.js';
-import { requireRun, refuseGoing, type RunState } from './run-state.js';
+import { refuseGoing, requireRun, runStage, type RunStage, type RunState } from './run-state.js';
 
 export interface ClusterStatus {
   readonly run: RunState;

@@ -3,7 +3,7 @@
 
 import { OperatorError } from '../problems.js';
 
-/** Annotations of the Lease: what the leader tells, and how many workers it is to have. */
+/** Annotations of the Lease: the leader's status, and how many workers it is to have. */
 export const leaseAnnotations = {
   status: 'lockstep.dev/status',
   workers: 'lockstep.dev/workers',

@@ -1,5 +1,5 @@
 // Child processes that must not outlive the test: servers with their output in a file, and the end
-// of all of them when this process ends or is told to. Knows nothing of Kubernetes.
+// of all of them when this process ends or gets a signal.
 
 import { spawn, type ChildProcess } from 'node:child_process';
 import { closeSync, openSync, readFileSync } from 'node:fs';
@@ -14,7 +14,7 @@ function endAll(): void {
   for (const end of [...endings].reverse()) end();
 }
 
-/** Calls `end` when this process ends or is told to (a test's time limit sends SIGTERM). */
+/** Calls `end` when this process ends or gets a signal (a test's time limit sends SIGTERM). */
 export function onOurEnd(end: () => void): () => void {
   endings.add(end);
   if (!isWatching) {

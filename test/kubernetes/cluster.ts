@@ -1,5 +1,5 @@
 // A whole cluster for a test file: a control plane and the agent that plays its nodes, and what is
-// told about it when a test fails.
+// shown of it when a test fails.
 
 import { ApiException, BatchV1Api, CoreV1Api, type V1Pod } from '@kubernetes/client-node';
 import { until } from '../support/until.js';

@@ -3,8 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { startControlPlane, type ControlPlane } from './control-plane.js';
-import { skipWithoutControlPlane } from './programs.js';
+import { skipWithoutControlPlane, startControlPlane, type ControlPlane } from './control-plane.js';
 
 describe('a control plane', { skip: skipWithoutControlPlane() }, () => {
   let plane: ControlPlane;

@@ -4,15 +4,15 @@
 
 import { KubeConfig } from '@kubernetes/client-node';
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
-import { rmSync } from 'node:fs';
+import { accessSync, constants, rmSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { get } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { readEnvironment } from '../../shared/environment.js';
 import { freePort } from '../support/servers.js';
 import { until } from '../support/until.js';
 import { onOurEnd, runProgram, startServer, type Output, type Server } from './children.js';
-import { findPrograms, skipWithoutControlPlane } from './programs.js';
 import { apiServer, controllerManager, etcd, scheduler, type Layout } from './server-flags.js';
 
 /** A running control plane. */
@@ -206,4 +206,38 @@ function createPlane(
       await rm(folder, { recursive: true, force: true });
     },
   };
+}
+
+const programs = [
+  'etcd',
+  'kube-apiserver',
+  'kube-controller-manager',
+  'kube-scheduler',
+  'kubectl',
+] as const;
+
+type Program = (typeof programs)[number];
+
+/** Paths of all programs; undefined when one is missing. */
+function findPrograms(): Record<Program, string> | undefined {
+  const folder = readEnvironment().test.kubernetes;
+  if (folder === undefined) return undefined;
+  const paths = programs.map((program): [Program, string] => [program, join(folder, program)]);
+  if (!paths.every(([, path]) => isProgram(path))) return undefined;
+  return Object.fromEntries(paths) as Record<Program, string>;
+}
+
+function isProgram(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** For `{ skip }` of a suite: false when the programs are there, else the reason. */
+export function skipWithoutControlPlane(): false | string {
+  if (findPrograms() !== undefined) return false;
+  return 'no Kubernetes control plane: npm run test:k8s builds one, for which it needs Go';
 }

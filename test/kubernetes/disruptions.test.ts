@@ -7,7 +7,7 @@ import { after, afterEach, before, describe, it } from 'node:test';
 import { ApiException, type V1Pod } from '@kubernetes/client-node';
 import { until } from '../support/until.js';
 import { restricted, startCluster, tellFailure, type Cluster } from './cluster.js';
-import { skipWithoutControlPlane } from './programs.js';
+import { skipWithoutControlPlane } from './control-plane.js';
 import { jobObject, podSpec, scriptContainer } from './trivial-pods.js';
 
 const namespace = 'disruptions';

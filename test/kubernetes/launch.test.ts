@@ -12,13 +12,13 @@ import { runLockstep, type CommandResult } from '../support/lockstep-command.js'
 import { openS3Place, type S3Place } from '../support/servers.js';
 import { until } from '../support/until.js';
 import { restricted, startCluster, tellFailure, type Cluster } from './cluster.js';
-import { skipWithoutControlPlane } from './programs.js';
+import { skipWithoutControlPlane } from './control-plane.js';
 
 const namespace = 'faces';
 /** Steps enough for everything that is to happen meanwhile. */
 const longSteps = 600;
 
-/** What the leader tells of the run in the annotation of its Lease. */
+/** The leader's status of the run, from the annotation of its Lease. */
 interface Told {
   readonly step: number;
   readonly workers: readonly { readonly id: string; readonly state: string }[];

@@ -13,9 +13,8 @@ import { runLockstep } from '../support/lockstep-command.js';
 import { accessTable, launcherRules, type AccessCase } from './access-table.js';
 import { runProgram } from './children.js';
 import { restricted } from './cluster.js';
-import { startControlPlane, type ControlPlane } from './control-plane.js';
+import { skipWithoutControlPlane, startControlPlane, type ControlPlane } from './control-plane.js';
 import { createManifestCheck, type ManifestCheck } from './manifest-check.js';
-import { skipWithoutControlPlane } from './programs.js';
 
 const namespace = 'training';
 const launch = [

@@ -4,9 +4,8 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { packageFile } from '../../shared/paths.js';
-import { startControlPlane, type ControlPlane } from './control-plane.js';
+import { skipWithoutControlPlane, startControlPlane, type ControlPlane } from './control-plane.js';
 import { createManifestCheck, kustomizations, type ManifestCheck } from './manifest-check.js';
-import { skipWithoutControlPlane } from './programs.js';
 import { jobObject, podSpec, scriptContainer } from './trivial-pods.js';
 
 describe('manifests', { skip: skipWithoutControlPlane() }, () => {

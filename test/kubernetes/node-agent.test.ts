@@ -7,7 +7,7 @@ import { after, afterEach, before, describe, it } from 'node:test';
 import type { V1Pod } from '@kubernetes/client-node';
 import { until } from '../support/until.js';
 import { restricted, startCluster, tellFailure, type Cluster } from './cluster.js';
-import { skipWithoutControlPlane } from './programs.js';
+import { skipWithoutControlPlane } from './control-plane.js';
 import { jobObject, podObject, podSpec, scriptContainer } from './trivial-pods.js';
 
 const namespace = 'agent';
@@ -16,7 +16,7 @@ const terminated = (pod: V1Pod | undefined) =>
 const isOver = (pod: V1Pod | undefined): boolean =>
   ['Succeeded', 'Failed'].includes(pod?.status?.phase ?? '');
 
-/** Lives until it is told to leave, and says so. */
+/** Lives until SIGTERM, and says so. */
 const leaves = (code: number): string => `
   process.on('SIGTERM', () => { console.log('leaving'); process.exit(${code}); });
   setInterval(() => {}, 1000); console.log('here');`;

@@ -76,7 +76,7 @@ const tokenSources = [
 /** How often a worker may fail, by its own fault, before its index is given up. */
 const failuresPerIndex = 20;
 
-/** The workers' Job: complete as soon as one of them was told that the run is finished. */
+/** The workers' Job: complete as soon as one of them has left a finished run. */
 export function workerJob(owner: Owner, parameters: LaunchParameters): V1Job & Manifest {
   const { coordinator, workers } = objectNames(owner.name);
   const { queue, gpusPerWorker } = parameters;

@@ -1,5 +1,5 @@
-// Who may talk to whom; everything else is refused. A policy knows ports, not names: the object
-// store and NATS are let through on the ports of the addresses that were given.
+// Which pods may talk to each other; everything else is refused. A policy knows ports, not names:
+// the object store and NATS are let through on the ports of the addresses that were given.
 
 import type { V1NetworkPolicy, V1NetworkPolicyPort } from '@kubernetes/client-node';
 import type { LaunchParameters } from '../launch-parameters.js';

@@ -289,19 +289,6 @@ test('without a word on the Lease the result is the last line of the log', async
   assert.deepEqual(await readResult(client, run, stage), { step: 100, sha256: 'def' });
 });
 
-test('a Job that fails ends the wait, with the reason of the cluster', async () => {
-  await launchRun(client, wanted, document);
-  const conditions = [
-    { type: 'Failed', status: 'True', reason: 'PodFailurePolicy', message: 'exit code 78' },
-  ];
-  server.change(jobPath('worker'), { status: { conditions } });
-  const last = await followRun(client, run, () => {}, new AbortController().signal);
-  assert.deepEqual(
-    [last?.kind, last?.reason],
-    ['failed', 'the workers: PodFailurePolicy: exit code 78'],
-  );
-});
-
 test('the status says what the leader says, and what pods there are', async () => {
   await launchRun(client, wanted, document);
   const labels = job('worker')?.spec?.template.metadata?.labels;

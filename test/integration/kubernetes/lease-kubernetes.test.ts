@@ -165,7 +165,7 @@ describe('a lease in Kubernetes', { concurrency: true }, () => {
     await until(() => b.isHolder, 'b holds it');
     assert.match(a.lost ?? '', /^it could not be renewed for 2 s: .*(hang up|ECONNRESET)/);
     assert.ok(lostAtMs < b.heldAtMs - 500, 'a second before, less the time of a look');
-    // Whoever asks later is told as well.
+    // A listener that comes later gets it as well.
     let later: string | undefined;
     a.lease.onLost((reason) => (later = reason));
     assert.equal(later, a.lost);

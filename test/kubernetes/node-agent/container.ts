@@ -1,4 +1,5 @@
-// One container of a pod: its process with its output, its probe and its status. It is started once.
+// One container of a pod: its process with its output, its probe and its status. It is started
+// once.
 
 import type {
   V1Container,

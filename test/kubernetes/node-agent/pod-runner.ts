@@ -39,7 +39,7 @@ export interface PodPlace {
   platform(pod: V1Pod): Promise<Readonly<Record<string, string>>>;
 }
 
-/** Lines of each container that are told after a failure. */
+/** Lines of each container that are shown after a failure. */
 const tailLines = 6;
 
 export class PodRunner {

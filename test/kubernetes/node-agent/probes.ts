@@ -21,7 +21,7 @@ export function portNumber(container: V1Container, port: unknown): number {
   return named ?? Number(port);
 }
 
-/** Runs a probe until the returned function is called; `onVerdict` hears each threshold reached. */
+/** Runs a probe until the returned function is called; `onVerdict` gets each threshold reached. */
 export function startProbe(
   probe: V1Probe,
   probed: Probed,

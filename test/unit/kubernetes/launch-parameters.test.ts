@@ -1,4 +1,4 @@
-// What can be launched: everything that is wrong is told at once, before anything is sent.
+// What can be launched: everything that is wrong is listed at once, before anything is sent.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
