@@ -130,10 +130,10 @@ const exileMs = 3_600_000;
 
 /**
  * Notes a digest of a step and compares it once those of all members are there. All workers of a
- * world have the same state, to the last bit; where they differ, somebody's memory or kernels are at
- * fault. Its gradients went into everybody's state since, so all go back to the newest checkpoint,
- * which was of a state that all had; the worker that differs from most is named, and stays out when
- * it happens again.
+ * world have the same state, to the last bit; where they differ, somebody's memory or kernels are
+ * at fault. Its gradients went into everybody's state since, so all go back to the newest
+ * checkpoint, which was of a state that all had; the worker that differs from most is named, and
+ * stays out when it happens again.
  */
 export function compareDigest(
   state: CoordinatorState,

@@ -1,6 +1,6 @@
 // The moves that end something: a world, the run, or this coordinator's time. The last state is
-// stored by all that have it, a share each. If one of them is lost, the others store it anew; if all
-// are, the run goes on from its newest checkpoint once workers are there.
+// stored by all that have it, a share each. If one of them is lost, the others store it anew; if
+// all are, the run goes on from its newest checkpoint once workers are there.
 
 import { exitCodes, type ExitCode } from '../../shared/exit-codes.js';
 import type { Step } from '../../shared/words.js';

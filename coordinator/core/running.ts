@@ -1,6 +1,6 @@
 // A world that is there: what makes it halt, and what follows when all have halted. Losses and cut
-// links halt it at once (abort); what can wait for the end of the step, newcomers and leavers, halts
-// it by a vote.
+// links halt it at once (abort); what can wait for the end of the step, newcomers and leavers,
+// halts it by a vote.
 
 import { exitCodes } from '../../shared/exit-codes.js';
 import { termOf, type Step } from '../../shared/words.js';

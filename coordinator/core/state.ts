@@ -320,6 +320,7 @@ export function worldOf({ stage }: CoordinatorState): FormedWorld | undefined {
   return 'world' in stage ? stage.world : undefined;
 }
 
+/** All workers, in the order in which they came. */
 export function workersOf(state: CoordinatorState): WorkerView[] {
   return [...state.workers.values()];
 }
@@ -358,6 +359,7 @@ export function byName(a: string, b: string): number {
   return left.length - right.length;
 }
 
+/** Something that the operator should read; decisions do not depend on it. */
 export function notice(text: string): CoordinatorEffect {
   return { kind: 'notice', text };
 }

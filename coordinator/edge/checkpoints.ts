@@ -33,6 +33,7 @@ export interface CheckpointListeners {
   readonly log?: Log;
 }
 
+/** The checkpoints of a run in its store; what is found or fails is an event for the core. */
 export function openCheckpoints(
   store: ObjectStore,
   record: RunRecord,
@@ -75,9 +76,9 @@ export interface FoundCheckpoint {
 
 /**
  * Finds the newest checkpoint of the run whose every byte is as it was written, and deletes the
- * manifests of torn ones above it: they are written once, and would be in the way. Parts are written
- * over, and may be a worker's that nobody hears at this moment, but that will report them. Throws
- * when the store can't be reached, or when the checkpoint is another run's.
+ * manifests of torn ones above it: they are written once, and would be in the way. Parts are
+ * written over, and may be a worker's that nobody hears at this moment, but that will report them.
+ * Throws when the store can't be reached, or when the checkpoint is another run's.
  */
 export async function findCheckpoint(
   store: ObjectStore,

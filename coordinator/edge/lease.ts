@@ -41,9 +41,9 @@ export function leaseKey(runUrl: string): string {
 }
 
 /**
- * Shows the run on the lease that its leader holds, and obeys how many workers are wanted there. What
- * it may not obey is a notice, and it leads on: the operator can correct it at any time. To be called
- * once, when the run is led.
+ * Shows the run on the lease that its leader holds, and obeys how many workers are wanted there.
+ * What it may not obey is a notice, and it leads on: the operator can correct it at any time. To be
+ * called once, when the run is led.
  */
 export function serveLease(
   board: LeaseBoard,

@@ -31,6 +31,7 @@ export interface SegmentOptions {
   readonly writeWaitMs?: number;
 }
 
+/** Metrics of a run, stored in segments from one checkpoint to the next. */
 export function createMetricSegments(
   store: ObjectStore,
   options: SegmentOptions = {},

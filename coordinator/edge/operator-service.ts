@@ -1,5 +1,5 @@
-// The operator's requests to a coordinator that leads, as gRPC: status, scale, faults. Until it leads
-// there is nothing to answer with. A refusal becomes an error with its words.
+// The operator's requests to a coordinator that leads, as gRPC: status, scale, faults. Until it
+// leads there is nothing to answer with. A refusal becomes an error with its words.
 
 import {
   status as codes,

@@ -53,6 +53,7 @@ export interface Reporter {
   ended(ending: Ending, worldSize: number, done: () => void): void;
 }
 
+/** What a run reports: lines for the terminal, events for the bus, metrics for the store. */
 export function createReporter(options: ReporterOptions): Reporter {
   const { run, url, spec, startStep, until, bus, onLine, now } = options;
   const last = lastStep(spec);

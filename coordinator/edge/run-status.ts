@@ -118,8 +118,8 @@ export interface RunRate {
 }
 
 /**
- * The rate of a session; `now` is in milliseconds. The first step of a phase is not counted: it pays
- * for compiling and filling caches.
+ * The rate of a session; `now` is in milliseconds. The first step of a phase is not counted: it
+ * pays for compiling and filling caches.
  */
 export function createRunRate(imagesPerStep: number, now: () => number): RunRate {
   let newest: { step: number; phase: string; ms: number } | undefined;

@@ -77,8 +77,8 @@ export function describeFigures(figures: Figures): string {
     '',
     'Found: from the fault until the worker was reported as lost or left out of a world, or until',
     'another coordinator led.',
-    'Next step: from the fault until a step was reported that was taken after it (S3: from its return',
-    'until a checkpoint was whole again).',
+    'Next step: from the fault until a step was reported that was taken after it (S3: from its',
+    'return until a checkpoint was whole again).',
     '',
     `**Goodput** under ${kills.outcomes.length} kills, on ${kills.workers} workers: ` +
       `${(100 * kills.goodput).toFixed(0)} % of the time was useful. The rest`,

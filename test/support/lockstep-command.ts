@@ -98,7 +98,7 @@ export function runLockstep(
   return startLockstep(args, cwd, environment, timeoutMs).result;
 }
 
-/** Runs `lockstep ...args --json`, which must end with the exit code `code`, and gives its last line. */
+/** Runs `lockstep ...args --json`, which must end with exit code `code`; gives its last line. */
 export async function lastLineOf(
   args: readonly string[],
   cwd: string,

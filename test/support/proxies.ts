@@ -1,5 +1,5 @@
-// Proxies before a server: one of HTTP that spoils requests, and one of TCP that loses an answer: it
-// swallows what the server says next and then cuts the line, so that the client does not know
+// Proxies before a server: one of HTTP that spoils requests, and one of TCP that loses an answer:
+// it swallows what the server says next and then cuts the line, so that the client does not know
 // whether its request was done.
 
 import { createServer, request, type IncomingMessage, type ServerResponse } from 'node:http';

@@ -1,6 +1,6 @@
 // A run that is small but has everything: both phases, BatchNorm in both networks, an epoch that
-// ends within a step, and micro-shards enough for five workers; the dataset of real photographs that
-// it trains on, and folders to run it in.
+// ends within a step, and micro-shards enough for five workers; the dataset of real photographs
+// that it trains on, and folders to run it in.
 
 import { mkdtempSync, rmSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';

@@ -82,6 +82,59 @@ function undocumented(path: string): string[] {
   });
 }
 
+/** Programs, and what each is built from: a name that is exported there means one thing. */
+const programNames: Readonly<Record<string, readonly string[]>> = {
+  worker: ['worker', 'shared', 'task', 'trace', 'dataset', 'inference'],
+  coordinator: ['coordinator', 'shared'],
+  cli: ['cli', 'shared', 'bench'],
+};
+
+for (const [program, rooms] of Object.entries(programNames))
+  test(`an exported name is unique within ${program} and what it is built from`, () => {
+    const files = new Map<string, string[]>();
+    for (const path of sources().filter((path) => rooms.includes(path.split('/')[0] ?? '')))
+      for (const name of exportedNames(path)) files.set(name, [...(files.get(name) ?? []), path]);
+    const bad = [...files].filter(([, paths]) => paths.length > 1);
+    assert.deepEqual(bad, []);
+  });
+
+/** Each name that a file declares and exports, once. */
+function exportedNames(path: string): Set<string> {
+  const declaration =
+    /^export (?:declare |abstract |async )*(?:function\*?|const|class|interface|type) (\w+)/gm;
+  return new Set([...read(path).matchAll(declaration)].map(([, name]) => name ?? ''));
+}
+
+test('no folder has more than 15 sources, but for a file a command', () => {
+  const folderOf = (path: string): string => path.slice(0, path.lastIndexOf('/'));
+  const counts = new Map<string, number>();
+  for (const path of sources()) counts.set(folderOf(path), (counts.get(folderOf(path)) ?? 0) + 1);
+  const bad = [...counts].filter(([folder, count]) => count > 15 && folder !== 'cli/commands');
+  assert.deepEqual(bad, []);
+});
+
+test('core and edge are joined where docs/architecture.md says', () => {
+  const [, list = ''] = /<!-- joins:start -->([^]*)<!-- joins:end -->/.exec(
+    read('docs/architecture.md'),
+  ) ?? [''];
+  const listed = [...list.matchAll(/`([\w/-]+\.ts)`/g)].map(([, path]) => path ?? '');
+  const joins = programs()
+    .filter((path) => !path.startsWith('test/') && !path.includes('/core/'))
+    .filter((path) => importsDecisions(path));
+  assert.deepEqual(joins.sort(), listed.sort());
+});
+
+/** Whether a file takes functions, and not types alone, from a core. */
+function importsDecisions(path: string): boolean {
+  const imports = /^import (?!type )([^;]*?) from '[^']*\/core\/[^']*';/gm;
+  return [...read(path).matchAll(imports)].some(([, names = '']) =>
+    names
+      .replace(/[{}]/g, '')
+      .split(',')
+      .some((name) => name.trim() !== '' && !name.trim().startsWith('type ')),
+  );
+}
+
 test('nothing waits to be written', () => {
   const marks = /\b(TODO|FIXME|XXX|HACK)\b|not (written|implemented) yet/;
   const bad = sources().filter(

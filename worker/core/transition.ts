@@ -202,9 +202,9 @@ function onJoined(state: WorkerState, generation: Generation): WorkerEffect[] {
 }
 
 /**
- * The coordinator decides what follows. It hears at once of the first peer that is lost, and of
- * the others with the next heartbeat: where a hundred die, a thousand report it. Also while it gives
- * up the step: two may be lost at the same moment.
+ * The coordinator decides what follows. It hears at once of the first peer that is lost, and of the
+ * others with the next heartbeat: where a hundred die, a thousand report it. Also while it gives up
+ * the step: two may be lost at the same moment.
  */
 function onPeerLost(
   state: WorkerState,
@@ -343,7 +343,7 @@ function forgetReports(state: WorkerState, step: Step): void {
   state.reports = state.reports.filter((report) => report.step > step);
 }
 
-/** Forgets what was reported of steps above the state's: if it was set back, their files are gone. */
+/** Forgets reports of steps above the state's: if it was set back, their files are gone. */
 function forgetFuture(state: WorkerState): void {
   state.reports = state.reports.filter((report) => report.step <= state.step);
 }

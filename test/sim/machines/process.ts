@@ -1,6 +1,6 @@
 // Time and processes of a simulation. What is to happen has a fixed order (time, then the order in
-// which it was asked for). A process can be killed, stand still (SIGSTOP) and go on; whatever reaches
-// it while it stands still comes in one burst afterwards.
+// which it was asked for). A process can be killed, stand still (SIGSTOP) and go on; whatever
+// reaches it while it stands still comes in one burst afterwards.
 
 import type { Clock } from '../../../shared/clock.js';
 

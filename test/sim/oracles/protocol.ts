@@ -1,5 +1,5 @@
-// What coordinators and workers may do to each other: which orders are obeyed, who may be taken out,
-// how long a run may stand still, and how much may be kept, held and sent.
+// What coordinators and workers may do to each other: which orders are obeyed, who may be taken
+// out, how long a run may stand still, and how much may be kept, held and sent.
 
 import type { FormedWorld, WorkerView } from '../../../coordinator/core/state.js';
 import { termOf } from '../../../shared/words.js';

@@ -1,5 +1,5 @@
-// What training must give, by the oracles' own books: the reference's states, steps that follow each
-// other, every sample once an epoch, and checkpoints of those states.
+// What training must give, by the oracles' own books: the reference's states, steps that follow
+// each other, every sample once an epoch, and checkpoints of those states.
 
 import { decodeParts, folderOf, type Manifest } from '../checkpoint-files.js';
 import { Violation, type Oracle, type Who } from '../facts.js';
