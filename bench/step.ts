@@ -9,6 +9,7 @@ import {
   type FlatLayout,
   type NetworkSpec,
 } from '../shared/layout.js';
+import { median } from '../shared/median.js';
 import { createRandomStream } from '../shared/random.js';
 import type { EngineName, PhaseSpec, RunSpec } from '../shared/spec/schema.js';
 import { createSrganTask } from '../task/srgan/task.js';
@@ -161,15 +162,13 @@ function summarize(
   times: readonly Taken[],
   tensors: number,
 ): StepBenchResult {
-  const sorted = (values: number[]) => values.sort((a, b) => a - b);
-  const wall = sorted(times.map((time) => time.wall));
-  const cpu = sorted(times.map((time) => time.cpu));
-  const median = (values: readonly number[]) => values[Math.floor(values.length / 2)];
+  const wall = times.map((time) => time.wall);
+  const cpu = times.map((time) => time.cpu);
   const round = (value: number) => Math.round(value * 1000) / 1000;
   return {
     step_s: round(median(wall)),
-    min_s: round(wall[0]),
-    max_s: round(wall.at(-1)!),
+    min_s: round(Math.min(...wall)),
+    max_s: round(Math.max(...wall)),
     cpu_s: round(median(cpu)),
     images_per_s: round(batch / median(wall)),
     rss_mib: Math.round(process.resourceUsage().maxRSS / 1024),

@@ -2,7 +2,7 @@
 // exit code.
 
 import { exitCodes, type ExitCode } from '../shared/exit-codes.js';
-import { OperatorError, maskSecrets } from '../shared/problems.js';
+import { OperatorError, maskSecrets, messageOf } from '../shared/problems.js';
 
 /** Thrown by a command that ends with an exit code of its own, for example "stopped". */
 export class CommandFailed extends Error {
@@ -36,7 +36,7 @@ export function endingOf(error: unknown, isVerbose: boolean, command?: string): 
 }
 
 function linesOf(error: unknown, command: string | undefined): CommandEnding {
-  const message = error instanceof Error ? error.message : String(error);
+  const message = messageOf(error);
   if (error instanceof UsageError) {
     const help = ['lockstep', ...(command === undefined ? [] : [command]), '--help'].join(' ');
     return { exitCode: exitCodes.configuration, lines: [`lockstep: ${message}`, `See: ${help}`] };

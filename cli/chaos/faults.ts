@@ -5,7 +5,7 @@
 import { readFileSync } from 'node:fs';
 import type { AdminClient, RunStatus } from '../../shared/control/admin.js';
 import type { FaultMessage } from '../../shared/control/messages.js';
-import { OperatorError, type Problem } from '../../shared/problems.js';
+import { OperatorError, messageOf, type Problem } from '../../shared/problems.js';
 
 /** All faults, in the order in which they are listed. */
 export const faultKinds = [
@@ -185,13 +185,13 @@ export function createInjector(): Injector {
         case 'mute':
         case 'half-open':
         case 'flip':
-          return refusalOf(client.injectFault(fault.victim, messageOf(fault)));
+          return refusalOf(client.injectFault(fault.victim, faultMessageOf(fault)));
       }
     },
   };
 }
 
-function messageOf({ kind, seconds, peer }: PlannedFault): FaultMessage {
+function faultMessageOf({ kind, seconds, peer }: PlannedFault): FaultMessage {
   const fault = kind === 'mute' || kind === 'flip' ? kind : 'freeze';
   return { kind: 'fault', fault, seconds, peer };
 }
@@ -201,7 +201,7 @@ async function refusalOf(request: Promise<unknown>): Promise<string | undefined>
     await request;
     return undefined;
   } catch (error) {
-    return error instanceof Error ? error.message : String(error);
+    return messageOf(error);
   }
 }
 
@@ -212,7 +212,7 @@ function signal(pid: number, name: NodeJS.Signals): string | undefined {
     process.kill(pid, name);
     return undefined;
   } catch (error) {
-    return `process ${pid}: ${error instanceof Error ? error.message : String(error)}`;
+    return `process ${pid}: ${messageOf(error)}`;
   }
 }
 

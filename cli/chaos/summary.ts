@@ -1,5 +1,6 @@
 // The report on faults and on the run: lines for a person, JSON for a script. Pure.
 
+import { median } from '../../shared/median.js';
 import { faultKinds, type PlannedFault } from './faults.js';
 import type { Cost, Followed } from './recovery.js';
 
@@ -61,11 +62,8 @@ export interface Spread {
 
 /** The spread of those that are known. */
 export function spreadOf(times: readonly (number | undefined)[]): Spread | undefined {
-  const sorted = times.filter((ms) => ms !== undefined).sort((a, b) => a - b);
-  const half = sorted.length / 2;
-  const [low, high] = [sorted[Math.ceil(half) - 1], sorted[Math.floor(half)]];
-  if (low === undefined || high === undefined) return undefined;
-  return { median: (low + high) / 2, worst: sorted.at(-1) ?? high };
+  const known = times.filter((ms) => ms !== undefined);
+  return known.length === 0 ? undefined : { median: median(known), worst: Math.max(...known) };
 }
 
 /** The faults of one kind. */

@@ -6,6 +6,7 @@ import { cpus, totalmem } from 'node:os';
 import type { CommandModule, InferredOptionTypes, Options } from 'yargs';
 import { readEnvironment } from '../../shared/environment.js';
 import { exitCodes } from '../../shared/exit-codes.js';
+import { messageOf } from '../../shared/problems.js';
 import { engineNames } from '../../shared/spec/schema.js';
 import { providers } from '../../worker/engine/engine.js';
 import { probe, trialWords, tryEngine, type TrialRequest } from '../engine-trial.js';
@@ -110,7 +111,7 @@ async function examinePackage(what: string, load: () => Promise<unknown>): Promi
     await load();
     return judged(what, true, `its binary for ${process.platform}-${process.arch} loads`);
   } catch (error) {
-    return judged(what, false, error instanceof Error ? error.message : String(error));
+    return judged(what, false, messageOf(error));
   }
 }
 

@@ -6,6 +6,7 @@ import { newestWholeCheckpoint } from '../../shared/checkpoint/read.js';
 import { commitManifest, pruneCheckpoints } from '../../shared/checkpoint/write.js';
 import { atMost } from '../../shared/clock.js';
 import type { Log } from '../../shared/log.js';
+import { messageOf } from '../../shared/problems.js';
 import { specDigest } from '../../shared/spec/compare.js';
 import type { RunRecord } from '../../shared/spec/record.js';
 import type { ObjectStore } from '../../shared/store/store.js';
@@ -58,7 +59,7 @@ async function search(
     listeners.log?.info('checkpoint found', { step, isStored });
     return { kind: 'checkpointFound', step, isStored };
   } catch (error) {
-    return { kind: 'searchFailed', reason: reasonOf(error) };
+    return { kind: 'searchFailed', reason: messageOf(error) };
   }
 }
 
@@ -131,7 +132,7 @@ export async function commitCheckpoint(
   try {
     await commitManifest(store, manifest);
   } catch (error) {
-    return { kind: 'manifestFailed', step, reason: reasonOf(error) };
+    return { kind: 'manifestFailed', step, reason: messageOf(error) };
   }
   listeners.committed(step, parametersSha256);
   const pruning = pruneCheckpoints(store, keep, step).then(
@@ -139,12 +140,8 @@ export async function commitCheckpoint(
       if (steps.length > 0) listeners.log?.info('checkpoints pruned', { steps });
     },
     (error: unknown) =>
-      listeners.notice(`old checkpoints stay until the next one: ${reasonOf(error)}`),
+      listeners.notice(`old checkpoints stay until the next one: ${messageOf(error)}`),
   );
   await atMost(pruneWaitMs, pruning);
   return { kind: 'manifestStored', step };
-}
-
-function reasonOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -6,6 +6,7 @@
 
 import { createHash } from 'node:crypto';
 import { leaderStatusOf, type LeaderFacts } from '../../shared/kubernetes/leader-status.js';
+import { messageOf } from '../../shared/problems.js';
 import { parseStoreUrl } from '../../shared/store/open-store.js';
 import type { CoordinatorEvent } from '../core/state.js';
 import type { OperatorRequests } from './operator-service.js';
@@ -60,7 +61,7 @@ export function serveLease(
     try {
       requests.scale(workers);
     } catch (error) {
-      onNotice(error instanceof Error ? error.message : String(error));
+      onNotice(messageOf(error));
     }
   };
   board.show(() => leaderStatusOf(requests.status(), facts()));

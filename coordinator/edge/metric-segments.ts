@@ -3,6 +3,7 @@
 // they wait, and nothing waits for them.
 
 import { atMost } from '../../shared/clock.js';
+import { messageOf } from '../../shared/problems.js';
 import { PreconditionFailed, type ObjectStore } from '../../shared/store/store.js';
 
 /** Lines kept until they are written; beyond, the oldest are dropped. */
@@ -66,7 +67,7 @@ export function createMetricSegments(
         dropped = 0;
       } catch (error) {
         lines = [...leaving, ...lines];
-        const reason = error instanceof Error ? error.message : String(error);
+        const reason = messageOf(error);
         onNotice(`metrics can't be written: ${reason}; they follow with the next checkpoint`);
       }
       leaving = [];

@@ -15,7 +15,7 @@ import {
   type CoordinatorMessage,
   type FaultMessage,
 } from '../../shared/control/messages.js';
-import { formatProblem, OperatorError } from '../../shared/problems.js';
+import { OperatorError, formatProblem, messageOf } from '../../shared/problems.js';
 import { workersProblem } from '../../shared/spec/validate.js';
 import type { CoordinatorEvent, CoordinatorState } from '../core/state.js';
 import type { PaceView } from '../core/straggler.js';
@@ -110,7 +110,7 @@ function unary(answer: (request: unknown) => object): handleUnaryCall<unknown, o
       reply = answer(request);
     } catch (error) {
       const code = error instanceof OperatorError ? codes.FAILED_PRECONDITION : codes.INTERNAL;
-      return callback({ code, details: error instanceof Error ? error.message : String(error) });
+      return callback({ code, details: messageOf(error) });
     }
     callback(null, reply);
   };

@@ -21,7 +21,7 @@ import {
   type WorkerMessage,
 } from '../../shared/control/messages.js';
 import type { Log } from '../../shared/log.js';
-import { OperatorError } from '../../shared/problems.js';
+import { OperatorError, messageOf } from '../../shared/problems.js';
 import type { CoordinatorEvent } from '../core/state.js';
 
 type Stream = ServerDuplexStream<WireMessage, WireMessage>;
@@ -156,7 +156,7 @@ function serve(
     try {
       message = fromWire(workerMessageSchema, wire);
     } catch (error) {
-      return refuse(error instanceof Error ? error.message : String(error));
+      return refuse(messageOf(error));
     }
     onMessage(message);
   });

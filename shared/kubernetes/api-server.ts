@@ -8,7 +8,7 @@ import {
   ServerConfiguration,
   type Configuration,
 } from '@kubernetes/client-node';
-import { OperatorError } from '../problems.js';
+import { OperatorError, messageOf } from '../problems.js';
 import { refusalOf } from './refusal.js';
 
 export interface ClusterChoice {
@@ -25,7 +25,7 @@ export function loadCluster({ path, context }: ClusterChoice): KubeConfig {
     if (path === undefined) config.loadFromDefault();
     else config.loadFromFile(path);
   } catch (error) {
-    throw noCluster('KUBECONFIG', path, error instanceof Error ? error.message : String(error));
+    throw noCluster('KUBECONFIG', path, messageOf(error));
   }
   if (context !== undefined) {
     const contexts = config.getContexts().map(({ name }) => name);

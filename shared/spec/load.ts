@@ -3,7 +3,7 @@
 
 import { closeSync, openSync, readSync, readdirSync, readFileSync } from 'node:fs';
 import { isMap, parseDocument, visit, type Document, isCollection, isSeq, parse } from 'yaml';
-import { OperatorError, type Problem, nearMiss } from '../problems.js';
+import { OperatorError, messageOf, nearMiss, type Problem } from '../problems.js';
 import type { RunSpec } from './schema.js';
 import { validateSpec } from './validate.js';
 import { keyName, schemaAt, unknownKey, type KeyPath } from './keys.js';
@@ -96,10 +96,9 @@ function readBounded(path: string): string {
       closeSync(file);
     }
   } catch (error) {
-    const hint = error instanceof Error ? error.message : String(error);
     const allowed = 'a YAML file that can be read';
     throw new OperatorError('the run spec cannot be read', [
-      { key: '-f', given: path, allowed, hint },
+      { key: '-f', given: path, allowed, hint: messageOf(error) },
     ]);
   }
   if (bytes > specBytesLimit)

@@ -4,7 +4,7 @@
 import { S3Client, type S3ClientConfig } from '@aws-sdk/client-s3';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
 import type { Readable } from 'node:stream';
-import { OperatorError, maskSecrets } from '../problems.js';
+import { OperatorError, maskSecrets, messageOf } from '../problems.js';
 import { StoreUnavailable, ObjectNotFound, PreconditionFailed } from './store.js';
 import { withRetries, type RetryOptions, reasonOf, httpStatusOf } from './retry.js';
 
@@ -210,13 +210,12 @@ export function s3Failure(error: unknown, what: string, place: S3Place): Error {
     return new OperatorError(mask(`can't ${what} in ${place.url}`, place), [
       { key: 'url', given: place.url, allowed: mask(advice.allowed, place), hint: advice.hint },
     ]);
-  const text = error instanceof Error ? error.message : String(error);
   const where = place.endpoint === undefined ? '' : ` at ${place.endpoint}`;
   return new StoreUnavailable(
     place.url,
     mask(
       `can't ${what} in ${place.url}${where}: ` +
-        `${reasonOf(error)}: ${text.slice(0, 300)}${next(error)}`,
+        `${reasonOf(error)}: ${messageOf(error).slice(0, 300)}${next(error)}`,
       place,
     ),
   );

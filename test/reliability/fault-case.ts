@@ -3,6 +3,7 @@
 // frozen is found within two seconds, and training goes on within five.
 
 import assert from 'node:assert/strict';
+import { messageOf } from '../../shared/problems.js';
 import { hashIntegers } from '../../shared/random.js';
 import type { ServerProgram } from '../support/servers.js';
 import type { DoneFault, Stage, WatchedRun } from '../support/watched-run.js';
@@ -91,7 +92,7 @@ export async function playCase(one: FaultCase, stage: Stage, seed: number): Prom
     for (const outcome of outcomes) judge(outcome);
     return { outcomes, done };
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = messageOf(error);
     return { outcomes, done, failure: `${reason}\n${run.transcript()}` };
   }
 }

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { AdminError, createAdminClient, type AdminClient } from '../../shared/control/admin.js';
 import type { FaultMessage, Trap } from '../../shared/control/messages.js';
 import { exitCodes } from '../../shared/exit-codes.js';
+import { messageOf } from '../../shared/problems.js';
 import { printSpec, runIn, testFolder, writeRuns } from './tiny-run.js';
 import { startLockstep, type RunningCommand } from './lockstep-command.js';
 import { until as waitUntil } from './until.js';
@@ -202,7 +203,7 @@ export class WatchedRun {
       return false;
     };
     await waitUntil(isMet, what, patienceMs).catch((error: unknown) => {
-      const text = error instanceof Error ? error.message : String(error);
+      const text = messageOf(error);
       throw new Error(text.includes('\n') ? text : `${text}\n${this.transcript()}`);
     });
   }

@@ -7,7 +7,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { processClock } from '../../shared/clock.js';
 import { exitCodes } from '../../shared/exit-codes.js';
 import { createLog } from '../../shared/log.js';
-import { OperatorError } from '../../shared/problems.js';
+import { OperatorError, messageOf } from '../../shared/problems.js';
 import { createGrpcExchange, exchangeServerOptions } from '../exchange/grpc.js';
 import { createGrpcStateClient, createGrpcStateServer } from '../transfer/grpc.js';
 import { NetworkNode } from './node.js';
@@ -67,7 +67,7 @@ function unbound(error: Error): OperatorError {
 
 /** The main thread prints the reason, and the process ends. */
 function endUnbound(error: unknown): never {
-  const reason = error instanceof Error ? error.message : String(error);
+  const reason = messageOf(error);
   toCompute({ kind: 'end', exitCode: exitCodes.configuration, reason });
   process.exit();
 }

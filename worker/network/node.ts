@@ -4,6 +4,7 @@
 import type { Clock } from '../../shared/clock.js';
 import { exitCodes } from '../../shared/exit-codes.js';
 import type { Log, LogFields } from '../../shared/log.js';
+import { messageOf } from '../../shared/problems.js';
 import type { Generation, Step } from '../../shared/words.js';
 import {
   initialWorkerState,
@@ -163,7 +164,7 @@ export class NetworkNode<Vector = Float32Array> {
     } catch (error) {
       // A step that was given up since, or belongs to an earlier world, concerns nobody any more.
       if (this.state.stage !== 'training') return;
-      const reason = error instanceof Error ? error.message : String(error);
+      const reason = messageOf(error);
       this.#dispatch({ kind: 'failed', reason, exitCode: exitCodes.failed });
     }
   }

@@ -15,6 +15,7 @@ import {
   type CoordinatorMessage,
   type WorkerMessage,
 } from '../../shared/control/messages.js';
+import { messageOf } from '../../shared/problems.js';
 
 /** How long one address may take to answer. */
 const dialMs = 2_000;
@@ -145,7 +146,7 @@ export function dialCoordinator(address: string, handlers: SessionHandlers): Ses
       try {
         handlers.onMessage(fromWire(coordinatorMessageSchema, wire));
       } catch (problem) {
-        handlers.onLost(problem instanceof Error ? problem.message : String(problem));
+        handlers.onLost(messageOf(problem));
       }
     });
     stream.on('error', (problem) => handlers.onLost(problem.message));

@@ -10,6 +10,7 @@ import type {
 import { spawn } from 'node:child_process';
 import { constants } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { messageOf } from '../../../shared/problems.js';
 import { startProbe, type Probed } from './probes.js';
 
 /** A line with its time, RFC 3339 with nine digits. */
@@ -236,7 +237,7 @@ export class ContainerRunner {
         const start = await this.#around.start(this.#container);
         return signal.aborted ? undefined : start;
       } catch (error) {
-        const message = error instanceof Error ? error.message : String(error);
+        const message = messageOf(error);
         this.#set({ waiting: { reason: 'CreateContainerConfigError', message } });
         await sleep(retryMs, undefined, { signal }).catch(() => undefined);
       }
