@@ -141,7 +141,7 @@ export class Network {
   /** Whether nothing passes from one machine to another. */
   isCut(from: string, to: string): boolean {
     if (this.#gone.has(from) || this.#gone.has(to)) return true;
-    return (this.#cuts.get(`${from}>${to}`) ?? 0) > 0;
+    return this.#cuts.size > 0 && (this.#cuts.get(`${from}>${to}`) ?? 0) > 0;
   }
 
   /** Connects to an address; `done` gets this end, or why there is none. */

@@ -26,8 +26,9 @@ export function createReference(shape: RunShape): Reference {
   return (wanted) => {
     while (states.length <= wanted) {
       const state = states.at(-1)!;
+      const picks = Array.from({ length: microShards }, (_, leaf) => picksOf(state.step, leaf));
       const sum = (from: number, to: number, chunk: number): number => {
-        if (to - from === 1) return leafValue(state, from, picksOf(state.step, from), chunk);
+        if (to - from === 1) return leafValue(state, from, picks[from], chunk);
         // The left half is the larger one, and float32 additions go from the leaves up.
         const middle = from + Math.ceil((to - from) / 2);
         return Math.fround(sum(from, middle, chunk) + sum(middle, to, chunk));
