@@ -1,5 +1,5 @@
 // The schedule of `lockstep chaos` against its laws: a pure function of the seed and of what is
-// seen, that strikes only whom it may.
+// seen, that strikes only what it may.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

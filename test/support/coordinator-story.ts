@@ -1,4 +1,4 @@
-// A coordinator's core with a clock, told what happens in few words; it answers with what it asked
+// A coordinator's core with a clock, which gets events in few words; it answers with what it asks
 // for, in words as well, so that a protocol story reads from top to bottom.
 
 import {
@@ -114,7 +114,7 @@ const newHello: Hello = {
   allowsFaults: false,
 };
 
-/** The world a worker is in, as it tells a coordinator that has just started. */
+/** The world a worker is in, as it reports it to a coordinator that has just started. */
 export function worldOf(
   generation: number,
   workers: readonly string[],
@@ -145,6 +145,22 @@ export function trainTogether(story: Story, workers: readonly string[], step = 0
   enterTogether(story, workers, generation, step);
   return generation;
 }
+
+/** A story of workers w-0, w-1 and so on that train, from step 0 or the checkpoint's. */
+export function createTraining(
+  count = 2,
+  change: Partial<CoordinatorConfig> = {},
+  savedStep?: number,
+) {
+  const story = createStory({ worldSize: count, ...change }, savedStep);
+  const workers = Array.from({ length: count }, (_, i) => `w-${i}`);
+  return { ...story, generation: trainTogether(story, workers, savedStep) };
+}
+
+/** What a worker's status says of peers that it can't reach. */
+export const suspects = (...workers: readonly string[]) => ({
+  suspicions: workers.map((worker) => ({ worker, reason: 'ended its stream' })),
+});
 
 /** Lets the members of a formed world enter, connect and train. */
 export function enterTogether(

@@ -2,9 +2,9 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { elect } from '../../../coordinator/core/election.js';
 import {
   defaultElectionTiming,
+  elect,
   holdsLease,
   initialElection,
   nextWakeMs,
@@ -69,11 +69,15 @@ function describe(effect: ElectionEffect): string {
   }
 }
 
-type Contender = ReturnType<typeof createContender>;
-
-function createHolder(): Contender {
+/** A contender that has asked for the lease and waits for the answer. */
+function createLooking() {
   const contender = createContender();
   contender.tick();
+  return contender;
+}
+
+function createHolder() {
+  const contender = createLooking();
   contender.found(undefined);
   contender.written({ transitions: 0 });
   return contender;
@@ -91,8 +95,7 @@ test('a lease that is not there is created, and held from when that was sent', (
 });
 
 test('a lease that another holds is taken once it has not changed for 15 s', () => {
-  const a = createContender();
-  a.tick();
+  const a = createLooking();
   assert.deepEqual(a.found(lease()), ['stands by for b']);
   assert.equal(a.wakesIn(), 2_000);
   for (let s = 2; s < 15; s += 2) {
@@ -106,8 +109,7 @@ test('a lease that another holds is taken once it has not changed for 15 s', () 
 });
 
 test('each renewal that is seen starts the 15 s anew; another annotation does not', () => {
-  const a = createContender();
-  a.tick();
+  const a = createLooking();
   a.found(lease());
   a.after(14_000);
   assert.deepEqual(a.found(lease({ version: '8', stamp: 't2' })), []);
@@ -118,8 +120,7 @@ test('each renewal that is seen starts the 15 s anew; another annotation does no
 });
 
 test('a holder that claims the lease for longer is believed', () => {
-  const a = createContender();
-  a.tick();
+  const a = createLooking();
   a.found(lease({ leaseMs: 60_000 }));
   a.after(59_000);
   assert.deepEqual(a.found(lease({ leaseMs: 60_000 })), []);
@@ -128,22 +129,19 @@ test('a holder that claims the lease for longer is believed', () => {
 });
 
 test('a lease that was given up is taken at once, and changes hands by that', () => {
-  const a = createContender();
-  a.tick();
+  const a = createLooking();
   assert.deepEqual(a.found(lease({ holder: '' })), ['replace 7: a, 4']);
 });
 
 test('who comes second to write looks again', () => {
-  const a = createContender();
-  a.tick();
+  const a = createLooking();
   a.found(lease({ holder: '' }));
   assert.deepEqual(a.refused(), ['read']);
   assert.deepEqual(a.found(lease({ holder: 'c', transitions: 4 })), ['stands by for c']);
 });
 
 test('a lease that was deleted is waited for like one that was not renewed', () => {
-  const a = createContender();
-  a.tick();
+  const a = createLooking();
   a.found(lease());
   a.after(10_000);
   assert.deepEqual(a.found(undefined), []);
@@ -177,7 +175,7 @@ test('a holder has lost when it can not renew for 10 s, and says why', () => {
   a.after(2_000);
   assert.deepEqual(a.failed('HTTP 500: no'), ['trouble: HTTP 500: no']);
   a.after(2_000);
-  assert.deepEqual(a.failed('HTTP 500: no'), [], 'told once');
+  assert.deepEqual(a.failed('HTTP 500: no'), [], 'reported once');
   a.after(5_999);
   assert.ok(a.isHolder());
   assert.deepEqual(a.after(1), ['lost: it could not be renewed for 10 s: HTTP 500: no']);
@@ -186,9 +184,9 @@ test('a holder has lost when it can not renew for 10 s, and says why', () => {
   assert.deepEqual(a.written(), [], 'an answer that comes now is too late');
 });
 
-test('trouble is told once for each thing that the server says, and when it is over', () => {
+test('trouble is reported once for each thing that the server says, and when it is over', () => {
   const a = createHolder();
-  const told = [
+  const answers = [
     a.failed('connection refused'),
     a.failed('no answer'),
     a.failed('HTTP 403: no', { status: 403 }),
@@ -197,7 +195,7 @@ test('trouble is told once for each thing that the server says, and when it is o
     a.written(),
     a.failed('no answer'),
   ];
-  assert.deepEqual(told.flat(), [
+  assert.deepEqual(answers.flat(), [
     'trouble: connection refused',
     'trouble: HTTP 403: no',
     'trouble: HTTP 500: oh',
@@ -232,8 +230,7 @@ test('who waits for the lease comes back when the server asks for it, but not to
     [7_000, 7_000],
     [600_000, 30_000],
   ] as const) {
-    const a = createContender();
-    a.tick();
+    const a = createLooking();
     a.failed('HTTP 429: later', { retryAfterMs: asked });
     assert.equal(a.wakesIn(), waited);
   }
@@ -260,8 +257,7 @@ test('a holder whose lease was deleted keeps its time, and makes no new one', ()
 });
 
 test('a write whose answer was lost is found to be ours', () => {
-  const a = createContender();
-  a.tick();
+  const a = createLooking();
   a.found(lease({ holder: '' }));
   a.failed('no answer');
   a.after(2_000);
@@ -297,16 +293,14 @@ test('a renewal that is under way is waited for before the lease is given up', (
 test('to give up an unreachable lease takes few tries', () => {
   const a = createHolder();
   a.happen({ kind: 'release' });
-  const told = [1, 2, 3, 4].flatMap(() => a.failed('away'));
-  assert.deepEqual(told, ['read', 'read', 'read', 'released']);
+  const answers = [1, 2, 3, 4].flatMap(() => a.failed('away'));
+  assert.deepEqual(answers, ['read', 'read', 'read', 'released']);
 });
 
 test('who waits just goes, unless it may have got the lease', () => {
-  const a = createContender();
-  a.tick();
+  const a = createLooking();
   assert.deepEqual(a.happen({ kind: 'release' }), ['released']);
-  const b = createContender();
-  b.tick();
+  const b = createLooking();
   b.found(undefined);
   assert.deepEqual(b.happen({ kind: 'release' }), []);
   assert.deepEqual(b.written({ transitions: 0 }), ['replace 101: nobody, 0']);

@@ -37,13 +37,13 @@ test('the status has what a progress bar needs, and who the workers are', () => 
   });
 });
 
-test('the result of a run that has ended is told', () => {
+test('the result of a run that has ended is shown', () => {
   const result = {
     ...{ kind: 'finished', run: 'faces', step: 50, sha256: 'ab', reason: 'x'.repeat(999) },
     ...{ exit_code: 0, world: 2, images_per_s: 1 },
   };
-  const told = (leaderStatusOf(status(0), { ...facts, result }) as { result: object }).result;
-  assert.deepEqual(told, {
+  const shown = (leaderStatusOf(status(0), { ...facts, result }) as { result: object }).result;
+  assert.deepEqual(shown, {
     ...{ kind: 'finished', step: 50, sha256: 'ab', reason: `${'x'.repeat(199)}…`, exitCode: 0 },
   });
 });
@@ -90,7 +90,7 @@ test('the number of workers on the lease is obeyed, from the start and later', (
   assert.deepEqual(events, [{ kind: 'stopAsked', reason: 'the run is to have no workers' }]);
 });
 
-test('a number that the run can not have is told, and the run goes on', () => {
+test('a number that the run can not have is reported, and the run goes on', () => {
   const { scaled, notices, events } = serve(9);
   assert.deepEqual(scaled, []);
   assert.deepEqual(events, []);

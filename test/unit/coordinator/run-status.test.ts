@@ -1,9 +1,12 @@
-// What an operator is told of a run, from what its coordinator knows.
+// What an operator learns of a run, from what its coordinator knows.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { initialCoordinatorState, type WorkerView } from '../../../coordinator/core/state.js';
-import { defaultTiming } from '../../../coordinator/core/state.js';
+import {
+  defaultTiming,
+  initialCoordinatorState,
+  type WorkerView,
+} from '../../../coordinator/core/state.js';
 import { createRunRate, describeRun } from '../../../coordinator/edge/run-status.js';
 import { runStatusSchema } from '../../../shared/control/admin.js';
 
@@ -51,7 +54,7 @@ test('before the first world there is no rank, no generation and no straggler', 
   assert.equal(status.straggler, undefined);
 });
 
-test('members come by rank, others after them; the slow member and the newest step are told', () => {
+test('members come by rank, others after them; the slow member and the newest step are shown', () => {
   const state = stateOf(viewOf('spare', 9, 0), viewOf('b', 0.2, 5), viewOf('a', 1, 4));
   const member = (rank: number, worker: string) => ({
     ...{ rank, worker, incarnation: 7, address: 'h:1' },

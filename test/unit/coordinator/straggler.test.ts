@@ -12,7 +12,7 @@ import {
 } from '../../../coordinator/core/straggler.js';
 import type { Pace } from '../../../shared/control/messages.js';
 
-/** Seconds of data, compute and exchange, and for whom it waited. */
+/** Seconds of data, compute and exchange, and the peer that it waited for. */
 function paceOf(dataS: number, computeS: number, exchangeS: number, waits = ''): Pace {
   const [waitedFor = '', waitedS = '0'] = waits.split(' ');
   return { dataS, computeS, exchangeS, updateS: 0.01, waitedFor, waitedS: Number(waitedS) };
@@ -27,16 +27,15 @@ const noSteps = { ...paceOf(0, 0, 0), updateS: 0 };
 interface Case {
   readonly name: string;
   readonly views: readonly PaceView[];
-  readonly expected: Straggler | undefined;
+  readonly expected?: Straggler;
 }
 
 const cases: readonly Case[] = [
-  { name: 'no workers', views: [], expected: undefined },
-  { name: 'one worker', views: [view('a', 0.5, 0.5, 0)], expected: undefined },
+  { name: 'no workers', views: [] },
+  { name: 'one worker', views: [view('a', 0.5, 0.5, 0)] },
   {
     name: 'two alike',
     views: [view('a', 0, 0.4, 0.1, 'b 0.01'), view('b', 0, 0.41, 0.09, 'a 0.002')],
-    expected: undefined,
   },
   {
     name: 'two, one slow in compute, awaited by the other',
@@ -101,27 +100,22 @@ const cases: readonly Case[] = [
       view('c', 0, 0.4, 0.7, 'd 0.5'),
       view('d', 0, 0.4, 0.7, 'a 0.5'),
     ],
-    expected: undefined,
   },
   {
     name: 'all name one, but for a moment only',
     views: [view('a', 0, 0.1, 0.1, 'b 0.019'), view('b', 0, 0.1, 0.1), view('c', 0, 0.1, 0.1, 'b')],
-    expected: undefined,
   },
   {
     name: 'more than 20 ms, but less than a tenth of the step',
     views: [view('a', 0, 2, 1), view('b', 0, 2, 1), view('c', 0, 2.2, 0.8)],
-    expected: undefined,
   },
   {
     name: 'more than a tenth of the step, but less than 20 ms',
     views: [view('a', 0, 0.02, 0.02), view('b', 0, 0.035, 0.005)],
-    expected: undefined,
   },
   {
     name: 'a worker without a step does not count',
     views: [{ worker: 'a', pace: noSteps }, view('b', 0, 0.8, 0.1, 'a 0.5')],
-    expected: undefined,
   },
   {
     name: 'a larger share takes longer, and is no fault',
@@ -129,7 +123,6 @@ const cases: readonly Case[] = [
       { ...view('a', 0.1, 0.8, 0.1), share: 2 },
       { ...view('b', 0.05, 0.4, 0.5), share: 1 },
     ],
-    expected: undefined,
   },
   {
     name: 'a smaller share in the same time is slow',

@@ -8,8 +8,10 @@ import { generationOf } from '../../../shared/words.js';
 import type { WorkerMessage } from '../../../shared/control/messages.js';
 import {
   createStory,
+  createTraining,
   enterTogether,
   statusIn,
+  suspects,
   trainTogether,
   type Story,
 } from '../../support/coordinator-story.js';
@@ -24,9 +26,12 @@ const snapshot = (step: number): WorkerMessage => ({
   ...{ kind: 'snapshot', step, parts: ['g', 'd'] },
   ...{ parametersSha256: sha256, updates: {}, skippedInARow: 0 },
 });
-const suspects = (worker: string) => ({ suspicions: [{ worker, reason: 'ended its stream' }] });
-const without = (told: readonly string[], ...words: string[]): string[] =>
-  told.filter((line) => !words.some((word) => line.includes(word)));
+const digestOf = (generation: number, value: string): WorkerMessage => ({
+  ...{ kind: 'digest', generation, step: 8, value: value.repeat(16), isWhole: false },
+});
+const votes = ['vote -> w-0', 'vote -> w-1'];
+const without = (lines: readonly string[], ...words: string[]): string[] =>
+  lines.filter((line) => !words.some((word) => line.includes(word)));
 
 /** Stores a checkpoint of `step` with parts of two workers. */
 function store(story: Story, step: number, from: readonly [string, string]): string[] {
@@ -57,8 +62,8 @@ test('workers connect once all of them have the state', () => {
   story.is('w-0', 'entering', { generation });
   story.is('w-1', 'entering', { generation });
   assert.deepEqual(story.is('w-0', 'entered', { hasState: true }), []);
-  const told = story.is('w-1', 'entered', { hasState: true });
-  assert.deepEqual(told, ['connect -> w-0', 'connect -> w-1']);
+  const answer = story.is('w-1', 'entered', { hasState: true });
+  assert.deepEqual(answer, ['connect -> w-0', 'connect -> w-1']);
 });
 
 test('an order is given again until the status shows that it was obeyed', () => {
@@ -72,13 +77,11 @@ test('an order is given again until the status shows that it was obeyed', () => 
 });
 
 test('a killed worker is out at once, by two witnesses, and the others go on', () => {
-  const story = createStory({ worldSize: 3 });
-  const all = ['w-0', 'w-1', 'w-2'];
-  trainTogether(story, all);
+  const story = createTraining(3);
   assert.deepEqual(story.closes('w-1'), []);
-  const told = story.is('w-0', 'training', { step: 5, ...suspects('w-1') });
-  assert.match(told[0] ?? '', /^lost w-1: its session ended, and w-0 can't reach it/);
-  assert.deepEqual(told.slice(1), ['abort -> w-0', 'abort -> w-2']);
+  const answer = story.is('w-0', 'training', { step: 5, ...suspects('w-1') });
+  assert.match(answer[0] ?? '', /^lost w-1: its session ended, and w-0 can't reach it/);
+  assert.deepEqual(answer.slice(1), ['abort -> w-0', 'abort -> w-2']);
   // One had committed the step under way, the other had not: it takes the state from the first.
   assert.deepEqual(story.is('w-0', 'halted', { step: 6 }), []);
   assert.deepEqual(story.is('w-2', 'halted', { step: 5 }), [
@@ -89,18 +92,17 @@ test('a killed worker is out at once, by two witnesses, and the others go on', (
 });
 
 test('a coordinator that hears nothing of a worker kills nobody without a peer', () => {
-  const story = createStory();
-  trainTogether(story, ['w-0', 'w-1']);
+  const story = createTraining();
   story.closes('w-1');
   assert.deepEqual(story.wait(60_000, ['w-0']), []);
 });
 
 test('a frozen worker is out within two seconds of silence, and comes back as one who is behind', () => {
-  const story = createStory({ worldSize: 3 });
-  const generation = trainTogether(story, ['w-0', 'w-1', 'w-2']);
+  const story = createTraining(3);
+  const { generation } = story;
   story.is('w-0', 'training', suspects('w-2'));
-  const told = story.wait(2_000, ['w-0', 'w-1']);
-  assert.match(told[0] ?? '', /^lost w-2: it was silent for 1\.\d s, and w-0/);
+  const [first = ''] = story.wait(2_000, ['w-0', 'w-1']);
+  assert.match(first, /^lost w-2: it was silent for 1\.\d s, and w-0/);
   story.is('w-0', 'halted', { step: 3 });
   assert.equal(story.is('w-1', 'halted', { step: 3 })[0], 'formed w-0 w-1 at step 3');
   enterTogether(story, ['w-0', 'w-1'], generation + 1, 3);
@@ -108,7 +110,7 @@ test('a frozen worker is out within two seconds of silence, and comes back as on
   story.is('w-2', 'training', { step: 2 });
   assert.ok(story.wait(1_000).includes('abort -> w-2'));
   story.is('w-2', 'halted', { step: 2 });
-  assert.deepEqual(without(story.wait(500), 'status'), ['vote -> w-0', 'vote -> w-1']);
+  assert.deepEqual(without(story.wait(500), 'status'), votes);
   story.is('w-0', 'halted', { step: 4 });
   assert.deepEqual(story.is('w-1', 'halted', { step: 4 }), [
     'formed w-0 w-1 w-2 at step 4',
@@ -119,12 +121,11 @@ test('a frozen worker is out within two seconds of silence, and comes back as on
 });
 
 test('a cut link between two that are heard is dialled anew, then one stays out', () => {
-  const story = createStory();
-  let generation = trainTogether(story, ['w-0', 'w-1']);
+  const story = createTraining();
+  let { generation } = story;
   story.is('w-0', 'training', suspects('w-1'));
   assert.deepEqual(story.wait(2_000), []);
-  const told = story.wait(1_000);
-  assert.match(told[0] ?? '', /w-0 can't reach w-1, which is heard.*dialling anew/);
+  assert.match(story.wait(1_000)[0] ?? '', /w-0 can't reach w-1, which is heard.*dialling anew/);
   story.is('w-0', 'halted', { suspicions: [] });
   assert.equal(story.is('w-1', 'halted')[0], 'formed w-0 w-1 at step 0');
   generation += 1;
@@ -136,31 +137,27 @@ test('a cut link between two that are heard is dialled anew, then one stays out'
 });
 
 test('a worker that comes late joins after a step, with the state of a peer', () => {
-  const story = createStory();
-  trainTogether(story, ['w-0', 'w-1']);
+  const story = createTraining();
   story.hello('w-2');
   assert.deepEqual(story.is('w-2', 'ready'), []);
-  assert.deepEqual(story.wait(500), ['vote -> w-0', 'vote -> w-1']);
+  assert.deepEqual(story.wait(500), votes);
   story.is('w-0', 'halted', { step: 7 });
-  assert.deepEqual(story.is('w-1', 'halted', { step: 7 }).slice(0, 1), [
-    'formed w-0 w-1 w-2 at step 7',
-  ]);
+  const answer = story.is('w-1', 'halted', { step: 7 }).slice(0, 1);
+  assert.deepEqual(answer, ['formed w-0 w-1 w-2 at step 7']);
 });
 
 test('more workers than micro-shards wait as spares', () => {
-  const story = createStory({ microShards: 2 });
-  trainTogether(story, ['w-0', 'w-1']);
+  const story = createTraining(2, { microShards: 2 });
   story.hello('w-2');
   story.is('w-2', 'ready');
   assert.deepEqual(story.wait(5_000), []);
 });
 
 test('a process that is started again takes the place of its forerunner', () => {
-  const story = createStory();
-  trainTogether(story, ['w-0', 'w-1']);
-  const told = story.hello('w-1', { incarnation: 2 });
-  assert.match(told[0] ?? '', /^dismiss \d+ with 78: another process has joined as w-1/);
-  assert.match(told[2] ?? '', /^lost w-1: its process was started again/);
+  const story = createTraining();
+  const answer = story.hello('w-1', { incarnation: 2 });
+  assert.match(answer[0] ?? '', /^dismiss \d+ with 78: another process has joined as w-1/);
+  assert.match(answer[2] ?? '', /^lost w-1: its process was started again/);
   story.is('w-0', 'halted', { step: 2 });
   // The old one comes back, and is refused.
   const status = { ...statusIn(generationOf(1, 1)), step: 1 };
@@ -169,23 +166,15 @@ test('a process that is started again takes the place of its forerunner', () => 
 });
 
 test('a worker that is asked to leave goes after the step, with its own exit code', () => {
-  const story = createStory();
-  trainTogether(story, ['w-0', 'w-1']);
-  assert.deepEqual(story.is('w-1', 'training', { isLeaving: true }), [
-    'vote -> w-0',
-    'vote -> w-1',
-  ]);
+  const story = createTraining();
+  assert.deepEqual(story.is('w-1', 'training', { isLeaving: true }), votes);
   story.is('w-1', 'halted', { step: 3 });
-  assert.deepEqual(story.is('w-0', 'halted', { step: 3 }), [
-    'formed w-0 at step 3',
-    'world at 3 from own -> w-0',
-    'end 5 -> w-1',
-  ]);
+  const answer = story.is('w-0', 'halted', { step: 3 });
+  assert.deepEqual(answer, ['formed w-0 at step 3', 'world at 3 from own -> w-0', 'end 5 -> w-1']);
 });
 
 test('what only leavers have is stored before they go', () => {
-  const story = createStory({ worldSize: 1 });
-  trainTogether(story, ['w-0']);
+  const story = createTraining(1);
   story.is('w-0', 'training', { isLeaving: true });
   assert.deepEqual(story.is('w-0', 'halted', { step: 3 }), ['finish share 0/1 -> w-0']);
   story.is('w-0', 'finishing');
@@ -193,13 +182,12 @@ test('what only leavers have is stored before they go', () => {
   story.says('w-0', part(3, 'd'));
   assert.deepEqual(story.says('w-0', snapshot(3)), ['manifest 3: g d']);
   story.is('w-0', 'finished');
-  const told = story.happen({ kind: 'manifestStored', step: 3 });
-  assert.deepEqual(without(told, 'notice'), ['checkpointed -> w-0', 'end 5 -> w-0']);
+  const answer = without(story.happen({ kind: 'manifestStored', step: 3 }), 'notice');
+  assert.deepEqual(answer, ['checkpointed -> w-0', 'end 5 -> w-0']);
 });
 
 test('scaling down drains the last by name, scaling up asks for more', () => {
-  const story = createStory({ worldSize: 3 });
-  trainTogether(story, ['w-0', 'w-1', 'w-2']);
+  const story = createTraining(3);
   assert.deepEqual(story.happen({ kind: 'scaleAsked', workers: 2 }), [
     'target 2',
     'vote -> w-0',
@@ -207,20 +195,17 @@ test('scaling down drains the last by name, scaling up asks for more', () => {
     'vote -> w-2',
   ]);
   for (const worker of ['w-0', 'w-1']) story.is(worker, 'halted', { step: 2 });
-  const told = story.is('w-2', 'halted', { step: 2 });
-  assert.equal(told[0], 'formed w-0 w-1 at step 2');
-  assert.ok(told.includes('end 5 -> w-2'));
+  const answer = story.is('w-2', 'halted', { step: 2 });
+  assert.equal(answer[0], 'formed w-0 w-1 at step 2');
+  assert.ok(answer.includes('end 5 -> w-2'));
   assert.deepEqual(story.happen({ kind: 'scaleAsked', workers: 5 }), ['target 5']);
 });
 
 test('the last state is stored by all, by fewer when one is lost, and then the run ends', () => {
-  const story = createStory();
-  trainTogether(story, ['w-0', 'w-1']);
+  const story = createTraining();
   story.is('w-0', 'halted', { step: 10 });
-  assert.deepEqual(story.is('w-1', 'halted', { step: 10 }), [
-    'finish share 0/2 -> w-0',
-    'finish share 1/2 -> w-1',
-  ]);
+  const answer = story.is('w-1', 'halted', { step: 10 });
+  assert.deepEqual(answer, ['finish share 0/2 -> w-0', 'finish share 1/2 -> w-1']);
   story.is('w-0', 'finishing');
   story.says('w-0', part(10, 'g'));
   story.is('w-0', 'finished');
@@ -228,15 +213,14 @@ test('the last state is stored by all, by fewer when one is lost, and then the r
   story.is('w-0', 'finishing');
   assert.deepEqual(store(story, 10, ['w-0', 'w-0']), ['manifest 10: g d']);
   story.is('w-0', 'finished');
-  const told = story.happen({ kind: 'manifestStored', step: 10 });
-  assert.deepEqual(told.at(-1), 'end 0: finished at step 10');
+  const end = story.happen({ kind: 'manifestStored', step: 10 }).at(-1);
+  assert.equal(end, 'end 0: finished at step 10');
 });
 
 test('a stop is a vote; the run ends with a checkpoint and can go on', () => {
-  const story = createStory();
-  trainTogether(story, ['w-0', 'w-1']);
-  const told = story.happen({ kind: 'stopAsked', reason: 'SIGINT' });
-  assert.deepEqual(told, ['notice: stopping: SIGINT', 'vote -> w-0', 'vote -> w-1']);
+  const story = createTraining();
+  const answer = story.happen({ kind: 'stopAsked', reason: 'SIGINT' });
+  assert.deepEqual(answer, ['notice: stopping: SIGINT', 'vote -> w-0', 'vote -> w-1']);
   for (const worker of ['w-0', 'w-1']) story.is(worker, 'halted', { step: 4 });
   for (const worker of ['w-0', 'w-1']) story.is(worker, 'finishing');
   assert.deepEqual(store(story, 4, ['w-0', 'w-1']), ['manifest 4: g d']);
@@ -247,20 +231,12 @@ test('a stop is a vote; the run ends with a checkpoint and can go on', () => {
 });
 
 test('a worker whose digest differs is named, and all go back to what they agreed on', () => {
-  const story = createStory({ worldSize: 3 });
-  const generation = trainTogether(story, ['w-0', 'w-1', 'w-2']);
-  const tell = (worker: string, value: string): string[] =>
-    story.says(worker, {
-      kind: 'digest',
-      generation,
-      step: 8,
-      value: value.repeat(16),
-      isWhole: false,
-    });
-  tell('w-0', 'a');
-  tell('w-1', 'b');
-  const told = tell('w-2', 'a');
-  assert.match(told[0] ?? '', /after step 8: w-1 differs from the others; all go back/);
+  const story = createTraining(3);
+  const { generation } = story;
+  story.says('w-0', digestOf(generation, 'a'));
+  story.says('w-1', digestOf(generation, 'b'));
+  const [first = ''] = story.says('w-2', digestOf(generation, 'a'));
+  assert.match(first, /after step 8: w-1 differs from the others; all go back/);
   for (const worker of ['w-0', 'w-1']) story.is(worker, 'halted', { step: 9 });
   assert.ok(story.is('w-2', 'halted', { step: 9 }).includes('findCheckpoint'));
   assert.deepEqual(story.happen({ kind: 'checkpointFound', step: 4, isStored: true }), [
@@ -272,19 +248,12 @@ test('a worker whose digest differs is named, and all go back to what they agree
 test('of two that differ nobody can say who is right', () => {
   const story = createStory();
   const generation = trainTogether(story, ['w-0', 'w-1'], 4);
-  const tell = (worker: string, value: string): string[] =>
-    story.says(worker, {
-      kind: 'digest',
-      generation,
-      step: 8,
-      value: value.repeat(16),
-      isWhole: false,
-    });
-  tell('w-0', 'a');
-  assert.match(tell('w-1', 'b')[0] ?? '', /all go back to the newest checkpoint/);
+  story.says('w-0', digestOf(generation, 'a'));
+  const [first = ''] = story.says('w-1', digestOf(generation, 'b'));
+  assert.match(first, /all go back to the newest checkpoint/);
   story.is('w-0', 'halted', { step: 9 });
-  const told = story.is('w-1', 'halted', { step: 9 });
-  assert.ok(told.includes('findCheckpoint'), told.join());
+  const answer = story.is('w-1', 'halted', { step: 9 });
+  assert.ok(answer.includes('findCheckpoint'), answer.join());
   assert.deepEqual(story.happen({ kind: 'checkpointFound', step: 4, isStored: true }), [
     'formed w-0 w-1 at step 4',
     'world at 4 from checkpoint -> w-0',
@@ -293,23 +262,21 @@ test('of two that differ nobody can say who is right', () => {
 });
 
 test('a checkpoint whose parts are of different states is not committed', () => {
-  const story = createStory();
-  trainTogether(story, ['w-0', 'w-1']);
+  const story = createTraining();
   story.says('w-0', part(4, 'g'));
   story.says('w-1', part(4, 'd', '1'.repeat(16)));
   assert.match(story.says('w-0', snapshot(4))[0] ?? '', /^notice: the checkpoint of step 4/);
 });
 
 test('steps that can not be taken end the run with the reason', () => {
-  const story = createStory();
-  trainTogether(story, ['w-0', 'w-1']);
+  const story = createTraining();
   story.is('w-0', 'halted', { step: 5, trouble: 'not finite' });
   story.is('w-1', 'halted', { step: 5, trouble: 'not finite' });
   for (const worker of ['w-0', 'w-1']) story.is(worker, 'finishing');
   store(story, 5, ['w-0', 'w-1']);
   for (const worker of ['w-0', 'w-1']) story.is(worker, 'finished');
-  const told = story.happen({ kind: 'manifestStored', step: 5 });
-  assert.equal(told.at(-1), 'end 1: not finite; the run can be resumed from step 5');
+  const end = story.happen({ kind: 'manifestStored', step: 5 }).at(-1);
+  assert.equal(end, 'end 1: not finite; the run can be resumed from step 5');
 });
 
 test('what fails three times without a step between ends the run', () => {
@@ -321,8 +288,7 @@ test('what fails three times without a step between ends the run', () => {
   story.says('w-1', failure);
   story.hello('w-1', { incarnation: 3 });
   story.says('w-1', failure);
-  const told = story.is('w-0', 'halted', { step: 0 });
-  assert.deepEqual(told, ['finish share 0/1 -> w-0']);
+  assert.deepEqual(story.is('w-0', 'halted', { step: 0 }), ['finish share 0/1 -> w-0']);
   assert.match(story.state.ending?.reason ?? '', /w-1 failed: a broken picture \(failure 3/);
 });
 
@@ -330,13 +296,12 @@ test('a mistake of the operator ends the run with its exit code', () => {
   const story = createStory();
   const failure = { kind: 'failure', reason: 'no such dataset', exitCode: 78 } as const;
   story.hello('w-0');
-  const told = story.says('w-0', failure);
-  assert.equal(told.at(-1), 'end 78: w-0 failed: no such dataset; nothing was checkpointed');
+  const end = story.says('w-0', failure).at(-1);
+  assert.equal(end, 'end 78: w-0 failed: no such dataset; nothing was checkpointed');
 });
 
 test('when all are lost the run waits for workers, and ends when none comes', () => {
-  const story = createStory({ worldSize: 2 }, 4);
-  trainTogether(story, ['w-0', 'w-1'], 4);
+  const story = createTraining(2, {}, 4);
   story.hello('w-0', { incarnation: 2 });
   story.hello('w-1', { incarnation: 2 });
   story.is('w-0', 'ready');
@@ -348,8 +313,7 @@ test('when all are lost the run waits for workers, and ends when none comes', ()
 });
 
 test('a run all of whose workers vanish ends after a while, and can be resumed', () => {
-  const story = createStory({}, 4);
-  trainTogether(story, ['w-0', 'w-1'], 4);
+  const story = createTraining(2, {}, 4);
   story.closes('w-0');
   story.closes('w-1');
   assert.deepEqual(story.wait(119_000, []), []);
@@ -365,11 +329,9 @@ test('a run that nobody joins ends after a while', () => {
 });
 
 test('a coordinator that stood still does not hold it against the workers', () => {
-  const story = createStory();
-  trainTogether(story, ['w-0', 'w-1']);
+  const story = createTraining();
   story.is('w-0', 'training', suspects('w-1'));
-  const told = story.wait(250, []);
-  assert.deepEqual(told, []);
+  assert.deepEqual(story.wait(250, []), []);
   const state = story.state;
   state.tickedMs -= 60_000;
   for (const view of state.workers.values()) view.heardMs -= 60_000;

@@ -50,16 +50,19 @@ test('a server that asks for more is waited for, within reason', () => {
 test('a refusal is read from a Status object, its header, or a page of a proxy', () => {
   const details = { retryAfterSeconds: 3, causes: [{ reason: 'R', message: 'M', field: 'F' }, 7] };
   const body = JSON.stringify({ kind: 'Status', reason: 'Invalid', message: 'bad', details });
-  const told = refusalOf(422, {}, body);
-  assert.deepEqual([told.reason, told.message, told.retryAfterS], ['Invalid', 'HTTP 422: bad', 3]);
-  assert.deepEqual(told.causes[0], { reason: 'R', message: 'M', field: 'F' });
+  const refused = refusalOf(422, {}, body);
+  assert.deepEqual(
+    [refused.reason, refused.message, refused.retryAfterS],
+    ['Invalid', 'HTTP 422: bad', 3],
+  );
+  assert.deepEqual(refused.causes[0], { reason: 'R', message: 'M', field: 'F' });
   assert.equal(refusalOf(429, { 'retry-after': '5' }, body).retryAfterS, 5);
   assert.equal(
     refusalOf(429, { 'retry-after': 'Wed, 21 Oct 2026 07:28:00 GMT' }, '').retryAfterS,
     undefined,
   );
   assert.equal(refusalOf(502, {}, '<html>bad gateway').message, 'HTTP 502: <html>bad gateway');
-  assert.equal(isLost(told), false);
+  assert.equal(isLost(refused), false);
 });
 
 test('lines of a log are compared by the time of the server, to the nanosecond', () => {

@@ -53,7 +53,7 @@ test('the state follows from the Jobs, then from the leader', () => {
     // A word of before: the run was resumed.
     ['starting', job(), job(), says({ result: { kind: 'failed' } }), '0 of 0 workers are ready'],
     ['running', job(), job(), says({ stage: 'gathering' }), 'gathering'],
-    // Workers that are told the end first.
+    // Workers that learn of the end first.
     ['running', job(), condition('Complete'), says({ stage: 'finishing' }), 'finishing'],
   ];
   for (const [kind, coordinator, worker, lease, reason] of cases) {
@@ -63,9 +63,9 @@ test('the state follows from the Jobs, then from the leader', () => {
 });
 
 test('an operator learns from the exit code that trying again is useless', () => {
-  const told =
+  const read =
     'PodFailurePolicy: Container worker for pod a/b failed with exit code 78 matching FailJob rule';
-  assert.equal(failedExitCode(told), 78);
+  assert.equal(failedExitCode(read), 78);
   assert.equal(failedExitCode('BackoffLimitExceeded: too many'), 1);
   assert.equal(failedExitCode('exit code 1'), 1);
 });
@@ -88,8 +88,8 @@ test('what the leader writes is what the command line reads', () => {
   } as unknown as RunStatus;
   const result = { kind: 'finished', step: 9, sha256: 'abc', reason: 'done', exit_code: 0 };
   const facts = { address: '10.0.0.1:7400', transitions: 2, phase: 'pixel', result };
-  const told = readLeaderStatus(annotate(leaderStatusOf(status, facts)));
-  assert.deepEqual(told, {
+  const read = readLeaderStatus(annotate(leaderStatusOf(status, facts)));
+  assert.deepEqual(read, {
     ...{ run: 'faces', url: 's3://b/faces', term: 3, transitions: 2 },
     ...{ address: '10.0.0.1:7400', stage: 'running' },
     ...{ reason: 'r', step: 7, until: 9, lastStep: 10, checkpoint: 5, phase: 'pixel' },
@@ -106,8 +106,8 @@ test('a status that is missing, torn, huge or of another version does no harm', 
   assert.equal(of('{"step":'), undefined);
   assert.equal(of('7'), undefined);
   assert.equal(of(`{"run":"${'a'.repeat(300_000)}"}`), undefined);
-  const told = of('{"step":"seven","workers":[{"id":1}],"result":7,"new":1}');
-  assert.deepEqual([told?.step, told?.workers[0]?.id, told?.result], [0, '', undefined]);
+  const read = of('{"step":"seven","workers":[{"id":1}],"result":7,"new":1}');
+  assert.deepEqual([read?.step, read?.workers[0]?.id, read?.result], [0, '', undefined]);
 });
 
 test('the wanted number of workers is a number', () => {
