@@ -37,15 +37,7 @@ export const unheardWorker: SimOptions = {
   script: [
     {
       atMs: 12_000,
-      act: ({ around: { network } }) => {
-        for (const [from, to] of [
-          ['worker-0', 'coordinator-a'],
-          ['coordinator-a', 'worker-0'],
-        ] as const) {
-          network.cut(from, to);
-          network.clock.after(9_000, () => network.heal(from, to));
-        }
-      },
+      act: ({ around }) => around.network.cutBothWays('worker-0', 'coordinator-a', 9_000),
     },
   ],
 };
@@ -63,9 +55,6 @@ const followedBack: SimOptions = {
     { atMs: 11_200, fault: 'addWorker' },
   ],
 };
-
-/** Vote of worker-0 alone is neither given nor read. */
-const deaf = { heedsVote: (worker: string): boolean => worker !== 'worker-0' };
 
 export const canaries: readonly Canary[] = [
   {
@@ -96,7 +85,7 @@ export const canaries: readonly Canary[] = [
   {
     bug: 'one worker ignores the vote',
     caughtBy: ['progress', 'pauses'],
-    plant: () => deaf,
+    plant: () => ({ heedsVote: (worker) => worker !== 'worker-0' }),
   },
   {
     bug: 'death on one witness',
@@ -200,9 +189,7 @@ export const canaries: readonly Canary[] = [
     plant: () => ({ verifiesSums: false }),
     options: {
       script: [
-        ...[4_000, 4_001, 4_002, 4_003, 4_004, 4_005, 4_006, 4_007].map((atMs) => {
-          return { atMs, fault: 'flipBit' } as const;
-        }),
+        ...[0, 1, 2, 3, 4, 5, 6, 7].map((i) => ({ atMs: 4_000 + i, fault: 'flipBit' }) as const),
         { atMs: 4_010, fault: 'killAllWorkers' },
       ],
     },
@@ -213,9 +200,9 @@ export const canaries: readonly Canary[] = [
     plant: () => ({ discardsAtStart: true }),
     options: {
       shape: { checkpointEvery: 2, lastStep: 80 },
-      script: [2_000, 7_000, 12_000, 17_000, 22_000].map((atMs) => {
-        return { atMs, fault: 'killCoordinator' } as const;
-      }),
+      script: [2, 7, 12, 17, 22].map(
+        (s) => ({ atMs: 1000 * s, fault: 'killCoordinator' }) as const,
+      ),
     },
   },
 ];

@@ -42,7 +42,7 @@ export function decodeParts(bodies: readonly string[]): TrainingState {
   return { step: parts[0].step, digest: parts[0].digest, values };
 }
 
-/** The sum over the parameters, as a snapshot tells it. */
+/** The sum over the parameters, as a snapshot reports it. */
 export function parametersSum(state: TrainingState): string {
   return sha256(partNames.map((name) => encodePart(name, state)).join());
 }
@@ -61,17 +61,9 @@ export function* storePart(
   const body = encodePart(name, state);
   const file = `${name}.safetensors`;
   yield* disk.put(process, folderOf(state.step) + file, body);
-  const { step, digest } = state;
-  const sum = sha256(body);
-  return {
-    kind: 'partStored',
-    step,
-    name,
-    file,
-    bytes: body.length,
-    sha256: sum,
-    stateDigest: digest,
-  };
+  const { step, digest: stateDigest } = state;
+  const sums = { bytes: body.length, sha256: sha256(body), stateDigest };
+  return { kind: 'partStored', step, name, file, ...sums };
 }
 
 /** Writes the manifest; false when there is another one already. */
@@ -130,7 +122,7 @@ export function* newestWhole(
   const steps = [...new Set(keys.map(stepOf))].sort((a, b) => b - a);
   for (const step of steps) {
     if (typeof (yield* readCheckpoint(disk, process, step, verifiesSums)) !== 'string') return step;
-    // The manifest alone is in the way: parts may have been told of, and are the same bytes whoever
+    // The manifest alone is in the way: parts may have been reported, and are the same bytes whoever
     // writes them again.
     if (discards) yield* disk.delete(process, `${folderOf(step)}manifest.json`);
   }

@@ -269,14 +269,8 @@ export class ComputeSide {
       const leaf = leaves[slot - slots.start] ?? slot;
       const order = { seed, samples, microShards, microShardSize };
       const picks = sabotage.samples(order, state.step, leaf, place);
-      observe({
-        kind: 'computed',
-        who,
-        generation: place.generation,
-        step: state.step,
-        leaf,
-        picks,
-      });
+      const { generation } = place;
+      observe({ kind: 'computed', who, generation, step: state.step, leaf, picks });
       const vote = this.#votes && sabotage.heedsVote(who.worker) ? 1 : 0;
       computed[slot] = state.values.map((_, chunk) => {
         const isLast = chunk === shape.chunks - 1;
@@ -318,7 +312,7 @@ export class ComputeSide {
     const { rank, worldSize } = this.#place!;
     const state = this.state!;
     if (!isDue(this.#options.shape.checkpointEvery, state.step)) return;
-    this.#tellWhole(state);
+    this.#reportWhole(state);
     this.#save({ state, share: rank, shares: worldSize, onStored: () => undefined });
   }
 
@@ -334,11 +328,11 @@ export class ComputeSide {
 
   #finish({ generation, step, share, shares }: WorkerEffect & { readonly kind: 'finish' }): void {
     const onStored = (): void => this.#options.send({ kind: 'finished', generation, step });
-    this.#tellWhole(this.state!);
+    this.#reportWhole(this.state!);
     this.#save({ state: this.state!, share, shares, onStored });
   }
 
-  #tellWhole({ step, digest: value }: TrainingState): void {
+  #reportWhole({ step, digest: value }: TrainingState): void {
     const { generation } = this.#place!;
     const message = { kind: 'digest', generation, step, value, isWhole: true } as const;
     this.#options.send({ kind: 'tell', message });
@@ -363,8 +357,8 @@ export class ComputeSide {
       const { step } = state;
       const parameters = parametersSum(spoilt);
       const parts = [...partNames];
-      const told = { kind: 'snapshot', step, parts, parametersSha256: parameters } as const;
-      send({ kind: 'tell', message: { ...told, updates: {}, skippedInARow: 0 } });
+      const report = { kind: 'snapshot', step, parts, parametersSha256: parameters } as const;
+      send({ kind: 'tell', message: { ...report, updates: {}, skippedInARow: 0 } });
     }
     for (const name of partsOfShare(share, shares)) {
       const message = yield* storePart(disk, process, spoilt, name);

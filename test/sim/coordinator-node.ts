@@ -16,7 +16,7 @@ import type { Dice } from './machines/dice.js';
 import type { Side } from './machines/network.js';
 import type { SimProcess, Task } from './machines/process.js';
 import type { Surroundings } from './worker-node.js';
-import { repeated, type Told } from './worker-ports.js';
+import { repeated, type Heard } from './worker-ports.js';
 
 /** Workers have so long to leave. */
 const leaveMs = 2_000;
@@ -31,7 +31,7 @@ export interface CoordinatorOptions {
 }
 
 interface Line {
-  readonly side: Side<Told, WorkerMessage>;
+  readonly side: Side<Heard, WorkerMessage>;
   worker: string | undefined;
 }
 
@@ -130,9 +130,9 @@ export class CoordinatorNode {
       around.coverage.count(`coordinator tells ${message.kind}`);
       if ('generation' in message || message.kind === 'end')
         around.trace.add(process.name, `tells ${side?.other.process.name} ${message.kind}`);
-      const told = { term: this.#term, message };
-      if (around.network.isLossy && repeated.has(message.kind)) side?.sendLoosely(told, dice);
-      else side?.send(told);
+      const heard = { term: this.#term, message };
+      if (around.network.isLossy && repeated.has(message.kind)) side?.sendLoosely(heard, dice);
+      else side?.send(heard);
     };
     return {
       send,

@@ -1,6 +1,8 @@
 // What goes wrong in a simulation, and when: a seeded list of faults, each with its end.
 
-import { stepOf } from './checkpoint-files.js';
+import type { CoordinatorEvent } from '../../coordinator/core/state.js';
+import { folderOf, stepOf } from './checkpoint-files.js';
+import type { CoordinatorNode } from './coordinator-node.js';
 import type { Fact } from './facts.js';
 import { createDice, type Dice } from './machines/dice.js';
 import { coordinatorNodes, type Supervisor } from './supervisor.js';
@@ -117,9 +119,7 @@ function act(ports: FaultPorts, kind: FaultKind): string | undefined {
       return addWorker(ports);
     case 'scale': {
       const wanted = dice.integer(1, Math.min(6, around.shape.microShards));
-      coordinator?.process.deliver(() =>
-        coordinator.dispatch({ kind: 'scaleAsked', workers: wanted }),
-      );
+      ask(coordinator, { kind: 'scaleAsked', workers: wanted });
       return `to ${wanted}`;
     }
     case 'killCoordinator':
@@ -139,24 +139,13 @@ function act(ports: FaultPorts, kind: FaultKind): string | undefined {
       if (coordinator !== undefined) network.froze(coordinator.process);
       return coordinator?.process.name;
     case 'drainCoordinator':
-      coordinator?.process.deliver(() =>
-        coordinator.dispatch({ kind: 'leaveAsked', reason: 'SIGTERM' }),
-      );
-      return coordinator?.process.name;
     case 'loseLease':
-      coordinator?.process.deliver(() =>
-        coordinator.dispatch({ kind: 'leaseLost', reason: 'it could not be renewed' }),
-      );
-      return coordinator?.process.name;
+    case 'stopRun':
+      return ask(coordinator, requests[kind]);
     case 'secondCoordinator':
       return coordinator === undefined
         ? undefined
         : secondCoordinator(ports, coordinator.process.node, forMs);
-    case 'stopRun':
-      coordinator?.process.deliver(() =>
-        coordinator.dispatch({ kind: 'stopAsked', reason: 'the operator asked' }),
-      );
-      return coordinator?.process.name;
     case 'loseMessages':
       network.isLossy = true;
       supervisor.troubleControl(undefined, forMs);
@@ -169,7 +158,8 @@ function act(ports: FaultPorts, kind: FaultKind): string | undefined {
     case 'flipBit': {
       // Of a checkpoint that is whole: one in the making is not read before it is.
       const keys = disk.keys('checkpoints/');
-      const isWhole = (key: string): boolean => keys.includes(manifestOf(key));
+      const isWhole = (key: string): boolean =>
+        keys.includes(folderOf(stepOf(key)) + 'manifest.json');
       // Nobody reads the last one again: the run is over with it.
       const isLast = (key: string): boolean => stepOf(key) === around.shape.lastStep;
       const parts = keys
@@ -185,8 +175,15 @@ function act(ports: FaultPorts, kind: FaultKind): string | undefined {
   }
 }
 
-function manifestOf(key: string): string {
-  return `${key.slice(0, key.lastIndexOf('/'))}/manifest.json`;
+const requests = {
+  drainCoordinator: { kind: 'leaveAsked', reason: 'SIGTERM' },
+  loseLease: { kind: 'leaseLost', reason: 'it could not be renewed' },
+  stopRun: { kind: 'stopAsked', reason: 'the operator asked' },
+} as const;
+
+function ask(node: CoordinatorNode | undefined, event: CoordinatorEvent): string | undefined {
+  node?.process.deliver(() => node.dispatch(event));
+  return node?.process.name;
 }
 
 function addWorker({ supervisor, around }: FaultPorts): string | undefined {
@@ -213,12 +210,7 @@ function secondCoordinator(
   const cutOff = [...supervisor.workers.keys()].filter(() => dice.chance(0.6));
   for (const worker of cutOff) {
     supervisor.troubleControl(worker, forMs);
-    network.cut(node, worker);
-    network.cut(worker, node);
-    network.clock.after(forMs, () => {
-      network.heal(node, worker);
-      network.heal(worker, node);
-    });
+    network.cutBothWays(node, worker, forMs);
   }
   supervisor.startCoordinator(otherNode(node));
   return `${node}, cut off from ${cutOff.join(' ')}`;
@@ -249,16 +241,9 @@ function cutSomething(
   const isOneWay = kind === 'cutOneWay' || (kind === 'cutControl' && dice.chance(0.4));
   const isInward = dice.chance(0.5);
   for (const node of others) {
-    const pairs = isOneWay
-      ? [isInward ? [node, self] : [self, node]]
-      : [
-          [node, self],
-          [self, node],
-        ];
-    for (const [from, to] of pairs as [string, string][]) {
-      network.cut(from, to);
-      network.clock.after(forMs, () => network.heal(from, to));
-    }
+    if (!isOneWay) network.cutBothWays(node, self, forMs);
+    else if (isInward) network.cut(node, self, forMs);
+    else network.cut(self, node, forMs);
   }
   return `${self} and ${others.join(' ')}${isOneWay ? ' one way' : ''} for ${Math.round(forMs)} ms`;
 }

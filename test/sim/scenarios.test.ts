@@ -20,15 +20,8 @@ function holds(options: SimOptions): void {
 }
 
 /** Cuts one link in both directions. */
-function cut({ around: { network } }: FaultPorts, a: string, b: string, forMs: number): void {
-  for (const [from, to] of [
-    [a, b],
-    [b, a],
-  ] as const) {
-    network.cut(from, to);
-    network.clock.after(forMs, () => network.heal(from, to));
-  }
-}
+const cut = (atMs: number, a: string, b: string, forMs: number): Scripted =>
+  at(atMs, ({ around }) => around.network.cutBothWays(a, b, forMs));
 
 test('a worker is killed: the others take their next step within five seconds', () => {
   holds({ ...quiet, script: [{ atMs: 4_000, fault: 'killWorker' }] });
@@ -77,8 +70,8 @@ test('the only worker with a state was left out, and is behind the newest checkp
   holds({
     ...quiet,
     script: [
-      at(3_000, (ports) => cut(ports, 'worker-0', 'worker-2', 2_000)),
-      at(8_000, (ports) => cut(ports, 'worker-0', 'worker-2', 4_000)),
+      cut(3_000, 'worker-0', 'worker-2', 2_000),
+      cut(8_000, 'worker-0', 'worker-2', 4_000),
       at(18_000, ({ supervisor }) => {
         for (const node of [...supervisor.workers.values()])
           if (node.who.worker !== 'worker-2') supervisor.killWorker(node, false, 1_500);
@@ -87,7 +80,7 @@ test('the only worker with a state was left out, and is behind the newest checkp
   });
 });
 
-/** Whether the first world has been told to all of its members. */
+/** Whether all members of the first world know of it. */
 function isEntered({ supervisor }: FaultPorts): boolean {
   const workers = [...supervisor.workers.values()];
   return workers.length > 0 && workers.every(({ state }) => state.world.generation > 0);
@@ -146,12 +139,12 @@ test('a worker dies while all store the last state, and the store is slow', () =
   });
 });
 
-test('a worker that trained alone tells of files again that a cold start may have deleted', () => {
+test('a worker that trained alone reports files again that a cold start may have deleted', () => {
   holds({
     workers: 1,
     shape: { microShards: 4, lastStep: 150, checkpointEvery: 3 },
     script: [
-      at(4_000, (ports) => cut(ports, 'worker-0', 'coordinator-a', 9_000)),
+      cut(4_000, 'worker-0', 'coordinator-a', 9_000),
       at(9_000, ({ supervisor }) => supervisor.startWorker('worker-1')),
     ],
   });

@@ -10,7 +10,18 @@ import { ObjectDisk } from './machines/disk.js';
 import { Network } from './machines/network.js';
 import { SimClock } from './machines/process.js';
 import { Coverage, Trace } from './machines/trace.js';
-import { createOracles } from './oracles/all.js';
+import {
+  createBoundsOracle,
+  createFencingOracle,
+  createProgressOracle,
+  createWitnessOracle,
+} from './oracles/protocol.js';
+import {
+  createCheckpointOracle,
+  createReference,
+  createSampleOracle,
+  createStateOracle,
+} from './oracles/training.js';
 import { sound, type Sabotage } from './sabotage.js';
 import { Supervisor, coordinatorNodes } from './supervisor.js';
 import type { RunShape } from './training-state.js';
@@ -103,11 +114,6 @@ class Simulation {
     const leafMs = options.leafMs ?? dice.between(10, 60);
     this.#progressMs = progressMs + 1.7 * shape.lastStep * shape.microShards * leafMs;
     this.#healAtMs = dice.between(8_000, 20_000);
-    this.#oracles = createOracles(shape, {
-      isWell: (worker) => this.#supervisor.isWell(worker),
-      isHeard: (worker) => this.#supervisor.isHeard(worker),
-      trains: (generation) => this.#supervisor.trains(generation),
-    });
     this.#around = {
       ...{ network, disk, shape, sabotage, trace: this.trace, coverage: this.coverage },
       coordinators: coordinatorNodes.map((node) => `${node}:6000`),
@@ -115,6 +121,16 @@ class Simulation {
       observe: (fact) => this.#observe(fact),
     };
     this.#supervisor = new Supervisor({ seed, around: this.#around, workers, leafMs });
+    const reference = createReference(shape);
+    this.#oracles = [
+      createStateOracle(reference),
+      createSampleOracle(shape),
+      createFencingOracle(),
+      createCheckpointOracle(reference, shape),
+      createWitnessOracle(this.#supervisor),
+      createBoundsOracle(shape),
+      createProgressOracle(shape.lastStep),
+    ];
   }
 
   run(): void {

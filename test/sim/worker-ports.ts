@@ -22,7 +22,7 @@ import { add, scale, type ChunkValue } from './training-state.js';
 export type SimVector = ChunkValue[];
 
 /** A coordinator's message, and the term of who sent it: for the oracles. */
-export interface Told {
+export interface Heard {
   readonly term: number;
   readonly message: CoordinatorMessage;
 }
@@ -67,21 +67,21 @@ function open<Out, In>(
   };
 }
 
-/** Dials coordinators; `onTold` sees each message before the session does. */
+/** Dials coordinators; `onHeard` sees each message before the session does. */
 export function dialCoordinators(
   network: Network,
   process: SimProcess,
   dice: Dice,
-  onTold: (told: Told) => void,
+  onHeard: (heard: Heard) => void,
 ): SessionPorts['dial'] {
   return (address, handlers): SessionLine => {
-    let line: Side<WorkerMessage, Told> | undefined;
-    const onSide = (side: Side<WorkerMessage, Told>): void => {
+    let line: Side<WorkerMessage, Heard> | undefined;
+    const onSide = (side: Side<WorkerMessage, Heard>): void => {
       line = side;
       side.events = {
-        onMessage: (told) => {
-          onTold(told);
-          handlers.onMessage(told.message);
+        onMessage: (heard) => {
+          onHeard(heard);
+          handlers.onMessage(heard.message);
         },
         onClosed: handlers.onLost,
       };

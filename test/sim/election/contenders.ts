@@ -129,7 +129,7 @@ export interface ElectionOptions {
   readonly forgetsVersions?: boolean;
   /** Longest time that a message takes while the server is slow. */
   readonly slowestMs?: number;
-  /** Meddles with a contender before it is told of an event. */
+  /** Meddles with a contender before it gets an event. */
   readonly meddle?: (state: ElectionState, event: ElectionEvent, nowMs: number) => void;
   /** Nobody gives up waiting for an answer. */
   readonly isPatient?: boolean;
@@ -274,11 +274,11 @@ class SimulatedElection {
     const contender = { process, election, wakes: 0, asked: 0 };
     this.#contenders.set(node, contender);
     this.#say(name, 'starts');
-    this.#tell(node, contender, { kind: 'tick' });
+    this.#dispatch(node, contender, { kind: 'tick' });
   }
 
   /** What coordinator/edge/kubernetes-lease.ts does. */
-  #tell(node: string, contender: Contender, event: ElectionEvent): void {
+  #dispatch(node: string, contender: Contender, event: ElectionEvent): void {
     const { process, election } = contender;
     if (!process.isAlive) return;
     this.#options.meddle?.(election, event, process.nowMs());
@@ -288,7 +288,7 @@ class SimulatedElection {
     const wake = ++contender.wakes;
     if (wakeMs === undefined) return;
     process.after(Math.max(0, wakeMs - process.nowMs()), () => {
-      if (wake === contender.wakes) this.#tell(node, contender, { kind: 'tick' });
+      if (wake === contender.wakes) this.#dispatch(node, contender, { kind: 'tick' });
     });
   }
 
@@ -317,7 +317,7 @@ class SimulatedElection {
         // An answer to a request that was given up, or one that comes twice.
         if (number !== contender.asked) return;
         contender.asked += 1;
-        this.#tell(node, contender, event);
+        this.#dispatch(node, contender, event);
       });
     this.#server.ask(node, request, process.nowMs(), answer);
     if (this.#options.isPatient === true) return;
@@ -358,7 +358,7 @@ class SimulatedElection {
   }
 
   #drain(node: string, contender: Contender): void {
-    if (!contender.process.isFrozen) this.#tell(node, contender, { kind: 'release' });
+    if (!contender.process.isFrozen) this.#dispatch(node, contender, { kind: 'release' });
   }
 
   #say(who: string, what: string): void {

@@ -61,7 +61,7 @@ const mistakes: readonly Mistake[] = [
     },
   },
   {
-    mistake: 'the time of a lease is told by the clock of its holder',
+    mistake: 'the time of a lease is taken from the clock of its holder',
     noticed: twoHold,
     meddle: ({ seen }: ElectionState) => {
       if (seen?.lease !== undefined) Object.assign(seen, { sinceMs: Number(seen.lease.stamp) });

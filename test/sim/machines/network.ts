@@ -29,8 +29,6 @@ interface Item {
 
 /** One end of a stream. */
 export class Side<Out = unknown, In = unknown> {
-  readonly process: SimProcess;
-  readonly network: Network;
   other!: Side<In, Out>;
   events: StreamEvents<In> | undefined;
   isOpen = true;
@@ -38,10 +36,10 @@ export class Side<Out = unknown, In = unknown> {
   stalled: Item[] = [];
   #lastMs = 0;
 
-  constructor(network: Network, process: SimProcess) {
-    this.network = network;
-    this.process = process;
-  }
+  constructor(
+    readonly network: Network,
+    readonly process: SimProcess,
+  ) {}
 
   /** Sends a message; `onTaken` is called when the other end has got it. */
   send(message: Out, onTaken?: () => void): void {
@@ -173,16 +171,20 @@ export class Network {
     });
   }
 
-  cut(from: string, to: string): void {
+  /** Nothing passes from one machine to another for so long. */
+  cut(from: string, to: string, forMs: number): void {
     const key = `${from}>${to}`;
     this.#cuts.set(key, (this.#cuts.get(key) ?? 0) + 1);
     this.#keepalive((side) => touches(side, from, to) && this.isCut(from, to));
+    this.clock.after(forMs, () => {
+      this.#cuts.set(key, Math.max(0, (this.#cuts.get(key) ?? 0) - 1));
+      this.#resume();
+    });
   }
 
-  heal(from: string, to: string): void {
-    const key = `${from}>${to}`;
-    this.#cuts.set(key, Math.max(0, (this.#cuts.get(key) ?? 0) - 1));
-    this.#resume();
+  cutBothWays(a: string, b: string, forMs: number): void {
+    this.cut(a, b, forMs);
+    this.cut(b, a, forMs);
   }
 
   healAll(): void {

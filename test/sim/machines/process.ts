@@ -84,24 +84,19 @@ export function* waitFor<T>(start: (resume: (answer: T) => void) => void): Task<
 
 /** Its own time is the `Clock` that production code gets in here. */
 export class SimProcess implements Clock {
-  readonly clock: SimClock;
-  /** The machine it runs on. */
-  readonly node: string;
-  readonly name: string;
-  /** Its own clock shows another time than everybody else's. */
-  readonly clockOffsetMs: number;
   isAlive = true;
   isFrozen = false;
   /** Counts freezes, so that a late thaw does not end a later freeze. */
   #freezes = 0;
   #backlog: (() => void)[] = [];
 
-  constructor(clock: SimClock, node: string, name: string, clockOffsetMs: number) {
-    this.clock = clock;
-    this.node = node;
-    this.name = name;
-    this.clockOffsetMs = clockOffsetMs;
-  }
+  /** `node` is its machine; its own clock is ahead of everybody else's by `clockOffsetMs`. */
+  constructor(
+    readonly clock: SimClock,
+    readonly node: string,
+    readonly name: string,
+    readonly clockOffsetMs: number,
+  ) {}
 
   /** What its monotonic clock shows. */
   nowMs(): number {
@@ -125,9 +120,7 @@ export class SimProcess implements Clock {
     this.deliverAfter(delayMs, () => {
       if (isWanted) run();
     });
-    return () => {
-      isWanted = false;
-    };
+    return () => void (isWanted = false);
   }
 
   /** Ticks missed while frozen are one tick. */
@@ -139,9 +132,7 @@ export class SimProcess implements Clock {
       this.deliverAfter(intervalMs, tick);
     };
     this.deliverAfter(intervalMs, tick);
-    return () => {
-      isWanted = false;
-    };
+    return () => void (isWanted = false);
   }
 
   soon(run: () => void): void {

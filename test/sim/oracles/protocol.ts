@@ -94,11 +94,11 @@ function areTraining(
   { members, generation }: FormedWorld,
   views: ReadonlyMap<string, WorkerView>,
 ): boolean {
-  const haveTold = members.every(({ worker }) => {
+  const haveReported = members.every(({ worker }) => {
     const status = views.get(worker)?.status;
     return status?.generation === generation && status.stage === 'training';
   });
-  return members.length > 1 && haveTold;
+  return members.length > 1 && haveReported;
 }
 
 /** Longest time between two committed steps after a single fault, by its kind. */
@@ -170,8 +170,8 @@ export const bounds = {
   streams: 1_200,
   /** Messages of the coordinator in one session and second. */
   ordersPerSecond: 40,
-  /** Messages of a worker in a second, reports that it tells again included. */
-  toldPerSecond: 800,
+  /** Messages of a worker in a second, repeated reports included. */
+  reportsPerSecond: 800,
 } as const;
 
 export function createBoundsOracle({ lastStep }: RunShape): Oracle {
@@ -188,7 +188,7 @@ export function createBoundsOracle({ lastStep }: RunShape): Oracle {
         const key = `${fact.from} ${fact.session}`;
         const count = (sent.get(key) ?? 0) + 1;
         sent.set(key, count);
-        const most = fact.session > 0 ? bounds.ordersPerSecond : bounds.toldPerSecond;
+        const most = fact.session > 0 ? bounds.ordersPerSecond : bounds.reportsPerSecond;
         limit(`messages of ${key} in a second`, count, most);
       } else if (fact.kind === 'sizes') {
         for (const { who, state } of fact.workers) {
