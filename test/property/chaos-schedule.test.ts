@@ -65,7 +65,9 @@ interface Moment extends Decision {
   readonly seen: Seen;
 }
 
-function play(plan: SchedulePlan, course: readonly (readonly [Seen, number])[]): Moment[] {
+type Course = readonly (readonly [Seen, number])[];
+
+function play(plan: SchedulePlan, course: Course): Moment[] {
   let state = startSchedule(plan, 0);
   let nowMs = 0;
   return course.map(([seen, ms]) => {
@@ -76,58 +78,56 @@ function play(plan: SchedulePlan, course: readonly (readonly [Seen, number])[]):
   });
 }
 
+/** A law of every schedule. */
+const always = (holds: (plan: SchedulePlan, course: Course) => void): void =>
+  fc.assert(fc.property(plans, courses, holds));
+
 test('the same seed and the same sights give the same faults, however the workers are listed', () => {
-  fc.assert(
-    fc.property(plans, courses, (plan, course) => {
-      const reversed = course.map(
-        ([seen, ms]) => [{ ...seen, workers: [...seen.workers].reverse() }, ms] as const,
-      );
-      const faults = (moments: readonly Moment[]) => moments.map(({ fault }) => fault);
-      assert.deepEqual(faults(play(plan, reversed)), faults(play(plan, course)));
-    }),
-  );
+  always((plan, course) => {
+    const reversed = course.map(
+      ([seen, ms]) => [{ ...seen, workers: [...seen.workers].reverse() }, ms] as const,
+    );
+    const faults = (moments: readonly Moment[]) => moments.map(({ fault }) => fault);
+    assert.deepEqual(faults(play(plan, reversed)), faults(play(plan, course)));
+  });
 });
 
 test('kills are apart by the pause, faults by half of --every, and the first waits', () => {
-  fc.assert(
-    fc.property(plans, courses, (plan, course) => {
-      const moments = play(plan, course).filter(({ fault }) => fault !== undefined);
-      const kills = moments.filter(
-        ({ fault }) => fault?.kind === 'kill' || fault?.kind === 'coordinator',
-      );
-      const gaps = (those: readonly Moment[]) =>
-        those.slice(1).map(({ nowMs }, i) => nowMs - (those[i]?.nowMs ?? 0));
-      assert.ok(gaps(kills).every((ms) => ms >= killPauseMs));
-      assert.ok(gaps(moments).every((ms) => ms >= plan.everyMs / 2));
-      assert.ok((moments[0]?.nowMs ?? calmMs) >= calmMs);
-    }),
-  );
+  always((plan, course) => {
+    const moments = play(plan, course).filter(({ fault }) => fault !== undefined);
+    const kills = moments.filter(
+      ({ fault }) => fault?.kind === 'kill' || fault?.kind === 'coordinator',
+    );
+    const gaps = (those: readonly Moment[]) =>
+      those.slice(1).map(({ nowMs }, i) => nowMs - (those[i]?.nowMs ?? 0));
+    assert.ok(gaps(kills).every((ms) => ms >= killPauseMs));
+    assert.ok(gaps(moments).every((ms) => ms >= plan.everyMs / 2));
+    assert.ok((moments[0]?.nowMs ?? calmMs) >= calmMs);
+  });
 });
 
 test('a victim is there, may be struck, and is never the last one that is asked to leave', () => {
-  fc.assert(
-    fc.property(plans, courses, (plan, course) => {
-      for (const { fault, seen } of play(plan, course)) {
-        if (fault === undefined) continue;
-        const { kind, victim, peer, seconds, workers: size } = fault;
-        assert.ok(!seen.isFlipped, 'a flipped bit is found first');
-        if (coordinatorFaults.has(kind)) assert.ok(seen.isCoordinatorHere);
-        else if (kind === 'scale')
-          assert.ok(size >= 1 && size <= plan.microShards && size !== seen.target);
-        else {
-          const struck = seen.workers.find(({ worker }) => worker === victim);
-          assert.ok(struck !== undefined && !struck.isLeaving);
-          if (signalFaults.has(kind)) assert.ok(struck.isHere);
-          if (obeyedFaults.has(kind)) assert.ok(struck.allowsFaults && struck.isMember);
-        }
-        const staying = seen.workers.filter(({ isLeaving }) => !isLeaving);
-        if (kind === 'drain') assert.ok(staying.length > 1);
-        if (kind === 'flip') assert.ok(seen.isCalm && seen.stepsLeft > flipSteps);
-        if (kind === 'mute') assert.ok(peer !== victim && peer !== '');
-        assert.ok(seconds >= 0 && seconds <= 5);
+  always((plan, course) => {
+    for (const { fault, seen } of play(plan, course)) {
+      if (fault === undefined) continue;
+      const { kind, victim, peer, seconds, workers: size } = fault;
+      assert.ok(!seen.isFlipped, 'a flipped bit is found first');
+      if (coordinatorFaults.has(kind)) assert.ok(seen.isCoordinatorHere);
+      else if (kind === 'scale')
+        assert.ok(size >= 1 && size <= plan.microShards && size !== seen.target);
+      else {
+        const struck = seen.workers.find(({ worker }) => worker === victim);
+        assert.ok(struck !== undefined && !struck.isLeaving);
+        if (signalFaults.has(kind)) assert.ok(struck.isHere);
+        if (obeyedFaults.has(kind)) assert.ok(struck.allowsFaults && struck.isMember);
       }
-    }),
-  );
+      const staying = seen.workers.filter(({ isLeaving }) => !isLeaving);
+      if (kind === 'drain') assert.ok(staying.length > 1);
+      if (kind === 'flip') assert.ok(seen.isCalm && seen.stepsLeft > flipSteps);
+      if (kind === 'mute') assert.ok(peer !== victim && peer !== '');
+      assert.ok(seconds >= 0 && seconds <= 5);
+    }
+  });
 });
 
 test('no worker’s bit is flipped twice', () => {
@@ -148,19 +148,17 @@ test('no worker’s bit is flipped twice', () => {
 });
 
 test('workers that were taken are given back, again and again until they are there', () => {
-  fc.assert(
-    fc.property(plans, courses, (plan, course) => {
-      let isOwed = false;
-      for (const { fault, restore, state, seen, nowMs } of play(plan, course)) {
-        if (restore !== undefined) {
-          assert.ok(isOwed, 'only what was taken is given back');
-          assert.equal(restore, plan.home);
-          assert.ok(seen.target !== plan.home || seen.workers.length < plan.home);
-          assert.ok((state.restoreMs ?? 0) > nowMs);
-        }
-        if (fault?.kind === 'drain' || fault?.kind === 'scale') isOwed = true;
-        if (state.restoreMs === undefined) isOwed = false;
+  always((plan, course) => {
+    let isOwed = false;
+    for (const { fault, restore, state, seen, nowMs } of play(plan, course)) {
+      if (restore !== undefined) {
+        assert.ok(isOwed, 'only what was taken is given back');
+        assert.equal(restore, plan.home);
+        assert.ok(seen.target !== plan.home || seen.workers.length < plan.home);
+        assert.ok((state.restoreMs ?? 0) > nowMs);
       }
-    }),
-  );
+      if (fault?.kind === 'drain' || fault?.kind === 'scale') isOwed = true;
+      if (state.restoreMs === undefined) isOwed = false;
+    }
+  });
 });

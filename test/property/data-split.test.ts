@@ -6,12 +6,7 @@ import type { DatasetSample } from '../../dataset/dataset-index.js';
 import { splitSamples } from '../../dataset/samples.js';
 
 const sampleOf = (key: string): DatasetSample => ({
-  key,
-  shard: 0,
-  offset: 0,
-  bytes: 1,
-  width: 64,
-  height: 64,
+  ...{ key, shard: 0, offset: 0, bytes: 1, width: 64, height: 64 },
 });
 const keySets = fc.uniqueArray(fc.string({ minLength: 1, maxLength: 20 }), { maxLength: 60 });
 const fractions = fc.double({ min: 0, max: 0.9, noNaN: true });

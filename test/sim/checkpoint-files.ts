@@ -122,8 +122,8 @@ export function* newestWhole(
   const steps = [...new Set(keys.map(stepOf))].sort((a, b) => b - a);
   for (const step of steps) {
     if (typeof (yield* readCheckpoint(disk, process, step, verifiesSums)) !== 'string') return step;
-    // The manifest alone is in the way: parts may have been reported, and are the same bytes whoever
-    // writes them again.
+    // The manifest alone is in the way: parts may have been reported, and are the same bytes
+    // whoever writes them again.
     if (discards) yield* disk.delete(process, `${folderOf(step)}manifest.json`);
   }
   return 0;

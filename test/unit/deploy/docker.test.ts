@@ -102,12 +102,8 @@ test('what the stages and the pods run are commands of lockstep', () => {
     /^node bin\/lockstep\.js (\S+) (\S+) (.*)$/.exec(setup) ?? [];
   assert.ok(words.includes(word), setup);
   assert.deepEqual([engine, flags], ['tensorflow', '--gpu --library-cache /opt/tensorflow']);
-  const help = spawnSync(process.execPath, [
-    packageFile('bin/lockstep.js'),
-    word,
-    'tensorflow',
-    '--help',
-  ]);
+  const asked = [packageFile('bin/lockstep.js'), word, 'tensorflow', '--help'];
+  const help = spawnSync(process.execPath, asked);
   for (const flag of ['--gpu', '--library-cache'])
     assert.match(help.stdout.toString(), new RegExp(flag));
   for (const job of ['lockstep-coordinator', 'lockstep-worker'])
@@ -117,10 +113,8 @@ test('what the stages and the pods run are commands of lockstep', () => {
 test('the scripts build the targets under the names that the manifests ask for', () => {
   const tags = (['cpu', 'gpu'] as const).map((target) => {
     const script = packageJson.scripts[target === 'cpu' ? 'image' : 'image:gpu'] ?? '';
-    const [, tag = ''] =
-      new RegExp(
-        `^docker build -f deploy/docker/Dockerfile --target ${target} -t (\\S+) \\.$`,
-      ).exec(script) ?? [];
+    const build = `^docker build -f deploy/docker/Dockerfile --target ${target} -t (\\S+) \\.$`;
+    const [, tag = ''] = new RegExp(build).exec(script) ?? [];
     return tag.replace('$npm_package_version', packageJson.version);
   });
   const images = Object.fromEntries(

@@ -19,6 +19,8 @@ import { parseSpec } from '../../../shared/spec/load.js';
 import {
   base,
   containerOf,
+  expand,
+  parseCommandLine,
   podOf,
   readBase,
   readJob,
@@ -27,7 +29,6 @@ import {
   readPolicy,
   readService,
 } from './manifests.js';
-import { expand, parseCommandLine } from './command-line.js';
 
 const coordinator = readJob('lockstep-coordinator');
 const workers = readJob('lockstep-worker');
@@ -37,6 +38,10 @@ const component = (name: string) => ({
   'app.kubernetes.io/instance': 'lockstep',
   'app.kubernetes.io/component': name,
 });
+
+const { version } = JSON.parse(readFileSync(packageFile('package.json'), 'utf8')) as {
+  version: string;
+};
 
 const downward = { POD_IP: '10.0.0.9', POD_NAMESPACE: 'training', POD_NAME: 'p' };
 const coordinatorArgs = parseCommandLine(expand(containerOf(coordinator).args ?? [], downward));
@@ -57,9 +62,6 @@ test('the kustomization names files that exist, and every manifest carries the l
   const { resources, configMapGenerator } = readKustomization();
   for (const file of [...resources, ...configMapGenerator.flatMap(({ files }) => files)])
     assert.ok(existsSync(packageFile(`${base}/${file}`)), file);
-  const version = (
-    JSON.parse(readFileSync(packageFile('package.json'), 'utf8')) as { version: string }
-  ).version;
   for (const { kind, metadata } of readManifests()) {
     const { 'app.kubernetes.io/component': _, ...labels } = metadata.labels;
     assert.deepEqual(
@@ -234,3 +236,79 @@ test('containers set no variable that nobody reads', () => {
       );
   }
 });
+
+// Every pod keeps to the Pod Security profile "restricted", and a little more: nothing of its file
+// system can be written but /tmp, and only the coordinators have a token of the Kubernetes API.
+// https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted
+
+/** What the profile allows in a pod's volumes, of what is used here. */
+const allowedVolumes = ['configMap', 'emptyDir', 'projected'];
+
+const names = ['lockstep-coordinator', 'lockstep-worker'];
+
+test('there are no other pods', () => {
+  const kinds = readManifests().filter(({ spec }) => JSON.stringify(spec)?.includes('containers'));
+  assert.deepEqual(
+    kinds.map(({ kind, metadata }) => [kind, metadata.name]),
+    names.map((name) => ['Job', name]),
+  );
+});
+
+for (const name of names) {
+  const job = readJob(name);
+  const pod = podOf(job);
+  const { volumes = [], initContainers = [] } = pod;
+  const containers = [...initContainers, ...pod.containers];
+
+  test(`${name} runs as nobody in particular, with no rights to gain`, () => {
+    assert.deepEqual(pod.securityContext, {
+      runAsNonRoot: true,
+      runAsUser: 1000,
+      runAsGroup: 1000,
+      fsGroup: 1000,
+      seccompProfile: { type: 'RuntimeDefault' },
+    });
+    for (const container of containers)
+      assert.deepEqual(
+        container.securityContext,
+        {
+          allowPrivilegeEscalation: false,
+          readOnlyRootFilesystem: true,
+          capabilities: { drop: ['ALL'] },
+        },
+        container.name,
+      );
+  });
+
+  test(`${name} shares nothing with its node`, () => {
+    for (const { name: volume, ...sources } of volumes)
+      for (const source of Object.keys(sources))
+        assert.ok(allowedVolumes.includes(source), `${volume}: ${source}`);
+    const written = JSON.stringify(readManifests());
+    for (const key of ['hostNetwork', 'hostPID', 'hostIPC', 'hostPort', 'hostPath', 'procMount'])
+      assert.ok(!written.includes(`"${key}"`), key);
+    const { volumeMounts = [] } = containerOf(job);
+    const mounted = volumeMounts.map((mount) => mount.name);
+    assert.deepEqual(mounted.sort(), volumes.map((volume) => volume.name).sort());
+    assert.ok(volumeMounts.some(({ mountPath }) => mountPath === '/tmp'));
+  });
+
+  test(`${name} has an account of its own, and a token only for the Lease`, () => {
+    const tokens = volumes.filter((volume) => 'projected' in volume).map((one) => one.name);
+    assert.deepEqual(tokens, name === 'lockstep-coordinator' ? ['token'] : []);
+    assert.equal(pod.serviceAccountName, name);
+    assert.equal(pod.automountServiceAccountToken, false);
+    assert.equal(pod.restartPolicy, 'Never');
+  });
+
+  test(`${name} says what it needs`, () => {
+    for (const { resources, name: container } of containers) {
+      assert.deepEqual(Object.keys(resources?.requests ?? {}).sort(), ['cpu', 'memory'], container);
+      assert.ok(resources?.limits?.['memory'] !== undefined, container);
+    }
+  });
+
+  test(`${name} runs the image of this version`, () => {
+    for (const { image } of containers) assert.equal(image, `lockstep:${version}`);
+  });
+}

@@ -1,5 +1,5 @@
-// The Kubernetes manifests of the base as the tests look at them. A cluster's own schemas are
-// checked by the tests beside a real API server.
+// The Kubernetes manifests of the base as the tests look at them, and a container's arguments,
+// parsed by the commands' own definitions. Tests beside a real API server check the schemas.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -11,6 +11,9 @@ import type {
   V1ServiceSpec,
 } from '@kubernetes/client-node';
 import { parse, parseAllDocuments } from 'yaml';
+import yargs, { type CommandModule } from 'yargs';
+import { coordinatorCommand } from '../../../cli/commands/coordinator.js';
+import { workerCommand } from '../../../cli/commands/worker.js';
 import { packageFile } from '../../../shared/paths.js';
 
 /** The base's folder, relative to the package. */
@@ -66,4 +69,39 @@ export function containerOf(job: V1JobSpec): V1Container {
   const { containers } = podOf(job);
   assert.equal(containers.length, 1);
   return containers[0] ?? assert.fail('no container');
+}
+
+/** Replaces `$(NAME)` as the kubelet does; throws for a name that the pod does not set. */
+export function expand(args: readonly string[], values: Readonly<Record<string, string>>) {
+  return args.map((arg) =>
+    arg.replace(/\$\((\w+)\)/g, (_, name: string) => {
+      const value = values[name];
+      if (value === undefined) throw new Error(`${name} is not set`);
+      return value;
+    }),
+  );
+}
+
+/** Parses as strictly as `lockstep` does, and runs nothing; throws what is wrong. */
+export function parseCommandLine(args: readonly string[]) {
+  let accepted: { command: string; values: Record<string, unknown> } | undefined;
+  const listed = <T>(module: CommandModule<object, T>): CommandModule<object, T> => ({
+    ...module,
+    handler: ({ _: [command], ...values }) => {
+      accepted = { command: String(command), values };
+    },
+  });
+  yargs()
+    .parserConfiguration({ 'greedy-arrays': false, 'dot-notation': false })
+    .command(listed(coordinatorCommand))
+    .command(listed(workerCommand))
+    .demandCommand(1)
+    .strict()
+    .exitProcess(false)
+    .fail((message, error) => {
+      throw error instanceof Error ? error : new Error(message);
+    })
+    .parseSync([...args]);
+  if (accepted === undefined) throw new Error(`no command: ${args.join(' ')}`);
+  return accepted;
 }

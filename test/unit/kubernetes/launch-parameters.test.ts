@@ -19,19 +19,9 @@ import { loadPreset } from '../../../shared/spec/load.js';
 
 const spec = loadPreset('paper', ['dataset.url=s3://bucket/faces']);
 const good: LaunchParameters = {
-  ...{
-    name: 'faces',
-    namespace: 'training',
-    runUrl: 's3://bucket/runs/faces',
-    image: 'lockstep:1',
-  },
-  ...{
-    workers: 4,
-    coordinators: 2,
-    gpusPerWorker: 1,
-    cpusPerWorker: '500m',
-    memoryPerWorker: '4Gi',
-  },
+  ...{ name: 'faces', namespace: 'training', runUrl: 's3://bucket/runs/faces' },
+  ...{ image: 'lockstep:1', workers: 4, coordinators: 2, gpusPerWorker: 1 },
+  ...{ cpusPerWorker: '500m', memoryPerWorker: '4Gi' },
   ...{ s3Region: 'eu-central-1', s3Secret: 's3', queue: 'gpus', natsUrl: 'nats://nats:4222' },
 };
 

@@ -22,34 +22,19 @@ const says = (status: object) => leaseOf(annotate(status));
 test('the state follows from the Jobs, then from the leader', () => {
   const going = job({}, { metadata: { deletionTimestamp: new Date(0) } });
   const queued = job({}, { spec: { suspend: true } });
+  const oneOfTwo = job({ ready: 1 }, { spec: { completions: 2 } });
+  const finished = says({ result: { kind: 'finished', reason: 'done' } });
+  const failed = says({ result: { kind: 'failed', reason: 'why' } });
   const cases: [string, V1Job | undefined, V1Job | undefined, object | undefined, string][] = [
-    [
-      'finished',
-      condition('Complete'),
-      job(),
-      says({ result: { kind: 'finished', reason: 'done' } }),
-      'done',
-    ],
+    ['finished', condition('Complete'), job(), finished, 'done'],
     ['failed', condition('Failed', 'm'), job(), undefined, 'R: m'],
-    [
-      'failed',
-      condition('Failed', 'm'),
-      job(),
-      says({ result: { kind: 'failed', reason: 'why' } }),
-      'why',
-    ],
+    ['failed', condition('Failed', 'm'), job(), failed, 'why'],
     ['failed', job(), condition('Failed', 'm'), says({ step: 1 }), 'the workers: R: m'],
     ['gone', undefined, job(), undefined, 'its coordinators are gone'],
     ['gone', going, job(), undefined, 'its coordinators are gone'],
     ['queued', queued, queued, undefined, 'waits in its queue'],
     ['queued', job(), queued, undefined, 'waits in its queue'],
-    [
-      'starting',
-      job(),
-      job({ ready: 1 }, { spec: { completions: 2 } }),
-      undefined,
-      '1 of 2 workers are ready',
-    ],
+    ['starting', job(), oneOfTwo, undefined, '1 of 2 workers are ready'],
     // A word of before: the run was resumed.
     ['starting', job(), job(), says({ result: { kind: 'failed' } }), '0 of 0 workers are ready'],
     ['running', job(), job(), says({ stage: 'gathering' }), 'gathering'],
@@ -75,16 +60,17 @@ test('what the leader writes is what the command line reads', () => {
     ...{ worker: 'worker-0', rank: 0, stage: 'training', step: 7, host: 'h', isConnected: true },
   } as unknown as RunStatus['workers'][number];
   const status = {
+    ...{ run: 'faces', url: 's3://b/faces', term: 3, stage: 'running', reason: 'r' },
     ...{
-      run: 'faces',
-      url: 's3://b/faces',
-      term: 3,
-      stage: 'running',
-      reason: 'r',
       step: 7,
       until: 9,
+      lastStep: 10,
+      checkpoint: 5,
+      imagesPerS: 12,
+      etaS: 4,
+      target: 2,
+      workers: [worker],
     },
-    ...{ lastStep: 10, checkpoint: 5, imagesPerS: 12, etaS: 4, target: 2, workers: [worker] },
   } as unknown as RunStatus;
   const result = { kind: 'finished', step: 9, sha256: 'abc', reason: 'done', exit_code: 0 };
   const facts = { address: '10.0.0.1:7400', transitions: 2, phase: 'pixel', result };
