@@ -13,37 +13,28 @@ import { exitCodes } from '../shared/exit-codes.js';
 import { OperatorError } from '../shared/problems.js';
 import { recordKey } from '../shared/spec/record.js';
 import { CommandFailed } from './failure.js';
-import { withClusterOptions } from './kubernetes/cluster-access.js';
+import { withClusterOptions, type ClusterArguments } from './kubernetes/cluster-access.js';
+import { flagOption, withPositional, wordOption } from './options.js';
 import { runId, runUrl, withStore } from './stores.js';
 
 /** The run, and where to ask for it. */
-export interface ControlArguments {
+export interface ControlArguments extends ClusterArguments {
   /** RUN as the operator gave it. */
   readonly run: string;
   /** "host:port" to ask instead of the address in the run's folder. */
   readonly coordinator?: string | undefined;
-  /** Context of the kubeconfig, for a run in a cluster. */
-  readonly context?: string | undefined;
+  readonly json: boolean;
 }
 
 /** Adds RUN, --coordinator, --context and --json. */
-export function withControlOptions<T>(y: Argv<T>): Argv<T & ControlArguments & { json: boolean }> {
-  return withClusterOptions(y)
-    .positional('run', {
-      type: 'string',
-      demandOption: true,
-      describe: 'A file:// or s3:// folder, the id of a local run, or k8s://NAMESPACE/NAME',
-    })
-    .option('coordinator', {
-      type: 'string',
-      requiresArg: true,
-      describe: 'host:port of the coordinator, if not as it is written in the folder of the run',
-    })
-    .option('json', {
-      type: 'boolean',
-      default: false,
-      describe: 'Print one JSON object',
-    });
+export function withControlOptions<T>(y: Argv<T>): Argv<T & ControlArguments> {
+  const forms = 'A file:// or s3:// folder, the id of a local run, or k8s://NAMESPACE/NAME';
+  return withPositional(withClusterOptions(y), 'run', forms)
+    .option(
+      'coordinator',
+      wordOption('host:port of the coordinator, if not as it is written in the folder of the run'),
+    )
+    .option('json', flagOption('Print one JSON object'));
 }
 
 /** Calls `use` with a client of the run's leading coordinator, and with the run's status. */

@@ -4,6 +4,7 @@ import type { Argv } from 'yargs';
 import { OperatorError } from '../shared/problems.js';
 import { openSpec, type SpecDocument, openPreset, presetNames } from '../shared/spec/load.js';
 import type { RunSpec } from '../shared/spec/schema.js';
+import { wordOption } from './options.js';
 
 /** What the options of `withSpecOptions` parse to. */
 export interface SpecArguments {
@@ -15,23 +16,12 @@ export interface SpecArguments {
 /** Adds `-f FILE | --preset NAME` and `--set key.path=value` (repeatable) to a command. */
 export function withSpecOptions<T>(y: Argv<T>): Argv<T & SpecArguments> {
   return y
-    .option('file', {
-      alias: 'f',
-      type: 'string',
-      requiresArg: true,
-      describe: 'Run spec, a YAML file',
-    })
-    .option('preset', {
-      type: 'string',
-      requiresArg: true,
-      describe: 'Run spec that comes with Lockstep (see: lockstep spec --list)',
-    })
-    .option('set', {
-      type: 'string',
-      array: true,
-      requiresArg: true,
-      describe: 'Override a key of the spec: key.path=value (repeatable)',
-    });
+    .option('file', wordOption('Run spec, a YAML file', { alias: 'f' }))
+    .option('preset', wordOption('Run spec that comes with Lockstep (see: lockstep spec --list)'))
+    .option(
+      'set',
+      wordOption('Override a key of the spec: key.path=value (repeatable)', { array: true }),
+    );
 }
 
 /**

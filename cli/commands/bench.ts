@@ -9,6 +9,7 @@ import { benchStep } from '../../bench/step.js';
 import { engineNames } from '../../shared/spec/schema.js';
 import { providers } from '../../worker/engine/engine.js';
 import { requireRanges } from '../number-ranges.js';
+import { flagOption, numberOption, textOption } from '../options.js';
 import { printFigures, printJson, printLine, printNote } from '../output.js';
 import { resolveSpec, withSpecOptions, type SpecArguments } from '../spec-options.js';
 
@@ -18,12 +19,12 @@ const oneLine = { type: 'boolean', describe: 'Print JSON on one line' } as const
 const mostCount = 4096;
 
 const stepOptions = {
-  batch: { type: 'number', describe: "Images (default: the spec's batch.size)" },
-  threads: { type: 'number', describe: "Compute threads (default: the spec's engine.threads)" },
+  batch: numberOption("Images (default: the spec's batch.size)"),
+  threads: numberOption("Compute threads (default: the spec's engine.threads)"),
   engine: { choices: engineNames, describe: "What computes (default: the spec's engine.name)" },
   provider: { choices: providers, describe: 'On what (default: see docs/engines.md)' },
-  steps: { type: 'number', default: 5, describe: 'Steps that are measured' },
-  profile: { type: 'string', describe: "Write the engine's profile to PREFIX*.json" },
+  steps: numberOption('Steps that are measured', { default: 5 }),
+  profile: textOption("Write the engine's profile to PREFIX*.json"),
   json: oneLine,
 } as const satisfies Record<string, Options>;
 
@@ -50,21 +51,16 @@ const stepCommand: CommandModule<object, SpecArguments & InferredOptionTypes<typ
   };
 
 const enginesOptions = {
-  engines: {
-    type: 'string',
+  engines: textOption('Engines with commas; ENGINE/PROVIDER for a certain provider', {
     default: 'onnx,tensorflow',
-    describe: 'Engines with commas; ENGINE/PROVIDER for a certain provider',
-  },
-  peer: {
-    type: 'string',
-    describe: 'A command that times the same step: see bench/peers in the repository',
-  },
-  preset: { type: 'string', default: 'paper', describe: 'The spec' },
-  batch: { type: 'number', default: 8, describe: 'Images' },
-  threads: { type: 'string', default: '1', describe: 'Numbers with commas' },
-  steps: { type: 'number', default: 5, describe: 'Steps a round' },
-  rounds: { type: 'number', default: 3, describe: 'Rounds; each tries all engines' },
-  json: { type: 'boolean', default: false, describe: 'Print JSON, a line a row' },
+  }),
+  peer: textOption('A command that times the same step: see bench/peers in the repository'),
+  preset: textOption('The spec', { default: 'paper' }),
+  batch: numberOption('Images', { default: 8 }),
+  threads: textOption('Numbers with commas', { default: '1' }),
+  steps: numberOption('Steps a round', { default: 5 }),
+  rounds: numberOption('Rounds; each tries all engines', { default: 3 }),
+  json: flagOption('Print JSON, a line a row'),
 } as const satisfies Record<string, Options>;
 
 const enginesCommand: CommandModule<object, InferredOptionTypes<typeof enginesOptions>> = {
@@ -101,10 +97,10 @@ function machine(): string {
 }
 
 const exchangeOptions = {
-  workers: { type: 'number', default: 2, describe: 'Worker processes' },
-  mib: { type: 'number', default: 95, describe: 'Length of the vector in MiB' },
-  steps: { type: 'number', default: 10, describe: 'Steps that are measured' },
-  'warm-up': { type: 'number', default: 3, describe: 'Steps before them' },
+  workers: numberOption('Worker processes', { default: 2 }),
+  mib: numberOption('Length of the vector in MiB', { default: 95 }),
+  steps: numberOption('Steps that are measured', { default: 10 }),
+  'warm-up': numberOption('Steps before them', { default: 3 }),
   json: oneLine,
 } as const satisfies Record<string, Options>;
 
@@ -127,13 +123,9 @@ const exchangeCommand: CommandModule<object, InferredOptionTypes<typeof exchange
 };
 
 const coordinatorOptions = {
-  workers: { type: 'number', default: 1000, describe: 'Simulated workers' },
-  deaths: { type: 'number', default: 100, describe: 'How many die at once' },
-  seconds: {
-    type: 'number',
-    default: 20,
-    describe: 'Simulated seconds of training, one step each',
-  },
+  workers: numberOption('Simulated workers', { default: 1000 }),
+  deaths: numberOption('How many die at once', { default: 100 }),
+  seconds: numberOption('Simulated seconds of training, one step each', { default: 20 }),
   json: oneLine,
 } as const satisfies Record<string, Options>;
 

@@ -2,23 +2,23 @@
 
 import type { CommandModule } from 'yargs';
 import { cancelRun } from '../kubernetes/cancel.js';
-import { withCluster, withClusterOptions } from '../kubernetes/cluster-access.js';
+import {
+  withCluster,
+  withClusterOptions,
+  type ClusterArguments,
+} from '../kubernetes/cluster-access.js';
 import { formatClusterRun, parseClusterRun } from '../kubernetes/names.js';
+import { flagOption, withPositional } from '../options.js';
 import { printJson, printLine, printNote } from '../output.js';
 
-interface CancelArguments {
-  readonly run: string;
-  readonly context?: string | undefined;
-  readonly json: boolean;
-}
+type CancelArguments = ClusterArguments & { readonly run: string; readonly json: boolean };
 
 export const cancelCommand: CommandModule<object, CancelArguments> = {
   command: 'cancel <run>',
   describe: 'End a run in a cluster and leave nothing of it there; its checkpoints stay',
   builder: (y) =>
-    withClusterOptions(y)
-      .positional('run', { type: 'string', demandOption: true, describe: 'k8s://NAMESPACE/NAME' })
-      .option('json', { type: 'boolean', default: false, describe: 'Print one JSON object' })
+    withPositional(withClusterOptions(y), 'run', 'k8s://NAMESPACE/NAME')
+      .option('json', flagOption('Print one JSON object'))
       .example('$0 cancel k8s://training/faces', 'all its objects and pods'),
   handler: async (args) => {
     const run = parseClusterRun(args.run);

@@ -23,6 +23,7 @@ import {
   summaryJson,
   summaryRows,
 } from '../chaos/summary.js';
+import { amountOption, flagOption, withPositional, wordOption } from '../options.js';
 import { stopOnSignals } from '../processes.js';
 import { rangeProblems } from '../number-ranges.js';
 import { printJson, printLine, printNote, printTable } from '../output.js';
@@ -30,38 +31,18 @@ import { printJson, printLine, printNote, printTable } from '../output.js';
 const defaultFaults = 'kill,freeze,coordinator';
 
 const options = {
-  faults: {
-    type: 'string',
+  faults: wordOption('Faults with commas between them, or all; kill:3 is three times as likely', {
     default: defaultFaults,
-    requiresArg: true,
-    describe: 'Faults with commas between them, or all; kill:3 is three times as likely',
-  },
-  seed: {
-    type: 'number',
-    requiresArg: true,
-    describe: 'Of the schedule: the same seed, the same faults (default: drawn, and told)',
-  },
-  every: {
-    type: 'number',
+  }),
+  seed: amountOption('Of the schedule: the same seed, the same faults (default: drawn, and told)'),
+  every: amountOption('Seconds between two faults on average; the seed varies them by a half', {
     default: 5,
-    requiresArg: true,
-    describe: 'Seconds between two faults on average; the seed varies them by a half',
-  },
-  count: {
-    type: 'number',
-    requiresArg: true,
-    describe: 'Faults in all (default: until the run ends)',
-  },
-  duration: {
-    type: 'number',
-    requiresArg: true,
-    describe: 'Seconds after which no more faults are injected',
-  },
-  json: {
-    type: 'boolean',
-    default: false,
-    describe: 'One JSON object a line: each fault and what came of it; the last has the summary',
-  },
+  }),
+  count: amountOption('Faults in all (default: until the run ends)'),
+  duration: amountOption('Seconds after which no more faults are injected'),
+  json: flagOption(
+    'One JSON object a line: each fault and what came of it; the last has the summary',
+  ),
 } as const satisfies Record<string, Options>;
 
 type ChaosArguments = { readonly run: string } & InferredOptionTypes<typeof options>;
@@ -70,12 +51,7 @@ export const chaosCommand: CommandModule<object, ChaosArguments> = {
   command: 'chaos <run>',
   describe: 'Inject faults into a run that goes on, and tell how it recovers',
   builder: (y) =>
-    y
-      .positional('run', {
-        type: 'string',
-        demandOption: true,
-        describe: 'A run of this machine: its id, or its file:// or s3:// folder',
-      })
+    withPositional(y, 'run', 'A run of this machine: its id, or its file:// or s3:// folder')
       .options(options)
       .example('$0 chaos tiny-20261124-190000 --seed 7', `${defaultFaults}, until the run ends`)
       .example(

@@ -14,6 +14,7 @@ import { exitCodes } from '../../shared/exit-codes.js';
 import { OperatorError } from '../../shared/problems.js';
 import type { ObjectStore } from '../../shared/store/store.js';
 import { CommandFailed } from '../failure.js';
+import { flagOption, numberOption, withPositional } from '../options.js';
 import { printJson, printNote, printTable } from '../output.js';
 import { runUrl, withStore } from '../stores.js';
 
@@ -55,8 +56,7 @@ const lsCommand: CommandModule<object, RunArguments> = {
 const verifyCommand: CommandModule<object, VerifyArguments> = {
   command: 'verify <run>',
   describe: 'Sum up the checkpoints of RUN; fails when one is broken',
-  builder: (y) =>
-    withRun(y).option('step', { type: 'number', describe: 'Only the checkpoint of this step' }),
+  builder: (y) => withRun(y).option('step', numberOption('Only the checkpoint of this step')),
   handler: async ({ run, json, step }) => {
     await withStore(runUrl(run), async (store) => {
       const entries = await requireCheckpoints(store);
@@ -89,17 +89,8 @@ export const checkpointsCommand: CommandModule = {
 };
 
 function withRun<T>(y: Argv<T>): Argv<T & RunArguments> {
-  return y
-    .positional('run', {
-      type: 'string',
-      demandOption: true,
-      describe: 'A file:// or s3:// folder, or the id of a local run',
-    })
-    .option('json', {
-      type: 'boolean',
-      default: false,
-      describe: 'Print one JSON object a line',
-    });
+  const forms = 'A file:// or s3:// folder, or the id of a local run';
+  return withPositional(y, 'run', forms).option('json', flagOption('Print one JSON object a line'));
 }
 
 async function requireCheckpoints(store: ObjectStore): Promise<CheckpointEntry[]> {

@@ -8,6 +8,7 @@ import { readEnvironment } from '../../shared/environment.js';
 import { createLog, type Log } from '../../shared/log.js';
 import { parseLeaseUrl } from '../../shared/kubernetes/lease-place.js';
 import { OperatorError } from '../../shared/problems.js';
+import { flagOption, numberOption, textOption, wordOption } from '../options.js';
 import { withSpecOptions, resolveSpec, type SpecArguments } from '../spec-options.js';
 import { printJson, printNote } from '../output.js';
 import { runId, runUrl, storeOptions } from '../stores.js';
@@ -15,47 +16,24 @@ import { exitWithParent, logHelp, logLevel, stopOnSignals } from '../processes.j
 import { createRunView } from '../local/run-lines.js';
 
 const options = {
-  run: {
-    type: 'string',
-    demandOption: true,
-    describe: 'folder (url) or id of the run',
-  },
-  resume: {
-    type: 'boolean',
-    default: false,
-    describe: 'go on with the run that is there, by its own spec',
-  },
+  run: textOption('folder (url) or id of the run', { demandOption: true }),
+  resume: flagOption('go on with the run that is there, by its own spec'),
   'if-exists': {
     choices: ['fail', 'resume'],
     default: 'fail',
     describe: 'what to do when the folder holds a run of this spec already',
   },
-  workers: { type: 'number', default: 1, describe: 'workers the world is formed of' },
-  listen: { type: 'string', default: '127.0.0.1:7400', describe: 'host:port' },
-  'stop-after': { type: 'number', describe: 'halt, checkpointed, after this step' },
-  nats: { type: 'string', describe: 'nats:// url for events ($LOCKSTEP_NATS_URL)' },
-  'join-timeout': {
-    type: 'number',
-    default: 120,
-    describe: 'seconds to wait for all workers',
-  },
-  standby: {
-    type: 'boolean',
-    default: false,
-    describe: 'lead only while holding the lease of the run (in NATS or --lease); else wait',
-  },
-  lease: {
-    type: 'string',
-    requiresArg: true,
-    describe: 'Lease of a Kubernetes cluster for --standby: k8s://NAMESPACE/NAME',
-  },
-  'exit-with-parent': {
-    type: 'boolean',
-    default: false,
-    hidden: true,
-    describe: 'end when stdin is closed',
-  },
-  json: { type: 'boolean', default: false, describe: 'one JSON object a line' },
+  workers: numberOption('workers the world is formed of', { default: 1 }),
+  listen: textOption('host:port', { default: '127.0.0.1:7400' }),
+  'stop-after': numberOption('halt, checkpointed, after this step'),
+  nats: textOption('nats:// url for events ($LOCKSTEP_NATS_URL)'),
+  'join-timeout': numberOption('seconds to wait for all workers', { default: 120 }),
+  standby: flagOption(
+    'lead only while holding the lease of the run (in NATS or --lease); else wait',
+  ),
+  lease: wordOption('Lease of a Kubernetes cluster for --standby: k8s://NAMESPACE/NAME'),
+  'exit-with-parent': flagOption('end when stdin is closed', { hidden: true }),
+  json: flagOption('one JSON object a line'),
 } as const satisfies Record<string, Options>;
 
 type CoordinatorArguments = SpecArguments & InferredOptionTypes<typeof options>;

@@ -9,6 +9,7 @@ import { OperatorError, type Problem } from '../../shared/problems.js';
 import { readEnvironment } from '../../shared/environment.js';
 import type { ObjectStore } from '../../shared/store/store.js';
 import { requireRanges } from '../number-ranges.js';
+import { flagOption, numberOption, withPositional } from '../options.js';
 import { printJson, printLine, printNote, printTable } from '../output.js';
 import { createProgress, progressMode, type Progress, type ProgressMode } from '../progress.js';
 import { storeOptions, withStore } from '../stores.js';
@@ -17,10 +18,10 @@ const maxSkippedLines = 50;
 const mib = 1024 * 1024;
 
 const packOptions = {
-  'min-size': { type: 'number', default: 64, describe: 'Shortest side, in pixels' },
-  'shard-mib': { type: 'number', default: 64, describe: 'Size of a shard, about' },
-  strict: { type: 'boolean', default: false, describe: 'Refuse instead of skipping' },
-  force: { type: 'boolean', default: false, describe: 'Replace a dataset at URL' },
+  'min-size': numberOption('Shortest side, in pixels', { default: 64 }),
+  'shard-mib': numberOption('Size of a shard, about', { default: 64 }),
+  strict: flagOption('Refuse instead of skipping'),
+  force: flagOption('Replace a dataset at URL'),
 } as const satisfies Record<string, Options>;
 
 interface UrlArguments {
@@ -35,7 +36,7 @@ const packCommand: CommandModule<object, PackArguments> = {
   command: 'pack <dir> <url>',
   describe: 'Pack the pictures below DIR into a dataset at URL',
   builder: (y) =>
-    withUrl(y.positional('dir', { type: 'string', demandOption: true, describe: dirHelp }))
+    withUrl(withPositional(y, 'dir', 'Folder of pictures; file:// and s3:// also'))
       .options(packOptions)
       .example('$0 dataset pack ./faces s3://bucket/faces', 'Pack a folder into a bucket')
       .example('$0 dataset pack s3://bucket/photos file://faces', 'And the other way'),
@@ -59,8 +60,6 @@ const packCommand: CommandModule<object, PackArguments> = {
     });
   },
 };
-
-const dirHelp = 'Folder of pictures; file:// and s3:// also';
 
 const lsCommand: CommandModule<object, UrlArguments> = {
   command: 'ls <url>',
@@ -118,13 +117,8 @@ export const datasetCommand: CommandModule = {
 };
 
 function withUrl<T>(y: Argv<T>): Argv<T & UrlArguments> {
-  return y
-    .positional('url', {
-      type: 'string',
-      demandOption: true,
-      describe: 'Place of the dataset: s3://bucket/prefix or file://folder',
-    })
-    .option('json', { type: 'boolean', default: false, describe: 'Print JSON, a line a result' });
+  const place = 'Place of the dataset: s3://bucket/prefix or file://folder';
+  return withPositional(y, 'url', place).option('json', flagOption('Print JSON, a line a result'));
 }
 
 /** A bar for each phase of packing. */

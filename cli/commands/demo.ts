@@ -3,25 +3,17 @@
 import type { CommandModule, InferredOptionTypes, Options } from 'yargs';
 import { readEnvironment } from '../../shared/environment.js';
 import { runDemo } from '../demo/demo.js';
+import { flagOption, numberOption, textOption } from '../options.js';
 
 const options = {
-  out: { type: 'string', default: 'demo-out', describe: 'Folder for the results' },
-  faces: {
-    type: 'string',
-    describe: 'Photographs of your own: a folder or an s3:// url',
-  },
-  workers: { type: 'number', default: 2, describe: 'Worker processes' },
-  set: {
-    type: 'string',
+  out: textOption('Folder for the results', { default: 'demo-out' }),
+  faces: textOption('Photographs of your own: a folder or an s3:// url'),
+  workers: numberOption('Worker processes', { default: 2 }),
+  set: textOption('Change a key of the demo preset: key.path=value', {
     array: true,
     default: [] as string[],
-    describe: 'Change a key of the demo preset: key.path=value',
-  },
-  force: {
-    type: 'boolean',
-    default: false,
-    describe: 'Delete what is in the folder, even if no demo made it',
-  },
+  }),
+  force: flagOption('Delete what is in the folder, even if no demo made it'),
 } as const satisfies Record<string, Options>;
 
 export const demoCommand: CommandModule<object, InferredOptionTypes<typeof options>> = {

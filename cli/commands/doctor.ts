@@ -12,13 +12,14 @@ import { providers } from '../../worker/engine/engine.js';
 import { probe, trialWords, tryEngine, type TrialRequest } from '../engine-trial.js';
 import { CommandFailed } from '../failure.js';
 import { listGpus, type Gpu } from '../local/gpus.js';
+import { flagOption, numberOption } from '../options.js';
 import { printFigures, printJson, printTable } from '../output.js';
 
 const options = {
   engine: { choices: engineNames, describe: 'Try this engine, and nothing else' },
   provider: { choices: providers, implies: 'engine', describe: 'On this provider' },
-  threads: { type: 'number', default: 1, describe: 'Threads for --engine' },
-  json: { type: 'boolean', default: false, describe: 'Print JSON, a line a finding' },
+  threads: numberOption('Threads for --engine', { default: 1 }),
+  json: flagOption('Print JSON, a line a finding'),
 } as const satisfies Record<string, Options>;
 
 /** What an examination finds. */

@@ -3,6 +3,7 @@
 import type { CommandModule, InferredOptionTypes, Options } from 'yargs';
 import { exportRun } from '../../inference/export-run.js';
 import { OperatorError } from '../../shared/problems.js';
+import { flagOption, numberOption, textOption } from '../options.js';
 import { printJson, printLine, printNote } from '../output.js';
 import { runUrl, withStore } from '../stores.js';
 
@@ -12,9 +13,9 @@ const options = {
     demandOption: true,
     describe: 'onnx: model.onnx; tfjs: model.json and weights.bin for tf.loadGraphModel',
   },
-  out: { type: 'string', demandOption: true, describe: 'Folder for the files' },
-  step: { type: 'number', describe: 'Checkpoint; the newest whole one if left out' },
-  json: { type: 'boolean', default: false, describe: 'Print JSON on one line' },
+  out: textOption('Folder for the files', { demandOption: true }),
+  step: numberOption('Checkpoint; the newest whole one if left out'),
+  json: flagOption('Print JSON on one line'),
 } as const satisfies Record<string, Options>;
 
 type Arguments = { readonly run?: string | undefined } & InferredOptionTypes<typeof options>;
@@ -24,10 +25,7 @@ export const exportCommand: CommandModule<object, Arguments> = {
   describe: 'Export the trained generator of a run as an ONNX or TF.js model',
   builder: (y) =>
     y
-      .positional('run', {
-        type: 'string',
-        describe: 'file:// or s3:// folder of the run, or the id of a local run',
-      })
+      .positional('run', textOption('file:// or s3:// folder of the run, or the id of a local run'))
       .options(options)
       .example('$0 export faces-1 --format onnx --out models', 'Write models/model.onnx')
       .example('$0 export s3://bucket/runs/faces --format tfjs --out web/model', 'For a browser'),

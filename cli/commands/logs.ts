@@ -1,43 +1,38 @@
 // `lockstep logs`: what the pods of a run in a cluster print.
 
-import type { Argv, CommandModule } from 'yargs';
+import type { CommandModule, InferredOptionTypes } from 'yargs';
 import { OperatorError } from '../../shared/problems.js';
+import { amountOption, flagOption, withPositional } from '../options.js';
 import { stopOnSignals } from '../processes.js';
-import { withCluster, withClusterOptions } from '../kubernetes/cluster-access.js';
+import {
+  withCluster,
+  withClusterOptions,
+  type ClusterArguments,
+} from '../kubernetes/cluster-access.js';
 import { parseClusterRun } from '../kubernetes/names.js';
 import { showLogs } from '../kubernetes/logs.js';
 import { printJson, printLine, printNote } from '../output.js';
 
-interface LogsArguments {
-  readonly run: string;
-  readonly context?: string | undefined;
-  readonly workers: boolean;
-  readonly worker?: number | undefined;
-  readonly follow: boolean;
-  readonly tail?: number | undefined;
-  readonly json: boolean;
-}
+const options = {
+  workers: flagOption('All workers, instead of the coordinators'),
+  worker: amountOption('The worker of this index'),
+  follow: flagOption('Until the run has finished'),
+  tail: amountOption('Lines from the end of each'),
+  json: flagOption('One {pod, line} a line'),
+};
+
+type LogsArguments = ClusterArguments & { readonly run: string } & InferredOptionTypes<
+    typeof options
+  >;
 
 export const logsCommand: CommandModule<object, LogsArguments> = {
   command: 'logs <run>',
   describe: 'Show what the coordinators or workers of a run in a cluster print',
   builder: (y) =>
-    withClusterOptions(y)
-      .positional('run', { type: 'string', demandOption: true, describe: 'k8s://NAMESPACE/NAME' })
-      .option('workers', {
-        type: 'boolean',
-        default: false,
-        describe: 'All workers, instead of the coordinators',
-      })
-      .option('worker', { type: 'number', requiresArg: true, describe: 'The worker of this index' })
-      .option('follow', { type: 'boolean', default: false, describe: 'Until the run has finished' })
-      .option('tail', { type: 'number', requiresArg: true, describe: 'Lines from the end of each' })
-      .option('json', { type: 'boolean', default: false, describe: 'One {pod, line} a line' })
+    withPositional(withClusterOptions(y), 'run', 'k8s://NAMESPACE/NAME')
+      .options(options)
       .example('$0 logs k8s://training/faces --follow', 'what the coordinators say, as it comes')
-      .example(
-        '$0 logs k8s://training/faces --worker 2',
-        'worker-2',
-      ) as Argv<object> as Argv<LogsArguments>,
+      .example('$0 logs k8s://training/faces --worker 2', 'worker-2'),
   handler: async (args) => {
     const run = parseClusterRun(args.run);
     requireCounts(args);

@@ -13,6 +13,7 @@ import { resumeRun } from '../kubernetes/launch.js';
 import { isClusterRun, parseClusterRun } from '../kubernetes/names.js';
 import { requireRun } from '../kubernetes/run-state.js';
 import { waitForRun } from '../kubernetes/wait-for-run.js';
+import { flagOption, withPositional, wordOption } from '../options.js';
 import { runUrl } from '../stores.js';
 
 const options = {
@@ -25,8 +26,8 @@ const options = {
 } as const;
 
 const clusterOptions = {
-  image: { type: 'string', requiresArg: true, describe: 'In a cluster: another image' },
-  detach: { type: 'boolean', default: false, describe: 'In a cluster: do not wait for the end' },
+  image: wordOption('In a cluster: another image'),
+  detach: flagOption('In a cluster: do not wait for the end'),
 } as const satisfies Record<string, Options>;
 
 type ResumeArguments = { readonly run: string } & ClusterArguments &
@@ -36,13 +37,11 @@ export const resumeCommand: CommandModule<object, ResumeArguments> = {
   command: 'resume <run>',
   describe: 'Go on with a run from its newest whole checkpoint, on any number of workers',
   builder: (y) =>
-    withClusterOptions(y.options(options))
-      .positional('run', {
-        type: 'string',
-        demandOption: true,
-        describe:
-          'file:// or s3:// folder of the run, the id of a local run, or k8s://NAMESPACE/NAME',
-      })
+    withPositional(
+      withClusterOptions(y.options(options)),
+      'run',
+      'file:// or s3:// folder of the run, the id of a local run, or k8s://NAMESPACE/NAME',
+    )
       .options(clusterOptions)
       .example('$0 resume s3://bucket/runs/faces --workers 4', 'resume on four workers')
       .example('$0 resume k8s://training/faces', 'a run whose Jobs have failed'),

@@ -2,28 +2,26 @@
 
 import type { CommandModule } from 'yargs';
 import { requireWorkers } from '../../shared/spec/validate.js';
+import { amountOption } from '../options.js';
 import { withControlOptions, withRunControl, type ControlArguments } from '../run-control.js';
 import { withCluster } from '../kubernetes/cluster-access.js';
 import { isClusterRun, parseClusterRun } from '../kubernetes/names.js';
 import { scaleRun } from '../kubernetes/scale.js';
 import { printJson, printLine } from '../output.js';
 
-interface ScaleArguments extends ControlArguments {
-  readonly workers: number;
-  readonly json: boolean;
-}
+type ScaleArguments = ControlArguments & { readonly workers: number };
 
 export const scaleCommand: CommandModule<object, ScaleArguments> = {
   command: 'scale <run>',
   describe: 'Change how many workers a run has while it trains; the bytes stay the same',
   builder: (y) =>
     withControlOptions(y)
-      .option('workers', {
-        type: 'number',
-        demandOption: true,
-        requiresArg: true,
-        describe: 'Workers that it is to have, from 1 to batch.microShards of its spec',
-      })
+      .option(
+        'workers',
+        amountOption('Workers that it is to have, from 1 to batch.microShards of its spec', {
+          demandOption: true,
+        }),
+      )
       .example('$0 scale tiny-20261124-190000 --workers 4', 'four workers from the next step on')
       .example('$0 scale k8s://training/faces --workers 4', 'pods come or go'),
   handler: async (args) => {

@@ -1,33 +1,25 @@
 // `lockstep setup`: what an engine needs beyond npm's packages.
 
 import type { CommandModule, InferredOptionTypes, Options } from 'yargs';
+import { flagOption, textOption } from '../options.js';
 import { printJson, printNote } from '../output.js';
 import { trialWords } from '../engine-trial.js';
 import { setUpTensorflow } from '../setup/tensorflow-setup.js';
 import { tensorflowVersion } from '../setup/tensorflow-wheels.js';
 
 const options = {
-  gpu: {
-    type: 'boolean',
-    default: false,
-    describe: `TensorFlow ${tensorflowVersion} with CUDA 12 and cuDNN 9 (default: for CPUs)`,
-  },
-  library: { type: 'string', describe: 'A folder with a TensorFlow library' },
-  wheel: {
-    type: 'string',
+  gpu: flagOption(`TensorFlow ${tensorflowVersion} with CUDA 12 and cuDNN 9 (default: for CPUs)`),
+  library: textOption('A folder with a TensorFlow library'),
+  wheel: textOption("Wheels of TensorFlow's (and NVIDIA's) on this machine, instead of PyPI's", {
     array: true,
-    describe: "Wheels of TensorFlow's (and NVIDIA's) on this machine, instead of PyPI's",
-  },
+  }),
   stock: {
     type: 'boolean',
     describe: "The package's own download: TensorFlow 2.9 and CUDA 11",
   },
-  'library-cache': {
-    type: 'string',
-    describe: 'Folder that keeps unpacked libraries (default: ~/.cache/lockstep)',
-  },
-  force: { type: 'boolean', default: false, describe: 'Compile the addon anew' },
-  json: { type: 'boolean', default: false, describe: 'Print the result as JSON' },
+  'library-cache': textOption('Folder that keeps unpacked libraries (default: ~/.cache/lockstep)'),
+  force: flagOption('Compile the addon anew'),
+  json: flagOption('Print the result as JSON'),
 } as const satisfies Record<string, Options>;
 
 const setupTensorflowCommand: CommandModule<object, InferredOptionTypes<typeof options>> = {

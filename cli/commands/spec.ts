@@ -5,6 +5,7 @@ import { specDigest } from '../../shared/spec/compare.js';
 import { presetNames, presetSummary } from '../../shared/spec/load.js';
 import { lastStep } from '../../shared/spec/schema.js';
 import { OperatorError } from '../../shared/problems.js';
+import { textOption } from '../options.js';
 import { printJson, printLine, printNote, printTable } from '../output.js';
 import { resolveSpecDocument, withSpecOptions, type SpecArguments } from '../spec-options.js';
 
@@ -19,7 +20,7 @@ export const specCommand: CommandModule<object, Arguments> = {
   describe: 'Print or check a run spec',
   builder: (y) =>
     withSpecOptions(y)
-      .positional('name', { type: 'string', describe: 'Preset to print' })
+      .positional('name', textOption('Preset to print'))
       .option('list', { type: 'boolean', describe: 'List the presets' })
       .option('json', { type: 'boolean', describe: 'Print JSON on one line' })
       .example('$0 spec demo > run.yaml', 'Start a spec of your own')

@@ -15,11 +15,7 @@ import {
 import { printJson, printLine, printTable, type Row } from '../output.js';
 import { formatDuration } from '../progress.js';
 
-interface StatusArguments extends ControlArguments {
-  readonly json: boolean;
-}
-
-export const statusCommand: CommandModule<object, StatusArguments> = {
+export const statusCommand: CommandModule<object, ControlArguments> = {
   command: 'status <run>',
   describe: 'Say where a run is: its world, step, time left, checkpoint, and each worker',
   builder: (y) =>
@@ -36,7 +32,7 @@ export const statusCommand: CommandModule<object, StatusArguments> = {
   },
 };
 
-async function clusterStatus(args: StatusArguments): Promise<void> {
+async function clusterStatus(args: ControlArguments): Promise<void> {
   const run = parseClusterRun(args.run);
   const status = await withCluster(args, (client) => readClusterStatus(client, run));
   if (args.json) return printJson(clusterStatusJson(status));

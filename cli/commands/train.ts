@@ -3,6 +3,7 @@
 import type { CommandModule } from 'yargs';
 import { requireWorkers } from '../../shared/spec/validate.js';
 import { trainingOptions, trainLocally, type TrainingArguments } from '../local/train-locally.js';
+import { wordOption } from '../options.js';
 import { resolveSpec, withSpecOptions, type SpecArguments } from '../spec-options.js';
 import { runUrl } from '../stores.js';
 
@@ -14,11 +15,7 @@ export const trainCommand: CommandModule<object, TrainArguments> = {
   builder: (y) =>
     withSpecOptions(y)
       .options(trainingOptions)
-      .option('run', {
-        type: 'string',
-        requiresArg: true,
-        describe: 'Folder (url) or id of the new run; default: runs/NAME-TIME',
-      })
+      .option('run', wordOption('Folder (url) or id of the new run; default: runs/NAME-TIME'))
       .example('$0 train -f run.yaml --workers 2', 'train with two worker processes')
       .example(
         '$0 train --preset demo --set phases.0.steps=100 --workers 3 --json',

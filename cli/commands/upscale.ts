@@ -7,6 +7,7 @@ import { readEnvironment } from '../../shared/environment.js';
 import { exitCodes } from '../../shared/exit-codes.js';
 import { CommandFailed } from '../failure.js';
 import { requireRanges } from '../number-ranges.js';
+import { flagOption, numberOption, textOption } from '../options.js';
 import { printJson, printLine } from '../output.js';
 import { createProgress, progressMode, type Progress } from '../progress.js';
 
@@ -19,14 +20,12 @@ const stopSignals = ['SIGINT', 'SIGTERM'] as const;
 const tilesWorthABar = 3;
 
 const options = {
-  tile: {
-    type: 'number',
+  tile: numberOption('Side of the pieces a large picture is cut into; smaller needs less memory', {
     default: defaultTile,
-    describe: 'Side of the pieces a large picture is cut into; smaller needs less memory',
-  },
-  threads: { type: 'number', describe: 'Processor threads; all when left out' },
-  force: { type: 'boolean', default: false, describe: 'Replace the output' },
-  json: { type: 'boolean', default: false, describe: 'Print JSON on one line' },
+  }),
+  threads: numberOption('Processor threads; all when left out'),
+  force: flagOption('Replace the output'),
+  json: flagOption('Print JSON on one line'),
 } as const satisfies Record<string, Options>;
 
 type Arguments = {
@@ -38,9 +37,9 @@ export const upscaleCommand: CommandModule<object, Arguments> = {
   describe: 'Enlarge a picture with an exported model',
   builder: (y) =>
     y
-      .positional('model', { type: 'string', describe: 'model.onnx of lockstep export' })
-      .positional('input', { type: 'string', describe: 'Picture of any size and shape' })
-      .positional('output', { type: 'string', describe: 'Picture to write (.png, .jpg, ...)' })
+      .positional('model', textOption('model.onnx of lockstep export'))
+      .positional('input', textOption('Picture of any size and shape'))
+      .positional('output', textOption('Picture to write (.png, .jpg, ...)'))
       .options(options)
       .example('$0 upscale model.onnx in.jpg out.png', 'Enlarge in.jpg 4 times')
       .example('$0 upscale model.onnx in.jpg out.png --tile 64', 'The same in less memory'),

@@ -7,77 +7,43 @@ import { OperatorError, type Problem } from '../../shared/problems.js';
 import { providers } from '../../worker/engine/engine.js';
 import { workerMain } from '../../worker/main.js';
 import { chooseDevices, runGpuWorkers } from '../local/gpus.js';
+import { flagOption, numberOption, textOption, wordOption } from '../options.js';
 import { printNote } from '../output.js';
 import { storeOptions } from '../stores.js';
 import { exitWithParent, logHelp, logLevel, stopOnSignals } from '../processes.js';
 
 const options = {
-  coordinator: {
-    type: 'string',
+  coordinator: textOption(
+    'host:port of the coordinator; with commas, also of those that stand by',
+    { demandOption: true },
+  ),
+  id: textOption('name of the worker, its own in the run; ranks are in the order of names', {
     demandOption: true,
-    describe: 'host:port of the coordinator; with commas, also of those that stand by',
-  },
-  id: {
-    type: 'string',
-    demandOption: true,
-    describe: 'name of the worker, its own in the run; ranks are in the order of names',
-  },
-  listen: {
-    type: 'string',
+  }),
+  listen: textOption('host:port that other workers pull gradients from; port 0: any', {
     default: '127.0.0.1:0',
-    describe: 'host:port that other workers pull gradients from; port 0: any',
-  },
-  advertise: {
-    type: 'string',
-    describe: 'host that other workers reach this one by (default: that of --listen)',
-  },
-  'cache-mib': {
-    type: 'number',
-    default: 512,
-    describe: 'decoded pictures kept in memory, in MiB',
-  },
-  threads: {
-    type: 'number',
-    default: availableParallelism(),
-    defaultDescription: 'the cores of this machine',
-    describe: 'compute threads at most, if the spec asks for more (TensorFlow: always as the spec)',
-  },
+  }),
+  advertise: textOption('host that other workers reach this one by (default: that of --listen)'),
+  'cache-mib': numberOption('decoded pictures kept in memory, in MiB', { default: 512 }),
+  threads: numberOption(
+    'compute threads at most, if the spec asks for more (TensorFlow: always as the spec)',
+    { default: availableParallelism(), defaultDescription: 'the cores of this machine' },
+  ),
   provider: {
     choices: providers,
     describe: "what the spec's engine computes with (default: cpu, and tensorflow any GPU)",
   },
-  gpus: {
-    type: 'string',
-    requiresArg: true,
-    describe: 'all, or numbers with commas between them: one worker process a GPU',
-  },
-  gpu: {
-    type: 'string',
-    requiresArg: true,
-    hidden: true,
-    describe: 'the GPU that this process computes on',
-  },
-  patience: {
-    type: 'number',
-    default: 600,
-    describe: 'seconds without any coordinator after which it gives up; until then it trains',
-  },
-  'drain-timeout': {
-    type: 'number',
+  gpus: wordOption('all, or numbers with commas between them: one worker process a GPU'),
+  gpu: wordOption('the GPU that this process computes on', { hidden: true }),
+  patience: numberOption(
+    'seconds without any coordinator after which it gives up; until then it trains',
+    { default: 600 },
+  ),
+  'drain-timeout': numberOption('seconds that leaving in order may take, after SIGTERM', {
     default: 20,
-    describe: 'seconds that leaving in order may take, after SIGTERM',
-  },
-  'allow-faults': {
-    type: 'boolean',
-    default: false,
-    describe: 'obey lockstep chaos where it asks to misbehave',
-  },
-  'exit-with-parent': {
-    type: 'boolean',
-    default: false,
-    hidden: true,
-    describe: 'end when stdin is closed',
-  },
+  }),
+  'allow-faults': flagOption('obey lockstep chaos where it asks to misbehave'),
+  'exit-with-parent': flagOption('end when stdin is closed', { hidden: true }),
 } as const satisfies Record<string, Options>;
 
 type WorkerArguments = InferredOptionTypes<typeof options>;

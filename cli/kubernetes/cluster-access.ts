@@ -5,6 +5,7 @@ import { exitCodes } from '../../shared/exit-codes.js';
 import { ClusterError } from '../../shared/kubernetes/refusal.js';
 import { OperatorError, type Problem } from '../../shared/problems.js';
 import { CommandFailed } from '../failure.js';
+import { wordOption } from '../options.js';
 import { printNote } from '../output.js';
 import type { ClusterClient } from './client/cluster-client.js';
 
@@ -14,11 +15,10 @@ export interface ClusterArguments {
 
 /** Adds --context. */
 export function withClusterOptions<T>(y: Argv<T>): Argv<T & ClusterArguments> {
-  return y.option('context', {
-    type: 'string',
-    requiresArg: true,
-    describe: 'Context of the kubeconfig, for a run in a cluster (default: the current one)',
-  });
+  return y.option(
+    'context',
+    wordOption('Context of the kubeconfig, for a run in a cluster (default: the current one)'),
+  );
 }
 
 /** Calls `use` with a client of the cluster; its refusals become messages for a person. */

@@ -10,6 +10,7 @@ import { workersProblem } from '../../shared/spec/validate.js';
 import { parseStoreUrl } from '../../shared/store/open-store.js';
 import { providers } from '../../worker/engine/engine.js';
 import { rangeProblems } from '../number-ranges.js';
+import { flagOption } from '../options.js';
 import { runId } from '../stores.js';
 import { withSpecOptions, type SpecArguments } from '../spec-options.js';
 import { withClusterOptions, type ClusterArguments } from './cluster-access.js';
@@ -119,16 +120,8 @@ export function withLaunchOptions(y: Argv): Argv<LaunchArguments> {
 /** Adds --detach and --json. */
 export function withWaitOptions<T>(y: Argv<T>): Argv<T & { detach: boolean; json: boolean }> {
   return y
-    .option('detach', {
-      type: 'boolean',
-      default: false,
-      describe: 'Do not wait for the end of a run in a cluster',
-    })
-    .option('json', {
-      type: 'boolean',
-      default: false,
-      describe: 'One JSON object a line; the last has run, step, sha256',
-    });
+    .option('detach', flagOption('Do not wait for the end of a run in a cluster'))
+    .option('json', flagOption('One JSON object a line; the last has run, step, sha256'));
 }
 
 /** The parameters of the run that the options describe; not checked yet. */

@@ -8,6 +8,7 @@ import { OperatorError } from '../../shared/problems.js';
 import type { RunSpec } from '../../shared/spec/schema.js';
 import { providers } from '../../worker/engine/engine.js';
 import { rangeProblems } from '../number-ranges.js';
+import { amountOption, flagOption, wordOption } from '../options.js';
 import { printJson, printNote } from '../output.js';
 import { stopOnSignals } from '../processes.js';
 import { runId, storeOptions, withStore } from '../stores.js';
@@ -16,52 +17,27 @@ import { runLocally } from './local-run.js';
 import { createRunView } from './run-lines.js';
 
 export const trainingOptions = {
-  workers: {
-    type: 'number',
-    default: 1,
-    requiresArg: true,
-    describe: 'Worker processes; any number up to batch.microShards gives the same bytes',
-  },
-  'stop-after': {
-    type: 'number',
-    requiresArg: true,
-    describe: 'Halt, checkpointed, after this step (exit code 3)',
-  },
-  nats: {
-    type: 'string',
-    requiresArg: true,
-    describe: 'nats:// url to publish events to ($LOCKSTEP_NATS_URL)',
-  },
-  standby: {
-    type: 'boolean',
-    default: false,
-    describe: 'A second coordinator, which takes over when the first is lost (needs --nats)',
-  },
-  restarts: {
-    type: 'number',
+  workers: amountOption(
+    'Worker processes; any number up to batch.microShards gives the same bytes',
+    { default: 1 },
+  ),
+  'stop-after': amountOption('Halt, checkpointed, after this step (exit code 3)'),
+  nats: wordOption('nats:// url to publish events to ($LOCKSTEP_NATS_URL)'),
+  standby: flagOption(
+    'A second coordinator, which takes over when the first is lost (needs --nats)',
+  ),
+  restarts: amountOption('How many processes that die are started again, in all; 0: none', {
     default: 100,
-    requiresArg: true,
-    describe: 'How many processes that die are started again, in all; 0: none',
-  },
+  }),
   provider: {
     choices: providers,
     describe: "What the spec's engine computes with (default: cpu, and tensorflow any GPU)",
   },
-  gpus: {
-    type: 'string',
-    requiresArg: true,
-    describe: 'all, or numbers with commas: GPUs that the workers share, one each if they suffice',
-  },
-  'allow-faults': {
-    type: 'boolean',
-    default: false,
-    describe: 'Workers obey lockstep chaos where it asks them to misbehave',
-  },
-  json: {
-    type: 'boolean',
-    default: false,
-    describe: 'One JSON object a line; the last has run, step, sha256, world, images_per_s',
-  },
+  gpus: wordOption(
+    'all, or numbers with commas: GPUs that the workers share, one each if they suffice',
+  ),
+  'allow-faults': flagOption('Workers obey lockstep chaos where it asks them to misbehave'),
+  json: flagOption('One JSON object a line; the last has run, step, sha256, world, images_per_s'),
 } as const satisfies Record<string, Options>;
 
 export type TrainingArguments = InferredOptionTypes<typeof trainingOptions>;
