@@ -62,7 +62,13 @@ export class CoordinatorNode {
     const { around, process, worldSize } = this.#options;
     const { disk, shape, sabotage } = around;
     do this.#term = (yield* this.#newestTerm()) + 1;
-    while (!(yield* disk.putIfAbsent(process, keyOfTerm(this.#term), process.name)));
+    while (
+      !(yield* disk.putIfAbsent(
+        process,
+        `coordinators/term-${String(this.#term).padStart(8, '0')}`,
+        process.name,
+      ))
+    );
     const saved = yield* newestWhole(disk, process, sabotage.verifiesSums, false);
     for (const key of sabotage.discardsAtStart ? disk.keys('checkpoints/') : [])
       if (stepOf(key) > saved) yield* disk.delete(process, key);
@@ -214,8 +220,4 @@ export class CoordinatorNode {
     if (!isDamaged) observe({ kind: 'manifest', step, parts, bodies });
     done({ kind: 'manifestStored', step });
   }
-}
-
-function keyOfTerm(term: number): string {
-  return `coordinators/term-${String(term).padStart(8, '0')}`;
 }

@@ -3,7 +3,6 @@
 import type { CoordinatorEvent } from '../../coordinator/core/state.js';
 import { folderOf, stepOf } from './checkpoint-files.js';
 import type { CoordinatorNode } from './coordinator-node.js';
-import type { Fact } from './facts.js';
 import { createDice, type Dice } from './machines/dice.js';
 import { coordinatorNodes, type Supervisor } from './supervisor.js';
 import type { Surroundings, WorkerNode } from './worker-node.js';
@@ -43,7 +42,6 @@ export interface FaultPorts {
   readonly around: Surroundings;
   readonly supervisor: Supervisor;
   readonly dice: Dice;
-  readonly observe: (fact: Fact) => void;
 }
 
 /** Draws the faults of a seed and lets them happen in the first `untilMs`. */
@@ -77,7 +75,7 @@ export function inflict(ports: FaultPorts, kind: FaultKind): void {
   if (target === undefined) return;
   ports.around.coverage.count(`fault ${kind}`);
   ports.around.trace.add('fault', `${kind} ${target}`);
-  ports.observe({ kind: 'fault', name: kind, target });
+  ports.around.observe({ kind: 'fault', name: kind, target });
 }
 
 /** Does it; what it was done to, or undefined when there is nothing to do it to. */

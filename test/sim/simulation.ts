@@ -76,13 +76,8 @@ export function runSeed(seed: number, options: SimOptions = {}): SimResult {
   }
   const { clock, trace, coverage } = simulation;
   return {
-    seed,
-    failure,
-    sha256: trace.sha256(),
-    events: clock.events,
-    simulatedMs: clock.nowMs,
-    coverage,
-    tail: trace.tail(80),
+    ...{ seed, failure, coverage, events: clock.events, simulatedMs: clock.nowMs },
+    ...{ sha256: trace.sha256(), tail: trace.tail(80) },
   };
 }
 
@@ -137,12 +132,7 @@ class Simulation {
     const { clock } = this;
     const { script } = this.#options;
     this.#supervisor.start();
-    const ports: FaultPorts = {
-      around: this.#around,
-      supervisor: this.#supervisor,
-      dice: this.#dice,
-      observe: (fact) => this.#observe(fact),
-    };
+    const ports = { around: this.#around, supervisor: this.#supervisor, dice: this.#dice };
     if (script === undefined) scheduleFaults(ports, this.#seed, this.#healAtMs);
     for (const scripted of script ?? [])
       clock.after(scripted.atMs, () => this.#act(ports, scripted));
@@ -229,14 +219,7 @@ function drawShape(seed: number, dice: Dice): RunShape {
   };
 }
 
-export interface Campaign {
-  readonly seeds: number;
-  readonly events: number;
-  readonly simulatedMs: number;
-  readonly seconds: number;
-  readonly coverage: Coverage;
-  readonly failures: readonly SimResult[];
-}
+export type Campaign = ReturnType<typeof runSeeds>;
 
 /** Runs seeds from `from` on, until `isEnough` or `maxFailures` have failed. */
 export function runSeeds(
@@ -244,7 +227,7 @@ export function runSeeds(
   isEnough: (seeds: number, seconds: number) => boolean,
   options: SimOptions = {},
   maxFailures = 1,
-): Campaign {
+) {
   const startedMs = performance.now();
   const coverage = new Coverage();
   const failures: SimResult[] = [];

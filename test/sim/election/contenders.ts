@@ -18,12 +18,8 @@ import {
 import { createDice, type Dice } from '../machines/dice.js';
 import { SimClock, SimProcess } from '../machines/process.js';
 
-export type LeaseRequest = Extract<ElectionEffect, { readonly kind: 'read' | 'write' }>;
-
-export interface LeaseServerOptions {
-  readonly forgetsVersions: boolean;
-  readonly slowestMs: number;
-}
+type LeaseServerOptions = Required<Pick<ElectionOptions, 'forgetsVersions' | 'slowestMs'>>;
+type LeaseRequest = Extract<ElectionEffect, { readonly kind: 'read' | 'write' }>;
 
 /** What ails it; it is "slow" for messages both ways. */
 export type Ailment = 'away' | 'busy' | 'slow';
@@ -305,11 +301,7 @@ class SimulatedElection {
     this.#clock.after(this.#dice.between(500, 5_000), () => this.#start(node));
   }
 
-  #ask(
-    node: string,
-    contender: Contender,
-    request: ElectionEffect & { readonly kind: 'read' | 'write' },
-  ): void {
+  #ask(node: string, contender: Contender, request: LeaseRequest): void {
     const { process } = contender;
     const number = ++contender.asked;
     const answer = (event: ElectionEvent): void =>
@@ -343,7 +335,10 @@ class SimulatedElection {
         this.#clock.after(this.#dice.between(500, 8_000), () => this.#start(node));
       },
       freeze: () => contender?.process.freeze(forMs),
-      drain: () => contender && this.#drain(node, contender),
+      drain: () => {
+        if (contender?.process.isFrozen === false)
+          this.#dispatch(node, contender, { kind: 'release' });
+      },
       cutTo: () => this.#server.cut(node, 'to', forMs),
       cutFrom: () => this.#server.cut(node, 'from', forMs),
       away: () => this.#server.fail('away', forMs / 2),
@@ -355,10 +350,6 @@ class SimulatedElection {
     this.#faults.set(kind, (this.#faults.get(kind) ?? 0) + 1);
     this.#say(node, `fault ${kind} for ${Math.round(forMs)} ms`);
     faults[kind]?.();
-  }
-
-  #drain(node: string, contender: Contender): void {
-    if (!contender.process.isFrozen) this.#dispatch(node, contender, { kind: 'release' });
   }
 
   #say(who: string, what: string): void {
