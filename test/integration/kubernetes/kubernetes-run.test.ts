@@ -24,6 +24,7 @@ import { until } from '../../support/until.js';
 const run = { namespace: 'n', name: 'faces' };
 const url = 's3://bucket/runs/faces';
 const document = openPreset('demo', ['dataset.url=s3://bucket/faces']);
+const otherDocument = openPreset('demo', ['dataset.url=s3://bucket/faces', 'seed=9']);
 const wanted: LaunchParameters = {
   ...{ ...run, runUrl: url, image: 'lockstep:1', workers: 2, coordinators: 2, gpusPerWorker: 0 },
   ...{ cpusPerWorker: '1', memoryPerWorker: '1Gi', s3Region: 'us-east-1', s3Secret: 's3' },
@@ -47,9 +48,27 @@ afterEach(() => server.close());
 const uidOf = (job: string) => server.objects.get(jobPath(job))?.metadata.uid;
 const writes = () => server.requests.filter(({ method }) => method !== 'GET').length;
 const job = (name: string) => server.objects.get(jobPath(name)) as V1Job | undefined;
+const podLabels = (name: string) => job(name)?.spec?.template.metadata?.labels;
+const workersOnLease = () =>
+  server.objects.get(leasePath)?.metadata.annotations?.['lockstep.dev/workers'];
+const allUids = () =>
+  [jobPath('coordinator'), jobPath('worker'), rootPath].map(
+    (path) => server.objects.get(path)?.metadata.uid,
+  );
+const launch = (changes: Partial<LaunchParameters> = {}, spec = document) =>
+  launchRun(client, { ...wanted, ...changes }, spec);
+const changeJobs = (change: object) => {
+  for (const name of ['coordinator', 'worker']) server.change(jobPath(name), change);
+};
+/** What the leader writes on the Lease about the run. */
+const showStatus = (status: object, spec?: object) =>
+  server.change(leasePath, {
+    metadata: { annotations: { 'lockstep.dev/status': JSON.stringify(status) } },
+    ...(spec && { spec }),
+  });
 
 test('a launch sends the root alone first, then all that it owns', async () => {
-  const launched = await launchRun(client, wanted, document);
+  const launched = await launch();
   assert.equal(launched.action, 'created');
   const sent = server.requests.filter(({ method }) => method !== 'GET');
   assert.deepEqual([sent[0]?.method, sent[0]?.path], ['POST', '/api/v1/namespaces/n/configmaps']);
@@ -66,54 +85,45 @@ test('a launch sends the root alone first, then all that it owns', async () => {
 });
 
 test('launched again while it goes on, nothing is written', async () => {
-  await launchRun(client, wanted, document);
+  await launch();
   const before = writes();
-  const again = await launchRun(client, { ...wanted, workers: 3 }, document);
+  const again = await launch({ workers: 3 });
   assert.deepEqual([again.action, again.parameters.workers], ['running', 2]);
   assert.equal(writes(), before);
 });
 
 test('another spec, folder or image under the same name is refused, with what differs', async () => {
-  await launchRun(client, wanted, document);
+  await launch();
   const before = writes();
-  const other = openPreset('demo', ['dataset.url=s3://bucket/faces', 'seed=9']);
   await assert.rejects(
-    launchRun(client, wanted, other),
+    launch({}, otherDocument),
     /another run named faces.*seed: given 9; allowed: 7/s,
   );
   await assert.rejects(
-    launchRun(client, { ...wanted, runUrl: 's3://bucket/other' }, document),
+    launch({ runUrl: 's3://bucket/other' }),
     /--run: given "s3:\/\/bucket\/other"; allowed: s3:\/\/bucket\/runs\/faces/,
   );
   await assert.rejects(
-    launchRun(client, { ...wanted, image: 'lockstep:2' }, document),
+    launch({ image: 'lockstep:2' }),
     /goes on, and can not be changed.*--image: given "lockstep:2"; allowed: lockstep:1/s,
   );
   assert.equal(writes(), before);
 });
 
 test('a folder that another run writes to is refused, and so is a name that is taken', async () => {
-  await launchRun(client, wanted, document);
-  await assert.rejects(
-    launchRun(client, { ...wanted, name: 'two' }, document),
-    /a folder of its own/,
-  );
+  await launch();
+  await assert.rejects(launch({ name: 'two' }), /a folder of its own/);
   const theirs = { metadata: { name: 'three-coordinator', namespace: 'n' } };
   server.change('/api/v1/namespaces/n/services/three-coordinator', theirs);
-  const other = { ...wanted, name: 'three', runUrl: 's3://bucket/three' };
   await assert.rejects(
-    launchRun(client, other, document),
+    launch({ name: 'three', runUrl: 's3://bucket/three' }),
     /no Service three-coordinator yet.*not Lockstep's/,
   );
   assert.equal(server.objects.has('/api/v1/namespaces/n/configmaps/three-run'), false);
 });
 
 test('of two launches at once with different specs one is refused', async () => {
-  const other = openPreset('demo', ['dataset.url=s3://bucket/faces', 'seed=9']);
-  const both = await Promise.allSettled([
-    launchRun(client, wanted, document),
-    launchRun(client, wanted, other),
-  ]);
+  const both = await Promise.allSettled([launch(), launch({}, otherDocument)]);
   assert.deepEqual(both.map(({ status }) => status).sort(), ['fulfilled', 'rejected']);
   const [refused] = both.filter((one) => one.status === 'rejected');
   assert.match(String(refused?.reason), /another run named faces/);
@@ -121,43 +131,41 @@ test('of two launches at once with different specs one is refused', async () => 
 
 test('a launch that broke off half-way is completed by the next one', async () => {
   server.inflict({ method: 'PATCH', path: /faces-worker$/, status: 403, times: 1 });
-  await assert.rejects(launchRun(client, wanted, document), { status: 403 });
+  await assert.rejects(launch(), { status: 403 });
   assert.ok(server.objects.size < 13);
-  assert.equal((await launchRun(client, wanted, document)).action, 'resumed');
+  assert.equal((await launch()).action, 'resumed');
   assert.equal(server.objects.size, 13);
 });
 
 test('answers that are lost on the way double nothing', async () => {
   server.inflict({ method: 'POST', cut: 'after', times: 1 });
   server.inflict({ method: 'PATCH', cut: 'after', times: 2 });
-  await launchRun(client, wanted, document);
+  await launch();
   assert.equal(server.objects.size, 13);
 });
 
 test('a resume makes failed Jobs anew, with what is to be other, and leaves the root', async () => {
-  await launchRun(client, wanted, document);
-  const uids = [uidOf('coordinator'), uidOf('worker'), server.objects.get(rootPath)?.metadata.uid];
-  server.change(jobPath('coordinator'), failed);
-  server.change(jobPath('worker'), failed);
+  await launch();
+  const uids = allUids();
+  changeJobs(failed);
   const found = await requireRun(client, run);
   const { action, parameters } = await resumeRun(client, found, {
     workers: 4,
     image: 'lockstep:2',
   });
   assert.deepEqual([action, parameters.workers], ['resumed', 4]);
-  const now = [uidOf('coordinator'), uidOf('worker'), server.objects.get(rootPath)?.metadata.uid];
   assert.deepEqual(
-    now.map((uid, i) => uid === uids[i]),
+    allUids().map((uid, i) => uid === uids[i]),
     [false, false, true],
   );
   assert.equal(job('worker')?.spec?.completions, 4);
   assert.equal(job('worker')?.spec?.template.spec?.containers[0]?.image, 'lockstep:2');
   assert.equal((await requireRun(client, run)).parameters.workers, 4);
-  assert.equal(server.objects.get(leasePath)?.metadata.annotations?.['lockstep.dev/workers'], '4');
+  assert.equal(workersOnLease(), '4');
 });
 
 test('a resume makes anew only the Job that has ended', async () => {
-  await launchRun(client, wanted, document);
+  await launch();
   const [coordinator, worker] = [uidOf('coordinator'), uidOf('worker')];
   server.change(jobPath('coordinator'), failed);
   const found = await requireRun(client, run);
@@ -172,9 +180,8 @@ test('a resume makes anew only the Job that has ended', async () => {
 });
 
 test('two resumes at once end in one pair of Jobs', async () => {
-  await launchRun(client, wanted, document);
-  server.change(jobPath('coordinator'), failed);
-  server.change(jobPath('worker'), failed);
+  await launch();
+  changeJobs(failed);
   const found = await requireRun(client, run);
   await Promise.all([resumeRun(client, found, {}), resumeRun(client, found, {})]);
   assert.equal(job('coordinator')?.status, undefined);
@@ -183,16 +190,15 @@ test('two resumes at once end in one pair of Jobs', async () => {
 });
 
 test('a run that has finished stays finished', async () => {
-  await launchRun(client, wanted, document);
-  server.change(jobPath('coordinator'), complete);
-  server.change(jobPath('worker'), complete);
+  await launch();
+  changeJobs(complete);
   const before = writes();
-  assert.equal((await launchRun(client, wanted, document)).action, 'finished');
+  assert.equal((await launch()).action, 'finished');
   assert.equal(writes(), before);
 });
 
 test('a scale changes Job, Lease, budget and root, also when others write at the same time', async () => {
-  await launchRun(client, wanted, document);
+  await launch();
   server.inflict({
     ...{ method: 'PATCH', path: /faces-run$/, times: 1 },
     answer() {
@@ -203,7 +209,7 @@ test('a scale changes Job, Lease, budget and root, also when others write at the
   assert.deepEqual(await scaleRun(client, run, 4), { before: 2 });
   const { completions, parallelism } = job('worker')?.spec ?? {};
   assert.deepEqual([completions, parallelism], [4, 4]);
-  assert.equal(server.objects.get(leasePath)?.metadata.annotations?.['lockstep.dev/workers'], '4');
+  assert.equal(workersOnLease(), '4');
   const budget = server.objects.get(
     '/apis/policy/v1/namespaces/n/poddisruptionbudgets/faces-worker',
   );
@@ -215,9 +221,9 @@ test('a scale changes Job, Lease, budget and root, also when others write at the
 });
 
 test('a cancel leaves nothing, not even what nobody owns, and nothing of others', async () => {
-  await launchRun(client, wanted, document);
+  await launch();
   const pod = '/api/v1/namespaces/n/pods/faces-worker-0-x';
-  const labels = job('worker')?.spec?.template.metadata?.labels;
+  const labels = podLabels('worker');
   const owner = [{ uid: uidOf('worker') ?? '' }];
   server.change(pod, { metadata: { name: 'faces-worker-0-x', labels, ownerReferences: owner } });
   // A coordinator that ends makes its Lease once more.
@@ -246,25 +252,20 @@ test('a cancel leaves nothing, not even what nobody owns, and nothing of others'
 });
 
 test('a run is followed from its queue to its end, through a forgotten version', async () => {
-  await launchRun(client, { ...wanted, queue: 'gpus' }, document);
+  await launch({ queue: 'gpus' });
   const stages: RunStage[] = [];
   const end = followRun(client, run, (stage) => stages.push(stage), new AbortController().signal);
   const seen = (kind: string, step = 0) =>
     until(() => stages.some((one) => one.kind === kind && (one.progress?.step ?? 0) >= step), kind);
   await seen('queued');
-  for (const name of ['coordinator', 'worker'])
-    server.change(jobPath(name), { spec: { suspend: false } });
+  changeJobs({ spec: { suspend: false } });
   await seen('starting');
-  const tell = (status: object) =>
-    server.change(leasePath, {
-      metadata: { annotations: { 'lockstep.dev/status': JSON.stringify(status) } },
-    });
-  tell({ step: 10, until: 100, stage: 'training' });
+  showStatus({ step: 10, until: 100, stage: 'training' });
   await seen('running', 10);
   server.endWatches({ type: 'ERROR', object: { code: 410, reason: 'Expired' } });
-  tell({ step: 20, until: 100, stage: 'training' });
+  showStatus({ step: 20, until: 100, stage: 'training' });
   await seen('running', 20);
-  tell({
+  showStatus({
     step: 100,
     until: 100,
     result: { kind: 'finished', step: 100, sha256: 'abc', reason: 'done', exitCode: 0 },
@@ -276,8 +277,8 @@ test('a run is followed from its queue to its end, through a forgotten version',
 });
 
 test('without a word on the Lease the result is the last line of the log', async () => {
-  await launchRun(client, wanted, document);
-  const labels = job('coordinator')?.spec?.template.metadata?.labels;
+  await launch();
+  const labels = podLabels('coordinator');
   const pod = { metadata: { name: 'faces-coordinator-x', labels }, status: { phase: 'Succeeded' } };
   server.change('/api/v1/namespaces/n/pods/faces-coordinator-x', pod);
   server.logs.set(
@@ -290,8 +291,8 @@ test('without a word on the Lease the result is the last line of the log', async
 });
 
 test('the status says what the leader says, and what pods there are', async () => {
-  await launchRun(client, wanted, document);
-  const labels = job('worker')?.spec?.template.metadata?.labels;
+  await launch();
+  const labels = podLabels('worker');
   const terminated = { exitCode: 5 };
   const containerStatuses = [{ name: 'worker', state: { terminated } }];
   const pod = {
@@ -309,10 +310,7 @@ test('the status says what the leader says, and what pods there are', async () =
     world: 2,
     workers: [{ id: 'worker-0', rank: 0 }],
   };
-  server.change(leasePath, {
-    metadata: { annotations: { 'lockstep.dev/status': JSON.stringify(status) } },
-    spec: { holderIdentity: 'c-1', leaseTransitions: 3 },
-  });
+  showStatus(status, { holderIdentity: 'c-1', leaseTransitions: 3 });
   const json = clusterStatusJson(await readClusterStatus(client, run)) as Record<string, unknown>;
   assert.equal(json['run'], 'k8s://n/faces');
   assert.deepEqual(
@@ -335,8 +333,8 @@ test('the status says what the leader says, and what pods there are', async () =
 });
 
 test('logs that are followed show pods that come later, until one has succeeded', async () => {
-  await launchRun(client, wanted, document);
-  const labels = job('coordinator')?.spec?.template.metadata?.labels;
+  await launch();
+  const labels = podLabels('coordinator');
   const path = (name: string) => `/api/v1/namespaces/n/pods/${name}`;
   const pod = (name: string, phase: string) =>
     server.change(path(name), { metadata: { name, labels }, status: { phase } });
@@ -358,8 +356,8 @@ test('logs that are followed show pods that come later, until one has succeeded'
 });
 
 test('logs of one worker are asked for by its index', async () => {
-  await launchRun(client, wanted, document);
-  const base = job('worker')?.spec?.template.metadata?.labels ?? {};
+  await launch();
+  const base = podLabels('worker') ?? {};
   for (const index of ['0', '1']) {
     const labels = { ...base, 'batch.kubernetes.io/job-completion-index': index };
     server.change(`/api/v1/namespaces/n/pods/w${index}`, {

@@ -84,6 +84,21 @@ async function renewals(name: string, count: number): Promise<void> {
 
 const newName = (): string => `run-${(names += 1)}`;
 
+/** A new lease, and the contender that holds it. */
+async function heldLease() {
+  const name = newName();
+  const a = await contend(name, 'a');
+  await a.acquired;
+  return { name, a };
+}
+
+/** The second contender, once it knows that the lease is held. */
+async function standBy(name: string) {
+  const b = await contend(name, 'b');
+  await until(() => b.notices.length > 0, 'b stands by');
+  return b;
+}
+
 before(async () => {
   server = await new FakeApiServer().listen();
   folder = await mkdtemp(join(tmpdir(), 'lockstep-lease-'));
@@ -96,9 +111,7 @@ after(async () => {
 
 describe('a lease in Kubernetes', { concurrency: true }, () => {
   it('is created, renewed, given up, and taken at once by the next one', async () => {
-    const name = newName();
-    const a = await contend(name, 'a');
-    await a.acquired;
+    const { name, a } = await heldLease();
     const first = stored(name);
     assert.match(first.spec.holderIdentity, /_[0-9a-f-]{36}$/);
     assert.deepEqual(
@@ -108,8 +121,7 @@ describe('a lease in Kubernetes', { concurrency: true }, () => {
     assert.equal(first.metadata.labels?.['app.kubernetes.io/instance'], name);
     await renewals(name, 2);
     assert.equal(stored(name).spec.acquireTime, first.spec.acquireTime);
-    const b = await contend(name, 'b');
-    await until(() => b.notices.length > 0, 'b stands by');
+    const b = await standBy(name);
     assert.deepEqual(b.notices, [`the run is led by ${first.spec.holderIdentity}: standing by`]);
     const startMs = performance.now();
     await a.lease.release();
@@ -122,9 +134,7 @@ describe('a lease in Kubernetes', { concurrency: true }, () => {
   });
 
   it('shows what its holder tells, and keeps what others wrote', async () => {
-    const name = newName();
-    const a = await contend(name, 'a');
-    await a.acquired;
+    const { name, a } = await heldLease();
     const wanted: number[] = [];
     a.lease.onWorkers((workers) => wanted.push(workers));
     let step = 0;
@@ -154,9 +164,7 @@ describe('a lease in Kubernetes', { concurrency: true }, () => {
   });
 
   it('passes on in time from a holder that is cut off, which has stopped before', async () => {
-    const name = newName();
-    const a = await contend(name, 'a');
-    await a.acquired;
+    const { name, a } = await heldLease();
     const b = await contend(name, 'b');
     await renewals(name, 1);
     let lostAtMs = 0;
@@ -180,9 +188,7 @@ describe('a lease in Kubernetes', { concurrency: true }, () => {
     [{ delayMs: 700 }, /no answer within 0\.3 s/],
   ] as const)
     it(`is kept by a holder that meets ${JSON.stringify(fault)} for a second`, async () => {
-      const name = newName();
-      const a = await contend(name, 'a');
-      await a.acquired;
+      const { name, a } = await heldLease();
       const troubled = { ...fault, token: `${name}-a`, times: Infinity };
       server.inflict(troubled);
       await until(() => a.notices.length > 0, 'a tells of it');
@@ -235,11 +241,8 @@ describe('a lease in Kubernetes', { concurrency: true }, () => {
   });
 
   it('is lost by a holder whose Lease was deleted, and made anew by another', async () => {
-    const name = newName();
-    const a = await contend(name, 'a');
-    await a.acquired;
-    const b = await contend(name, 'b');
-    await until(() => b.notices.length > 0, 'b stands by');
+    const { name, a } = await heldLease();
+    const b = await standBy(name);
     server.remove(pathOf(name));
     await b.acquired;
     assert.equal(a.lost, 'it could not be renewed for 2 s: the lease was deleted');
@@ -247,9 +250,7 @@ describe('a lease in Kubernetes', { concurrency: true }, () => {
   });
 
   it('is waited for no longer than asked', async () => {
-    const name = newName();
-    const a = await contend(name, 'a');
-    await a.acquired;
+    const { name, a } = await heldLease();
     const stop = new AbortController();
     const kubeconfig = join(folder, `kubeconfig-${name}-a`);
     const onNotice = (): void => void stop.abort(new Error('stop'));

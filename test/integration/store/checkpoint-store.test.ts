@@ -184,11 +184,8 @@ describe('checkpoints in a store', () => {
     await unlink(fileOf(5, 'generator.safetensors'));
     await unlink(fileOf(4, 'generator.safetensors'));
     assert.deepEqual(await pruneCheckpoints(store, 1), [4]);
-    const left = await listCheckpoints(store);
-    assert.deepEqual(
-      left.map(({ step }) => step),
-      [3, 5],
-    );
+    const left = (await listCheckpoints(store)).map(({ step }) => step);
+    assert.deepEqual(left, [3, 5]);
     assert.equal((await newestWholeCheckpoint(store)).manifest?.step, 3);
   });
 
@@ -213,12 +210,8 @@ describe('checkpoints in a store', () => {
     // Parts stay: they may be a worker's that will yet tell of them.
     const left = await listCheckpoints(store);
     assert.deepEqual(
-      left.map(({ step, hasManifest }) => [step, hasManifest]),
-      [
-        [1, true],
-        [2, false],
-        [3, false],
-      ],
+      left.map(({ step, hasManifest }) => `${step} ${hasManifest}`),
+      ['1 true', '2 false', '3 false'],
     );
     const state = stateAt(77);
     await save(store, { ...state, step: 2 });
