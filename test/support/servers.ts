@@ -14,6 +14,7 @@ import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { childEnvironment, readEnvironment } from '../../shared/environment.js';
 import type { S3Options } from '../../shared/store/s3-requests.js';
+import type { ObjectStore } from '../../shared/store/store.js';
 import { addonPath, findPackage } from '../../worker/engine/tensorflow/addon.js';
 import { until } from './until.js';
 
@@ -249,3 +250,10 @@ export const skipWithoutTensorflow: false | string =
   found !== undefined && existsSync(addonPath(found))
     ? false
     : 'TensorFlow is not set up: npm run setup:tensorflow';
+
+/** The keys in a store that start with `prefix`, in the store's order. */
+export async function keysOf(store: ObjectStore, prefix = ''): Promise<string[]> {
+  const keys: string[] = [];
+  for await (const { key } of store.list(prefix)) keys.push(key);
+  return keys;
+}

@@ -1,19 +1,15 @@
 import assert from 'node:assert/strict';
-import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { test, type TestContext } from 'node:test';
+import { test } from 'node:test';
 import { facesLocation, markerFile, prepareFolder } from '../../../cli/demo/demo-folder.js';
 import { OperatorError } from '../../../shared/problems.js';
+import { testFolder } from '../../support/tiny-run.js';
 
-async function temporary(t: TestContext): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), 'lockstep-demo-'));
-  t.after(() => rm(folder, { recursive: true }));
-  return folder;
-}
+const root = testFolder();
 
-test('a new folder is made, and made again', async (t) => {
-  const path = join(await temporary(t), 'a', 'b');
+test('a new folder is made, and made again', async () => {
+  const path = join(root, 'a', 'b');
   await prepareFolder(path, false);
   await mkdir(join(path, 'store', 'runs'), { recursive: true });
   await writeFile(join(path, 'faces.png'), 'old');
@@ -21,8 +17,9 @@ test('a new folder is made, and made again', async (t) => {
   assert.deepEqual(await readdir(path), [markerFile]);
 });
 
-test("someone else's folder is left alone, unless it is forced", async (t) => {
-  const path = await temporary(t);
+test("someone else's folder is left alone, unless it is forced", async () => {
+  const path = join(root, 'thesis');
+  await mkdir(path);
   await writeFile(join(path, 'thesis.txt'), 'all of it');
   await assert.rejects(prepareFolder(path, false), (error) => {
     assert.ok(error instanceof OperatorError);
@@ -39,8 +36,8 @@ test('the working folder and those above it are never emptied', async () => {
     await assert.rejects(prepareFolder(path, true), /allowed: a folder of its own/);
 });
 
-test('a file where the folder should be is refused', async (t) => {
-  const path = join(await temporary(t), 'file');
+test('a file where the folder should be is refused', async () => {
+  const path = join(root, 'file');
   await writeFile(path, 'text');
   await assert.rejects(prepareFolder(path, true), OperatorError);
 });

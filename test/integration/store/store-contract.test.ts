@@ -14,7 +14,8 @@ import {
   PreconditionFailed,
   type ObjectStore,
 } from '../../../shared/store/store.js';
-import { openS3Place, type S3Place } from '../../support/servers.js';
+import { testFolder } from '../../support/tiny-run.js';
+import { keysOf, openS3Place } from '../../support/servers.js';
 
 interface Ground {
   /** A second store object on the same place, as another program has. */
@@ -33,7 +34,7 @@ async function fileGround(options: FileStoreOptions = {}): Promise<Ground> {
 }
 
 async function s3Ground(): Promise<Ground> {
-  const place: S3Place = await openS3Place();
+  const place = await openS3Place();
   return {
     open: (prefix) => openStore(`s3://${place.bucket}/${prefix}`, { s3: place.options }),
     isComplete: place.isComplete,
@@ -47,12 +48,6 @@ const refuseLink = (): Promise<void> =>
 
 const text = (value: string): Buffer => Buffer.from(value);
 const sum = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
-
-async function keysOf(store: ObjectStore, prefix: string): Promise<string[]> {
-  const keys: string[] = [];
-  for await (const { key } of store.list(prefix)) keys.push(key);
-  return keys;
-}
 
 function contract(name: string, openGround: () => Promise<Ground>): void {
   describe(`object store contract: ${name}`, () => {
@@ -225,8 +220,10 @@ contract('file without hard links', () => fileGround({ makeLink: refuseLink }));
 contract('s3', s3Ground);
 
 describe('file store', () => {
+  const root = testFolder();
+
   it('leaves neither temporary files nor empty folders behind', async () => {
-    const folder = await mkdtemp(join(tmpdir(), 'lockstep-store-'));
+    const folder = join(root, 'clean');
     const store = openStore(`file://${folder}`);
     await store.put('a/b/c', text('1'));
     await store.put('a/b/c', text('2'));
@@ -234,17 +231,14 @@ describe('file store', () => {
     assert.deepEqual(await readdir(join(folder, 'a/b')), ['c']);
     await store.delete('a/b/c');
     assert.deepEqual(await readdir(folder), []);
-    await rm(folder, { recursive: true });
   });
 
   it('refuses at once a place where no folder can be', async () => {
-    const folder = await mkdtemp(join(tmpdir(), 'lockstep-store-'));
-    await writeFile(join(folder, 'afile'), 'x');
-    for (const root of [`${folder}/afile/run`, '/proc/none/run']) {
-      if (root.startsWith('/proc') && process.platform !== 'linux') continue;
-      const store = openStore(`file://${root}`);
+    await writeFile(join(root, 'afile'), 'x');
+    for (const place of [`${root}/afile/run`, '/proc/none/run']) {
+      if (place.startsWith('/proc') && process.platform !== 'linux') continue;
+      const store = openStore(`file://${place}`);
       await assert.rejects(store.put('a/b', text('1'), { ifAbsent: true }), OperatorError);
     }
-    await rm(folder, { recursive: true });
   });
 });

@@ -6,7 +6,7 @@ import { claimTerm, newestTerm, newestTermNumber } from '../../../coordinator/ed
 import { openStore } from '../../../shared/store/open-store.js';
 import type { ObjectStore } from '../../../shared/store/store.js';
 import { testFolder } from '../../support/tiny-run.js';
-import { openS3Place, type S3Place } from '../../support/servers.js';
+import { keysOf, openS3Place, type S3Place } from '../../support/servers.js';
 
 const leader = (pid: number) => ({
   address: `127.0.0.1:${7000 + pid}`,
@@ -18,19 +18,8 @@ const leader = (pid: number) => ({
 const folder = testFolder();
 let place: S3Place;
 
-before(async () => {
-  place = await openS3Place();
-});
-
-after(async () => {
-  await place.close();
-});
-
-async function keysOf(store: ObjectStore): Promise<string[]> {
-  const keys: string[] = [];
-  for await (const { key } of store.list('')) keys.push(key);
-  return keys;
-}
+before(async () => void (place = await openS3Place()));
+after(() => place.close());
 
 for (const kind of ['file', 's3'] as const)
   describe(`terms on ${kind}://`, () => {
