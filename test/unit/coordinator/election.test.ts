@@ -17,6 +17,9 @@ const lease = (change: Partial<SeenLease> = {}): SeenLease => {
   return { version: '7', holder: 'b', transitions: 3, stamp: 't1', leaseMs: 15_000, ...change };
 };
 
+/** The lease as it is found while a holds it. */
+const ours = (version: string, transitions = 0) => lease({ holder: 'a', version, transitions });
+
 /** A contender named a, with a clock; it answers in words. */
 function createContender() {
   let nowMs = 1_000;
@@ -165,9 +168,7 @@ test('a holder whose lease was annotated by another renews what it finds', () =>
   const a = createHolder();
   a.after(2_000);
   assert.deepEqual(a.refused(), ['read']);
-  assert.deepEqual(a.found(lease({ holder: 'a', version: '300', transitions: 0 })), [
-    'replace 300: a, 0',
-  ]);
+  assert.deepEqual(a.found(ours('300')), ['replace 300: a, 0']);
 });
 
 test('a holder has lost when it can not renew for 10 s, and says why', () => {
@@ -218,9 +219,7 @@ test('a holder tries once more before its time is over, whatever the server asks
   assert.equal(a.wakesIn(), 6_500);
   assert.deepEqual(a.after(6_500), ['read']);
   assert.equal(a.wakesIn(), 1_500, 'for the end of its time');
-  assert.deepEqual(a.found(lease({ holder: 'a', version: '101', transitions: 0 })), [
-    'replace 101: a, 0',
-  ]);
+  assert.deepEqual(a.found(ours('101')), ['replace 101: a, 0']);
   assert.deepEqual(a.written({ transitions: 0 }), ['trouble: '], 'all is well again');
 });
 
@@ -261,9 +260,7 @@ test('a write whose answer was lost is found to be ours', () => {
   a.found(lease({ holder: '' }));
   a.failed('no answer');
   a.after(2_000);
-  assert.deepEqual(a.found(lease({ holder: 'a', version: '8', transitions: 4 })), [
-    'replace 8: a, 4',
-  ]);
+  assert.deepEqual(a.found(ours('8', 4)), ['replace 8: a, 4']);
   assert.deepEqual(a.written({ transitions: 4 }), ['trouble: ', 'acquired 4']);
 });
 
@@ -272,9 +269,7 @@ test('a holder gives the lease up as it is, and not the one of another', () => {
   assert.deepEqual(a.happen({ kind: 'release' }), ['replace 101: nobody, 0']);
   assert.ok(!a.isHolder());
   assert.deepEqual(a.refused(), ['read']);
-  assert.deepEqual(a.found(lease({ holder: 'a', version: '102', transitions: 0 })), [
-    'replace 102: nobody, 0',
-  ]);
+  assert.deepEqual(a.found(ours('102')), ['replace 102: nobody, 0']);
   assert.deepEqual(a.written({ holder: '' }), ['released']);
 
   const other = createHolder();

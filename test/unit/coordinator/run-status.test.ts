@@ -31,14 +31,8 @@ function viewOf(worker: string, computeS: number, step: number): WorkerView {
     ...{ order: undefined, failure: undefined, isDismissed: false, allowsFaults: false },
     status: {
       ...{ sequence: 1, generation: 9, stage: 'training', step, hasState: true, pace },
-      ...{
-        activity: 'compute',
-        isLeaving: false,
-        suspicions: [],
-        trouble: '',
-        obstacle: '',
-        fingerprint: 'f',
-      },
+      ...{ activity: 'compute', isLeaving: false, suspicions: [], trouble: '', obstacle: '' },
+      fingerprint: 'f',
     },
   };
 }
@@ -61,14 +55,8 @@ test('members come by rank, others after them; the slow member and the newest st
   });
   const members = [member(0, 'b'), member(1, 'a')];
   const world = { generation: 9, members, step: 0, until: 6 };
-  state.stage = {
-    kind: 'halting',
-    world,
-    mode: 'vote',
-    reason: 'spare joins',
-    sinceMs: 0,
-    lost: [],
-  };
+  const halting = { kind: 'halting', mode: 'vote', reason: 'spare joins' } as const;
+  state.stage = { ...halting, world, sinceMs: 0, lost: [] };
   const status = describeRun(state, facts);
   assert.deepEqual(
     status.workers.map(({ worker, rank }) => [worker, rank]),
