@@ -4,8 +4,7 @@
 
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { type CoordinatorConfig } from '../coordinator/core/state.js';
-import { defaultTiming } from '../coordinator/core/state.js';
+import { defaultTiming, type CoordinatorConfig } from '../coordinator/core/state.js';
 import type { Counts } from './coordinator-meter.js';
 import { createSimulatedRun, type SimulatedRun } from './simulated-run.js';
 

@@ -4,7 +4,7 @@
 import { fork, type ChildProcess } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
-
+import { median } from '../shared/median.js';
 import { foldTree, type TreeNode } from '../shared/plan/reduction.js';
 import type { BenchReport, BenchTask } from './exchange-process.js';
 import { fillLeaf } from './exchange-values.js';
@@ -97,29 +97,25 @@ function summarize(
   // A step takes as long as its slowest worker.
   const times = Array.from({ length: steps }, (_, step) =>
     Math.max(...reports.map(({ stepSeconds }) => stepSeconds[step])),
-  ).sort((a, b) => a - b);
-  const median = medianOf(times);
+  );
+  const middle = median(times);
   const expected = referenceDigest(2 * workers, Math.round(mib * 262_144));
   const digests = reports.flatMap((report) => report.digests);
   const cpu = Array.from({ length: steps }, (_, step) =>
     reports.reduce((sum, { cpuSeconds }) => sum + cpuSeconds[step], 0),
   );
   return {
-    busbw_mib_s: round(((mib / median) * 2 * (workers - 1)) / workers, 1),
-    algbw_mib_s: round(mib / median, 1),
-    step_s: round(median, 4),
-    step_s_min: round(times[0], 4),
-    step_s_max: round(times.at(-1)!, 4),
-    cpu_s: round(medianOf(cpu), 3),
+    busbw_mib_s: round(((mib / middle) * 2 * (workers - 1)) / workers, 1),
+    algbw_mib_s: round(mib / middle, 1),
+    step_s: round(middle, 4),
+    step_s_min: round(Math.min(...times), 4),
+    step_s_max: round(Math.max(...times), 4),
+    cpu_s: round(median(cpu), 3),
     workers,
     mib,
     steps,
     verified: digests.every((digest) => digest === expected),
   };
-}
-
-function medianOf(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)];
 }
 
 function round(value: number, digits: number): number {

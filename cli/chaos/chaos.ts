@@ -127,7 +127,7 @@ class ChaosSession {
     this.#pids.add(status.coordinatorPid);
   }
 
-  /** The end can be missed: then its checkpoint tells of it. */
+  /** The end can be missed: then its checkpoint shows it. */
   async #askStore(atMs: number): Promise<void> {
     const lastStep = this.#known.status?.lastStep;
     if (lastStep === undefined || atMs - this.#askedMs < askStoreMs) return;

@@ -1,5 +1,5 @@
-// When which fault strikes whom: a pure function of the seed and of what is seen of the run. It
-// knows no clock and no processes; times are arguments.
+// Which fault strikes which victim, and when: a pure function of the seed and of what is seen of
+// the run. It knows no clock and no processes; times are arguments.
 
 import type { RunStatus } from '../../shared/control/admin.js';
 import { hashIntegers } from '../../shared/random.js';

@@ -1,4 +1,4 @@
-// `lockstep chaos`: injects faults into a run that goes on, and tells what came of each.
+// `lockstep chaos`: injects faults into a run that goes on, and reports what came of each.
 
 import { hostname } from 'node:os';
 import type { CommandModule, InferredOptionTypes, Options } from 'yargs';

@@ -25,7 +25,7 @@ export const statusCommand: CommandModule<object, ControlArguments> = {
       .example('$0 status k8s://training/faces', 'a run in a cluster'),
   handler: async (args) => {
     if (isClusterRun(args.run)) return clusterStatus(args);
-    const status = await withRunControl(args, async (_client, told) => told);
+    const status = await withRunControl(args, async (_client, found) => found);
     if (args.json) return printJson(statusJson(status));
     statusLines(status).forEach(printLine);
     if (status.workers.length > 0) printTable(workerRows(status));

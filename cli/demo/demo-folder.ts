@@ -38,7 +38,10 @@ export function demoFolder(path: string): DemoFolder {
 
 /** Makes the folder empty but for its marker; throws OperatorError if it is someone else's. */
 export async function prepareFolder(path: string, isForced: boolean): Promise<void> {
-  if (holdsWorkingFolder(path)) throw notHere(path);
+  if (holdsWorkingFolder(path)) {
+    const allowed = 'a folder of its own below or beside the working folder';
+    throw new OperatorError('The demo has no place:', [{ key: '--out', given: path, allowed }]);
+  }
   const names = await namesIn(path);
   const isOurs = names.length === 0 || names.includes(markerFile);
   if (!isOurs && !isForced) throw notOurs(path, names);
@@ -51,16 +54,6 @@ export async function prepareFolder(path: string, isForced: boolean): Promise<vo
 function holdsWorkingFolder(path: string): boolean {
   const inside = relative(resolve(path), process.cwd());
   return inside.split(sep)[0] !== '..' && !isAbsolute(inside);
-}
-
-function notHere(path: string): OperatorError {
-  return new OperatorError('The demo has no place:', [
-    {
-      key: '--out',
-      given: path,
-      allowed: 'a folder of its own below or beside the working folder',
-    },
-  ]);
 }
 
 async function namesIn(path: string): Promise<string[]> {

@@ -44,7 +44,7 @@ interface Seat {
   quickDeaths: number;
   /** It leads the run. */
   isLeading: boolean;
-  isToldToStop: boolean;
+  isStopSent: boolean;
   /** We ended it, to start it with another number of workers. */
   isReplaced: boolean;
   /** It is not started again. */
@@ -82,7 +82,7 @@ class LocalCoordinators implements Coordinators {
   askToStop(): void {
     this.#isStopAsked = true;
     const leaders = this.#seats.filter(({ isLeading }) => isLeading);
-    for (const seat of leaders.length > 0 ? leaders : this.#seats.slice(0, 1)) tellToStop(seat);
+    for (const seat of leaders.length > 0 ? leaders : this.#seats.slice(0, 1)) sendStop(seat);
   }
 
   setWorkers(workers: number): void {
@@ -108,7 +108,7 @@ class LocalCoordinators implements Coordinators {
       this.#read(seat, text),
     );
     Object.assign(seat, { child, startedMs: performance.now(), isLeading: false });
-    Object.assign(seat, { isToldToStop: false, isReplaced: false });
+    Object.assign(seat, { isStopSent: false, isReplaced: false });
     this.#options.onLine({ kind: 'coordinator', pid: child.pid, address });
     void child.left.then((departure) => this.#left(seat, departure));
   }
@@ -127,7 +127,7 @@ class LocalCoordinators implements Coordinators {
   #leads(seat: Seat): void {
     for (const other of this.#seats) other.isLeading = other === seat;
     this.#isOpened = true;
-    if (this.#isStopAsked) tellToStop(seat);
+    if (this.#isStopAsked) sendStop(seat);
     for (const other of this.#seats)
       if (other.child === undefined && other.startedMs === 0) this.#fill(other);
   }
@@ -146,7 +146,7 @@ class LocalCoordinators implements Coordinators {
     if (verdict.kind === 'restart') return this.#again(seat, departure, verdict);
     seat.isGone = true;
     const isLast = this.#seats.every(({ isGone, startedMs }) => isGone || startedMs === 0);
-    // After the result, the one that told it counts and not one that we ended.
+    // After the result, the coordinator that reported it counts, not one that we ended.
     if (isLast || (verdict.kind === 'over' && (isLeading || !this.#hasResult)))
       this.#resolve(departure);
   }
@@ -171,14 +171,14 @@ function emptySeat(address: string): Seat {
   return {
     address,
     ...{ child: undefined, startedMs: 0, quickDeaths: 0, isLeading: false },
-    ...{ isToldToStop: false, isReplaced: false, isGone: false },
+    ...{ isStopSent: false, isReplaced: false, isGone: false },
   };
 }
 
 /** Once: the second signal to a process means something else. */
-function tellToStop(seat: Seat): void {
-  if (seat.isToldToStop) return;
-  seat.isToldToStop = true;
+function sendStop(seat: Seat): void {
+  if (seat.isStopSent) return;
+  seat.isStopSent = true;
   seat.child?.kill('SIGTERM');
 }
 

@@ -25,7 +25,7 @@ import {
 } from './run-lines.js';
 import { createWorkerCrew, type WorkerCrew } from './worker-crew.js';
 
-/** How long workers may take to leave after the coordinator has told the result. */
+/** How long workers may take to leave after the coordinator has reported the result. */
 const leaveMs = 2_000;
 
 /** How long the coordinator may take to end a run that has lost its workers for good. */
@@ -49,9 +49,9 @@ export interface LocalRunOptions {
   readonly allowsFaults: boolean;
   /** What the engine computes with; undefined: its own choice. */
   readonly provider: Provider | undefined;
-  /** GPUs that workers are given in turn; empty: they are not told any. */
+  /** GPUs that workers are given in turn; empty: they get none. */
   readonly devices: readonly string[];
-  /** Each line of the coordinators, parsed; the last one tells the result. */
+  /** Each line of the coordinators, parsed; the last one is the result. */
   readonly onLine: (line: RunLine) => void;
   /** What a process says on stderr. */
   readonly onComplaint: (text: string) => void;
@@ -73,8 +73,8 @@ class LocalRun {
   #kept: KeptLines = {};
   #target: number;
   #hasStarted = false;
-  /** The highest step told so far, by the kind of line. */
-  readonly #toldSteps = new Map<string, number>();
+  /** The highest step shown so far, by the kind of line. */
+  readonly #shownSteps = new Map<string, number>();
   /** The reason why we asked for the end ourselves. */
   #early: EarlyEnd | undefined;
   #leaving: Promise<void> | undefined;
@@ -128,11 +128,11 @@ class LocalRun {
     this.#killAfter(outliveMs);
   }
 
-  /** A coordinator that takes over is told again what the last one may not have passed on. */
+  /** A coordinator that takes over hears again what the last one may not have reported. */
   #isNews({ kind, step }: RunLine): boolean {
     if (kind !== 'step' && kind !== 'evaluation' && kind !== 'checkpoint') return true;
-    if (Number(step) <= (this.#toldSteps.get(kind) ?? -1)) return false;
-    this.#toldSteps.set(kind, Number(step));
+    if (Number(step) <= (this.#shownSteps.get(kind) ?? -1)) return false;
+    this.#shownSteps.set(kind, Number(step));
     return true;
   }
 
@@ -142,7 +142,7 @@ class LocalRun {
     if (this.#hasStarted) this.#crew.setTarget(workers);
   }
 
-  /** The coordinator ends such a run by itself, unless it was not told, or is frozen. */
+  /** The coordinator ends such a run by itself, unless it did not hear of it, or is frozen. */
   #workerGone(worker: string, departure: Departure, isGivenUp: boolean): void {
     const isHopeless = departure.code === exitCodes.configuration || this.#crew.size === 0;
     if (!isHopeless || this.#timers.length > 0) return;
@@ -180,14 +180,8 @@ class LocalRun {
     const { address, workers } = seat;
     return this.#children.start(
       [
-        ...[
-          'coordinator',
-          '--resume',
-          '--run',
-          runUrl,
-          ...coordinatorArgs,
-          ...(hasStandby ? ['--standby'] : []),
-        ],
+        ...['coordinator', '--resume', '--run', runUrl, ...coordinatorArgs],
+        ...(hasStandby ? ['--standby'] : []),
         ...['--json', '--listen', address, '--workers', String(workers)],
       ],
       onText,

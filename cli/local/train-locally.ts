@@ -53,7 +53,13 @@ export async function trainLocally(
   const devices = args.gpus === undefined ? [] : chooseDevices(args.gpus);
   const view = json ? undefined : createRunView(readEnvironment().isPlain);
   const stop = stopOnSignals(() => printNote('stopping after this step; once more ends at once'));
-  if (spec !== undefined) await createRun(spec, runUrl, workers, stopAfter);
+  if (spec !== undefined)
+    await withStore(runUrl, (store) =>
+      openRun({
+        ...{ run: runId(runUrl), store, storeOptions: storeOptions(), spec, ifExists: 'fail' },
+        ...{ worldSize: workers, until: stopAfter, nowMs: Date.now() },
+      }),
+    );
   process.exitCode = await runLocally({
     ...{ runUrl, workers, restarts: args.restarts, devices, stop },
     ...{ hasStandby: args.standby, allowsFaults: args.allowFaults },
@@ -66,21 +72,6 @@ export async function trainLocally(
     onComplaint: printNote,
   });
   view?.close();
-}
-
-/** Writes the record of a new run; an OperatorError when it can not start. */
-async function createRun(
-  spec: RunSpec,
-  runUrl: string,
-  worldSize: number,
-  until: number | undefined,
-): Promise<void> {
-  await withStore(runUrl, (store) =>
-    openRun({
-      ...{ run: runId(runUrl), store, storeOptions: storeOptions(), spec, ifExists: 'fail' },
-      ...{ worldSize, until, nowMs: Date.now() },
-    }),
-  );
 }
 
 function requireSense(args: ArgumentsCamelCase<TrainingArguments>): void {
