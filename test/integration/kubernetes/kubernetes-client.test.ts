@@ -122,14 +122,9 @@ test('a cluster out of reach is said to be', async () => {
 });
 
 test('a conflict with another field manager names the field and who has set it', async () => {
-  const causes = [
-    {
-      reason: 'FieldManagerConflict',
-      message: 'conflict with "kubectl-edit" using v1',
-      field: '.data.x',
-    },
-  ];
-  server.inflict({ status: 409, reason: 'Conflict', details: { causes } });
+  const message = 'conflict with "kubectl-edit" using v1';
+  const cause = { reason: 'FieldManagerConflict', message, field: '.data.x' };
+  server.inflict({ status: 409, reason: 'Conflict', details: { causes: [cause] } });
   const error = await client.apply(configMap('a')).catch((caught: unknown) => caught);
   assert.ok(error instanceof ClusterError);
   const told = explain(error);
@@ -164,10 +159,8 @@ test('a list in pages starts again when the server has forgotten where it was', 
     },
   });
   const { items, resourceVersion } = await client.list('ConfigMap', 'n');
-  assert.deepEqual(
-    items.map(({ metadata }) => metadata?.name),
-    ['a', 'b'],
-  );
+  const names = items.map(({ metadata }) => metadata?.name);
+  assert.deepEqual(names, ['a', 'b']);
   assert.equal(resourceVersion, '7');
 });
 
@@ -213,30 +206,20 @@ test('a watch that ends or breaks off is taken up where it was, without another 
   assert.equal(state.error, undefined);
   assert.equal(lists(), 1);
   const versions = watchVersions().map(Number);
-  assert.deepEqual(
-    versions,
-    [...versions].sort((a, b) => a - b),
-  );
+  const inOrder = [...versions].sort((a, b) => a - b);
+  assert.deepEqual(versions, inOrder);
   assert.ok(new Set(versions).size >= 3, versions.join());
 });
 
-for (const [name, expire] of [
-  [
-    'as an event',
-    () =>
-      server.endWatches({
-        type: 'ERROR',
-        object: { kind: 'Status', code: 410, reason: 'Expired' },
-      }),
-  ],
-  [
-    'as an answer',
-    () => {
-      server.inflict({ status: 410, reason: 'Expired', times: 1 });
-      server.endWatches('end');
-    },
-  ],
-] as const)
+const expired = { kind: 'Status', code: 410, reason: 'Expired' };
+const expiries = {
+  'as an event': () => server.endWatches({ type: 'ERROR', object: expired }),
+  'as an answer': () => {
+    server.inflict({ status: 410, reason: 'Expired', times: 1 });
+    server.endWatches('end');
+  },
+};
+for (const [name, expire] of Object.entries(expiries))
   test(`a version that the server has forgotten (410, ${name}) leads to a new list`, async () => {
     server.change(mapPath('a'), configMap('a', { x: '1' }));
     const { state, end } = follow();
