@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { progressNote, trainInTwoGoes } from '../../../cli/demo/training.js';
+import { parseTrainingLine, progressNote, trainInTwoGoes } from '../../../cli/demo/training.js';
 import type { runLockstep } from '../../../cli/processes.js';
 
 interface Go {
@@ -105,4 +105,30 @@ test('the note beside the bar says what is known', () => {
   assert.equal(progressNote(12.34, report), '12.3 images/s, 26.31 dB, bicubic 25.00');
   assert.equal(progressNote(12.34, undefined), '12.3 images/s');
   assert.equal(progressNote(0, undefined), '');
+});
+
+test('lines of the training become reports, without what is not needed', () => {
+  const line = '{"kind":"step","step":3,"last_step":8,"images_per_s":2.5,"metrics":{"mse":1}}';
+  assert.deepEqual(parseTrainingLine(line), {
+    kind: 'step',
+    step: 3,
+    last_step: 8,
+    images_per_s: 2.5,
+  });
+  assert.deepEqual(parseTrainingLine('{"kind":"checkpoint","step":4,"key":"x"}'), {
+    kind: 'checkpoint',
+    step: 4,
+  });
+});
+
+test('anything else is left alone', () => {
+  const lines = [
+    '',
+    'starting',
+    '{"kind":"step"',
+    '{"kind":"step","step":-1,"last_step":8}',
+    '{"kind":"weather","step":1}',
+    `{"kind":"checkpoint","step":4,"x":"${'y'.repeat(70_000)}"}`,
+  ];
+  for (const line of lines) assert.equal(parseTrainingLine(line), undefined);
 });
