@@ -149,7 +149,7 @@ export function createAdminClient(address: string, timeoutMs = deadlineMs): Admi
   };
 }
 
-/** gRPC codes of a coordinator that is there and refuses (see coordinator/edge/operator-service.ts). */
+/** gRPC codes with which a coordinator refuses: coordinator/edge/operator-service.ts. */
 const refusals = new Set([3, 9, 12, 13]);
 
 function adminError({ code, details }: ServiceError): AdminError {
