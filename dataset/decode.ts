@@ -50,11 +50,46 @@ export async function decodePicture(
 ): Promise<Pixels> {
   if (bytes.length === 0) throw new PictureError('zero bytes');
   try {
-    return await decode(bytes, sizeOf);
+    return await decoding.shared(() => decode(bytes, sizeOf));
+  } catch (error) {
+    if (error instanceof PictureError) throw error;
+  }
+  // libvips keeps its complaints in one place for all threads, where another picture's decoding
+  // adds to them or clears them: decoded again alone, the picture gets the reason that is its own.
+  try {
+    return await decoding.alone(() => decode(bytes, sizeOf));
   } catch (error) {
     throw error instanceof PictureError ? error : new PictureError(explain(error));
   }
 }
+
+/** Work that runs side by side, and work that runs while no other does. */
+class Turns {
+  private readonly running = new Set<Promise<unknown>>();
+  private lastAlone: Promise<unknown> | undefined;
+
+  async shared<T>(work: () => Promise<T>): Promise<T> {
+    while (this.lastAlone !== undefined) await this.lastAlone;
+    const result = work();
+    const ended = result.catch(() => undefined).finally(() => this.running.delete(ended));
+    this.running.add(ended);
+    return result;
+  }
+
+  /** Waits for what runs; what comes later waits for it, in order. */
+  alone<T>(work: () => Promise<T>): Promise<T> {
+    const result = Promise.all([this.lastAlone, ...this.running]).then(work);
+    const ended = result
+      .catch(() => undefined)
+      .finally(() => {
+        if (this.lastAlone === ended) this.lastAlone = undefined;
+      });
+    this.lastAlone = ended;
+    return result;
+  }
+}
+
+const decoding = new Turns();
 
 async function decode(bytes: Uint8Array, sizeOf: (picture: Size) => Size): Promise<Pixels> {
   const image = sharp(bytes, inputOptions);
@@ -88,10 +123,6 @@ function explain(error: unknown): string {
   if (/unsupported image format/.test(text))
     return 'not a picture: its bytes are of no known format';
   if (/pixel limit/.test(text)) return `larger than ${maxPicturePixels} pixels`;
-  // libvips keeps its complaints in one place for all threads: another picture's decoding may have
-  // taken this one's.
-  if (/^[^\n]*failOn setting\s*$/.test(text))
-    return 'truncated or broken: the decoder warned of it';
   const lines = text.split('\n').map((line) => line.trim());
   const line = lines.findLast((entry) => entry !== '') ?? 'the decoder gives no reason';
   const kind = /premature end|end of file|unexpected end|insufficient/i.test(text)

@@ -7,7 +7,7 @@ import { createStoreSource, openPictureSource } from '../../../dataset/picture-s
 import { packDataset, type PackOptions, type PackResult } from '../../../dataset/pack.js';
 import { readDatasetIndex } from '../../../dataset/dataset-index.js';
 import { verifyShards } from '../../../dataset/shards.js';
-import { OperatorError } from '../../../shared/problems.js';
+import { messageOf, OperatorError } from '../../../shared/problems.js';
 import { openStore } from '../../../shared/store/open-store.js';
 import { testFolder } from '../../support/tiny-run.js';
 import {
@@ -63,6 +63,22 @@ test('every kind of good picture is packed, every kind of bad one is named with 
     const { data } = await decodePicture(packed);
     assert.equal(data.length, 80 * 72 * 3, `${name} is 8-bit RGB`);
   }
+});
+
+test('side by side, a broken picture gets the reason that it gets alone', async () => {
+  const reasonOf = (bytes: Uint8Array): Promise<string> =>
+    decodePicture(bytes).then(() => 'none', messageOf);
+  const good = Object.values(await goodPictures()).map((bytes) => ({ bytes, alone: 'none' }));
+  const bad: typeof good = [];
+  for (const { bytes } of Object.values(await badPictures()))
+    bad.push({ bytes, alone: await reasonOf(bytes) });
+  assert.ok(new Set(bad.map(({ alone }) => alone)).size > 3);
+  const mixed = Array.from({ length: 12 }, () => [...bad, ...good]).flat();
+  const reasons = await Promise.all(mixed.map(({ bytes }) => reasonOf(bytes)));
+  assert.deepEqual(
+    reasons,
+    mixed.map(({ alone }) => alone),
+  );
 });
 
 test('transparency lies on white, and orientation turns the pixels', async () => {
