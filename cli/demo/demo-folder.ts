@@ -2,8 +2,8 @@
 // folder of an earlier demo is replaced; anything else stays unless the operator insists.
 
 import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
-import { createRequire } from 'node:module';
-import { dirname, isAbsolute, join, relative, resolve, sep } from 'node:path';
+import { isAbsolute, join, relative, resolve, sep } from 'node:path';
+import { packageFile } from '../../shared/paths.js';
 import { OperatorError } from '../../shared/problems.js';
 
 /** File that says that a folder is a demo's, and may be replaced by the next. */
@@ -80,23 +80,7 @@ function notOurs(path: string, names: readonly string[]): OperatorError {
   ]);
 }
 
-/**
- * The folder or url of `--faces`; without it the photographs of the npm package tabler-ui, which
- * ships 72 real faces.
- */
+/** The folder or url of `--faces`; without it the photographs that come with Lockstep. */
 export function facesLocation(faces: string | undefined): string {
-  if (faces !== undefined) return faces;
-  try {
-    const manifest = createRequire(import.meta.url).resolve('tabler-ui/package.json');
-    return join(dirname(manifest), 'dist', 'demo', 'faces');
-  } catch {
-    throw new OperatorError('The demo has no photographs:', [
-      {
-        key: '--faces',
-        given: undefined,
-        allowed: 'a folder of face photographs, or an s3:// url of one',
-        hint: 'the npm package tabler-ui, which ships some, is not installed here',
-      },
-    ]);
-  }
+  return faces ?? packageFile('examples/faces');
 }

@@ -21,7 +21,7 @@ import { metricsOf, nextCommands, placeRows, qualityRows, type DemoMetrics } fro
 export interface DemoOptions {
   /** Folder for everything the demo leaves. */
   readonly out: string;
-  /** Photographs of one's own: a folder or an s3:// url; else those of tabler-ui. */
+  /** Photographs of one's own: a folder or an s3:// url; else those in examples/. */
   readonly faces: string | undefined;
   /** Replace a folder that no demo made. */
   readonly force: boolean;

@@ -3,13 +3,11 @@
 import sharp, { type Sharp } from 'sharp';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { packageFile } from '../../shared/paths.js';
 import { createRandomStream } from '../../shared/random.js';
 
-/** Folder of 72 real face photographs, 128x128, three of them grey: the package `tabler-ui`. */
-export const facesFolder = fileURLToPath(
-  new URL('../../../node_modules/tabler-ui/dist/demo/faces', import.meta.url),
-);
+/** Folder of 72 real face photographs, 128x128, three of them grey. */
+export const facesFolder = packageFile('examples/faces');
 
 /** A noisy picture, so that no two are alike and every pixel counts. */
 export function noise(width: number, height: number, seed = 1): Sharp {

@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
-import { mkdir, readdir, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { join, relative, sep } from 'node:path';
 import { test } from 'node:test';
 import { facesLocation, markerFile, prepareFolder } from '../../../cli/demo/demo-folder.js';
+import { packageFile } from '../../../shared/paths.js';
 import { OperatorError } from '../../../shared/problems.js';
+import { copied, stage } from '../../support/dockerfile.js';
 import { testFolder } from '../../support/tiny-run.js';
 
 const root = testFolder();
@@ -42,8 +44,16 @@ test('a file where the folder should be is refused', async () => {
   await assert.rejects(prepareFolder(path, true), OperatorError);
 });
 
-test('the faces are those of tabler-ui, or what the operator names', async () => {
+test('the faces are those that come along, or what the operator names', async () => {
   const names = await readdir(facesLocation(undefined), { recursive: true });
   assert.equal(names.filter((name) => name.endsWith('.jpg')).length, 72);
   assert.equal(facesLocation('s3://bucket/faces'), 's3://bucket/faces');
+});
+
+test('the faces are in the npm package and in the images', async () => {
+  const folder = relative(packageFile('.'), facesLocation(undefined)).split(sep)[0];
+  const manifest = await readFile(packageFile('package.json'), 'utf8');
+  const { files } = JSON.parse(manifest) as { files: string[] };
+  assert.ok(files.includes(folder), folder);
+  assert.ok(copied(stage('program')).includes(folder), folder);
 });
