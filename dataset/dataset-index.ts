@@ -3,7 +3,7 @@
 // is not sound is refused: its size is bounded before it is parsed, its form is checked, and every
 // sample must lie inside its shard, apart from the others.
 
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { z } from 'zod';
 import { messageOf, OperatorError, type Problem } from '../shared/problems.js';
 import type { ObjectStore } from '../shared/store/store.js';
@@ -31,10 +31,15 @@ const sampleSchema = z.strictObject({
   bytes: z.int().min(1).max(maxPictureBytes),
   width: z.int().min(1).max(65_535),
   height: z.int().min(1).max(65_535),
+  /** Of the picture file; missing in the first format. */
+  sha256: sha256.optional(),
 });
 
+/** Before samples had sums; runs have pinned such indexes. */
+const firstFormat = 'lockstep-dataset/1';
+
 const datasetIndexSchema = z.strictObject({
-  format: z.literal('lockstep-dataset/1'),
+  format: z.enum([firstFormat, 'lockstep-dataset/2']),
   shards: z
     .array(
       z.strictObject({ file: z.string().regex(/^shard-\d{6,7}\.tar$/), bytes: offset, sha256 }),
@@ -47,6 +52,16 @@ const datasetIndexSchema = z.strictObject({
 
 export type DatasetIndex = z.infer<typeof datasetIndexSchema>;
 export type DatasetSample = z.infer<typeof sampleSchema>;
+
+/** Whether each sample can be checked when it is read. */
+export function hasSums(index: Pick<DatasetIndex, 'format'>): boolean {
+  return index.format !== firstFormat;
+}
+
+/** SHA-256 of some bytes, in hexadecimal digits. */
+export function sumOf(bytes: Uint8Array): string {
+  return hash('sha256', bytes);
+}
 
 /** Bytes of the largest index that is read: what one string can hold, millions of samples. */
 export const maxIndexBytes = 500 * 1024 * 1024;
@@ -67,7 +82,7 @@ export async function readDatasetIndex(
   expectedSha256?: string,
 ): Promise<ReadIndex> {
   const bytes = await readBounded(store);
-  const sha256 = createHash('sha256').update(bytes).digest('hex');
+  const sha256 = sumOf(bytes);
   if (expectedSha256 !== undefined && sha256 !== expectedSha256)
     throw new OperatorError(`The dataset at ${store.url} is not the one this run started with:`, [
       {
@@ -123,6 +138,7 @@ function placementProblems(index: DatasetIndex): Problem[] {
     const key = `samples.${i}`;
     if (i > 0 && samples[i - 1].key >= sample.key)
       problems.push({ key: `${key}.key`, given: sample.key, allowed: 'ascending keys, each once' });
+    if ((sample.sha256 !== undefined) !== hasSums(index)) problems.push(sumProblem(key, index));
     if (shard === undefined)
       problems.push({
         key: `${key}.shard`,
@@ -137,6 +153,11 @@ function placementProblems(index: DatasetIndex): Problem[] {
       });
   }
   return [...problems, ...overlapProblems(index), ...doubledShards(index)];
+}
+
+function sumProblem(key: string, { format }: DatasetIndex): Problem {
+  const allowed = format === firstFormat ? `nothing in ${format}` : 'the sum of the picture file';
+  return { key: `${key}.sha256`, given: undefined, allowed };
 }
 
 function overlapProblems({ samples }: DatasetIndex): Problem[] {

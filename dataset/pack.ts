@@ -1,7 +1,6 @@
 // Packs pictures into a dataset: every picture is decoded once to see that it can be, good files
 // go unchanged into shards, and the index comes last, so that a dataset with an index is whole.
 
-import { createHash } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import { OperatorError, type Problem } from '../shared/problems.js';
 import { PreconditionFailed, type ObjectStore } from '../shared/store/store.js';
@@ -13,6 +12,7 @@ import {
   type DatasetIndex,
   type DatasetSample,
   formatIndex,
+  sumOf,
 } from './dataset-index.js';
 import { mapInOrder } from './map-in-order.js';
 import type { PictureSource, Skipped } from './picture-source.js';
@@ -171,13 +171,13 @@ function createDatasetWriter({ target, shardMib, force }: PackOptions): DatasetW
     async add({ candidate: { key, ending }, body, size }) {
       const { shard, offset, full } = await writer.add(key, ending, body);
       if (full !== undefined) await put(full);
-      samples.push({ key, shard, offset, bytes: body.length, ...size });
+      samples.push({ key, shard, offset, bytes: body.length, ...size, sha256: sumOf(body) });
     },
     async finish() {
       const last = writer.finish();
       if (last !== undefined) await put(last);
       await deleteLeftovers(target, shards.length);
-      const index = formatIndex({ format: 'lockstep-dataset/1', shards, samples });
+      const index = formatIndex({ format: 'lockstep-dataset/2', shards, samples });
       await putIndex(target, index, force);
       const bytes = shards.reduce((sum, shard) => sum + shard.bytes, 0);
       return { samples: samples.length, shards: shards.length, bytes, indexSha256: sumOf(index) };
@@ -203,8 +203,4 @@ async function putIndex(target: ObjectStore, index: Buffer, force: boolean): Pro
     if (!(error instanceof PreconditionFailed)) throw error;
     throw new Error(`another dataset was packed to ${target.url} meanwhile`, { cause: error });
   }
-}
-
-function sumOf(bytes: Uint8Array): string {
-  return createHash('sha256').update(bytes).digest('hex');
 }

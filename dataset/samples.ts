@@ -1,9 +1,10 @@
-// Which samples of a dataset a run trains on: the split, and whether they hold the crops of a spec.
+// The samples of a dataset: which of them a run trains on, whether they hold the crops of its spec,
+// and whether their bytes are still those that were packed.
 
 import { createHash } from 'node:crypto';
 import type { Problem } from '../shared/problems.js';
-import type { DatasetIndex, DatasetSample } from './dataset-index.js';
-import type { Size } from './decode.js';
+import { sumOf, type DatasetIndex, type DatasetSample } from './dataset-index.js';
+import { decodePicture, PictureError, type Pixels, type Size } from './decode.js';
 
 export interface DatasetSplit {
   /** In the order of their keys, as in the index. */
@@ -64,4 +65,33 @@ export function fitProblems(
       allowed: `at least ${crop}x${crop}`,
       hint: `pack with --min-size ${crop}, set dataset.resize, or a smaller dataset.crop`,
     }));
+}
+
+/** What the index says of a sample's bytes. */
+export type SampleClaims = Pick<DatasetSample, 'bytes' | 'sha256' | 'width' | 'height'>;
+
+/**
+ * The pixels of a sample, scaled so that the shorter side has `resize` pixels (0: not). Throws
+ * `PictureError` when the bytes are not what the index says, or can't be decoded.
+ */
+export async function decodeSample(
+  bytes: Uint8Array,
+  claims: SampleClaims,
+  resize = 0,
+): Promise<Pixels> {
+  if (bytes.length !== claims.bytes)
+    throw new PictureError(
+      `${bytes.length} bytes were read there, and the index says ${claims.bytes}`,
+    );
+  const sum = sumOf(bytes);
+  if (claims.sha256 !== undefined && sum !== claims.sha256)
+    throw new PictureError(`its SHA-256 is ${sum}, and the index says ${claims.sha256}`);
+  return decodePicture(bytes, (picture: Size) => {
+    if (picture.width !== claims.width || picture.height !== claims.height)
+      throw new PictureError(
+        `it is ${picture.width}x${picture.height}, and the index says ` +
+          `${claims.width}x${claims.height}`,
+      );
+    return resizedSize(picture, resize);
+  });
 }

@@ -89,7 +89,7 @@ function faceOf(place: SamplePlace, picture: Pixels, maxSide: number): TestFace 
   const width = faceSide(picture.width, maxSide);
   const height = faceSide(picture.height, maxSide);
   if (width === 0 || height === 0)
-    throw new SampleError(place.key, place.shard, `smaller than ${scale} pixels`);
+    throw new SampleError(place, `smaller than ${scale} pixels`, false);
   const x = Math.floor((picture.width - width) / 2);
   const y = Math.floor((picture.height - height) / 2);
   const pixels = new Uint8Array(width * height * 3);

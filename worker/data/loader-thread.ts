@@ -24,7 +24,8 @@ sharp.concurrency(1);
 sharp.cache(false);
 
 const store = openStore(settings.storeUrl, settings.storeOptions);
-const reader = createSampleReader({ ...settings, store });
+const onNotice = (text: string): void => answer({ kind: 'notice', text });
+const reader = createSampleReader({ ...settings, store, onNotice });
 const hrFloats = settings.crop * settings.crop * 3;
 const underWay = new Set<Promise<void>>();
 let wantedFrom = 0;
@@ -52,8 +53,8 @@ function answer(message: FromLoaderThread, transfer: ArrayBuffer[] = []): void {
 function fail(job: number, error: unknown): void {
   if (job < wantedFrom) return;
   if (error instanceof SampleError) {
-    const { key, shard, reason } = error;
-    answer({ kind: 'failed', job, sample: { key, shard }, reason });
+    const { place, isSpoiled, reason } = error;
+    answer({ kind: 'failed', job, sample: { place, isSpoiled }, reason });
   } else {
     const reason = error instanceof Error ? (error.stack ?? error.message) : String(error);
     answer({ kind: 'failed', job, sample: undefined, reason });

@@ -64,6 +64,8 @@ export interface LoaderOptions extends PatchSettings {
   readonly threads: number;
   /** Micro-shards that are prepared before they are asked for. */
   readonly aheadMicroShards: number;
+  /** Called with what is no failure, but should be known. */
+  readonly onNotice?: (text: string) => void;
 }
 
 /** What a thread is started with. */
@@ -92,9 +94,10 @@ export type FromLoaderThread =
       readonly kind: 'failed';
       readonly job: number;
       /** Undefined: not one sample's fault, but a bug; `reason` is its stack. */
-      readonly sample: { readonly key: string; readonly shard: string } | undefined;
+      readonly sample: Pick<SampleError, 'place' | 'isSpoiled'> | undefined;
       readonly reason: string;
-    };
+    }
+  | { readonly kind: 'notice'; readonly text: string };
 
 /** Creates the loader; throws `OperatorError` when pictures are too small for the crop. */
 export function createLoader(options: LoaderOptions): Loader {
@@ -214,11 +217,15 @@ class ThreadedLoader implements Loader {
   }
 
   #settle(message: FromLoaderThread): void {
+    if (message.kind === 'notice') return this.#options.onNotice?.(message.text);
     const job = this.#jobs.get(message.job);
     if (job === undefined) return;
     if (message.kind === 'ready') job.resolve({ hr: message.hr, lr: message.lr });
     else if (message.sample === undefined) job.reject(new Error(message.reason));
-    else job.reject(new SampleError(message.sample.key, message.sample.shard, message.reason));
+    else {
+      const { place, isSpoiled } = message.sample;
+      job.reject(new SampleError(place, message.reason, isSpoiled));
+    }
   }
 
   #finish(reason: Error): void {

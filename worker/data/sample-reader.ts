@@ -1,25 +1,22 @@
-// One sample of a packed dataset as pixels: its range is read from the store, decoded, scaled,
-// and kept in a cache. A semaphore bounds how many are read at a time.
+// One sample of a packed dataset as pixels: its range is read from the store, compared with its sum,
+// decoded, scaled, and kept in a cache. A semaphore bounds how many are read at a time.
 
-import { resizedSize } from '../../dataset/samples.js';
-import { decodePicture, PictureError, type Pixels, type Size } from '../../dataset/decode.js';
+import { decodeSample, resizedSize, type SampleClaims } from '../../dataset/samples.js';
+import { PictureError, type Pixels } from '../../dataset/decode.js';
 import type { DatasetIndex, DatasetSample } from '../../dataset/dataset-index.js';
 import { messageOf } from '../../shared/problems.js';
-import type { ObjectStore } from '../../shared/store/store.js';
+import { ObjectNotFound, type ObjectStore } from '../../shared/store/store.js';
 
 /** Samples that are read or decoded at the same time, and the memory they may take together. */
 const maxReads = 16;
 const maxReadBytes = 256 * 1024 * 1024;
 
 /** Where a sample lies: what a reader needs to know of it, without the index. */
-export interface SamplePlace {
+export interface SamplePlace extends SampleClaims {
   readonly key: string;
   /** File of the shard, under the dataset's url. */
   readonly shard: string;
   readonly offset: number;
-  readonly bytes: number;
-  readonly width: number;
-  readonly height: number;
 }
 
 /** The place of a sample of `index`. */
@@ -31,12 +28,14 @@ export function placeOf(index: Pick<DatasetIndex, 'shards'>, sample: DatasetSamp
 
 /** A sample can't be used: which, where it lies, and why. */
 export class SampleError extends Error {
+  /** `isSpoiled`: it is not what the index says; else it could not be read at all. */
   constructor(
-    readonly key: string,
-    readonly shard: string,
+    readonly place: Pick<SamplePlace, 'key' | 'shard' | 'offset'>,
     readonly reason: string,
+    readonly isSpoiled: boolean,
   ) {
-    super(`sample ${JSON.stringify(key)} in ${shard}: ${reason}`);
+    const { key, shard, offset } = place;
+    super(`sample ${JSON.stringify(key)} in ${shard} at byte ${offset}: ${reason}`);
     this.name = 'SampleError';
   }
 }
@@ -55,6 +54,8 @@ interface SampleReaderOptions {
   readonly cacheBytes: number;
   /** Pixels of the shorter side after scaling; 0 leaves pictures as they are. */
   readonly resize: number;
+  /** Called with what is no failure, but should be known. */
+  readonly onNotice?: (text: string) => void;
 }
 
 /** A reader of samples; the same sample is never read twice at once. */
@@ -72,7 +73,7 @@ export function createSampleReader(options: SampleReaderOptions): SampleReader {
       cache.set(place.key, pixels);
       return pixels;
     } catch (error) {
-      throw new SampleError(place.key, place.shard, messageOf(error));
+      throw sampleError(options.store, place, error);
     } finally {
       semaphore.release(cost);
     }
@@ -99,19 +100,32 @@ function costOf({ bytes, width, height }: SamplePlace, resize: number): number {
   return bytes + Math.max(width * height, scaled.width * scaled.height) * 3;
 }
 
+/** What is not what the index says may be so only on its way here: it is read once more. */
 async function readAndDecode(options: SampleReaderOptions, place: SamplePlace): Promise<Pixels> {
+  try {
+    return await readOnce(options, place);
+  } catch (error) {
+    if (!isSpoiled(error)) throw error;
+    const pixels = await readOnce(options, place);
+    const first = new SampleError(place, error.message, true).message;
+    options.onNotice?.(`${first}; read again, it is right: is a disk, memory or proxy at fault?`);
+    return pixels;
+  }
+}
+
+async function readOnce({ store, resize }: SampleReaderOptions, place: SamplePlace) {
   const range = { start: place.offset, end: place.offset + place.bytes };
-  const bytes = await options.store.get(place.shard, range);
-  if (bytes.length !== place.bytes)
-    throw new PictureError(`the shard ends early: ${bytes.length} of ${place.bytes} bytes`);
-  return decodePicture(bytes, (picture: Size) => {
-    if (picture.width !== place.width || picture.height !== place.height)
-      throw new PictureError(
-        `it is ${picture.width}x${picture.height}; ` +
-          `the index says ${place.width}x${place.height}`,
-      );
-    return resizedSize(picture, options.resize);
-  });
+  return decodeSample(await store.get(place.shard, range), place, resize);
+}
+
+function isSpoiled(error: unknown): error is PictureError | ObjectNotFound {
+  return error instanceof PictureError || error instanceof ObjectNotFound;
+}
+
+function sampleError({ url }: ObjectStore, place: SamplePlace, error: unknown): SampleError {
+  if (!isSpoiled(error)) return new SampleError(place, messageOf(error), false);
+  const whatToDo = `read twice; see: lockstep dataset verify ${url}`;
+  return new SampleError(place, `${error.message} (${whatToDo})`, true);
 }
 
 /** Decoded pictures, kept as long as they fit; the longest unused goes first. */

@@ -119,6 +119,7 @@ async function openLoader(spec: RunSpec, options: PrepareOptions): Promise<Loade
     cacheMib: options.cacheMib,
     threads: 1,
     aheadMicroShards,
+    onNotice: options.warn,
   });
 }
 

@@ -190,8 +190,15 @@ test('a sample that can’t be read fails its micro-shard by name; the others go
       await loader.take(0, 0);
       await assert.rejects(loader.take(0, 1), (error) => {
         assert.ok(error instanceof SampleError);
-        assert.deepEqual([error.key, error.shard], [key, 'shard-000000.tar']);
-        assert.match(error.reason, /^not a picture/);
+        assert.deepEqual(
+          [error.place.key, error.place.shard, error.place.offset],
+          [key, 'shard-000000.tar', offset],
+        );
+        assert.ok(error.isSpoiled);
+        assert.match(
+          error.reason,
+          /^its SHA-256 is \w+, and the index says .*lockstep dataset verify/,
+        );
         return true;
       });
       assert.ok((await loader.take(0, 2)).hr.length > 0);

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
   formatIndex,
+  hasSums,
   maxIndexBytes,
   readDatasetIndex,
   type DatasetIndex,
@@ -12,10 +13,10 @@ import type { ObjectStore } from '../../../shared/store/store.js';
 const sum = '0'.repeat(64);
 const sample = (key: string, offset: number, bytes = 100, shard = 0) => ({
   ...{ key, shard, offset, bytes },
-  ...{ width: 64, height: 64 },
+  ...{ width: 64, height: 64, sha256: sum },
 });
 const index = (...samples: DatasetIndex['samples']): DatasetIndex => ({
-  format: 'lockstep-dataset/1',
+  format: 'lockstep-dataset/2',
   shards: [{ file: 'shard-000000.tar', bytes: 4096, sha256: sum }],
   samples,
 });
@@ -33,7 +34,14 @@ function storeOf(body: Buffer | undefined, bytes = body?.length ?? 0): ObjectSto
 const one = index(sample('a', 0));
 const refusals: [string, unknown, RegExp][] = [
   ['no JSON', '{', /a JSON document/],
-  ['another format', { ...one, format: 'x' }, /lockstep-dataset\/1/],
+  ['another format', { ...one, format: 'x' }, /lockstep-dataset\/2/],
+  ['a sample without a sum', index({ ...sample('a', 0), sha256: undefined }), /samples\.0\.sha256/],
+  ['a sum that is none', index({ ...sample('a', 0), sha256: 'x' }), /samples\.0\.sha256/],
+  [
+    'sums that its format does not have',
+    { ...one, format: 'lockstep-dataset/1' },
+    /nothing in lockstep-dataset\/1/,
+  ],
   ['an unknown key', { ...one, more: 1 }, /more/],
   ['no samples', index(), /samples/],
   [
@@ -68,6 +76,13 @@ test('an index that is sound is read as it was written, unless another sum is pi
   assert.deepEqual(read, sound);
   assert.equal((await readDatasetIndex(store, sha256)).sha256, sha256);
   await assert.rejects(readDatasetIndex(store, sum), /not the one this run started with/);
+});
+
+test('an index of the first format is read as it was written, without sums', async () => {
+  const { sha256: _, ...plain } = sample('a', 512);
+  const before: DatasetIndex = { ...index(plain), format: 'lockstep-dataset/1' };
+  const { index: read } = await readDatasetIndex(storeOf(formatIndex(before)));
+  assert.deepEqual([read, hasSums(read)], [before, false]);
 });
 
 test('an index that is missing or too large is not even fetched', async () => {
