@@ -2,6 +2,7 @@
 // stored by all that have it, a share each. If one of them is lost, the others store it anew; if
 // all are, the run goes on from its newest checkpoint once workers are there.
 
+import type { FailureMessage } from '../../shared/control/messages.js';
 import { exitCodes, type ExitCode } from '../../shared/exit-codes.js';
 import type { Step } from '../../shared/words.js';
 import { isReachable } from './liveness.js';
@@ -48,6 +49,54 @@ export function end(state: CoordinatorState, { exitCode, reason }: Ending): Coor
   const ending = { exitCode, reason: isEarly ? `${reason}; ${rest}` : reason };
   state.stage = { kind: 'ended', ending };
   return [{ kind: 'end', ending }];
+}
+
+/** Failures at one place that end the run. */
+const maxFailures = 3;
+
+/** Places that are kept in mind; beyond, the oldest is forgotten. */
+const maxPlaces = 1000;
+
+/**
+ * Counts a worker's failure; the third at one place ends the run. A place is a step that the run
+ * does not come beyond, whoever fails there: steps that are done again after a setback are no
+ * progress. And a place is a sample that a worker can't use, however far the others come meanwhile:
+ * they read it, so that worker has another dataset.
+ */
+export function countFailure(
+  state: CoordinatorState,
+  worker: string,
+  { reason, exitCode, sample }: FailureMessage,
+): void {
+  const text = `${worker} failed: ${reason}`;
+  if (exitCode === exitCodes.configuration) {
+    state.ending ??= { exitCode, reason: text };
+    return;
+  }
+  const isOfData = sample !== '';
+  const steps = countAt(state, `step:${state.furthestStep}`, isOfData);
+  const own = isOfData ? countAt(state, `${worker} ${sample}`, true) : undefined;
+  const isStuck = steps.count >= maxFailures;
+  if (!isStuck && (own?.count ?? 0) < maxFailures) return;
+  const areOfData = !isStuck || steps.areOfData;
+  state.ending ??= {
+    exitCode: areOfData ? exitCodes.configuration : exitCodes.failed,
+    reason: isStuck
+      ? `${text} (failure ${steps.count} without a new step between them)`
+      : `${text} (time ${maxFailures}, and others read it: this worker has another dataset)`,
+  };
+}
+
+function countAt({ failures }: CoordinatorState, place: string, isOfData: boolean) {
+  const known = failures.get(place) ?? { count: 0, areOfData: true };
+  known.count += 1;
+  known.areOfData &&= isOfData;
+  failures.set(place, known);
+  for (const oldest of failures.keys()) {
+    if (failures.size <= maxPlaces) break;
+    failures.delete(oldest);
+  }
+  return known;
 }
 
 /** Starts to store the state at `step`; without a state there is nothing to store. */

@@ -148,6 +148,7 @@ export function formWorld(
   state.digests.clear();
   state.coldStep = undefined;
   state.newestStep = Math.max(state.newestStep, step);
+  state.furthestStep = Math.max(state.furthestStep, step);
   for (const view of chosen) view.order = undefined;
   const notices = noteFingerprint(state, world);
   return [

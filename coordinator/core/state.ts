@@ -105,6 +105,13 @@ export interface Ending {
   readonly reason: string;
 }
 
+/** What failed at one place: a step that the run does not come beyond, or a worker's sample. */
+export interface FailuresAtPlace {
+  count: number;
+  /** Each of them was a sample that is not what the index says. */
+  areOfData: boolean;
+}
+
 /** A world that was formed. */
 export interface FormedWorld extends World {
   /** The step it starts from. */
@@ -195,8 +202,10 @@ export interface CoordinatorState {
   readonly digests: Map<Step, Map<string, string>>;
   /** How often each worker's state has differed from the others'. */
   readonly oddities: Map<string, number>;
-  /** Failures of workers since `newestStep` grew. */
-  failures: number;
+  /** Highest step that was ever committed: what is done again after a setback is no progress. */
+  furthestStep: Step;
+  /** Failures of workers, by the place of each; the places in the order of their first. */
+  readonly failures: Map<string, FailuresAtPlace>;
   /** A stop was asked for: the reason. */
   stopReason: string | undefined;
   /** This coordinator has to leave: why, and since when. */
@@ -306,7 +315,8 @@ export function initialCoordinatorState(
     cutLinks: new Map(),
     digests: new Map(),
     oddities: new Map(),
-    failures: 0,
+    furthestStep: savedStep ?? 0,
+    failures: new Map(),
     stopReason: undefined,
     leaving: undefined,
     ending: undefined,

@@ -2,7 +2,11 @@
 // ends and how. It is not on the step path: workers step without it. After each event that may
 // matter it looks at everything anew (`settle`), so nothing depends on a message coming just once.
 
-import type { StatusMessage, WorkerMessage } from '../../shared/control/messages.js';
+import type {
+  FailureMessage,
+  StatusMessage,
+  WorkerMessage,
+} from '../../shared/control/messages.js';
 import { exitCodes } from '../../shared/exit-codes.js';
 import { admitWorker, adoptWorld, refuseMixed } from './admission.js';
 import {
@@ -14,7 +18,7 @@ import {
   onManifestStored,
   setBack,
 } from './checkpoints.js';
-import { awaitFinish, end, leaveWhenDue, stepDown, supersededBy } from './ending.js';
+import { awaitFinish, countFailure, end, leaveWhenDue, stepDown, supersededBy } from './ending.js';
 import { awaitWorkers } from './forming.js';
 import { giveOrders } from './orders.js';
 import { awaitHalt, watchWorld } from './running.js';
@@ -30,9 +34,6 @@ import {
   type CoordinatorState,
   type WorkerView,
 } from './state.js';
-
-/** Failures of workers, without a step between them, that end the run. */
-const maxFailures = 3;
 
 /** Moves from stage to stage that one event can lead to. */
 const maxMoves = 8;
@@ -165,8 +166,8 @@ function onReport(
     case 'status':
       return onStatus(state, view, message);
     case 'stepReport':
-      if (message.step > state.newestStep) state.failures = 0;
       state.newestStep = Math.max(state.newestStep, message.step);
+      state.furthestStep = Math.max(state.furthestStep, message.step);
       return undefined;
     case 'evaluation':
       return undefined;
@@ -181,7 +182,7 @@ function onReport(
       addWholeDigest(state, view.worker, message);
       return [];
     case 'failure':
-      return onFailure(state, view, message.reason, message.exitCode);
+      return onFailure(state, view, message);
   }
 }
 
@@ -210,23 +211,17 @@ function noteReadiness({ nowMs }: CoordinatorState, view: WorkerView): void {
   view.readySinceMs = isFree(view) ? (view.readySinceMs ?? nowMs) : undefined;
 }
 
-/** A failing worker is lost like any other; but what fails again and again ends the run. */
+/** A failing worker is lost like any other. */
 function onFailure(
   state: CoordinatorState,
   view: WorkerView,
-  reason: string,
-  exitCode: number,
+  failure: FailureMessage,
 ): CoordinatorEffect[] {
-  const text = `${view.worker} failed: ${reason}`;
-  const again = `${text} (failure ${maxFailures} without a step between them)`;
-  state.failures += 1;
-  if (exitCode === exitCodes.configuration) state.ending ??= { exitCode, reason: text };
-  else if (state.failures >= maxFailures)
-    state.ending ??= { exitCode: exitCodes.failed, reason: again };
+  countFailure(state, view.worker, failure);
   // Its process is about to end; one that comes after it has a greater incarnation.
-  view.failure = `it failed: ${reason}`;
+  view.failure = `it failed: ${failure.reason}`;
   view.session = undefined;
-  return [notice(text)];
+  return [notice(`${view.worker} failed: ${failure.reason}`)];
 }
 
 /** The last ones by name are let go when there are more workers than wanted. */

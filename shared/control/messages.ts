@@ -156,6 +156,8 @@ const failure = z.object({
   kind: z.literal('failure'),
   reason: text,
   exitCode: z.number().int().min(1).max(255),
+  /** Key of the sample that is not what the index says; empty: another failure. */
+  sample: z.string().max(512),
 });
 
 /** What a worker sends to the coordinator. */
@@ -243,6 +245,7 @@ export type StepReport = z.infer<typeof stepReport>;
 export type EvaluationReport = z.infer<typeof evaluation>;
 export type PartStored = z.infer<typeof partStored>;
 export type SnapshotReport = z.infer<typeof snapshot>;
+export type FailureMessage = z.infer<typeof failure>;
 export type DigestReport = z.infer<typeof digest>;
 export type WorldMessage = z.infer<typeof world>;
 export type StateSource = WorldMessage['source'];

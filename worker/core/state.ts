@@ -104,7 +104,13 @@ export type WorkerEvent =
     }
   /** What `finish` asked for is done. */
   | { readonly kind: 'finished'; readonly generation: Generation; readonly step: Step }
-  | { readonly kind: 'failed'; readonly reason: string; readonly exitCode: number }
+  /** It can't go on; `sample`: because of this one, which is not what the index says, or ''. */
+  | {
+      readonly kind: 'failed';
+      readonly reason: string;
+      readonly exitCode: number;
+      readonly sample: string;
+    }
   /** SIGTERM or SIGINT: leave in order. */
   | { readonly kind: 'stopAsked' }
   | { readonly kind: 'tick' };

@@ -68,7 +68,7 @@ function decide(state: WorkerState, event: WorkerEvent, nowMs: number): WorkerEf
       state.stage = 'finished';
       return enterNext(state);
     case 'failed':
-      return onFailed(state, event.reason, event.exitCode);
+      return onFailed(state, event);
     case 'stopAsked':
       return onStopAsked(state, nowMs);
     case 'tick':
@@ -253,8 +253,11 @@ function onFinish(
 }
 
 /** The coordinator learns of it, and this process ends; whoever runs it may start it again. */
-function onFailed(state: WorkerState, reason: string, exitCode: number): WorkerEffect[] {
-  const message = { kind: 'failure', reason: reason.slice(0, 4000), exitCode } as const;
+function onFailed(
+  state: WorkerState,
+  { reason, exitCode, sample }: WorkerEvent & { readonly kind: 'failed' },
+): WorkerEffect[] {
+  const message = { kind: 'failure', reason: reason.slice(0, 4000), exitCode, sample } as const;
   return [{ kind: 'send', message }, ...end(state, exitCode, reason)];
 }
 

@@ -1,5 +1,5 @@
-// One sample of a packed dataset as pixels: its range is read from the store, compared with its sum,
-// decoded, scaled, and kept in a cache. A semaphore bounds how many are read at a time.
+// One sample of a packed dataset as pixels: its range is read from the store, compared with its
+// sum, decoded, scaled, and kept in a cache. A semaphore bounds how many are read at a time.
 
 import { decodeSample, resizedSize, type SampleClaims } from '../../dataset/samples.js';
 import { PictureError, type Pixels } from '../../dataset/decode.js';

@@ -165,7 +165,7 @@ export class NetworkNode<Vector = Float32Array> {
       // A step that was given up since, or belongs to an earlier world, concerns nobody any more.
       if (this.state.stage !== 'training') return;
       const reason = messageOf(error);
-      this.#dispatch({ kind: 'failed', reason, exitCode: exitCodes.failed });
+      this.#dispatch({ kind: 'failed', reason, exitCode: exitCodes.failed, sample: '' });
     }
   }
 

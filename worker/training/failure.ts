@@ -3,6 +3,7 @@
 import { setImmediate } from 'node:timers/promises';
 import { exitCodes } from '../../shared/exit-codes.js';
 import { messageOf, OperatorError } from '../../shared/problems.js';
+import { SampleError } from '../data/sample-reader.js';
 import type { ToNetwork } from '../network/ports.js';
 
 /** The work under way was given up: no failure of this worker. The reason of all abort signals. */
@@ -32,5 +33,7 @@ export function letMessagesIn(signal: AbortSignal): Promise<void> {
 export function failedMessage(error: unknown): ToNetwork {
   const isMistake = error instanceof OperatorError;
   const exitCode = isMistake ? exitCodes.configuration : exitCodes.failed;
-  return { kind: 'failed', reason: messageOf(error), exitCode };
+  // A worker started anew may read it right: the coordinator counts such failures.
+  const sample = error instanceof SampleError && error.isSpoiled ? error.place.key : '';
+  return { kind: 'failed', reason: messageOf(error), exitCode, sample };
 }

@@ -279,27 +279,6 @@ test('steps that can not be taken end the run with the reason', () => {
   assert.equal(end, 'end 1: not finite; the run can be resumed from step 5');
 });
 
-test('what fails three times without a step between ends the run', () => {
-  const story = createStory();
-  const failure = { kind: 'failure', reason: 'a broken picture', exitCode: 1 } as const;
-  trainTogether(story, ['w-0', 'w-1']);
-  story.says('w-1', failure);
-  story.hello('w-1', { incarnation: 2 });
-  story.says('w-1', failure);
-  story.hello('w-1', { incarnation: 3 });
-  story.says('w-1', failure);
-  assert.deepEqual(story.is('w-0', 'halted', { step: 0 }), ['finish share 0/1 -> w-0']);
-  assert.match(story.state.ending?.reason ?? '', /w-1 failed: a broken picture \(failure 3/);
-});
-
-test('a mistake of the operator ends the run with its exit code', () => {
-  const story = createStory();
-  const failure = { kind: 'failure', reason: 'no such dataset', exitCode: 78 } as const;
-  story.hello('w-0');
-  const end = story.says('w-0', failure).at(-1);
-  assert.equal(end, 'end 78: w-0 failed: no such dataset; nothing was checkpointed');
-});
-
 test('when all are lost the run waits for workers, and ends when none comes', () => {
   const story = createTraining(2, {}, 4);
   story.hello('w-0', { incarnation: 2 });

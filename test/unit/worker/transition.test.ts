@@ -213,7 +213,7 @@ test('the last state is stored once for each share that is asked for', () => {
 
 test('a failure is told, and ends the process', () => {
   const story = training();
-  assert.deepEqual(story.happen({ kind: 'failed', reason: 'no memory', exitCode: 1 }), [
+  assert.deepEqual(story.happen({ kind: 'failed', reason: 'no memory', exitCode: 1, sample: '' }), [
     'say failure',
     'end 1: no memory',
   ]);

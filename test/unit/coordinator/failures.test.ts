@@ -1,0 +1,107 @@
+// Failures of workers: which of them end the run, with which exit code, and which do not.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { StepReport } from '../../../shared/control/messages.js';
+import { createStory, trainTogether, type Story } from '../../support/coordinator-story.js';
+
+const failure = (sample: string, exitCode = 1) =>
+  ({ kind: 'failure', reason: 'a broken picture', exitCode, sample }) as const;
+
+/** The worker fails, and another process comes in its place. */
+function failAndReturn(story: Story, worker: string, incarnation: number, sample = ''): void {
+  story.says(worker, failure(sample));
+  story.hello(worker, { incarnation });
+}
+
+const report = (step: number): StepReport => ({
+  ...{ kind: 'stepReport', step, phase: 'pixel', metrics: [], isSkipped: false },
+  ...{ dataS: 0, computeS: 0, exchangeS: 0, updateS: 0 },
+});
+
+/** How the run is to end, in words; empty: it goes on. */
+function endingOf({ state }: Story): string {
+  return state.ending === undefined ? '' : `${state.ending.exitCode}: ${state.ending.reason}`;
+}
+
+/** All have lost their state: a world that starts from the checkpoint of `step`. */
+function fallBack(story: Story, workers: readonly string[], incarnation: number, step = 0): void {
+  for (const worker of workers) story.hello(worker, { incarnation });
+  for (const worker of workers) story.is(worker, 'ready');
+  story.happen({ kind: 'checkpointFound', step, isStored: step > 0 });
+}
+
+for (const [what, samples, exitCode] of [
+  ['what fails three times', ['', '', ''], 1],
+  ['data that three readings find spoiled', ['a', 'b', 'a'], 78],
+  ['data and something else', ['a', '', 'a'], 1],
+] as const)
+  test(`${what} without a step between ends the run with ${exitCode}`, () => {
+    const story = createStory();
+    trainTogether(story, ['w-0', 'w-1']);
+    failAndReturn(story, 'w-1', 2, samples[0]);
+    failAndReturn(story, 'w-1', 3, samples[1]);
+    assert.equal(endingOf(story), '');
+    story.says('w-1', failure(samples[2]));
+    assert.deepEqual(story.is('w-0', 'halted', { step: 0 }), ['finish share 0/1 -> w-0']);
+    const words = `${exitCode}: w-1 failed: a broken picture (failure 3`;
+    assert.ok(endingOf(story).startsWith(words), endingOf(story));
+  });
+
+test('steps that are done again are no progress: the third failure ends the run', () => {
+  const story = createStory({ worldSize: 1 });
+  trainTogether(story, ['w-0']);
+  for (const [i, reached] of [4, 3].entries()) {
+    for (let step = 1; step <= reached; step++) story.says('w-0', report(step));
+    story.says('w-0', failure('a'));
+    fallBack(story, ['w-0'], i + 2);
+    assert.equal(story.state.newestStep, 0);
+    assert.equal(endingOf(story), '');
+  }
+  for (let step = 1; step <= 4; step++) story.says('w-0', report(step));
+  story.says('w-0', failure('a'));
+  assert.match(endingOf(story), /^78: .*\(failure 3 without a new step between them\)/);
+});
+
+test('a step that was never done before is progress', () => {
+  const story = createStory();
+  trainTogether(story, ['w-0', 'w-1']);
+  for (let life = 1; life <= 6; life++) {
+    failAndReturn(story, 'w-1', life + 1);
+    story.says('w-0', report(life));
+  }
+  assert.equal(endingOf(story), '');
+});
+
+test('a worker that alone can not use a sample ends the run at the third time', () => {
+  const story = createStory();
+  trainTogether(story, ['w-0', 'w-1']);
+  failAndReturn(story, 'w-1', 2, 'a');
+  story.says('w-0', report(3));
+  failAndReturn(story, 'w-1', 3, 'a');
+  story.says('w-0', report(6));
+  failAndReturn(story, 'w-1', 4, 'b');
+  story.says('w-0', report(9));
+  failAndReturn(story, 'w-0', 2, 'a');
+  story.says('w-0', report(10));
+  assert.equal(endingOf(story), '');
+  story.says('w-1', failure('a'));
+  assert.match(endingOf(story), /^78: w-1 failed: .*this worker has another dataset/);
+});
+
+test('a mistake of the operator ends the run with its exit code', () => {
+  const story = createStory();
+  story.hello('w-0');
+  const end = story.says('w-0', failure('', 78)).at(-1);
+  assert.equal(end, 'end 78: w-0 failed: a broken picture; nothing was checkpointed');
+});
+
+test('places are forgotten when there are too many', () => {
+  const story = createStory();
+  trainTogether(story, ['w-0', 'w-1']);
+  for (let step = 1; step < 3000; step++) {
+    failAndReturn(story, 'w-1', step + 1, `sample ${step}`);
+    story.says('w-0', report(step));
+  }
+  assert.ok(story.state.failures.size <= 1000);
+});
