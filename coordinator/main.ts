@@ -165,11 +165,13 @@ async function leadRun(options: CoordinatorMainOptions, parts: LeadingParts): Pr
   const reporter = createReporter({
     ...{ run, url: runUrl, spec: record.spec, until, store, bus },
     ...{ startStep: plan.startStep, startSha256: plan.savedSha256, now: Date.now, onLine },
+    ...{ trainSamples: plan.trainSamples, testSamples: plan.testSamples },
     leaseTransitions: board?.transitions,
   });
   let onOver: (ending: Ending) => void = () => undefined;
   const over = new Promise<Ending>((resolve) => (onOver = resolve));
   reporter.started();
+  plan.notices.forEach(onNotice);
   const leading = lead({
     ...{ clock: processClock, config, savedStep: plan.savedStep, runUrl, sessions, reporter },
     // The record's text is the same from every coordinator, or workers would see another run.

@@ -58,6 +58,14 @@ export function hasSums(index: Pick<DatasetIndex, 'format'>): boolean {
   return index.format !== firstFormat;
 }
 
+/** What an operator reads of an index without sums. */
+export function withoutSums(url: string): string {
+  return (
+    `the dataset at ${url} is of the first format, without sums of its samples: what changes in ` +
+    'it is not noticed; pack it again for a new run'
+  );
+}
+
 /** SHA-256 of some bytes, in hexadecimal digits. */
 export function sumOf(bytes: Uint8Array): string {
   return hash('sha256', bytes);

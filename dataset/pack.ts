@@ -16,6 +16,7 @@ import {
 } from './dataset-index.js';
 import { mapInOrder } from './map-in-order.js';
 import type { PictureSource, Skipped } from './picture-source.js';
+import { heldOutShares, type HeldOut } from './samples.js';
 import { createShardWriter, type Shard } from './shards.js';
 
 const maxConcurrentChecks = 4;
@@ -51,6 +52,16 @@ export interface PackResult {
   /** Bytes of all shards. */
   readonly bytes: number;
   readonly indexSha256: string;
+  /** Pictures whose bytes are those of an earlier one; they are packed all the same. */
+  readonly duplicates: readonly Duplicate[];
+  /** How many a run would hold out. */
+  readonly heldOut: readonly HeldOut[];
+}
+
+/** Keys of two samples. */
+interface Duplicate {
+  readonly key: string;
+  readonly first: string;
 }
 
 /**
@@ -180,9 +191,21 @@ function createDatasetWriter({ target, shardMib, force }: PackOptions): DatasetW
       const index = formatIndex({ format: 'lockstep-dataset/2', shards, samples });
       await putIndex(target, index, force);
       const bytes = shards.reduce((sum, shard) => sum + shard.bytes, 0);
-      return { samples: samples.length, shards: shards.length, bytes, indexSha256: sumOf(index) };
+      return {
+        ...{ samples: samples.length, shards: shards.length, bytes, indexSha256: sumOf(index) },
+        ...{ duplicates: duplicatesOf(samples), heldOut: heldOutShares(samples) },
+      };
     },
   };
+}
+
+function duplicatesOf(samples: readonly DatasetSample[]): Duplicate[] {
+  const firsts = new Map<string | undefined, string>();
+  return samples.flatMap(({ key, sha256 }) => {
+    const first = firsts.get(sha256);
+    if (first === undefined) firsts.set(sha256, key);
+    return first === undefined ? [] : [{ key, first }];
+  });
 }
 
 /** Deletes shards that an earlier, larger dataset left behind. */

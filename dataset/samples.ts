@@ -35,6 +35,48 @@ export function splitSamples(
   return { train, test: drawn.map(({ sample }) => sample) };
 }
 
+/** How many of `samples` would be held out, at shares as the presets have them. */
+export function heldOutShares(samples: readonly Pick<DatasetSample, 'key'>[]): HeldOut[] {
+  const fractions = samples.map(({ key }) => keyFraction(key));
+  return [0.01, 0.05, 0.2].map((share) => ({
+    testFraction: share,
+    samples: fractions.filter((fraction) => fraction < share).length,
+  }));
+}
+
+export interface HeldOut {
+  readonly testFraction: number;
+  readonly samples: number;
+}
+
+/** What an operator should know of a split before a run; empty for nothing. */
+export function splitNotices({ train, test }: DatasetSplit, testFraction: number): string[] {
+  const notices: string[] = [];
+  if (test.length === 0 && testFraction > 0)
+    notices.push(
+      `dataset.testFraction ${testFraction} holds out none of ${train.length} pictures: nothing ` +
+        `is evaluated (the hash of a picture's key decides; a larger share holds some out)`,
+    );
+  const trained = new Set(train.map(({ sha256 }) => sha256));
+  trained.delete(undefined);
+  const known = test.filter(({ sha256 }) => trained.has(sha256));
+  if (known.length > 0)
+    notices.push(
+      `${known.length} of the ${test.length} pictures that are held out are trained on under ` +
+        `another name, which flatters the figures: ${nameSome(known.map(({ key }) => key))}`,
+    );
+  return notices;
+}
+
+const maxNames = 5;
+
+/** The first few names, and how many more there are. */
+export function nameSome(names: readonly string[]): string {
+  const more = names.length > maxNames ? `, and ${names.length - maxNames} more` : '';
+  const first = names.slice(0, maxNames).map((name) => JSON.stringify(name));
+  return `${first.join(', ')}${more}`;
+}
+
 const maxProblems = 20;
 
 /**

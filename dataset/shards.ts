@@ -7,8 +7,11 @@
 import { createHash } from 'node:crypto';
 import { pack } from 'tar-stream';
 import type { Problem } from '../shared/problems.js';
-import { ObjectNotFound, type ObjectStore } from '../shared/store/store.js';
-import type { DatasetIndex } from './dataset-index.js';
+import { ObjectNotFound, type ByteRange, type ObjectStore } from '../shared/store/store.js';
+import type { DatasetIndex, DatasetSample } from './dataset-index.js';
+import { PictureError } from './decode.js';
+import { mapInOrder } from './map-in-order.js';
+import { decodeSample } from './samples.js';
 
 const blockBytes = 512;
 const endOfTar = Buffer.alloc(2 * blockBytes);
@@ -77,44 +80,126 @@ async function tarMember(name: string, body: Buffer): Promise<Buffer> {
 }
 
 const pieceBytes = 8 * 1024 * 1024;
+const looksAhead = 16;
+const decodesAhead = 4;
 
-/** What is wrong with the shards; empty when they are all as the index says. */
-export async function verifyShards(
+/** Problems that are given at most. */
+const maxProblems = 50;
+
+/** Shards that are looked at before a run; what is wrong with more of them is found when read. */
+const maxLooks = 2_000;
+
+type IndexedShard = DatasetIndex['shards'][number];
+
+/** Which shards are missing, or of another length than the index says; reads none of them. */
+export async function shardLengthProblems(
+  store: ObjectStore,
+  { shards }: DatasetIndex,
+): Promise<Problem[]> {
+  const problems: Problem[] = [];
+  const looked = shards.slice(0, maxLooks);
+  const look = (shard: IndexedShard) => lengthProblem(store, shard);
+  for await (const problem of mapInOrder(looked, looksAhead, look))
+    if (problem !== undefined && problems.length < maxProblems) problems.push(problem);
+  return problems;
+}
+
+async function lengthProblem(store: ObjectStore, shard: IndexedShard) {
+  const { file, bytes } = shard;
+  const info = await store.head(file);
+  if (info?.bytes === bytes) return undefined;
+  return { key: file, given: info?.bytes, allowed: `${bytes} bytes, as the index says` };
+}
+
+/** The first of what is wrong with shards and samples; empty when all is as the index says. */
+export async function verifyDataset(
   store: ObjectStore,
   index: DatasetIndex,
   onProgress: (bytesRead: number) => void = () => undefined,
 ): Promise<Problem[]> {
   const problems: Problem[] = [];
-  let read = 0;
-  for (const shard of index.shards) {
-    const before = read;
-    const problem = await verifyShard(store, shard, (bytes) => onProgress(before + bytes));
-    if (problem !== undefined) problems.push(problem);
-    read += shard.bytes;
-    onProgress(read);
+  const samples = samplesByShard(index);
+  let before = 0;
+  for (const [i, shard] of index.shards.entries()) {
+    const progress = (bytes: number): void => onProgress(before + bytes);
+    const found = await verifyShard(store, shard, samples[i] ?? [], progress);
+    problems.push(...found.slice(0, maxProblems - problems.length));
+    before += shard.bytes;
+    onProgress(before);
   }
   return problems;
 }
 
+/** The samples of each shard, in the order in which they lie there. */
+function samplesByShard({ shards, samples }: DatasetIndex): DatasetSample[][] {
+  const lists = shards.map((): DatasetSample[] => []);
+  for (const sample of samples) lists[sample.shard]?.push(sample);
+  for (const list of lists) list.sort((a, b) => a.offset - b.offset);
+  return lists;
+}
+
+/** Reads a shard once, in pieces; a piece that ends within a sample is kept for the next. */
 async function verifyShard(
   store: ObjectStore,
-  { file, bytes, sha256 }: DatasetIndex['shards'][number],
+  shard: IndexedShard,
+  samples: readonly DatasetSample[],
   onProgress: (bytesRead: number) => void,
-): Promise<Problem | undefined> {
-  const info = await store.head(file);
-  if (info?.bytes !== bytes) return { key: file, given: info?.bytes, allowed: `${bytes} bytes` };
-  const hash = createHash('sha256');
-  try {
-    for (let start = 0; start < bytes; start += pieceBytes) {
-      const end = Math.min(bytes, start + pieceBytes);
-      hash.update(await store.get(file, { start, end }));
-      onProgress(end);
+): Promise<Problem[]> {
+  const { file, bytes, sha256 } = shard;
+  const length = await lengthProblem(store, shard);
+  if (length !== undefined) return [length];
+  const sum = createHash('sha256');
+  const waiting = [...samples];
+  const problems: Problem[] = [];
+  let kept: { readonly start: number; readonly bytes: Buffer } = { start: 0, bytes: noBytes };
+  for (let start = 0; start < bytes; start += pieceBytes) {
+    const end = Math.min(bytes, start + pieceBytes);
+    const piece = await getOrNothing(store, file, { start, end });
+    sum.update(piece);
+    kept = { start: kept.start, bytes: Buffer.concat([kept.bytes, piece]) };
+    const isWhole = (sample: DatasetSample): boolean => sample.offset + sample.bytes <= end;
+    const count = waiting.findIndex((sample) => !isWhole(sample));
+    const whole = waiting.splice(0, count < 0 ? waiting.length : count);
+    problems.push(...(await sampleProblems(file, whole, kept)));
+    const next = Math.min(end, waiting[0]?.offset ?? end);
+    kept = { start: next, bytes: Buffer.from(kept.bytes.subarray(next - kept.start)) };
+    onProgress(end);
+  }
+  const given = sum.digest('hex');
+  if (given !== sha256) problems.unshift({ key: file, given, allowed: `the sum ${sha256}` });
+  return problems;
+}
+
+const noBytes = Buffer.alloc(0);
+
+async function sampleProblems(
+  file: string,
+  samples: readonly DatasetSample[],
+  { start, bytes }: { readonly start: number; readonly bytes: Buffer },
+): Promise<Problem[]> {
+  const check = async (sample: DatasetSample): Promise<Problem | undefined> => {
+    const from = sample.offset - start;
+    try {
+      await decodeSample(bytes.subarray(from, from + sample.bytes), sample);
+      return undefined;
+    } catch (error) {
+      if (!(error instanceof PictureError)) throw error;
+      const key = `sample ${JSON.stringify(sample.key)} in ${file} at byte ${sample.offset}`;
+      return { key, given: error.message, allowed: 'the picture that was packed' };
     }
+  };
+  const problems: Problem[] = [];
+  for await (const problem of mapInOrder(samples, decodesAhead, check))
+    if (problem !== undefined) problems.push(problem);
+  return problems;
+}
+
+/** A shard that goes while it is read has no bytes any more. */
+async function getOrNothing(store: ObjectStore, file: string, range: ByteRange): Promise<Buffer> {
+  try {
+    return await store.get(file, range);
   } catch (error) {
-    if (error instanceof ObjectNotFound)
-      return { key: file, given: undefined, allowed: `${bytes} bytes` };
+    if (error instanceof ObjectNotFound) return noBytes;
     throw error;
   }
-  const sum = hash.digest('hex');
-  return sum === sha256 ? undefined : { key: file, given: sum, allowed: `the sum ${sha256}` };
 }

@@ -1,10 +1,15 @@
 // `lockstep dataset`: packs pictures into shards, lists what was packed, verifies it.
 
 import type { Argv, CommandModule, InferredOptionTypes, Options } from 'yargs';
-import { readDatasetIndex, type DatasetIndex } from '../../dataset/dataset-index.js';
+import {
+  hasSums,
+  readDatasetIndex,
+  withoutSums,
+  type DatasetIndex,
+} from '../../dataset/dataset-index.js';
 import { openPictureSource } from '../../dataset/picture-source.js';
 import { packDataset, type PackProgress, type PackResult } from '../../dataset/pack.js';
-import { verifyShards } from '../../dataset/shards.js';
+import { verifyDataset } from '../../dataset/shards.js';
 import { OperatorError, type Problem } from '../../shared/problems.js';
 import { readEnvironment } from '../../shared/environment.js';
 import type { ObjectStore } from '../../shared/store/store.js';
@@ -15,6 +20,7 @@ import { createProgress, progressMode, type Progress, type ProgressMode } from '
 import { storeOptions, withStore } from '../stores.js';
 
 const maxSkippedLines = 50;
+const maxDuplicateLines = 20;
 const mib = 1024 * 1024;
 
 const packOptions = {
@@ -87,7 +93,7 @@ const lsCommand: CommandModule<object, UrlArguments> = {
 
 const verifyCommand: CommandModule<object, UrlArguments> = {
   command: 'verify <url>',
-  describe: 'Read the dataset at URL whole and compare its sums',
+  describe: 'Read the dataset at URL whole: its sums, and that every picture can be decoded',
   builder: (y) => withUrl(y),
   handler: async ({ url, json }) => {
     await withStore(url, async (store) => {
@@ -95,6 +101,7 @@ const verifyCommand: CommandModule<object, UrlArguments> = {
       const problems = await verifyWithBar(store, index, json);
       if (problems.length > 0)
         throw new OperatorError(`The dataset at ${store.url} is damaged:`, problems);
+      if (!hasSums(index)) printNote(withoutSums(store.url));
       const { samples, shards } = index;
       const result = { samples: samples.length, shards: shards.length, index_sha256: sha256 };
       if (json) printJson({ ...result, bytes: bytesOf(index) });
@@ -149,22 +156,30 @@ async function verifyWithBar(
   const total = Math.ceil(bytesOf(index) / mib);
   const bar = createProgress({ label: 'verifying (MiB)', total, mode });
   try {
-    return await verifyShards(store, index, (bytes) => bar.update(Math.ceil(bytes / mib)));
+    return await verifyDataset(store, index, (bytes) => bar.update(Math.ceil(bytes / mib)));
   } finally {
     bar.close();
   }
 }
 
 function showPacked(result: PackResult, url: string, isJson: boolean): void {
-  const { samples, skipped, shards, bytes, indexSha256 } = result;
+  const { samples, skipped, shards, bytes, indexSha256, duplicates, heldOut } = result;
   if (isJson) {
-    printJson({ samples, skipped, shards, bytes, index_sha256: indexSha256 });
+    const shares = heldOut.map((at) => ({ test_fraction: at.testFraction, samples: at.samples }));
+    const counts = { samples, skipped, shards, bytes, index_sha256: indexSha256 };
+    printJson({ ...counts, duplicates, held_out: shares });
     return;
   }
   for (const { file, reason } of skipped.slice(0, maxSkippedLines))
     printNote(`skipped ${printable(file)}: ${printable(reason)}`);
   if (skipped.length > maxSkippedLines)
     printNote(`... and ${skipped.length - maxSkippedLines} more (--json lists them all)`);
+  for (const { key, first } of duplicates.slice(0, maxDuplicateLines))
+    printNote(`the same picture twice: ${printable(key)} is ${printable(first)}`);
+  if (duplicates.length > 0)
+    printNote(`${duplicates.length} duplicates in all, which are packed like any other picture`);
+  const shares = heldOut.map((at) => `${at.samples} at ${at.testFraction}`).join(', ');
+  printNote(`dataset.testFraction decides how many are held out for evaluation: ${shares}`);
   printLine(
     `Packed ${samples} pictures into ${shards} shard(s), ${bytes} bytes, at ${url}` +
       (skipped.length === 0 ? '' : `; skipped ${skipped.length}`),

@@ -108,7 +108,9 @@ export function createRunView(isPlain: boolean): RunView {
       print(`a coordinator leads the run from step ${text(line['step'])}`);
     else if (kind === 'run') {
       printNote(
-        `run ${text(line['run'])} in ${text(line['url'])}, from step ${text(line['step'])}`,
+        `run ${text(line['run'])} in ${text(line['url'])}, from step ${text(line['step'])}: ` +
+          `${text(line['train_samples'])} pictures train, ` +
+          `${text(line['test_samples'])} are held out`,
       );
       progress = createProgress({
         label: 'train',

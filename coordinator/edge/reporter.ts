@@ -22,6 +22,9 @@ export interface ReporterOptions {
   readonly until: number;
   /** Sum of the parameters in the checkpoint that the run starts from; empty without one. */
   readonly startSha256: string;
+  /** Pictures that train, and that are held out. */
+  readonly trainSamples: number;
+  readonly testSamples: number;
   /** How often the run's lease has changed hands; undefined where that is not counted. */
   readonly leaseTransitions?: number | undefined;
   readonly store: ObjectStore;
@@ -89,7 +92,8 @@ export function createReporter(options: ReporterOptions): Reporter {
     started: () => {
       const { leaseTransitions } = options;
       const lease = leaseTransitions === undefined ? {} : { lease_transitions: leaseTransitions };
-      const data = { run, url, step: startStep, last_step: last, until, ...lease };
+      const samples = { train_samples: options.trainSamples, test_samples: options.testSamples };
+      const data = { run, url, step: startStep, last_step: last, until, ...samples, ...lease };
       publish('run', 'started', `run-started-${pad(startStep)}-${now()}`, data);
       onLine({ kind: 'run', ...data });
     },

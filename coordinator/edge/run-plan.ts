@@ -1,8 +1,9 @@
 // Before the first step: reads the run and its dataset from the object store and makes sure that
 // they fit together, so that a mistake is found before anything is written or lost.
 
-import { fitProblems, splitSamples } from '../../dataset/samples.js';
-import { readDatasetIndex } from '../../dataset/dataset-index.js';
+import { fitProblems, splitNotices, splitSamples } from '../../dataset/samples.js';
+import { hasSums, readDatasetIndex, withoutSums } from '../../dataset/dataset-index.js';
+import { shardLengthProblems } from '../../dataset/shards.js';
 import { newestWholeCheckpoint } from '../../shared/checkpoint/read.js';
 import { OperatorError, type Problem } from '../../shared/problems.js';
 import {
@@ -32,6 +33,8 @@ export interface RunPlan {
   readonly savedSha256: string;
   readonly trainSamples: number;
   readonly testSamples: number;
+  /** What the operator should know of the dataset. */
+  readonly notices: readonly string[];
 }
 
 /** A run that is there is refused, or gone on with. */
@@ -56,11 +59,14 @@ export async function planRun(request: RunRequest): Promise<RunPlan> {
   const isNew = existing === undefined;
   const spec = existing?.spec ?? request.spec;
   if (spec === undefined) throw new Error('a run has a spec');
-  const { index, sha256 } = await readIndex(request, spec);
-  const { train, test } = splitSamples(index, spec.dataset.testFraction);
+  const { index, sha256, damages } = await readDataset(request, spec);
+  const { testFraction, url } = spec.dataset;
+  const split = splitSamples(index, testFraction);
+  const { train, test } = split;
   const found = existing === undefined ? undefined : await newestWholeCheckpoint(request.store);
   const savedStep = found?.manifest?.step;
   const problems = [
+    ...damages,
     ...findProblems(request, spec, train.length, savedStep ?? 0),
     ...fitProblems(train, spec.dataset),
   ];
@@ -80,6 +86,7 @@ export async function planRun(request: RunRequest): Promise<RunPlan> {
     savedSha256: found?.manifest?.parametersSha256 ?? '',
     trainSamples: train.length,
     testSamples: test.length,
+    notices: [...(hasSums(index) ? [] : [withoutSums(url)]), ...splitNotices(split, testFraction)],
   };
 }
 
@@ -134,13 +141,14 @@ function requireSameSpec(url: string, given: RunSpec, existing: RunSpec): void {
   );
 }
 
-async function readIndex(
-  { storeOptions }: RunRequest,
-  { dataset }: RunSpec,
-): ReturnType<typeof readDatasetIndex> {
+/** The index of the run's dataset, and which shards can't be those that were packed. */
+async function readDataset({ storeOptions }: RunRequest, { dataset }: RunSpec) {
   const store = openStore(dataset.url, storeOptions);
   try {
-    return await readDatasetIndex(store, dataset.indexSha256);
+    const read = await readDatasetIndex(store, dataset.indexSha256);
+    const hint = `see: lockstep dataset verify ${store.url}`;
+    const problems = await shardLengthProblems(store, read.index);
+    return { ...read, damages: problems.map((problem) => ({ ...problem, hint })) };
   } finally {
     await store.close();
   }

@@ -62,7 +62,7 @@ export async function prepare(
   const setup = { runUrl, storeOptions: cloneableOptions(storeOptions) };
   const { spec } = parseRunRecord(record);
   const task = createSrganTask(spec);
-  const loader = await openLoader(spec, options);
+  const { loader, hasFaces } = await openData(spec, options);
   const store = openStore(runUrl, storeOptions);
   const local = new LocalState(task.networks, (step) => openState(task, spec, store, step), send);
   const { state } = local;
@@ -85,7 +85,7 @@ export async function prepare(
     takeVectors: createVectorPool(longestVector(task, spec)),
     saver,
     evaluations: () => {
-      if (spec.dataset.testFraction === 0) return undefined;
+      if (!hasFaces) return undefined;
       const generator = task.inference.network;
       return (evaluations ??= createEvaluations(
         { ...setup, spec, threads },
@@ -101,14 +101,18 @@ export async function prepare(
   };
 }
 
-async function openLoader(spec: RunSpec, options: PrepareOptions): Promise<Loader> {
+/** The loader of the pictures that train; `hasFaces`: others are held out. */
+async function openData(
+  spec: RunSpec,
+  options: PrepareOptions,
+): Promise<{ readonly loader: Loader; readonly hasFaces: boolean }> {
   const { seed, dataset, batch } = spec;
   const store = openStore(dataset.url, options.storeOptions);
   const { index } = await readDatasetIndex(store, dataset.indexSha256);
   await store.close();
-  const { train: samples } = splitSamples(index, dataset.testFraction);
+  const { train: samples, test } = splitSamples(index, dataset.testFraction);
   const { microShards, size: microShardSize } = batch;
-  return createLoader({
+  const loader = createLoader({
     ...dataset,
     storeUrl: dataset.url,
     storeOptions: options.storeOptions,
@@ -121,6 +125,7 @@ async function openLoader(spec: RunSpec, options: PrepareOptions): Promise<Loade
     aheadMicroShards,
     onNotice: options.warn,
   });
+  return { loader, hasFaces: test.length > 0 };
 }
 
 /** Gives the vectors for a world in which this rank contributes so many subtrees. */

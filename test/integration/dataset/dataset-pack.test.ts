@@ -6,7 +6,7 @@ import { decodePicture } from '../../../dataset/decode.js';
 import { createStoreSource, openPictureSource } from '../../../dataset/picture-source.js';
 import { packDataset, type PackOptions, type PackResult } from '../../../dataset/pack.js';
 import { readDatasetIndex } from '../../../dataset/dataset-index.js';
-import { verifyShards } from '../../../dataset/shards.js';
+import { shardLengthProblems, verifyDataset } from '../../../dataset/shards.js';
 import { messageOf, OperatorError } from '../../../shared/problems.js';
 import { openStore } from '../../../shared/store/open-store.js';
 import { testFolder } from '../../support/tiny-run.js';
@@ -52,7 +52,7 @@ test('every kind of good picture is packed, every kind of bad one is named with 
   const { index, sha256 } = await readDatasetIndex(store, result.indexSha256);
   assert.equal(sha256, result.indexSha256);
   assert.equal(result.samples, Object.keys(good).length);
-  assert.deepEqual(await verifyShards(store, index), []);
+  assert.deepEqual(await verifyDataset(store, index), []);
   for (const [name, bytes] of Object.entries(good)) {
     const sample = index.samples.find(({ key }) => key === name.replace(/\.[^.]*$/, ''))!;
     const range = { start: sample.offset, end: sample.offset + sample.bytes };
@@ -189,7 +189,7 @@ test('a folder that is not there is the operator’s mistake', async () => {
   await assert.rejects(pack(join(root, 'missing'), join(root, 'x')), OperatorError);
 });
 
-test('verify finds a flipped bit, a short shard and a missing one', async () => {
+test('verify finds a flipped bit and its sample, a short shard and a missing one', async () => {
   const to = join(root, 'verify');
   await pack(join(root, 'noisy'), to, { shardMib: 1 });
   const [zero, one, two] = [0, 1, 2].map((i) => join(to, `shard-00000${i}.tar`));
@@ -199,11 +199,59 @@ test('verify finds a flipped bit, a short shard and a missing one', async () => 
   await writeFile(one, (await readFile(one)).subarray(0, -1));
   await rm(two);
   const store = openStore(`file://${to}`);
-  const problems = await verifyShards(store, (await readDatasetIndex(store)).index);
+  const { index } = await readDatasetIndex(store);
+  const problems = await verifyDataset(store, index);
   assert.deepEqual(
     problems.map(({ key }) => key),
-    ['shard-000000.tar', 'shard-000001.tar', 'shard-000002.tar'],
+    [
+      ...['shard-000000.tar', 'sample "0" in shard-000000.tar at byte 512'],
+      ...['shard-000001.tar', 'shard-000002.tar'],
+    ],
   );
   assert.match(problems[0].allowed, /^the sum/);
-  assert.match(problems[1].allowed, /bytes$/);
+  assert.match(String(problems[1].given), /^its SHA-256 is/);
+  assert.match(problems[2].allowed, /bytes, as the index says$/);
+  const lengths = await shardLengthProblems(store, index);
+  assert.deepEqual(lengths, problems.slice(2));
+});
+
+test('verify reads every sample, wherever the pieces end that it reads', async () => {
+  const to = join(root, 'pieces');
+  const from = join(root, 'large');
+  const pictures = await Promise.all(
+    Array.from({ length: 5 }, (_, i) => noise(1100, 1000, i).png().toBuffer()),
+  );
+  await writeFiles(from, Object.fromEntries(pictures.map((bytes, i) => [`${i}.png`, bytes])));
+  await pack(from, to);
+  const store = openStore(`file://${to}`);
+  const { index } = await readDatasetIndex(store);
+  assert.ok(index.shards[0].bytes > 8 * 1024 * 1024);
+  assert.deepEqual(await verifyDataset(store, index), []);
+  const claims = { 1: { width: 999 }, 2: { sha256: '0'.repeat(64) }, 4: { bytes: 77 } };
+  const samples = index.samples.map((sample) => ({
+    ...sample,
+    ...(claims as Record<string, object>)[sample.key],
+  }));
+  const problems = await verifyDataset(store, { ...index, samples });
+  const found = problems.map(({ key, given }) => `${key}: ${String(given)}`);
+  assert.equal(found.length, 3);
+  assert.match(found[0], /^sample "1" .*: it is 1100x1000, and the index says 999x1000/);
+  assert.match(found[1], /^sample "2" .*: its SHA-256 is/);
+  assert.match(found[2], /^sample "4" .*: its SHA-256 is/);
+});
+
+test('duplicates are packed and named', async () => {
+  const from = join(root, 'doubles');
+  const [one, two] = await Promise.all([1, 2].map((i) => noise(64, 64, i).png().toBuffer()));
+  await writeFiles(from, { 'a.png': one, 'b.png': two, 'c/a.png': one, 'd.png': one });
+  const result = await pack(from, join(root, 'doubles-out'));
+  assert.equal(result.samples, 4);
+  assert.deepEqual(result.duplicates, [
+    { key: 'c/a', first: 'a' },
+    { key: 'd', first: 'a' },
+  ]);
+  assert.deepEqual(
+    result.heldOut.map(({ testFraction }) => testFraction),
+    [0.01, 0.05, 0.2],
+  );
 });

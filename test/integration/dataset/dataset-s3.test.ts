@@ -7,7 +7,7 @@ import { after, before, test } from 'node:test';
 import { openPictureSource } from '../../../dataset/picture-source.js';
 import { packDataset } from '../../../dataset/pack.js';
 import { readDatasetIndex } from '../../../dataset/dataset-index.js';
-import { verifyShards } from '../../../dataset/shards.js';
+import { verifyDataset } from '../../../dataset/shards.js';
 import { openStore } from '../../../shared/store/open-store.js';
 import { createLoader, type MicroBatch } from '../../../worker/data/loader.js';
 import { testFolder } from '../../support/tiny-run.js';
@@ -37,7 +37,7 @@ async function pack(from: string, to: string, isForced = false): Promise<string>
       ['empty.jpg', 'words.png'],
     );
     const { index } = await readDatasetIndex(target, result.indexSha256);
-    assert.deepEqual(await verifyShards(target, index), []);
+    assert.deepEqual(await verifyDataset(target, index), []);
     return result.indexSha256;
   } finally {
     await target.close();
