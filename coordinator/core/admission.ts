@@ -101,6 +101,7 @@ export function adoptWorld(state: CoordinatorState, hello: Hello): void {
   const isFree = stage.kind === 'gathering' || stage.kind === 'running';
   if (!isFree || (stage.kind === 'running' && stage.world.generation >= generation)) return;
   const world = { generation, members, step, until };
+  state.adoptedMs = state.nowMs;
   state.stage = { kind: 'running', world, sinceMs: state.nowMs, cutSinceMs: undefined };
 }
 

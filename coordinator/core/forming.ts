@@ -33,6 +33,9 @@ export function awaitWorkers(
 ): CoordinatorEffect[] {
   if (state.stopReason !== undefined) return stopUnformed(state, state.stopReason);
   if (state.ending !== undefined) return end(state, state.ending);
+  // Nobody may come in the place of one that leaves: the others do not wait for all any more.
+  if (workersOf(state).some(isLeaving))
+    stage.patienceMs = Math.min(stage.patienceMs, state.config.timing.regatherMs);
   const candidates = findCandidates(state);
   const wanted = Math.min(state.target, state.config.microShards);
   const waitedMs = state.nowMs - stage.sinceMs;

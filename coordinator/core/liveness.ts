@@ -2,6 +2,7 @@
 // coordinator, which hears nothing, and a peer that can't reach the worker either. A worker that
 // only the coordinator can't hear goes on; one that only a peer can't reach has a cut link.
 
+import type { Member } from '../../shared/words.js';
 import {
   viewOf,
   workersOf,
@@ -18,6 +19,13 @@ type Loss = CoordinatorEffect & { readonly kind: 'lost' };
 export function isReachable(state: CoordinatorState, view: WorkerView): boolean {
   const { heartbeatTimeoutMs } = state.config.timing;
   return view.session !== undefined && state.nowMs - view.heardMs <= heartbeatTimeoutMs;
+}
+
+/** Whether a member of a world that was taken over may yet be looking for its new coordinator. */
+export function isOnItsWay(state: CoordinatorState, { worker }: Member): boolean {
+  const { adoptedMs, nowMs, workers, config } = state;
+  if (adoptedMs === undefined || workers.has(worker)) return false;
+  return nowMs - adoptedMs <= config.timing.returnMs;
 }
 
 /** How long a worker that can't be heard may yet come back: not as long if its session ended. */
@@ -45,9 +53,8 @@ export function findLosses(state: CoordinatorState, world: FormedWorld, sinceMs:
     if (view === undefined && state.workers.has(worker))
       return lose('its process was started again');
     if (view?.failure !== undefined) return lose(view.failure);
-    if (view !== undefined && isReachable(state, view)) return [];
-    // A coordinator that took over has never heard a member that has not come back yet.
-    const silentMs = state.nowMs - (view?.heardMs ?? sinceMs);
+    if (view === undefined ? isOnItsWay(state, member) : isReachable(state, view)) return [];
+    const silentMs = state.nowMs - (view?.heardMs ?? state.adoptedMs ?? sinceMs);
     const reason = reasonOfLoss(state, world, view, silentMs, accused.get(worker));
     return reason === undefined ? [] : lose(reason, silentMs);
   });
@@ -63,9 +70,7 @@ function reasonOfLoss(
   const hasEnded = view !== undefined && view.session === undefined;
   const silence = `it was silent for ${(silentMs / 1000).toFixed(1)} s`;
   const own = hasEnded ? 'its session ended' : silence;
-  // After a take-over a worker needs a moment to find its new coordinator.
-  const isKnown = view !== undefined || silentMs > state.config.timing.heartbeatTimeoutMs;
-  if (accusation !== undefined && isKnown) return `${own}, and ${accusation}`;
+  if (accusation !== undefined) return `${own}, and ${accusation}`;
   if (silentMs <= longestSilenceMs(state, view)) return undefined;
   // Without streams between them no peer can be a witness.
   const trains = view === undefined ? hasWitness(state, world) : isTraining(view, world);

@@ -9,6 +9,7 @@ import { findCandidates, formWorld, isEligible, newestStepOf, nobodyCame } from 
 import {
   findCutLinks,
   findLosses,
+  isOnItsWay,
   isReachable,
   isTraining,
   longestSilenceMs,
@@ -161,8 +162,10 @@ export function awaitHalt(state: CoordinatorState, stage: StageOf<'halting'>): C
     if (cut !== undefined) return cut;
   }
   const isAwaited = world.members.some((member) => {
-    const view = stage.lost.includes(member.worker) ? undefined : viewOf(state, member);
-    return view !== undefined && !hasHalted(view, world.generation) && isPatient(state, view);
+    if (stage.lost.includes(member.worker)) return false;
+    const view = viewOf(state, member);
+    if (view === undefined) return isOnItsWay(state, member);
+    return !hasHalted(view, world.generation) && isPatient(state, view);
   });
   return isAwaited ? [] : goOn(state, stage);
 }

@@ -21,6 +21,11 @@ export interface CoordinatorTiming {
   readonly regatherMs: number;
   /** Outside of training, where no peer can be a witness: unreachable for so long is gone. */
   readonly goneTimeoutMs: number;
+  /**
+   * A member of a world that was taken over may need so long to find its new coordinator: an
+   * address that does not answer (2 s), and a pause before and after it.
+   */
+  readonly returnMs: number;
   /** A worker that is heard and that a peer can't reach for so long: their link is cut. */
   readonly linkTimeoutMs: number;
   /** A worker that could not enter its world stays out for so long. */
@@ -43,6 +48,7 @@ export const defaultTiming: CoordinatorTiming = {
   joinTimeoutMs: 120_000,
   regatherMs: 5_000,
   goneTimeoutMs: 1_800,
+  returnMs: 4_000,
   linkTimeoutMs: 2_500,
   obstacleMs: 2_000,
   benchMs: 30_000,
@@ -125,7 +131,7 @@ export type CoordinatorStage =
       readonly kind: 'gathering';
       readonly sinceMs: number;
       /** After so long a smaller world than wanted is formed. */
-      readonly patienceMs: number;
+      patienceMs: number;
       /** Why there is no world any more; empty before the first. */
       readonly reason: string;
       /** The newest whole checkpoint is being looked for. */
@@ -184,6 +190,8 @@ export interface CoordinatorState {
   target: number;
   /** Worlds formed in this term. */
   formed: number;
+  /** When the world of an earlier term was taken over; undefined without one. */
+  adoptedMs: number | undefined;
   readonly pending: Map<Step, PendingCheckpoint>;
   /** Newest step whose manifest lies in the store; undefined before the first. */
   savedStep: Step | undefined;
@@ -307,6 +315,7 @@ export function initialCoordinatorState(
     workers: new Map(),
     target: config.worldSize,
     formed: 0,
+    adoptedMs: undefined,
     pending: new Map(),
     savedStep,
     coldStep: undefined,

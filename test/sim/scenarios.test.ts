@@ -2,9 +2,17 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { worldOf, type FormedWorld } from '../../coordinator/core/state.js';
 import { unheardWorker } from './canaries.js';
-import type { FaultPorts } from './faults.js';
-import { describeFailure, runSeed, type Scripted, type SimOptions } from './simulation.js';
+import { inflict, type FaultPorts } from './faults.js';
+import {
+  describeFailure,
+  runSeed,
+  type Scripted,
+  type SimOptions,
+  type SimResult,
+} from './simulation.js';
+import { coordinatorNodes, type Supervisor } from './supervisor.js';
 
 /** Seeds for each story: delays, sizes and paces differ. */
 const variants = [1, 2, 3, 4, 5, 6];
@@ -12,11 +20,18 @@ const variants = [1, 2, 3, 4, 5, 6];
 const quiet = { workers: 3, shape: { microShards: 6, lastStep: 200 } };
 const at = (atMs: number, act: (ports: FaultPorts) => void): Scripted => ({ atMs, act });
 
-function holds(options: SimOptions): void {
-  for (const seed of variants) {
+function holds(options: SimOptions): SimResult[] {
+  return variants.map((seed) => {
     const result = runSeed(seed, options);
     assert.equal(result.failure, undefined, describeFailure(result));
-  }
+    return result;
+  });
+}
+
+/** Holds, and no worker is ever taken out of its world. */
+function losesNobody(options: SimOptions): void {
+  for (const { coverage, seed } of holds(options))
+    assert.equal(coverage.of('coordinator loses a worker'), 0, `seed ${seed}`);
 }
 
 /** Cuts one link in both directions. */
@@ -104,6 +119,86 @@ test('a coordinator takes over a world that one of two members has not survived'
       },
     ],
   });
+});
+
+test('a coordinator takes over while streams are cut: who finds it late is not lost', () => {
+  losesNobody({
+    ...quiet,
+    workers: 2,
+    script: [
+      at(4_000, (ports) => {
+        const { around, supervisor } = ports;
+        for (const node of [...supervisor.coordinators]) supervisor.killCoordinator(node);
+        around.network.reset('worker-0', 'worker-1');
+        for (const node of coordinatorNodes) around.network.cutBothWays('worker-0', node, 4_000);
+        around.network.clock.after(1_000, () => supervisor.startCoordinator('coordinator-b'));
+      }),
+    ],
+  });
+});
+
+test('a coordinator takes over a world that has halted: who finds it late is in the next', () => {
+  const sizes: (number | undefined)[] = [];
+  const secondWorld = ({ coordinators }: Supervisor): FormedWorld | undefined => {
+    const state = coordinators.at(-1)?.state;
+    return state !== undefined && state.config.term > 1 && state.formed > 0
+      ? worldOf(state)
+      : undefined;
+  };
+  holds({
+    ...quiet,
+    workers: 2,
+    shape: { microShards: 6, lastStep: 60 },
+    script: [
+      at(2_000, (ports) => inflict(ports, 'stopRun')),
+      {
+        atMs: 2_001,
+        when: ({ supervisor }) =>
+          [...supervisor.workers.values()].every(({ state }) => state.stage === 'halted'),
+        act: ({ supervisor, around }) => {
+          for (const node of [...supervisor.coordinators]) supervisor.killCoordinator(node);
+          for (const node of coordinatorNodes) around.network.cutBothWays('worker-0', node, 3_500);
+          around.network.clock.after(1_000, () => supervisor.startCoordinator('coordinator-b'));
+        },
+      },
+      {
+        atMs: 2_002,
+        when: ({ supervisor }) => secondWorld(supervisor) !== undefined,
+        act: ({ supervisor }) => sizes.push(secondWorld(supervisor)?.members.length),
+      },
+    ],
+  });
+  assert.deepEqual(
+    sizes,
+    variants.map(() => 2),
+  );
+});
+
+test('a worker leaves before the first world: the others do not wait for one in its place', () => {
+  let stages: (string | undefined)[] = [];
+  holds({
+    ...quiet,
+    workers: 2,
+    script: [
+      {
+        atMs: 1,
+        when: ({ supervisor }) =>
+          supervisor.workers.get('worker-1')?.state.stage === 'joining' &&
+          supervisor.workers.get('worker-1')?.state.isConnected === true,
+        act: ({ supervisor }) => {
+          const node = supervisor.workers.get('worker-1');
+          node?.process.deliver(() => node.dispatch({ kind: 'stopAsked' }));
+        },
+      },
+      at(9_000, ({ supervisor }) => {
+        stages = [...stages, ...supervisor.coordinators.map(({ state }) => state?.stage.kind)];
+      }),
+    ],
+  });
+  assert.deepEqual(
+    stages,
+    variants.map(() => 'running'),
+  );
 });
 
 test('a coordinator stands still while a world connects, and hears of all at once', () => {

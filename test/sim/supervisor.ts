@@ -81,6 +81,13 @@ export class Supervisor {
     return isAlive === true && isFrozen === false && this.#clock.nowMs > untilMs;
   }
 
+  isCutOff(worker: string): boolean {
+    const { generation } = this.workers.get(worker)?.state.world ?? {};
+    return [...this.workers.values()].some(
+      ({ state }) => state.world.generation === generation && state.suspicions.has(worker),
+    );
+  }
+
   /** Whether all processes of a world of several run, and train in it. */
   trains(generation: number): boolean {
     const inside = [...this.workers.values()].filter(

@@ -266,9 +266,9 @@ function onStopAsked(state: WorkerState, nowMs: number): WorkerEffect[] {
   state.isLeaving = true;
   state.leavingSinceMs = nowMs;
   // Nobody counts on a worker that is in no world.
-  if (state.stage === 'joining' || state.stage === 'ready')
-    return end(state, exitCodes.drained, 'left before it was part of a world');
-  return tellStatus(state);
+  const told = tellStatus(state);
+  if (state.stage !== 'joining' && state.stage !== 'ready') return told;
+  return [...told, ...end(state, exitCodes.drained, 'left before it was part of a world')];
 }
 
 function onTick(state: WorkerState, nowMs: number): WorkerEffect[] {

@@ -66,6 +66,8 @@ export function createFencingOracle(): Oracle {
 export interface Truth {
   /** Whether nothing was the matter with the worker, or between it and its peers, of late. */
   isWell(worker: string): boolean;
+  /** Whether a peer of its world has lost its stream to the worker. */
+  isCutOff(worker: string): boolean;
   /** Whether nothing was the matter between the worker and its coordinator of late. */
   isHeard(worker: string): boolean;
   /** Whether every process of this world is training in it. */
@@ -85,6 +87,8 @@ export function createWitnessOracle(truth: Truth): Oracle {
       // Of a world that has not trained yet silence alone is enough; but there was none.
       if (!known.has(fact.generation) && !truth.isHeard(fact.worker)) return;
       if (!truth.isWell(fact.worker)) return;
+      // Both witnesses are right: a stream that was cut long ago stays so until the next world.
+      if (truth.isCutOff(fact.worker) && !truth.isHeard(fact.worker)) return;
       throw new Violation('witnesses', `${fact.worker} was well and is taken out: ${fact.why}`);
     },
   };
