@@ -1,8 +1,9 @@
 // Run specs from text, files and presets: YAML within limits, overrides (`--set key.path=value`),
 // validation. Everything that is wrong is thrown as one OperatorError that names the source.
 
-import { closeSync, openSync, readSync, readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { isMap, parseDocument, visit, type Document, isCollection, isSeq, parse } from 'yaml';
+import { readRegularFileSync } from '../local-files.js';
 import { OperatorError, messageOf, nearMiss, type Problem } from '../problems.js';
 import type { RunSpec } from './schema.js';
 import { validateSpec } from './validate.js';
@@ -83,27 +84,16 @@ function parseDocumentSafely(
   }
 }
 
-/** Reads a file that is no larger than a spec may be; special files are read to the limit too. */
+/** Reads a file that is no larger than a spec may be. */
 function readBounded(path: string): string {
-  const buffer = Buffer.alloc(specBytesLimit + 1);
-  let bytes = 0;
   try {
-    const file = openSync(path, 'r');
-    try {
-      for (let got = -1; got !== 0 && bytes < buffer.length; bytes += got)
-        got = readSync(file, buffer, bytes, buffer.length - bytes, null);
-    } finally {
-      closeSync(file);
-    }
+    return readRegularFileSync(path, specBytesLimit).toString('utf8');
   } catch (error) {
-    const allowed = 'a YAML file that can be read';
+    const allowed = `a YAML file of at most ${specBytesLimit} bytes`;
     throw new OperatorError('the run spec cannot be read', [
       { key: '-f', given: path, allowed, hint: messageOf(error) },
     ]);
   }
-  if (bytes > specBytesLimit)
-    throw new OperatorError(`${path} is not a valid run spec`, [tooLarge(bytes)]);
-  return buffer.toString('utf8', 0, bytes);
 }
 
 function tooLarge(bytes: number): Problem {

@@ -4,7 +4,7 @@
 
 import { randomBytes } from 'node:crypto';
 import type { Dirent } from 'node:fs';
-import { link, mkdir, open, readdir, rename, rmdir, stat, unlink } from 'node:fs/promises';
+import { link, open, readdir, rename, rmdir, stat, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import {
   compareKeys,
@@ -19,6 +19,7 @@ import {
   StoreUnavailable,
 } from './store.js';
 import { type PatienceOptions, retryOptions, withRetries, type RetryPolicy } from './retry.js';
+import { makeFolder, pathFaults, readAtOnce } from '../local-files.js';
 import { OperatorError, maskSecrets } from '../problems.js';
 
 /** How long the folder is waited for, and how hard links are made there. */
@@ -112,7 +113,7 @@ async function infoOf(key: string, path: string): Promise<ObjectInfo | undefined
 }
 
 async function readRange(path: string, range?: ByteRange): Promise<Buffer | undefined> {
-  const file = await open(path, 'r').catch((error: unknown) => {
+  const file = await open(path, readAtOnce).catch((error: unknown) => {
     if (isAbsence(error)) return undefined;
     throw error;
   });
@@ -160,28 +161,6 @@ async function openBelow(path: string): ReturnType<typeof open> {
       if (codeOf(error) !== 'ENOENT' || tries === 5) throw error;
     }
     await makeFolder(dirname(path));
-  }
-}
-
-// Node's own recursive mkdir never ends where a folder can't be made in one that is there (/proc).
-async function makeFolder(folder: string): Promise<void> {
-  if (await couldMake(folder)) return;
-  const parent = dirname(folder);
-  if (parent !== folder) await makeFolder(parent);
-  await couldMake(folder);
-}
-
-/** Whether the folder is there now; false when it has no parent to be in. */
-async function couldMake(folder: string): Promise<boolean> {
-  try {
-    await mkdir(folder);
-    return true;
-  } catch (error) {
-    if (codeOf(error) === 'EEXIST') return true;
-    if (codeOf(error) === 'ENOENT') return false;
-    // Some systems say of a folder that is there only that it can't be made.
-    if ((await stat(folder).catch(() => undefined))?.isDirectory() === true) return true;
-    throw error;
   }
 }
 
@@ -308,17 +287,6 @@ const transientCodes = new Set([
   'ETIMEDOUT',
 ]);
 
-/** What the operator can mend, and how. */
-const mistakes: Readonly<Record<string, string>> = {
-  ENOTDIR: 'a part of the path is a file, not a folder',
-  ENOENT: 'a folder can not be made there',
-  EACCES: 'this user may not read or write there',
-  EPERM: 'this user may not write there',
-  EROFS: 'nothing can be written there: it is mounted read-only',
-  ENAMETOOLONG: 'the path is too long',
-  ELOOP: 'the path leads in circles',
-};
-
 /**
  * Runs `action` until it succeeds, fails for good, or patience ends. `what` is words: "put a".
  * `action` is given how many tries failed before.
@@ -350,7 +318,7 @@ function isTransient(error: unknown): boolean {
 function failureOf(error: unknown, what: string, url: string): unknown {
   const code = systemCodeOf(error);
   if (code === undefined) return error;
-  const hint = mistakes[code];
+  const hint = pathFaults[code];
   if (hint === undefined)
     return new StoreUnavailable(
       url,
