@@ -1,20 +1,21 @@
 // Which listed files are taken for pictures, under which key, in which order; and whether one can
 // be a sample: read whole, decoded whole, and large enough.
 
-import { OperatorError } from '../shared/problems.js';
 import { maxPictureBytes } from './dataset-index.js';
 import { decodePicture, PictureError, type Size } from './decode.js';
+import { pictureEndings, unreadEnding } from './picture-formats.js';
 import type { Listing, PictureSource, Skipped, SourceFile } from './picture-source.js';
 
 const maxKeyLength = 512;
-const maxProblems = 50;
-const endings = ['jpg', 'jpeg', 'png', 'webp', 'tif', 'tiff', 'avif', 'gif'];
-const picturePath = new RegExp(`^(.*[^/])\\.(${endings.join('|')})$`, 'is');
+const picturePath = new RegExp(`^(.*[^/])\\.(${pictureEndings.join('|')})$`, 'is');
 
 /** A file that may be a picture. */
 export interface Candidate {
   readonly file: SourceFile;
-  /** Its path without the ending: the sample's identity. */
+  /**
+   * Its path without the ending: the sample's identity. In Unicode's composed form (NFC), since
+   * the same folder has one form on some file systems, and another on others.
+   */
   readonly key: string;
   /** Lower case, without the dot. */
   readonly ending: string;
@@ -26,7 +27,7 @@ interface Candidates {
   readonly skipped: readonly Skipped[];
 }
 
-/** Sorts a listing into candidates and skipped files; throws when two have the same key. */
+/** Sorts a listing into candidates and skipped files; of two with one key the first is taken. */
 export function chooseCandidates(listing: Listing): Candidates {
   const candidates: Candidate[] = [];
   const skipped = [...listing.skipped];
@@ -36,15 +37,19 @@ export function chooseCandidates(listing: Listing): Candidates {
     else candidates.push(judged);
   }
   candidates.sort((a, b) => compare(a.key, b.key) || compare(a.file.path, b.file.path));
-  refuseDoubles(candidates);
-  return { candidates, skipped };
+  return { candidates: firstOfEach(candidates, skipped), skipped };
 }
 
 /** The candidate a file is, or why it is none. */
 function judge(file: SourceFile): Candidate | string {
   const match = picturePath.exec(file.path);
-  if (!match) return `not a picture: its name ends in none of ${endings.join(', ')}`;
-  const [, key, ending] = match;
+  if (!match)
+    return (
+      unreadEnding(file.path) ??
+      `not a picture: its name ends in none of ${pictureEndings.join(', ')}`
+    );
+  const [, path, ending] = match;
+  const key = path.normalize('NFC');
   if (key.length > maxKeyLength) return `its path is longer than ${maxKeyLength} characters`;
   if (key.split('/').some((part) => part === '' || part === '.' || part === '..'))
     return 'its path has a part that is empty, "." or ".."';
@@ -53,19 +58,20 @@ function judge(file: SourceFile): Candidate | string {
   return { file, key, ending: ending.toLowerCase() };
 }
 
-function refuseDoubles(sorted: readonly Candidate[]): void {
-  const doubles = sorted.filter((entry, i) => i > 0 && sorted[i - 1].key === entry.key);
-  if (doubles.length === 0) return;
-  const first = new Map(sorted.toReversed().map((entry) => [entry.key, entry.file.path]));
-  throw new OperatorError(
-    'Two pictures would be the same sample:',
-    doubles.slice(0, maxProblems).map(({ key, file }) => ({
-      key: file.path,
-      given: key,
-      allowed: `another name than ${JSON.stringify(first.get(key))} before the ending`,
-      hint: 'rename one or take it away',
-    })),
-  );
+/** The first candidate of each key; the others are added to `skipped`, since one would be lost. */
+function firstOfEach(sorted: readonly Candidate[], skipped: Skipped[]): Candidate[] {
+  const taken: Candidate[] = [];
+  for (const candidate of sorted) {
+    const before = taken.at(-1);
+    if (before?.key !== candidate.key) taken.push(candidate);
+    else skipped.push({ file: candidate.file.path, reason: sameName(before) });
+  }
+  return taken;
+}
+
+function sameName({ file }: Candidate): string {
+  const same = `its name is that of ${JSON.stringify(file.path)}`;
+  return `${same} but for the ending or the form of its letters: rename it to keep both`;
 }
 
 function compare(a: string, b: string): number {

@@ -3,8 +3,10 @@
 // Grey, CMYK, 16-bit and embedded profiles become 8-bit sRGB; transparency lies on white; the
 // first frame of an animation counts; EXIF orientation is applied.
 
-import sharp, { type OutputInfo } from 'sharp';
+import sharp, { type OutputInfo, type Sharp } from 'sharp';
 import { messageOf } from '../shared/problems.js';
+import { withSoundScans } from './jpeg-scans.js';
+import { pictureFormats, unreadBytes } from './picture-formats.js';
 
 /** Pixels of the largest picture that is decoded (192 MiB as RGB). */
 const maxPicturePixels = 64 * 1024 * 1024;
@@ -29,15 +31,11 @@ export class PictureError extends Error {
   }
 }
 
-/** Formats by what the bytes are (libvips' names; `heif` is AVIF here), not by the name. */
-const formats: ReadonlySet<string> = new Set(['jpeg', 'png', 'webp', 'tiff', 'heif', 'gif']);
-
-const inputOptions = {
-  limitInputPixels: maxPicturePixels,
-  failOn: 'warning',
-  pages: 1,
-  autoOrient: true,
-} as const;
+/** Opens a picture's first frame, upright, to be read in whole; any damage makes reading fail. */
+export function openImage(bytes: Uint8Array, limitInputPixels: number): Sharp {
+  const options = { limitInputPixels, failOn: 'warning', pages: 1, autoOrient: true } as const;
+  return sharp(withSoundScans(bytes), options);
+}
 
 /**
  * Decodes a whole picture; throws `PictureError` for bytes that are no picture, broken,
@@ -59,7 +57,9 @@ export async function decodePicture(
   try {
     return await decoding.alone(() => decode(bytes, sizeOf));
   } catch (error) {
-    throw error instanceof PictureError ? error : new PictureError(explain(error));
+    throw error instanceof PictureError
+      ? error
+      : new PictureError(decodingFault(error, bytes, maxPicturePixels));
   }
 }
 
@@ -92,9 +92,10 @@ class Turns {
 const decoding = new Turns();
 
 async function decode(bytes: Uint8Array, sizeOf: (picture: Size) => Size): Promise<Pixels> {
-  const image = sharp(bytes, inputOptions);
+  const image = openImage(bytes, maxPicturePixels);
   const { format, autoOrient: size } = await image.metadata();
-  if (!formats.has(format)) throw new PictureError(`not a picture: ${format} is not accepted`);
+  if (!pictureFormats.has(format))
+    throw new PictureError(`not a picture: ${format} is not accepted`);
   const wanted = sizeOf(size);
   if (wanted.width * wanted.height > maxPicturePixels)
     throw new PictureError(`larger than ${maxPicturePixels} pixels once it is resized`);
@@ -117,12 +118,14 @@ function toRgb(data: Uint8Array, { width, height, channels }: OutputInfo): Uint8
   return rgb;
 }
 
-/** The decoder's complaint in one short line. */
-function explain(error: unknown): string {
+/** Why a picture could not be decoded: the decoder's complaint in one short line. */
+export function decodingFault(error: unknown, bytes: Uint8Array, mostPixels: number): string {
+  const unread = unreadBytes(bytes);
+  if (unread !== undefined) return unread;
   const text = messageOf(error);
   if (/unsupported image format/.test(text))
     return 'not a picture: its bytes are of no known format';
-  if (/pixel limit/.test(text)) return `larger than ${maxPicturePixels} pixels`;
+  if (/pixel limit/.test(text)) return `larger than ${mostPixels} pixels`;
   const lines = text.split('\n').map((line) => line.trim());
   const line = lines.findLast((entry) => entry !== '') ?? 'the decoder gives no reason';
   const kind = /premature end|end of file|unexpected end|insufficient/i.test(text)

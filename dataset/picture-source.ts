@@ -2,8 +2,9 @@
 // and reads one whole, within bounds.
 
 import type { Dirent } from 'node:fs';
-import { open, readdir, realpath, stat } from 'node:fs/promises';
+import { readdir, realpath, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
+import { readRegularFile } from '../shared/local-files.js';
 import { messageOf, OperatorError } from '../shared/problems.js';
 import { openStore, type StoreOptions, parseStoreUrl } from '../shared/store/open-store.js';
 import { keyFault, ObjectNotFound, type ObjectStore } from '../shared/store/store.js';
@@ -33,7 +34,7 @@ export interface Listing {
 export interface PictureSource {
   /** As the operator wrote it. */
   readonly url: string;
-  /** Every file below the folder, hidden ones left out, in no particular order. */
+  /** Every file below the folder, hidden ones and clutter left out, in no particular order. */
   list(): Promise<Listing>;
   /**
    * The bytes of a listed file. Rejects with `PictureError` when this file can't be read or is no
@@ -51,7 +52,7 @@ export function createStoreSource(store: ObjectStore): PictureSource {
       const files: SourceFile[] = [];
       const skipped: Skipped[] = [];
       for await (const { key, bytes } of store.list('')) {
-        if (isHidden(key) || key.endsWith('/')) continue;
+        if (isClutter(key) || key.endsWith('/')) continue;
         if (files.length >= maxSourceFiles) throw tooManyFiles(store.url);
         const fault = keyFault(key);
         if (fault === undefined) files.push({ path: key, bytes });
@@ -71,9 +72,15 @@ export function createStoreSource(store: ObjectStore): PictureSource {
   };
 }
 
-/** True for files no one means: a part of their path starts with a dot. */
-function isHidden(path: string): boolean {
-  return path.split('/').some((part) => part.startsWith('.'));
+/** Files and folders that systems leave beside pictures, in lower case; others start with a dot. */
+const clutter: ReadonlySet<string> = new Set([
+  ...['desktop.ini', 'thumbs.db', 'ehthumbs.db', 'picasa.ini', 'icon\r'],
+  ...['__macosx', '@eadir', '$recycle.bin', 'system volume information', 'lost+found'],
+]);
+
+/** True for files no one means: hidden ones, and what systems leave. */
+function isClutter(path: string): boolean {
+  return path.split('/').some((part) => part.startsWith('.') || clutter.has(part.toLowerCase()));
 }
 
 /** The error of a source with more files than are ever listed. */
@@ -136,7 +143,7 @@ function createFolderSource(folder: string, url: string): PictureSource {
     },
     async read({ path, bytes }) {
       try {
-        return await readWhole(join(folder, path), bytes);
+        return checkLength(await readRegularFile(join(folder, path), maxPictureBytes), bytes);
       } catch (error) {
         if (error instanceof PictureError) throw error;
         throw new PictureError(`can't be read: ${messageOf(error)}`);
@@ -163,7 +170,7 @@ async function visitFolder(walk: Walk, path: string): Promise<void> {
   walk.seen.add(real);
   for (const entry of await readFolder(walk, path)) {
     const below = path === '' ? entry.name : `${path}/${entry.name}`;
-    if (isHidden(entry.name)) continue;
+    if (isClutter(entry.name)) continue;
     if (entry.isDirectory()) walk.folders.push(below);
     else if (entry.isSymbolicLink()) walk.links.push(below);
     else await visitFile(walk, below, "can't be read");
@@ -190,21 +197,4 @@ async function visitFile(walk: Walk, path: string, missing: string): Promise<voi
     walk.skipped.push({ file: path, reason: 'not a picture: it is no regular file' });
   else if (walk.files.length >= maxSourceFiles) throw tooManyFiles(walk.root);
   else walk.files.push({ path, bytes: found.size });
-}
-
-/** Reads no more than was listed (and one byte, to see that there is no more). */
-async function readWhole(path: string, bytes: number): Promise<Buffer> {
-  const file = await open(path, 'r');
-  try {
-    const body = Buffer.alloc(bytes + 1);
-    let filled = 0;
-    while (filled < body.length) {
-      const { bytesRead } = await file.read(body, filled, body.length - filled);
-      if (bytesRead === 0) break;
-      filled += bytesRead;
-    }
-    return checkLength(body.subarray(0, filled), bytes);
-  } finally {
-    await file.close();
-  }
 }

@@ -70,6 +70,16 @@ export async function badPictures(): Promise<
     'cut-avif.avif': { bytes: cut(await picture.clone().avif().toBuffer()), reason: /^truncated/ },
     'header.jpeg': { bytes: jpeg.subarray(0, 40), reason: /^truncated/ },
     'damaged.png': { bytes: damaged, reason: /broken/ },
+    // Of HEVC's brand, as phones write it; the bytes behind that are no one's.
+    'phone.jpg': {
+      bytes: Buffer.from('\0\0\0\x18ftypheic\0\0\0\0mif1heic\0\0\0\x08meta', 'latin1'),
+      reason: /^HEIC is not read: convert it/,
+    },
+    'paint.png': {
+      bytes: Buffer.from(`BM\x36\x30${'\0'.repeat(60)}`, 'latin1'),
+      reason: /^BMP is not read: convert it/,
+    },
+    'IMG_1.HEIC': { bytes: Buffer.from('any'), reason: /^HEIC is not read: convert it/ },
     'words.jpg': { bytes: Buffer.from('not a picture'), reason: /^not a picture: its bytes/ },
     'drawing.png': { bytes: Buffer.from(svg), reason: /^not a picture: svg/ },
     'notes.txt': { bytes: Buffer.from('hello'), reason: /^not a picture: its name/ },

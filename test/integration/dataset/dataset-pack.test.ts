@@ -185,6 +185,39 @@ test('links are followed once, loops end, and dead ends are named', async () => 
   ]);
 });
 
+test('what systems leave beside pictures counts as nothing, in folders and in stores', async () => {
+  const from = join(root, 'clutter');
+  const left = ['desktop.ini', 'Thumbs.db', '.DS_Store', '._x.jpg', '__MACOSX/x.jpg', 'a/Icon\r'];
+  await writeFiles(from, {
+    'a/x.jpg': await noise(64, 64).jpeg().toBuffer(),
+    ...Object.fromEntries(left.map((name) => [name, 'any'])),
+  });
+  const result = await pack(from, join(root, 'clutter-out'), { strict: true });
+  assert.deepEqual([result.samples, result.skipped], [1, []]);
+  const again = await packDataset({
+    source: createStoreSource(openStore(`file://${from}`)),
+    target: openStore(`file://${join(root, 'clutter-store')}`),
+    ...{ ...limits, strict: true },
+  });
+  assert.deepEqual(again, result);
+});
+
+test('of pictures whose names differ in the ending alone, one is left out by name', async () => {
+  const from = join(root, 'twins');
+  const [first, second] = [noise(64, 64, 1), noise(64, 64, 2)];
+  await writeFiles(from, {
+    'x.jpg': await first.jpeg().toBuffer(),
+    'x.png': await second.png().toBuffer(),
+  });
+  const result = await pack(from, join(root, 'twins-out'));
+  assert.equal(result.samples, 1);
+  assert.deepEqual(
+    result.skipped.map(({ file }) => file),
+    ['x.png'],
+  );
+  await assert.rejects(pack(from, join(root, 'twins-strict'), { strict: true }), /x\.png/);
+});
+
 test('a folder that is not there is the operator’s mistake', async () => {
   await assert.rejects(pack(join(root, 'missing'), join(root, 'x')), OperatorError);
 });
