@@ -1,7 +1,6 @@
 // Exports a run's trained generator: finds the checkpoint, reads the generator out of it, writes
 // the model's files. The format of the files is decided in generator.ts.
 
-import { mkdir, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   listCheckpoints,
@@ -11,11 +10,12 @@ import {
   verifyCheckpoint,
 } from '../shared/checkpoint/read.js';
 import type { CheckpointManifest } from '../shared/checkpoint/manifest.js';
-import { OperatorError } from '../shared/problems.js';
+import { OperatorError, type Problem } from '../shared/problems.js';
 import { readRunRecord } from '../shared/spec/record.js';
 import type { ObjectStore } from '../shared/store/store.js';
 import { createSrganTask } from '../task/srgan/task.js';
 import { exportOnnx, exportTfjs } from './generator.js';
+import { createPartialFile, outputProblem, type OutputPlace } from './output-file.js';
 
 export type ExportFormat = 'onnx' | 'tfjs';
 
@@ -23,8 +23,10 @@ export interface ExportRequest {
   /** Opened at the run. */
   readonly store: ObjectStore;
   readonly format: ExportFormat;
-  /** Folder of the files; made when missing. Files of an earlier export are replaced. */
+  /** Folder of the files; made when missing. */
   readonly folder: string;
+  /** Replaces files of an earlier export. */
+  readonly isForced: boolean;
   /** The checkpoint; the newest whole one when left out. */
   readonly step?: number;
 }
@@ -41,30 +43,55 @@ export interface ExportResult {
 
 /** Exports the generator; an OperatorError when there is no such run or checkpoint. */
 export async function exportRun(request: ExportRequest): Promise<ExportResult> {
-  const { store, format, folder, step } = request;
+  const { store, format, step } = request;
+  const places = await freePlaces(request);
   const { manifest, passedOver } =
     step === undefined ? await findNewest(store) : await findStep(store, step);
   const task = createSrganTask(manifest.spec);
   const { network: name } = task.inference;
   const networks = task.networks.filter((network) => network.name === name);
   const { parameters, statistics } = (await readState(store, manifest, networks)).networks[name];
-  const contents =
-    format === 'onnx'
-      ? { 'model.onnx': exportOnnx(task, parameters, statistics) }
-      : tfjsContents(exportTfjs(task, parameters, statistics));
-  await mkdir(folder, { recursive: true });
+  const contents = contentsOf(format, task, parameters, statistics);
   const files: string[] = [];
   let bytes = 0;
-  for (const [file, content] of Object.entries(contents)) {
-    files.unshift(await writeWhole(join(folder, file), content));
+  for (const [i, content] of contents.entries()) {
+    files.unshift(await writeWhole(places[i], content));
     bytes += content.length;
   }
   return { run: manifest.run, step: manifest.step, files, bytes, passedOver };
 }
 
 /** In the order of writing: model.json names weights.bin, so it comes last. */
-function tfjsContents({ topology, weights }: ReturnType<typeof exportTfjs>) {
-  return { 'weights.bin': weights, 'model.json': Buffer.from(topology) };
+const fileNames: Readonly<Record<ExportFormat, readonly string[]>> = {
+  onnx: ['model.onnx'],
+  tfjs: ['weights.bin', 'model.json'],
+};
+
+/** What goes into each of the files. */
+function contentsOf(
+  format: ExportFormat,
+  ...[task, parameters, statistics]: Parameters<typeof exportOnnx>
+): Uint8Array[] {
+  if (format === 'onnx') return [exportOnnx(task, parameters, statistics)];
+  const { weights, topology } = exportTfjs(task, parameters, statistics);
+  return [weights, Buffer.from(topology)];
+}
+
+/** Where the files go; an OperatorError names everything that stands there. */
+async function freePlaces({ folder, format, isForced }: ExportRequest): Promise<OutputPlace[]> {
+  if (folder === '' || /^[a-z0-9]+:\/\//i.test(folder))
+    throw refusedPlaces([{ key: '--out', given: folder, allowed: 'a folder of this machine' }]);
+  const places = fileNames[format].map((name) => {
+    return { path: join(folder, name), isForced, key: '--out' };
+  });
+  const problems = await Promise.all(places.map(outputProblem));
+  const found = problems.filter((problem) => problem !== undefined);
+  if (found.length > 0) throw refusedPlaces(found);
+  return places;
+}
+
+function refusedPlaces(problems: readonly Problem[]): OperatorError {
+  return new OperatorError('the model cannot be written', problems);
 }
 
 interface Found {
@@ -109,10 +136,13 @@ async function findStep(store: ObjectStore, step: number): Promise<Found> {
   );
 }
 
-/** Under its name only when it is whole. */
-async function writeWhole(path: string, content: Uint8Array): Promise<string> {
-  const partial = `${path}.${process.pid}.partial`;
-  await writeFile(partial, content);
-  await rename(partial, path);
-  return path;
+async function writeWhole(place: OutputPlace, content: Uint8Array): Promise<string> {
+  const file = await createPartialFile(place);
+  try {
+    await file.handle.writeFile(content).finally(() => file.handle.close());
+    await file.publish();
+  } finally {
+    await file.discard();
+  }
+  return place.path;
 }

@@ -1,8 +1,8 @@
 // A generator's ONNX file as a function on pixels. It checks that the file is a generator that
 // Lockstep exported, before the file is given to ONNX Runtime.
 
-import { readFile, stat } from 'node:fs/promises';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { readRegularFile } from '../shared/local-files.js';
 import { messageOf, OperatorError } from '../shared/problems.js';
 import type { Network } from './enlarge.js';
 import {
@@ -41,13 +41,9 @@ export async function loadNetwork(path: string, threads: number): Promise<Loaded
 
 async function readModel(path: string): Promise<Uint8Array> {
   const allowed = 'a file that lockstep export RUN --format onnx wrote';
-  try {
-    const { size } = await stat(path);
-    if (size <= largestModelBytes) return await readFile(path);
-  } catch (error) {
+  return readRegularFile(path, largestModelBytes).catch((error: unknown) => {
     throw refusal(path, `the model cannot be read: ${messageOf(error)}`, allowed);
-  }
-  throw refusal(path, 'the model is too large', allowed);
+  });
 }
 
 function metadataOf(path: string, model: Uint8Array): ModelMetadata {

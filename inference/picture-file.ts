@@ -1,12 +1,15 @@
-// Picture files of any size, a few rows at a time. Read as 8-bit RGB, upright and in sRGB, whatever
-// they hold: grey, CMYK, 16 bits a sample, transparency, an EXIF rotation. Written as PNG (W3C PNG,
-// third edition; every row is filtered by Paeth's predictor).
+// Picture files of any size, decoded a few rows at a time. Read as 8-bit RGB, upright and in sRGB,
+// whatever they hold: grey, CMYK, 16 bits a sample, transparency, an EXIF rotation. Written as PNG
+// (W3C PNG, third edition; every row is filtered by Paeth's predictor).
 
 import { once } from 'node:events';
-import { createWriteStream, type WriteStream } from 'node:fs';
+import type { WriteStream } from 'node:fs';
+import type { FileHandle } from 'node:fs/promises';
 import { finished } from 'node:stream/promises';
 import { crc32, createDeflate, type Deflate } from 'node:zlib';
-import sharp, { type Sharp } from 'sharp';
+import type { Sharp } from 'sharp';
+import { decodingFault, openImage } from '../dataset/decode.js';
+import { readRegularFile } from '../shared/local-files.js';
 import { messageOf, OperatorError } from '../shared/problems.js';
 import { spanLength, type Span } from './enlarge.js';
 
@@ -27,21 +30,40 @@ export interface PictureFile {
 /** Most pixels of a picture that is read: bounds what a small malicious file can unpack to. */
 const largestPixels = 2 ** 29;
 
-const readable = 'a picture that sharp can read (PNG, JPEG, WebP, TIFF, AVIF, GIF, ...)';
+/** Bytes of the largest picture file that is read: the largest that Node reads at once. */
+const largestBytes = 2 ** 31 - 1;
 
 /** Opens a picture; an OperatorError says why it cannot be read. */
 export async function openPicture(path: string): Promise<PictureFile> {
-  const open = () => sharp(path, { limitInputPixels: largestPixels });
-  const known = await refuse(path, async () => await open().metadata());
+  const allowed = 'a picture (PNG, JPEG, WebP, TIFF, AVIF or GIF) in a regular file';
+  const refusal = (reason: string) =>
+    new OperatorError(`the picture cannot be read: ${reason}`, [
+      { key: 'input', given: path, allowed },
+    ]);
+  const bytes = await readRegularFile(path, largestBytes).catch((error: unknown) => {
+    throw refusal(messageOf(error));
+  });
+  return decodeBands(bytes, (error) => refusal(decodingFault(error, bytes, largestPixels)));
+}
+
+async function decodeBands(
+  bytes: Buffer,
+  refusal: (error: unknown) => OperatorError,
+): Promise<PictureFile> {
+  const refuse = async <T>(work: () => Promise<T>): Promise<T> =>
+    work().catch((error: unknown) => {
+      throw refusal(error);
+    });
+  const open = () => openImage(bytes, largestPixels);
+  const known = await refuse(() => open().metadata());
   const { width, height } = known.autoOrient;
   const isGrey = known.space === 'b-w' || known.space === 'grey16';
   const band = (rows: Span) =>
     open()
-      .autoOrient()
       .toColourspace('srgb')
       .extract({ left: 0, top: rows.start, width, height: spanLength(rows) });
   const read = (image: Sharp, rows: Span, channels: number) =>
-    refuse(path, async () => {
+    refuse(async () => {
       const { data, info } = await image.raw().toBuffer({ resolveWithObject: true });
       if (info.channels !== channels || info.height !== spanLength(rows))
         throw new Error(`${info.channels} channels, where ${channels} were expected`);
@@ -57,16 +79,6 @@ export async function openPicture(path: string): Promise<PictureFile> {
   };
 }
 
-async function refuse<T>(path: string, work: () => Promise<T>): Promise<T> {
-  try {
-    return await work();
-  } catch (error) {
-    throw new OperatorError(`the picture cannot be read: ${messageOf(error)}`, [
-      { key: 'input', given: path, allowed: readable },
-    ]);
-  }
-}
-
 /** 8-bit samples a pixel: grey, grey and alpha, RGB, RGB and alpha. */
 export type PngChannels = 1 | 2 | 3 | 4;
 
@@ -74,7 +86,7 @@ const colourTypes = { 1: 0, 2: 4, 3: 2, 4: 6 } as const;
 const signature = Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]);
 const paeth = 4;
 
-/** A PNG file that is being written; owns the file until `close` or `abort`. */
+/** A PNG that is written into an open file, which it owns; closed by `close` or `abort`. */
 export class PngWriter {
   private readonly file: WriteStream;
   private readonly deflate: Deflate = createDeflate({ level: 6 });
@@ -83,12 +95,12 @@ export class PngWriter {
   private rowsLeft: number;
 
   constructor(
-    path: string,
+    file: FileHandle,
     private readonly width: number,
     height: number,
     private readonly channels: PngChannels,
   ) {
-    this.file = createWriteStream(path, { flags: 'wx' });
+    this.file = file.createWriteStream();
     this.previous = new Uint8Array(width * channels);
     this.rowsLeft = height;
     const header = Buffer.alloc(13);

@@ -2,12 +2,17 @@
 // PNG on the way and, for another format, converts that at the end. The output appears under its
 // name only when it is whole.
 
-import { access, mkdir, rename, rm } from 'node:fs/promises';
-import { dirname, extname } from 'node:path';
-import sharp from 'sharp';
+import { extname } from 'node:path';
+import sharp, { type Sharp } from 'sharp';
 import { OperatorError, type Problem } from '../shared/problems.js';
 import { countTiles, enlarge, type Rows, type Span } from './enlarge.js';
 import { loadNetwork, type LoadedNetwork } from './onnx-network.js';
+import {
+  createPartialFile,
+  outputProblem,
+  type OutputPlace,
+  type PartialFile,
+} from './output-file.js';
 import { openPicture, PngWriter, type PictureFile, type PngChannels } from './picture-file.js';
 
 export interface UpscaleOptions {
@@ -32,15 +37,32 @@ export interface UpscaleResult {
   readonly tiles: number;
 }
 
-/** Largest side that an output format can hold, by the name's ending. */
-const largestSides: Readonly<Record<string, number>> = {
-  '.png': 2 ** 31 - 1,
-  '.jpg': 65_535,
-  '.jpeg': 65_535,
-  '.webp': 16_383,
-  '.avif': 16_384,
-  '.tif': 2 ** 31 - 1,
-  '.tiff': 2 ** 31 - 1,
+interface OutputFormat {
+  readonly largestSide: number;
+  /** What becomes of the finished PNG; undefined where that is the output. */
+  readonly convert?: (png: Sharp) => Sharp;
+}
+
+const jpeg: OutputFormat = {
+  largestSide: 65_535,
+  // It has no transparency.
+  convert: (png) => png.flatten({ background: '#fff' }).jpeg({ quality: 95 }),
+};
+const tiff: OutputFormat = {
+  largestSide: 2 ** 31 - 1,
+  // Lossless; the offsets of a plain TIFF end at 4 GiB.
+  convert: (png) => png.tiff({ compression: 'lzw', predictor: 'horizontal', bigtiff: true }),
+};
+
+/** Output formats by the name's ending. */
+const outputFormats: Readonly<Record<string, OutputFormat>> = {
+  '.png': { largestSide: 2 ** 31 - 1 },
+  '.jpg': jpeg,
+  '.jpeg': jpeg,
+  '.webp': { largestSide: 16_383, convert: (png) => png.webp({ quality: 95 }) },
+  '.avif': { largestSide: 16_384, convert: (png) => png.avif({ quality: 80 }) },
+  '.tif': tiff,
+  '.tiff': tiff,
 };
 
 /** Input rows around a band that the enlargement of its transparency looks at. */
@@ -65,12 +87,12 @@ async function write(
   picture: PictureFile,
 ): Promise<UpscaleResult> {
   const { scale, radius: margin } = metadata;
-  const { tile, onTile, output, signal } = options;
+  const { tile, onTile, signal } = options;
   const [width, height] = [picture.width * scale, picture.height * scale];
   const channels = ((picture.isGrey ? 1 : 3) + (picture.hasAlpha ? 1 : 0)) as PngChannels;
-  const partial = `${output}.${process.pid}.partial.png`;
-  await mkdir(dirname(output), { recursive: true });
-  const png = new PngWriter(partial, width, height, channels);
+  const place = placeOf(options);
+  const partial = await createPartialFile(place);
+  const png = new PngWriter(partial.handle, width, height, channels);
   const job = { width: picture.width, height: picture.height, scale, tile, margin };
   try {
     await enlarge({
@@ -82,12 +104,12 @@ async function write(
       ...(signal === undefined ? {} : { signal }),
     });
     await png.close();
-    await finishFile(partial, output);
+    await finishFile(partial, place);
   } catch (error) {
     png.abort();
     throw error;
   } finally {
-    await rm(partial, { force: true });
+    await partial.discard();
   }
   return { width, height, tiles: countTiles(job) };
 }
@@ -133,52 +155,51 @@ async function enlargeAlpha(
 }
 
 /** The finished PNG under the output's name, converted where its ending asks for that. */
-async function finishFile(partial: string, output: string): Promise<void> {
-  const ending = extname(output).toLowerCase();
-  if (ending === '.png') return rename(partial, output);
-  const converted = `${partial}${ending}`;
+async function finishFile(png: PartialFile, place: OutputPlace): Promise<void> {
+  const { convert } = formatOf(place.path);
+  if (convert === undefined) return png.publish();
+  const converted = await createPartialFile(place);
   try {
-    const image = sharp(partial, { limitInputPixels: false, sequentialRead: true });
-    await (ending.startsWith('.jp') ? image.jpeg({ quality: 95 }) : image).toFile(converted);
-    await rename(converted, output);
+    const image = sharp(png.path, { limitInputPixels: false, sequentialRead: true });
+    await converted.handle.close();
+    await convert(image).toFile(converted.path);
+    await converted.publish();
   } finally {
-    await rm(converted, { force: true });
+    await converted.discard();
   }
 }
 
-async function checkOutput({ output, isForced }: UpscaleOptions): Promise<void> {
-  const problems: Problem[] = [];
-  if (!(extname(output).toLowerCase() in largestSides)) {
-    const allowed = `a name that ends in ${Object.keys(largestSides).join(', ')}`;
-    problems.push({ key: 'output', given: output, allowed });
-  } else if (!isForced && (await exists(output))) {
-    const hint = 'or --force to replace it';
-    problems.push({
-      key: 'output',
-      given: output,
-      allowed: 'a file that does not exist yet',
-      hint,
-    });
-  }
-  if (problems.length > 0) throw new OperatorError('the output cannot be written', problems);
+function placeOf({ output, isForced }: UpscaleOptions): OutputPlace {
+  return { path: output, isForced, key: 'output' };
+}
+
+function endingOf(output: string): string {
+  return extname(output).toLowerCase();
+}
+
+function formatOf(output: string): OutputFormat {
+  return outputFormats[endingOf(output)];
+}
+
+async function checkOutput(options: UpscaleOptions): Promise<void> {
+  const { output } = options;
+  const isKnown = Object.hasOwn(outputFormats, endingOf(output));
+  const allowed = `a name that ends in ${Object.keys(outputFormats).join(', ')}`;
+  const problem: Problem | undefined = isKnown
+    ? await outputProblem(placeOf(options))
+    : { key: 'output', given: output, allowed };
+  if (problem !== undefined) throw new OperatorError('the output cannot be written', [problem]);
 }
 
 function checkSize(output: string, { width, height }: PictureFile, scale: number): void {
-  const largest = largestSides[extname(output).toLowerCase()];
-  if (Math.max(width, height) * scale <= largest) return;
+  const { largestSide } = formatOf(output);
+  if (Math.max(width, height) * scale <= largestSide) return;
   throw new OperatorError('the output would be too large for its format', [
     {
       key: 'output',
       given: `${width * scale}x${height * scale}`,
-      allowed: `sides of at most ${largest} pixels`,
+      allowed: `sides of at most ${largestSide} pixels`,
       hint: 'a .png has no such limit',
     },
   ]);
-}
-
-async function exists(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  );
 }

@@ -15,6 +15,7 @@ const options = {
   },
   out: textOption('Folder for the files', { demandOption: true }),
   step: numberOption('Checkpoint; the newest whole one if left out'),
+  force: flagOption('Replace the files of an earlier export'),
   json: flagOption('Print JSON on one line'),
 } as const satisfies Record<string, Options>;
 
@@ -32,13 +33,13 @@ export const exportCommand: CommandModule<object, Arguments> = {
   handler: runExport,
 };
 
-async function runExport({ run = '', format, out, step, json }: Arguments): Promise<void> {
+async function runExport({ run = '', format, out, step, force, json }: Arguments): Promise<void> {
   if (step !== undefined && !(Number.isSafeInteger(step) && step >= 0))
     throw new OperatorError('the flags are wrong', [
       { key: '--step', given: step, allowed: 'a whole number, the step of a checkpoint' },
     ]);
   const result = await withStore(runUrl(run), (store) => {
-    const request = { store, format, folder: out };
+    const request = { store, format, folder: out, isForced: force };
     return exportRun(step === undefined ? request : { ...request, step });
   });
   for (const { step: torn, reason } of result.passedOver)

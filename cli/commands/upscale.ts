@@ -7,7 +7,7 @@ import { readEnvironment } from '../../shared/environment.js';
 import { exitCodes } from '../../shared/exit-codes.js';
 import { CommandFailed } from '../failure.js';
 import { requireRanges } from '../number-ranges.js';
-import { flagOption, numberOption, textOption } from '../options.js';
+import { amountOption, flagOption, textOption } from '../options.js';
 import { printJson, printLine } from '../output.js';
 import { createProgress, progressMode, type Progress } from '../progress.js';
 
@@ -20,10 +20,10 @@ const stopSignals = ['SIGINT', 'SIGTERM'] as const;
 const tilesWorthABar = 3;
 
 const options = {
-  tile: numberOption('Side of the pieces a large picture is cut into; smaller needs less memory', {
+  tile: amountOption('Side of the pieces a large picture is cut into; smaller needs less memory', {
     default: defaultTile,
   }),
-  threads: numberOption('Processor threads; all when left out'),
+  threads: amountOption('Processor threads; all when left out'),
   force: flagOption('Replace the output'),
   json: flagOption('Print JSON on one line'),
 } as const satisfies Record<string, Options>;
@@ -38,8 +38,14 @@ export const upscaleCommand: CommandModule<object, Arguments> = {
   builder: (y) =>
     y
       .positional('model', textOption('model.onnx of lockstep export'))
-      .positional('input', textOption('Picture of any size and shape'))
-      .positional('output', textOption('Picture to write (.png, .jpg, ...)'))
+      .positional(
+        'input',
+        textOption('Picture of any size and shape (JPEG, PNG, WebP, TIFF, AVIF, GIF)'),
+      )
+      .positional(
+        'output',
+        textOption('Picture to write: .png, .tif (lossless), .jpg, .webp, .avif'),
+      )
       .options(options)
       .example('$0 upscale model.onnx in.jpg out.png', 'Enlarge in.jpg 4 times')
       .example('$0 upscale model.onnx in.jpg out.png --tile 64', 'The same in less memory'),

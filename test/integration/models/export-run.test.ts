@@ -106,7 +106,7 @@ function distance(a: Float32Array, b: Float32Array): number {
 test('the newest whole checkpoint is exported, or the one asked for', async () => {
   for (const step of [2, 4, 6]) await saveCheckpoint(step);
   await writeFile(join(folder, 'run', checkpointPrefix(6), 'generator.safetensors'), 'torn');
-  const request = { store, format: 'onnx', folder: join(folder, 'out') } as const;
+  const request = { store, format: 'onnx', folder: join(folder, 'out'), isForced: false } as const;
   const newest = await exportRun(request);
   assert.deepEqual([newest.run, newest.step], ['run', 4]);
   assert.deepEqual(
@@ -115,14 +115,19 @@ test('the newest whole checkpoint is exported, or the one asked for', async () =
   );
   assert.deepEqual(newest.files, [join(folder, 'out', 'model.onnx')]);
   assert.ok(distance(await outputOf(newest.files[0]), expectedAt(4)) < 1e-4);
-  await exportRun({ ...request, step: 2 });
+  await assert.rejects(exportRun({ ...request, step: 2 }), /model\.onnx.*--force/);
+  assert.ok(distance(await outputOf(newest.files[0]), expectedAt(4)) < 1e-4);
+  await exportRun({ ...request, step: 2, isForced: true });
   assert.ok(distance(await outputOf(newest.files[0]), expectedAt(2)) < 1e-4);
   assert.ok(distance(expectedAt(4), expectedAt(2)) > 1e-2);
 });
 
 test("the TF.js model's files load from their folder", async () => {
   await saveCheckpoint(2);
-  const result = await exportRun({ store, format: 'tfjs', folder: join(folder, 'web') });
+  const result = await exportRun({
+    ...{ store, format: 'tfjs', folder: join(folder, 'web') },
+    isForced: false,
+  });
   assert.deepEqual(
     result.files,
     ['model.json', 'weights.bin'].map((file) => join(folder, 'web', file)),
@@ -148,7 +153,7 @@ function folderHandler(path: string): tf.io.IOHandler {
 }
 
 test('what is not there is an operator’s mistake', async () => {
-  const request = { store, format: 'onnx', folder: join(folder, 'out') } as const;
+  const request = { store, format: 'onnx', folder: join(folder, 'out'), isForced: false } as const;
   const refused = (message: RegExp) => (error: unknown) => {
     assert.ok(error instanceof OperatorError, String(error));
     assert.match(error.message, message);

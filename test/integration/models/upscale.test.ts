@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readdir, writeFile } from 'node:fs/promises';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { before, test } from 'node:test';
 import sharp, { type Sharp } from 'sharp';
@@ -195,4 +195,22 @@ test('a truncated picture fails without an output', async () => {
   await writeFile(at('torn.jpg'), whole.subarray(0, whole.length / 2));
   await assert.rejects(run('torn.jpg', 'torn.png'), OperatorError);
   assert.ok(!(await readdir(folder)).some((name) => name.startsWith('torn.png')));
+});
+
+test('a TIFF is lossless, and a JPEG shows what is transparent as white', async () => {
+  await run('photo.jpg', 'same.png');
+  await run('photo.jpg', 'same.tif');
+  assert.deepEqual(await pixelsOf('same.tif'), await pixelsOf('same.png'));
+  await noise(20, 20).ensureAlpha(0).png().toFile(at('clear.png'));
+  await run('clear.png', 'clear.jpg');
+  assert.ok((await pixelsOf('clear.jpg')).every((value) => value > 250));
+});
+
+test('a JPEG as phones write it is enlarged as the sound one', async () => {
+  const jpeg = await readFile(at('photo.jpg'));
+  jpeg[jpeg.indexOf('ffda', 0, 'hex') + 12] = 0;
+  await writeFile(at('phone.jpg'), jpeg);
+  await run('photo.jpg', 'sound.png');
+  await run('phone.jpg', 'odd.png');
+  assert.deepEqual(await pixelsOf('odd.png'), await pixelsOf('sound.png'));
 });
