@@ -5,12 +5,14 @@ import type { CommandModule, InferredOptionTypes, Options } from 'yargs';
 import { benchCoordinator } from '../../bench/coordinator.js';
 import { benchEngines, enginesTable } from '../../bench/engines.js';
 import { benchExchange } from '../../bench/exchange.js';
+import { benchSamples } from '../../bench/samples.js';
 import { benchStep } from '../../bench/step.js';
 import { engineNames } from '../../shared/spec/schema.js';
 import { providers } from '../../worker/engine/engine.js';
 import { requireRanges } from '../number-ranges.js';
-import { flagOption, numberOption, textOption } from '../options.js';
+import { flagOption, numberOption, textOption, withPositional } from '../options.js';
 import { printFigures, printJson, printLine, printNote } from '../output.js';
+import { withStore } from '../stores.js';
 import { resolveSpec, withSpecOptions, type SpecArguments } from '../spec-options.js';
 
 const oneLine = { type: 'boolean', describe: 'Print JSON on one line' } as const;
@@ -152,6 +154,27 @@ const coordinatorCommand: CommandModule<object, InferredOptionTypes<typeof coord
   },
 };
 
+const samplesOptions = {
+  samples: numberOption('Samples at most', { default: 1000 }),
+  json: oneLine,
+} as const satisfies Record<string, Options>;
+
+type SamplesArguments = { readonly url: string } & InferredOptionTypes<typeof samplesOptions>;
+
+const samplesCommand: CommandModule<object, SamplesArguments> = {
+  command: 'samples <url>',
+  describe: 'Time the reading of the samples of a dataset: bytes, sum and decoding',
+  builder: (y) =>
+    withPositional(y, 'url', 'Place of the dataset: s3://bucket/prefix or file://folder')
+      .options(samplesOptions)
+      .example('$0 bench samples file://faces', 'What the sums cost'),
+  handler: async ({ url, samples, json }) => {
+    requireRanges('the samples cannot be timed', { '--samples': [samples, 1, 1_000_000] });
+    const result = await withStore(url, (store) => benchSamples(store, samples));
+    printFigures(result, json === true);
+  },
+};
+
 export const benchCommand: CommandModule = {
   command: 'bench <what>',
   describe: 'Measure what this machine can do',
@@ -161,6 +184,7 @@ export const benchCommand: CommandModule = {
       .command(enginesCommand)
       .command(exchangeCommand)
       .command(coordinatorCommand)
+      .command(samplesCommand)
       .demandCommand(1),
   handler: () => undefined,
 };

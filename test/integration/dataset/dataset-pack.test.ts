@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readFile, readdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { benchSamples } from '../../../bench/samples.js';
 import { decodePicture } from '../../../dataset/decode.js';
 import { createStoreSource, openPictureSource } from '../../../dataset/picture-source.js';
 import { packDataset, type PackOptions, type PackResult } from '../../../dataset/pack.js';
@@ -133,6 +134,8 @@ test('real faces are packed whole, from a folder and from a store alike', async 
     ...limits,
   });
   assert.equal(again.indexSha256, result.indexSha256);
+  const bench = await benchSamples(openStore(`file://${join(root, 'faces')}`), 10);
+  assert.ok(bench.samples === 10 && bench.decode_ms > 0, JSON.stringify(bench));
 });
 
 test('a dataset is replaced only by force, and then without leftovers', async () => {
