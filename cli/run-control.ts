@@ -42,7 +42,7 @@ export async function withRunControl<T>(
   args: ControlArguments,
   use: (client: AdminClient, status: RunStatus) => Promise<T>,
 ): Promise<T> {
-  const url = runUrl(args.run);
+  const url = runUrl(args.run, { orElse: 'k8s://NAMESPACE/NAME' });
   let leader = args.coordinator === undefined ? await findLeader(url) : undefined;
   for (let tries = 1; ; tries++) {
     const address = args.coordinator ?? leader?.address ?? '';

@@ -36,6 +36,8 @@ export interface CoordinatorMainOptions {
   readonly run: string;
   /** The spec of a new run; undefined resumes the run that is there. */
   readonly spec: RunSpec | undefined;
+  /** Where the dataset lies now, if it has been moved. */
+  readonly datasetUrl: string | undefined;
   readonly ifExists: IfExists;
   readonly worldSize: number;
   /** Halt after this step instead of the spec's last. */
@@ -104,7 +106,7 @@ async function serve(options: CoordinatorMainOptions, held: HeldLease): Promise<
   try {
     const plan = await openRun({
       ...{ run: options.run, store, storeOptions: options.storeOptions },
-      ...{ spec: options.spec, ifExists: options.ifExists },
+      ...{ spec: options.spec, datasetUrl: options.datasetUrl, ifExists: options.ifExists },
       ...{ worldSize: options.worldSize, until: options.stopAfter, nowMs: Date.now() },
     });
     if (lost !== undefined) {
@@ -175,7 +177,7 @@ async function leadRun(options: CoordinatorMainOptions, parts: LeadingParts): Pr
   const leading = lead({
     ...{ clock: processClock, config, savedStep: plan.savedStep, runUrl, sessions, reporter },
     // The record's text is the same from every coordinator, or workers would see another run.
-    record: canonicalJson(record),
+    record: canonicalJson(plan.workersRecord),
     checkpoints: openCheckpoints(store, record, { ...reporter, log }),
     newestTerm: (done) => void newestTermNumber(store).then(done, () => done(0)),
     onOver,

@@ -89,7 +89,7 @@ export async function readDatasetIndex(
   store: ObjectStore,
   expectedSha256?: string,
 ): Promise<ReadIndex> {
-  const bytes = await readBounded(store);
+  const bytes = await readBounded(store, expectedSha256 !== undefined);
   const sha256 = sumOf(bytes);
   if (expectedSha256 !== undefined && sha256 !== expectedSha256)
     throw new OperatorError(`The dataset at ${store.url} is not the one this run started with:`, [
@@ -97,15 +97,15 @@ export async function readDatasetIndex(
         key: indexKey,
         given: sha256,
         allowed: `the sum ${expectedSha256}`,
-        hint: 'put the old dataset back, or start a new run on the new one',
+        hint: 'put the old one back, give its place by --dataset, or start a new run',
       },
     ]);
   return { index: parseIndex(bytes, store.url), sha256 };
 }
 
-async function readBounded(store: ObjectStore): Promise<Buffer> {
+async function readBounded(store: ObjectStore, isOfRun: boolean): Promise<Buffer> {
   const info = await store.head(indexKey);
-  if (info === undefined) throw noIndex(store.url);
+  if (info === undefined) throw noIndex(store.url, isOfRun);
   if (info.bytes === 0 || info.bytes > maxIndexBytes)
     throw unsound(store.url, [
       { key: indexKey, given: info.bytes, allowed: `1 to ${maxIndexBytes} bytes` },
@@ -196,8 +196,10 @@ function valueAt(value: unknown, path: readonly PropertyKey[]): unknown {
   return at;
 }
 
-function noIndex(url: string): OperatorError {
-  const hint = 'pack one first: lockstep dataset pack DIR URL';
+function noIndex(url: string, isOfRun: boolean): OperatorError {
+  const hint = isOfRun
+    ? 'where it lies now, if it was moved: lockstep resume RUN --dataset URL'
+    : 'pack one first: lockstep dataset pack DIR URL';
   return new OperatorError('There is no dataset:', [
     { key: url, given: undefined, allowed: `a folder with ${indexKey}`, hint },
   ]);

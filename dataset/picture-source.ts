@@ -3,10 +3,11 @@
 
 import type { Dirent } from 'node:fs';
 import { readdir, realpath, stat } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { readRegularFile } from '../shared/local-files.js';
 import { messageOf, OperatorError } from '../shared/problems.js';
-import { openStore, type StoreOptions, parseStoreUrl } from '../shared/store/open-store.js';
+import { openStore, type StoreOptions } from '../shared/store/open-store.js';
+import { parsePlaceOrPath } from '../shared/store/places.js';
 import { keyFault, ObjectNotFound, type ObjectStore } from '../shared/store/store.js';
 import { maxPictureBytes } from './dataset-index.js';
 import { PictureError } from './decode.js';
@@ -101,20 +102,15 @@ export async function openPictureSource(
   location: string,
   options: StoreOptions = {},
 ): Promise<PictureSource> {
-  if (location.startsWith('s3://')) return createStoreSource(openStore(location, options));
-  const folder = folderOf(location);
+  const place = parsePlaceOrPath(location, 'DIR');
+  if (place.kind === 's3') return createStoreSource(openStore(place.url, options));
+  const { folder } = place;
   const found = await stat(folder).catch(() => undefined);
   if (found?.isDirectory() !== true)
     throw new OperatorError('There are no pictures to be found:', [
       { key: 'DIR', given: location, allowed: 'an existing folder, or file:// or s3:// and one' },
     ]);
   return createFolderSource(folder, location);
-}
-
-function folderOf(location: string): string {
-  if (!location.startsWith('file://')) return resolve(location);
-  const parsed = parseStoreUrl(location);
-  return parsed.kind === 'file' ? parsed.folder : resolve(location);
 }
 
 interface Walk {

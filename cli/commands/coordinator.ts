@@ -8,6 +8,7 @@ import { readEnvironment } from '../../shared/environment.js';
 import { createLog, type Log } from '../../shared/log.js';
 import { parseLeaseUrl } from '../../shared/kubernetes/lease-place.js';
 import { OperatorError } from '../../shared/problems.js';
+import { parseStoreUrl } from '../../shared/store/places.js';
 import { flagOption, numberOption, textOption, wordOption } from '../options.js';
 import { withSpecOptions, resolveSpec, type SpecArguments } from '../spec-options.js';
 import { printJson, printNote } from '../output.js';
@@ -18,6 +19,7 @@ import { createRunView } from '../local/run-lines.js';
 const options = {
   run: textOption('folder (url) or id of the run', { demandOption: true }),
   resume: flagOption('go on with the run that is there, by its own spec'),
+  dataset: wordOption('where the dataset of the run lies now, if it has been moved'),
   'if-exists': {
     choices: ['fail', 'resume'],
     default: 'fail',
@@ -64,13 +66,14 @@ export const coordinatorCommand: CommandModule<object, CoordinatorArguments> = {
     requireLease(args, natsUrl);
     if (args.exitWithParent) exitWithParent();
     const view = args.json ? undefined : createRunView(environment.isPlain);
-    const url = runUrl(args.run);
+    const url = runUrl(args.run, { key: '--run' });
     const log = createLog({ name: 'coordinator', level: logLevel(), fields: { run: runId(url) } });
     process.exitCode = await coordinatorMain({
       listen: args.listen,
       runUrl: url,
       run: runId(url),
       spec: args.resume ? undefined : resolveSpec(args),
+      datasetUrl: args.dataset && parseStoreUrl(args.dataset, '--dataset').url,
       ifExists: args.ifExists,
       worldSize: args.workers,
       stopAfter: args.stopAfter,

@@ -12,6 +12,7 @@ import { packDataset, type PackProgress, type PackResult } from '../../dataset/p
 import { verifyDataset } from '../../dataset/shards.js';
 import { OperatorError, type Problem } from '../../shared/problems.js';
 import { readEnvironment } from '../../shared/environment.js';
+import { parseStoreUrl } from '../../shared/store/places.js';
 import type { ObjectStore } from '../../shared/store/store.js';
 import { requireRanges } from '../number-ranges.js';
 import { flagOption, numberOption, withPositional } from '../options.js';
@@ -51,7 +52,7 @@ const packCommand: CommandModule<object, PackArguments> = {
       '--min-size': [minSize, 16, 65_535],
       '--shard-mib': [shardMib, 1, 1024],
     });
-    await withStore(url, async (target) => {
+    await withStore(placeOf(url), async (target) => {
       const source = await openPictureSource(dir, storeOptions());
       const bar = createPackBar(progressMode(json, readEnvironment().isPlain));
       try {
@@ -72,7 +73,7 @@ const lsCommand: CommandModule<object, UrlArguments> = {
   describe: 'List the samples of the dataset at URL',
   builder: (y) => withUrl(y),
   handler: async ({ url, json }) => {
-    const { index, sha256 } = await withStore(url, (store) => readDatasetIndex(store));
+    const { index, sha256 } = await withStore(placeOf(url), (store) => readDatasetIndex(store));
     if (json) {
       for (const sample of index.samples) printJson(sample);
       return;
@@ -96,7 +97,7 @@ const verifyCommand: CommandModule<object, UrlArguments> = {
   describe: 'Read the dataset at URL whole: its sums, and that every picture can be decoded',
   builder: (y) => withUrl(y),
   handler: async ({ url, json }) => {
-    await withStore(url, async (store) => {
+    await withStore(placeOf(url), async (store) => {
       const { index, sha256 } = await readDatasetIndex(store);
       const problems = await verifyWithBar(store, index, json);
       if (problems.length > 0)
@@ -126,6 +127,11 @@ export const datasetCommand: CommandModule = {
 function withUrl<T>(y: Argv<T>): Argv<T & UrlArguments> {
   const place = 'Place of the dataset: s3://bucket/prefix or file://folder';
   return withPositional(y, 'url', place).option('json', flagOption('Print JSON, a line a result'));
+}
+
+/** Where a dataset lies; an OperatorError when that is no place. */
+function placeOf(url: string): string {
+  return parseStoreUrl(url, 'URL').url;
 }
 
 /** A bar for each phase of packing. */

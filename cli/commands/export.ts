@@ -3,6 +3,7 @@
 import type { CommandModule, InferredOptionTypes, Options } from 'yargs';
 import { exportRun } from '../../inference/export-run.js';
 import { OperatorError } from '../../shared/problems.js';
+import { parseFolder } from '../../shared/store/places.js';
 import { flagOption, numberOption, textOption } from '../options.js';
 import { printJson, printLine, printNote } from '../output.js';
 import { runUrl, withStore } from '../stores.js';
@@ -38,8 +39,9 @@ async function runExport({ run = '', format, out, step, force, json }: Arguments
     throw new OperatorError('the flags are wrong', [
       { key: '--step', given: step, allowed: 'a whole number, the step of a checkpoint' },
     ]);
+  const folder = parseFolder(out, '--out');
   const result = await withStore(runUrl(run), (store) => {
-    const request = { store, format, folder: out, isForced: force };
+    const request = { store, format, folder, isForced: force };
     return exportRun(step === undefined ? request : { ...request, step });
   });
   for (const { step: torn, reason } of result.passedOver)

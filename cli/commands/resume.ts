@@ -18,6 +18,7 @@ import { runUrl } from '../stores.js';
 
 const options = {
   ...trainingOptions,
+  dataset: wordOption('Where the dataset lies now, if it has been moved'),
   workers: {
     ...trainingOptions.workers,
     default: undefined,
@@ -44,22 +45,27 @@ export const resumeCommand: CommandModule<object, ResumeArguments> = {
     )
       .options(clusterOptions)
       .example('$0 resume s3://bucket/runs/faces --workers 4', 'resume on four workers')
+      .example('$0 resume faces --dataset s3://bucket/faces', 'its dataset was moved there')
       .example('$0 resume k8s://training/faces', 'a run whose Jobs have failed'),
   handler: async (args) => {
     if (isClusterRun(args.run)) return resumeInCluster(args);
     refuseClusterOptions(args);
-    await trainLocally({ ...args, workers: args.workers ?? 1 }, runUrl(args.run));
+    await trainLocally(
+      { ...args, workers: args.workers ?? 1 },
+      runUrl(args.run, { orElse: 'k8s://NAMESPACE/NAME' }),
+    );
   },
 };
 
 async function resumeInCluster(args: ResumeArguments): Promise<void> {
   const run = parseClusterRun(args.run);
-  const { workers, image } = args;
+  const { workers, image, dataset } = args;
   await withCluster(args, async (client) => {
     const found = await requireRun(client, run);
     const change = {
       ...(workers === undefined ? {} : { workers }),
       ...(image === undefined ? {} : { image }),
+      ...(dataset === undefined ? {} : { datasetUrl: dataset }),
     };
     await waitForRun(client, await resumeRun(client, found, change), args);
   });

@@ -28,7 +28,8 @@ export const trainCommand: CommandModule<object, TrainArguments> = {
   handler: async (args) => {
     const spec = resolveSpec(args);
     requireWorkers('the run can not start', args.workers, spec.batch.microShards);
-    await trainLocally(args, runUrl(args.run ?? `${spec.name}-${timestamp()}`), spec);
+    const run = args.run ?? `${spec.name}-${timestamp()}`;
+    await trainLocally(args, runUrl(run, { key: '--run' }), spec);
   },
 };
 

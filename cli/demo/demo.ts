@@ -10,6 +10,7 @@ import { loadPreset } from '../../shared/spec/load.js';
 import { lastStep } from '../../shared/spec/schema.js';
 import { requireWorkers } from '../../shared/spec/validate.js';
 import { openStore, type StoreOptions } from '../../shared/store/open-store.js';
+import { parseFolder } from '../../shared/store/places.js';
 import { readHistory } from '../../worker/evaluation/samples.js';
 import { formatTable, printLine, printNote } from '../output.js';
 import { demoFolder, facesLocation, prepareFolder, type DemoFolder } from './demo-folder.js';
@@ -38,7 +39,7 @@ export async function runDemo(options: DemoOptions): Promise<ExitCode> {
   const startedAt = performance.now();
   const spec = loadPreset('demo', options.overrides);
   requireWorkers('The demo can not start:', options.workers, spec.batch.microShards);
-  const folder = demoFolder(options.out);
+  const folder = demoFolder(parseFolder(options.out, '--out'));
   // Opened before the folder is emptied: a mistake must not cost the last demo.
   const faces = await openPictureSource(facesLocation(options.faces), options.store);
   await prepareFolder(folder.path, options.force).catch(async (error: unknown) => {

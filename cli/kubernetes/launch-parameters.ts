@@ -7,7 +7,7 @@ import { z } from 'zod';
 import { OperatorError, type Problem } from '../../shared/problems.js';
 import type { RunSpec } from '../../shared/spec/schema.js';
 import { workersProblem } from '../../shared/spec/validate.js';
-import { parseStoreUrl } from '../../shared/store/open-store.js';
+import { parseStoreUrl } from '../../shared/store/places.js';
 import { providers } from '../../worker/engine/engine.js';
 import { rangeProblems } from '../number-ranges.js';
 import { flagOption } from '../options.js';
@@ -24,6 +24,8 @@ export const launchParametersSchema = z.object({
   namespace: text,
   /** The run's folder in the object store. */
   runUrl: text,
+  /** Where the dataset lies now, if it has been moved since the spec was written. */
+  datasetUrl: text.optional(),
   image: text,
   workers: z.int(),
   coordinators: z.int(),
@@ -57,13 +59,14 @@ export const launchDefaults = {
   s3Region: 'us-east-1',
 } as const;
 
-type Renamed = 'name' | 'runUrl' | 'natsUrl' | 'cpusPerWorker';
+type Renamed = 'name' | 'runUrl' | 'datasetUrl' | 'natsUrl' | 'cpusPerWorker';
 
 /** The flags of `lockstep launch`. */
 export type LaunchArguments = SpecArguments &
   ClusterArguments &
   Omit<LaunchParameters, Renamed> & {
     readonly run: string;
+    readonly dataset?: string | undefined;
     readonly name?: string | undefined;
     readonly nats?: string | undefined;
     readonly cpusPerWorker?: string | undefined;
@@ -77,6 +80,7 @@ export function withLaunchOptions(y: Argv): Argv<LaunchArguments> {
   const word = (describe: string) => ({ type: 'string', requiresArg: true, describe }) as const;
   return withWaitOptions(withClusterOptions(withSpecOptions(y)))
     .option('run', { ...word("The run's folder, s3://bucket/prefix"), demandOption: true })
+    .option('dataset', word('Where the dataset of a run lies now, if it has been moved'))
     .option('image', { ...word('Image of Lockstep, by tag or digest'), demandOption: true })
     .option('workers', {
       ...{ type: 'number', requiresArg: true, default: launchDefaults.workers },
@@ -128,7 +132,14 @@ export function withWaitOptions<T>(y: Argv<T>): Argv<T & { detach: boolean; json
 export function launchParametersOf(args: LaunchArguments, spec: RunSpec): LaunchParameters {
   const runUrl = args.run.replace(/\/+$/, '');
   const { name = runId(runUrl), cpusPerWorker = String(spec.engine.threads) } = args;
-  const given = { ...args, name, runUrl, cpusPerWorker, natsUrl: args.nats };
+  const given = {
+    ...args,
+    name,
+    runUrl,
+    cpusPerWorker,
+    natsUrl: args.nats,
+    datasetUrl: args.dataset,
+  };
   const keys = launchParametersSchema.keyof().options;
   return Object.fromEntries(keys.map((key) => [key, given[key]])) as LaunchParameters;
 }
@@ -188,10 +199,11 @@ function countProblems(given: LaunchParameters, microShards: number): Problem[] 
 }
 
 function storeProblems(given: LaunchParameters, spec: RunSpec): Problem[] {
-  const { runUrl, s3Endpoint, natsUrl, s3Region, serviceAccountRole: role } = given;
+  const { runUrl, datasetUrl, s3Endpoint, natsUrl, s3Region, serviceAccountRole: role } = given;
   return [
     ...failing([
       ['--run', runUrl, isS3(runUrl), 's3://bucket/prefix, which all pods can reach'],
+      ['--dataset', datasetUrl, isS3(datasetUrl), 's3://bucket/prefix, which all pods can reach'],
       ['dataset.url', spec.dataset.url, isS3(spec.dataset.url), 's3://bucket/prefix'],
       ['--s3-endpoint', s3Endpoint, isUrl(s3Endpoint, /^https?:$/), 'an http(s):// address'],
       ['--s3-region', s3Region, /^[a-z0-9-]{1,64}$/.test(s3Region), 'the name of a region'],
@@ -239,7 +251,7 @@ function quantityProblems(given: LaunchParameters): Problem[] {
   ]);
 }
 
-function isS3(url: string): boolean {
+function isS3(url = ''): boolean {
   try {
     return parseStoreUrl(url).kind === 's3';
   } catch {

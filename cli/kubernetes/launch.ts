@@ -174,7 +174,7 @@ function refuseChanges(has: LaunchParameters, wanted: LaunchParameters): void {
   throw new OperatorError(
     `${wanted.name} goes on, and can not be changed meanwhile`,
     changed.map((key) => ({
-      key: `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`,
+      key: `--${key.replace(/Url$/, '').replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`,
       given: wanted[key],
       allowed: `${has[key] ?? 'nothing'}, as it runs with`,
       hint: 'lockstep cancel ends it; launched again, it goes on from its newest checkpoint',

@@ -6,6 +6,7 @@ import { openRun } from '../../coordinator/edge/run-plan.js';
 import { readEnvironment } from '../../shared/environment.js';
 import { OperatorError } from '../../shared/problems.js';
 import type { RunSpec } from '../../shared/spec/schema.js';
+import { parseStoreUrl } from '../../shared/store/places.js';
 import { providers } from '../../worker/engine/engine.js';
 import { rangeProblems } from '../number-ranges.js';
 import { amountOption, flagOption, wordOption } from '../options.js';
@@ -40,7 +41,9 @@ export const trainingOptions = {
   json: flagOption('One JSON object a line; the last has run, step, sha256, world, images_per_s'),
 } as const satisfies Record<string, Options>;
 
-export type TrainingArguments = InferredOptionTypes<typeof trainingOptions>;
+export type TrainingArguments = InferredOptionTypes<typeof trainingOptions> & {
+  readonly dataset?: string | undefined;
+};
 
 /** Runs all processes and sets the exit code of this one; `spec` is that of a new run. */
 export async function trainLocally(
@@ -50,6 +53,7 @@ export async function trainLocally(
 ): Promise<void> {
   requireSense(args);
   const { workers, stopAfter, nats, json } = args;
+  const dataset = args.dataset && parseStoreUrl(args.dataset, '--dataset').url;
   const devices = args.gpus === undefined ? [] : chooseDevices(args.gpus);
   const view = json ? undefined : createRunView(readEnvironment().isPlain);
   const stop = stopOnSignals(() => printNote('stopping after this step; once more ends at once'));
@@ -66,6 +70,7 @@ export async function trainLocally(
     provider: args.gpus === undefined ? args.provider : 'cuda',
     coordinatorArgs: [
       ...(stopAfter === undefined ? [] : ['--stop-after', String(stopAfter)]),
+      ...(dataset === undefined ? [] : ['--dataset', dataset]),
       ...(nats === undefined ? [] : ['--nats', nats]),
     ],
     onLine: (line) => (view === undefined ? printJson(line) : view.show(line)),

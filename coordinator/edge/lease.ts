@@ -7,7 +7,7 @@
 import { createHash } from 'node:crypto';
 import { leaderStatusOf, type LeaderFacts } from '../../shared/kubernetes/leader-status.js';
 import { messageOf } from '../../shared/problems.js';
-import { parseStoreUrl } from '../../shared/store/open-store.js';
+import { parseStoreUrl } from '../../shared/store/places.js';
 import type { CoordinatorEvent } from '../core/state.js';
 import type { OperatorRequests } from './operator-service.js';
 

@@ -4,12 +4,14 @@
 import { fitProblems, splitNotices, splitSamples } from '../../dataset/samples.js';
 import { hasSums, readDatasetIndex, withoutSums } from '../../dataset/dataset-index.js';
 import { shardLengthProblems } from '../../dataset/shards.js';
+import type { CheckpointManifest } from '../../shared/checkpoint/manifest.js';
 import { newestWholeCheckpoint } from '../../shared/checkpoint/read.js';
 import { OperatorError, type Problem } from '../../shared/problems.js';
 import {
   createRunRecord,
   findRunRecord,
   readRunRecord,
+  recordKey,
   refuseExistingRun,
   type RunRecord,
 } from '../../shared/spec/record.js';
@@ -17,10 +19,13 @@ import { specDifferences } from '../../shared/spec/compare.js';
 import { lastStep, type RunSpec } from '../../shared/spec/schema.js';
 import { workersProblem } from '../../shared/spec/validate.js';
 import { openStore, type StoreOptions } from '../../shared/store/open-store.js';
+import { parseStoreUrl } from '../../shared/store/places.js';
 import type { ObjectStore } from '../../shared/store/store.js';
 
 export interface RunPlan {
   readonly record: RunRecord;
+  /** The same with the place where the dataset lies now: what workers are given. */
+  readonly workersRecord: RunRecord;
   /** The record is still to be written, by `recordRun`. */
   readonly isNew: boolean;
   /** Step of the newest whole checkpoint, or 0: where the run goes on if no worker has more. */
@@ -46,6 +51,8 @@ export interface RunRequest {
   readonly storeOptions: StoreOptions;
   /** The spec of a new run; undefined resumes the run that is there. */
   readonly spec: RunSpec | undefined;
+  /** Where the dataset lies now; undefined: where the spec says. */
+  readonly datasetUrl?: string | undefined;
   /** What a spec means for a folder that holds a run of that spec already. */
   readonly ifExists: IfExists;
   readonly worldSize: number;
@@ -57,13 +64,16 @@ export interface RunRequest {
 export async function planRun(request: RunRequest): Promise<RunPlan> {
   const existing = await findRun(request);
   const isNew = existing === undefined;
-  const spec = existing?.spec ?? request.spec;
-  if (spec === undefined) throw new Error('a run has a spec');
+  const recorded = existing?.spec ?? request.spec;
+  if (recorded === undefined) throw new Error('a run has a spec');
+  const spec = withDatasetAt(recorded, request.datasetUrl);
+  const found = existing === undefined ? undefined : await newestWholeCheckpoint(request.store);
+  if (existing !== undefined && found?.manifest !== undefined)
+    requireUneditedSpec(request.store.url, existing.spec, found.manifest);
   const { index, sha256, damages } = await readDataset(request, spec);
   const { testFraction, url } = spec.dataset;
   const split = splitSamples(index, testFraction);
   const { train, test } = split;
-  const found = existing === undefined ? undefined : await newestWholeCheckpoint(request.store);
   const savedStep = found?.manifest?.step;
   const problems = [
     ...damages,
@@ -79,6 +89,7 @@ export async function planRun(request: RunRequest): Promise<RunPlan> {
   };
   return {
     record,
+    workersRecord: existing === undefined ? record : { ...existing, spec },
     isNew,
     startStep: savedStep ?? 0,
     savedStep,
@@ -112,11 +123,16 @@ export async function openRun(request: RunRequest): Promise<RunPlan> {
 }
 
 /** The run to go on with; undefined where a new one is to be opened. */
-async function findRun({ store, spec, ifExists }: RunRequest): Promise<RunRecord | undefined> {
+async function findRun({
+  store,
+  spec,
+  datasetUrl,
+  ifExists,
+}: RunRequest): Promise<RunRecord | undefined> {
   if (spec === undefined) return readRunRecord(store);
   if (ifExists === 'resume') {
     const existing = await findRunRecord(store);
-    if (existing !== undefined) requireSameSpec(store.url, spec, existing.spec);
+    if (existing !== undefined) requireSameSpec(store.url, spec, existing.spec, datasetUrl);
     return existing;
   }
   // Soon said; what decides is the put of the record.
@@ -124,11 +140,24 @@ async function findRun({ store, spec, ifExists }: RunRequest): Promise<RunRecord
   return undefined;
 }
 
+/** The spec with a dataset that is found from any folder: at `url`, if it has been moved. */
+function withDatasetAt(spec: RunSpec, url = spec.dataset.url): RunSpec {
+  return { ...spec, dataset: { ...spec.dataset, url: parseStoreUrl(url).url } };
+}
+
 /** A run has pinned the sum of its dataset's index, which the operator need not know. */
-function requireSameSpec(url: string, given: RunSpec, existing: RunSpec): void {
+function requireSameSpec(
+  url: string,
+  given: RunSpec,
+  existing: RunSpec,
+  datasetUrl: string | undefined,
+): void {
   const { indexSha256 = existing.dataset.indexSha256 } = given.dataset;
   const pinned = { ...given, dataset: { ...given.dataset, indexSha256 } };
-  const differences = specDifferences(pinned, existing);
+  const differences = specDifferences(
+    withDatasetAt(pinned, datasetUrl),
+    withDatasetAt(existing, datasetUrl),
+  );
   if (differences.length === 0) return;
   throw new OperatorError(
     `${url} holds a run with another spec`,
@@ -137,6 +166,24 @@ function requireSameSpec(url: string, given: RunSpec, existing: RunSpec): void {
       given: left,
       allowed: `${JSON.stringify(right) ?? 'nothing'}, as the run has it`,
       hint: 'another spec is another run: give it another --run',
+    })),
+  );
+}
+
+/** The checkpoints say what the run was trained with: a record that was edited since is refused. */
+function requireUneditedSpec(url: string, spec: RunSpec, manifest: CheckpointManifest): void {
+  const differences = specDifferences(spec, manifest.spec);
+  if (differences.length === 0) return;
+  throw new OperatorError(
+    `${url}/${recordKey} is not what the checkpoint of step ${manifest.step} was trained with`,
+    differences.map(({ key, left, right }) => ({
+      key: `spec.${key}`,
+      given: left,
+      allowed: `${JSON.stringify(right) ?? 'nothing'}, as it was`,
+      hint:
+        key === 'dataset.url'
+          ? `put it back; a dataset that was moved: lockstep resume ${url} --dataset URL`
+          : 'put it back; another spec is another run',
     })),
   );
 }

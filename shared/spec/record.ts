@@ -4,6 +4,7 @@
 import { z } from 'zod';
 import { OperatorError } from '../problems.js';
 import { runSpecSchema } from './schema.js';
+import { validateSpec } from './validate.js';
 import { ObjectNotFound, PreconditionFailed, type ObjectStore } from '../store/store.js';
 
 /** Key of the record under the run's url. */
@@ -78,16 +79,20 @@ export function parseRunRecord(text: string): RunRecord {
   try {
     value = JSON.parse(text);
   } catch {
-    throw new OperatorError('the run record is not JSON', []);
+    throw new OperatorError('the run record is not valid', [
+      { key: recordKey, given: text.slice(0, 80), allowed: 'the JSON that lockstep train wrote' },
+    ]);
   }
   const parsed = runRecordSchema.safeParse(value);
-  if (parsed.success) return parsed.data;
-  throw new OperatorError(
-    'the run record is not valid',
-    parsed.error.issues.map((issue) => ({
-      key: issue.path.join('.'),
-      given: undefined,
-      allowed: issue.message,
-    })),
-  );
+  const validated = validateSpec(Object(value).spec);
+  if (parsed.success && validated.kind === 'valid') return parsed.data;
+  const wrongSpec = validated.kind === 'valid' ? [] : validated.problems;
+  const others = (parsed.error?.issues ?? []).filter(({ path }) => path[0] !== 'spec');
+  throw new OperatorError('the run record is not valid', [
+    ...wrongSpec.map((problem) => ({ ...problem, key: `spec.${problem.key}` })),
+    ...others.map(({ path, message }) => {
+      const key = path.join('.') || recordKey;
+      return { key, given: Object(value)[key], allowed: message };
+    }),
+  ]);
 }

@@ -5,6 +5,7 @@ import type { z } from 'zod';
 import { OperatorError, type Problem } from '../problems.js';
 import { allowedAt, keyName, unknownKey, type KeyPath } from './keys.js';
 import { runSpecSchema, type RunSpec, lastStep } from './schema.js';
+import { placeProblem } from '../store/places.js';
 
 export type Validated =
   | { readonly kind: 'valid'; readonly spec: RunSpec }
@@ -88,6 +89,7 @@ const tensorValues = 2 ** 31;
 
 /** All relations, in the order of the spec's keys. */
 const relations: readonly Relation[] = [
+  { reads: ['dataset'], check: datasetHasPlace },
   { reads: ['dataset'], check: resizeCoversCrop },
   { reads: ['dataset', 'batch', 'generator', 'discriminator'], check: activationsFit },
   { reads: ['dataset', 'discriminator'], check: denseHeadFits },
@@ -97,6 +99,11 @@ const relations: readonly Relation[] = [
   { reads: ['phases', 'batch'], check: positionsAreExact },
   { reads: ['dataset', 'evaluation'], check: evaluationHasFaces },
 ];
+
+function datasetHasPlace({ dataset: { url } }: RunSpec): Problem[] {
+  const problem = placeProblem('dataset.url', url);
+  return problem === undefined ? [] : [problem];
+}
 
 function resizeCoversCrop({ dataset: { resize, crop } }: RunSpec): Problem[] {
   if (resize === 0 || resize >= crop) return [];

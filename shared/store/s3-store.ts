@@ -9,7 +9,8 @@ import {
 } from '@aws-sdk/client-s3';
 import type { Readable } from 'node:stream';
 import { maskSecrets } from '../problems.js';
-import type { StoreLocation, StoreOptions } from './open-store.js';
+import type { StoreOptions } from './open-store.js';
+import type { StoreLocation } from './places.js';
 import { defaultRetryPolicy, httpStatusOf, retryOptions } from './retry.js';
 import {
   createS3Client,

@@ -29,7 +29,7 @@ const exchange = { name: 'exchange', number: ports.exchange };
 export function coordinatorJob(owner: Owner, parameters: LaunchParameters): V1Job & Manifest {
   const { root, lease } = objectNames(owner.name);
   const items = [{ key: rootKeys.spec, path: rootKeys.spec }];
-  const { runUrl, workers, coordinators, queue } = parameters;
+  const { runUrl, datasetUrl, workers, coordinators, queue } = parameters;
   return jobOf(owner, parameters, {
     component: 'coordinator',
     spec: { parallelism: coordinators, backoffLimit: 20 },
@@ -41,6 +41,7 @@ export function coordinatorJob(owner: Owner, parameters: LaunchParameters): V1Jo
       'coordinator',
       `--file=${specFolder}/${rootKeys.spec}`,
       `--run=${runUrl}`,
+      ...(datasetUrl === undefined ? [] : [`--dataset=${datasetUrl}`]),
       '--if-exists=resume',
       `--workers=${workers}`,
       `--listen=$(POD_IP):${ports.control}`,
