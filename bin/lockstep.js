@@ -5,17 +5,19 @@
 import { existsSync } from 'node:fs';
 import { setTimeout } from 'node:timers';
 
-const main = new URL('../dist/cli/main.js', import.meta.url);
+const cli = new URL('../dist/cli/', import.meta.url);
 const [major, minor] = process.versions.node.split('.').map(Number);
 
 if (major < 20 || (major === 20 && minor < 19)) {
   process.stderr.write(`lockstep needs Node 20.19 or newer; this is ${process.versions.node}\n`);
   process.exitCode = 1;
-} else if (!existsSync(main)) {
+} else if (!existsSync(new URL('main.js', cli))) {
   process.stderr.write('lockstep is not built yet; run: npm run build\n');
   process.exitCode = 1;
 } else {
-  const { main: run } = await import(main.href);
+  // Before all else, which takes a second to load.
+  (await import(new URL('interruptions.js', cli))).listenForInterruptions();
+  const { main: run } = await import(new URL('main.js', cli));
   process.exitCode = await run(process.argv.slice(2));
   // A command that has ended is not kept alive by a connection whose other end is frozen.
   setTimeout(() => process.exit(), 1000).unref();

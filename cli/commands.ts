@@ -8,6 +8,8 @@ export interface CommandEntry {
   /** The word and its positional arguments, as the help shows them. */
   readonly usage: string;
   readonly summary: string;
+  /** It says itself what an interruption means; any other command is ended by it at once. */
+  readonly stopsInOrder?: boolean;
   /** Loads the module and adds the whole command. */
   register(y: Argv): Promise<Argv>;
 }
@@ -17,6 +19,7 @@ export const commands: readonly CommandEntry[] = [
   {
     usage: 'demo',
     summary: 'Train on real faces with two workers, stop, resume, and show what came out',
+    stopsInOrder: true,
     register: async (y) => y.command((await import('./commands/demo.js')).demoCommand),
   },
   {
@@ -32,16 +35,19 @@ export const commands: readonly CommandEntry[] = [
   {
     usage: 'train',
     summary: 'Train a run from its spec with N worker processes on this machine',
+    stopsInOrder: true,
     register: async (y) => y.command((await import('./commands/train.js')).trainCommand),
   },
   {
     usage: 'resume <run>',
     summary: 'Go on with a run from its newest whole checkpoint, on any number of workers',
+    stopsInOrder: true,
     register: async (y) => y.command((await import('./commands/resume.js')).resumeCommand),
   },
   {
     usage: 'launch',
     summary: 'Launch a run on Kubernetes, or go on with it, and wait for its end',
+    stopsInOrder: true,
     register: async (y) => y.command((await import('./commands/launch.js')).launchCommand),
   },
   {
@@ -67,6 +73,7 @@ export const commands: readonly CommandEntry[] = [
   {
     usage: 'chaos <run>',
     summary: 'Inject faults into a run that goes on, and tell how it recovers',
+    stopsInOrder: true,
     register: async (y) => y.command((await import('./commands/chaos.js')).chaosCommand),
   },
   {
@@ -83,17 +90,20 @@ export const commands: readonly CommandEntry[] = [
   {
     usage: 'upscale <model> <input> <output>',
     summary: 'Enlarge a picture with an exported model',
+    stopsInOrder: true,
     register: async (y) => y.command((await import('./commands/upscale.js')).upscaleCommand),
   },
   {
     usage: 'coordinator',
     summary: 'Run the coordinator of a run: workers join it',
+    stopsInOrder: true,
     register: async (y) =>
       y.command((await import('./commands/coordinator.js')).coordinatorCommand),
   },
   {
     usage: 'worker',
     summary: 'Run one worker: it joins a coordinator, computes gradients and exchanges them',
+    stopsInOrder: true,
     register: async (y) => y.command((await import('./commands/worker.js')).workerCommand),
   },
   {

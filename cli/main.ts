@@ -8,12 +8,14 @@ import { packageFile } from '../shared/paths.js';
 import { nearMiss } from '../shared/problems.js';
 import { chosenCommand, commands, wordOf, type CommandEntry } from './commands.js';
 import { endingOf, UsageError } from './failure.js';
-import { endOnClosedPipe, printNote } from './output.js';
+import { endWhenInterrupted, listenForInterruptions } from './interruptions.js';
+import { printNote } from './output.js';
 
 /** Runs a command line (without `node` and the script) and returns the exit code. */
 export async function main(args: readonly string[]): Promise<number> {
-  endOnClosedPipe();
+  listenForInterruptions();
   const chosen = chosenCommand(args);
+  if (chosen?.stopsInOrder !== true) endWhenInterrupted();
   try {
     refuseUnknownCommand(args, chosen);
     const parser = await createParser(chosen);

@@ -30,7 +30,11 @@ export function printTable(rows: readonly Row[]): void {
 /** Prints the figures of one object: as JSON, or as a table of their names and values. */
 export function printFigures(figures: object, isJson: boolean): void {
   if (isJson) printJson(figures);
-  else printTable([['figure', 'value'], ...Object.entries(figures)]);
+  else printTable([['figure', 'value'], ...Object.entries(figures).map(figureRow)]);
+}
+
+function figureRow([name, value]: [string, unknown]): Row {
+  return [name, typeof value === 'number' ? value : String(value)];
 }
 
 /** The lines of `printTable`, without trailing blanks. */
@@ -43,12 +47,4 @@ export function formatTable(rows: readonly Row[]): string[] {
     return typeof value === 'number' ? String(value).padStart(width) : value.padEnd(width);
   };
   return rows.map((row) => row.map(cell).join('  ').trimEnd());
-}
-
-/** Ends the process quietly when the reader of a pipe has gone (`lockstep spec demo | head`). */
-export function endOnClosedPipe(): void {
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') throw error;
-    process.exit(0);
-  });
 }

@@ -1,5 +1,5 @@
-// Processes: how this one hears of a stop or of its parent's end, and how others are started:
-// `lockstep` commands that never outlive us, and any program that runs to its end.
+// Processes: how this one hears of its parent's end, and how others are started: `lockstep`
+// commands that never outlive us, and any program that runs to its end.
 
 import { spawn, type ChildProcess } from 'node:child_process';
 import { createInterface } from 'node:readline';
@@ -7,24 +7,6 @@ import { childEnvironment, readEnvironment, type LogLevel } from '../shared/envi
 import { packageFile } from '../shared/paths.js';
 import { exitCodes } from '../shared/exit-codes.js';
 import { OperatorError } from '../shared/problems.js';
-
-/**
- * SIGINT and SIGTERM as one AbortSignal: the first aborts it, the second calls `onAgain`, the third
- * ends this process at once.
- */
-export function stopOnSignals(onAgain: () => void): AbortSignal {
-  const controller = new AbortController();
-  let count = 0;
-  const onSignal = (name: NodeJS.Signals): void => {
-    count += 1;
-    if (count === 1) controller.abort(name);
-    else if (count === 2) onAgain();
-    else process.exit(130);
-  };
-  process.on('SIGINT', onSignal);
-  process.on('SIGTERM', onSignal);
-  return controller.signal;
-}
 
 /**
  * Ends this process when its stdin is closed: the parent holds the other end, and the system closes
@@ -154,6 +136,7 @@ export async function runLockstep(
     child.once('close', () => clearTimeout(timer));
   };
   signal?.addEventListener('abort', stop, { once: true });
+  if (signal?.aborted === true) stop();
   try {
     return { ...(await departureOf(child)), complaint: complaint.trim() };
   } finally {

@@ -64,7 +64,8 @@ export async function coordinatorMain(options: CoordinatorMainOptions): Promise<
     await lease?.acquire(options.stop);
   } catch (error) {
     // Nobody was led yet: where a lease says who is next, the run goes on.
-    if (options.stop.aborted) return board === undefined ? exitCodes.stopped : exitCodes.drained;
+    if (options.stop.aborted)
+      return board === undefined ? exitCodes.interrupted : exitCodes.drained;
     throw error;
   }
   try {

@@ -14,6 +14,10 @@ export const exitCodes = {
   drained: 5,
   /** A coordinator stepped down, because another one with a higher term has taken over. */
   superseded: 6,
+  /** It was asked to stop before it did anything, or had a checkpoint to go on with. */
+  interrupted: 130,
+  /** Nobody reads its output any more; 128 and the number of SIGPIPE, as with other programs. */
+  outputClosed: 141,
   /** The operator's mistake: bad spec, flags, data. Trying again unchanged is useless. */
   configuration: 78,
 } as const;

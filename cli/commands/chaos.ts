@@ -23,8 +23,8 @@ import {
   summaryJson,
   summaryRows,
 } from '../chaos/summary.js';
+import { stopWhenInterrupted } from '../interruptions.js';
 import { amountOption, flagOption, withPositional, wordOption } from '../options.js';
-import { stopOnSignals } from '../processes.js';
 import { rangeProblems } from '../number-ranges.js';
 import { printJson, printLine, printNote, printTable } from '../output.js';
 
@@ -114,8 +114,9 @@ function strike(
   faults: readonly WeightedFault[],
   seed: number,
 ): Promise<ChaosResult> {
-  const stop = stopOnSignals(() => printNote('once more ends at once'));
-  stop.addEventListener('abort', () => printNote('bringing the run back to what it was'));
+  const stop = stopWhenInterrupted({
+    onStop: () => printNote('bringing the run back to what it was; once more ends at once'),
+  });
   const at = (seconds: number): string => `${seconds.toFixed(1)} s`.padStart(9);
   return runChaos({
     ...{ store, watch, host: hostname(), count },

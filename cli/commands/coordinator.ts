@@ -13,7 +13,8 @@ import { flagOption, numberOption, textOption, wordOption } from '../options.js'
 import { withSpecOptions, resolveSpec, type SpecArguments } from '../spec-options.js';
 import { printJson, printNote } from '../output.js';
 import { runId, runUrl, storeOptions } from '../stores.js';
-import { exitWithParent, logHelp, logLevel, stopOnSignals } from '../processes.js';
+import { exitWithParent, logHelp, logLevel } from '../processes.js';
+import { stopWhenInterrupted } from '../interruptions.js';
 import { createRunView } from '../local/run-lines.js';
 
 const options = {
@@ -65,6 +66,11 @@ export const coordinatorCommand: CommandModule<object, CoordinatorArguments> = {
     const natsUrl = args.nats ?? environment.natsUrl;
     requireLease(args, natsUrl);
     if (args.exitWithParent) exitWithParent();
+    const say = (): void => printNote('stopping after this step; once more ends at once');
+    const stop = stopWhenInterrupted({
+      outlivesReaders: true,
+      ...(args.exitWithParent ? {} : { onStop: say }),
+    });
     const view = args.json ? undefined : createRunView(environment.isPlain);
     const url = runUrl(args.run, { key: '--run' });
     const log = createLog({ name: 'coordinator', level: logLevel(), fields: { run: runId(url) } });
@@ -82,7 +88,7 @@ export const coordinatorCommand: CommandModule<object, CoordinatorArguments> = {
       leaseUrl: args.lease,
       storeOptions: storeOptions(),
       joinTimeoutMs: args.joinTimeout * 1000,
-      stop: stopOnSignals(() => printNote('stopping after this step; once more ends at once')),
+      stop,
       onLine: (line) => {
         if (view === undefined) return printJson(line);
         view.show(line);

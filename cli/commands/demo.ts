@@ -3,6 +3,7 @@
 import type { CommandModule, InferredOptionTypes, Options } from 'yargs';
 import { readEnvironment } from '../../shared/environment.js';
 import { runDemo } from '../demo/demo.js';
+import { stopWhenInterrupted } from '../interruptions.js';
 import { flagOption, numberOption, textOption } from '../options.js';
 
 const options = {
@@ -26,8 +27,6 @@ export const demoCommand: CommandModule<object, InferredOptionTypes<typeof optio
       .example('$0 demo --faces portraits/', 'On photographs of your own'),
   handler: async ({ out, faces, workers, set, force }) => {
     const { s3, isPlain } = readEnvironment();
-    const abort = new AbortController();
-    for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => abort.abort());
     process.exitCode = await runDemo({
       out,
       faces,
@@ -36,7 +35,7 @@ export const demoCommand: CommandModule<object, InferredOptionTypes<typeof optio
       overrides: set,
       store: { s3 },
       isPlain,
-      signal: abort.signal,
+      signal: stopWhenInterrupted(),
     });
   },
 };

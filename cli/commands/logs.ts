@@ -3,7 +3,6 @@
 import type { CommandModule, InferredOptionTypes } from 'yargs';
 import { OperatorError } from '../../shared/problems.js';
 import { amountOption, flagOption, withPositional } from '../options.js';
-import { stopOnSignals } from '../processes.js';
 import {
   withCluster,
   withClusterOptions,
@@ -38,7 +37,8 @@ export const logsCommand: CommandModule<object, LogsArguments> = {
     requireCounts(args);
     const { worker: index, follow, tail } = args;
     const component = args.workers || index !== undefined ? 'worker' : 'coordinator';
-    const signal = follow ? stopOnSignals(() => undefined) : new AbortController().signal;
+    // Nothing is to be put in order: an interruption ends the command.
+    const { signal } = new AbortController();
     const request = { component, index, follow, tail, signal } as const;
     const pods = await withCluster(args, (client) =>
       showLogs(client, run, request, (pod, line) => {

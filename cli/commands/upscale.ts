@@ -6,6 +6,7 @@ import { upscale } from '../../inference/upscale.js';
 import { readEnvironment } from '../../shared/environment.js';
 import { exitCodes } from '../../shared/exit-codes.js';
 import { CommandFailed } from '../failure.js';
+import { stopWhenInterrupted } from '../interruptions.js';
 import { requireRanges } from '../number-ranges.js';
 import { amountOption, flagOption, textOption } from '../options.js';
 import { printJson, printLine } from '../output.js';
@@ -14,7 +15,6 @@ import { createProgress, progressMode, type Progress } from '../progress.js';
 /** Cores of this side with the margins of the paper's generator need about 1.5 GB. */
 const defaultTile = 192;
 const mostThreads = 256;
-const stopSignals = ['SIGINT', 'SIGTERM'] as const;
 
 /** Fewer tiles than these are done before a bar would say anything. */
 const tilesWorthABar = 3;
@@ -61,17 +61,11 @@ async function runUpscale(args: Arguments): Promise<void> {
   });
   const mode = progressMode(json, readEnvironment().isPlain);
   let progress: Progress | undefined;
-  const stopped = new AbortController();
-  const stop = () =>
-    stopped.abort(
-      new CommandFailed('upscale was stopped', exitCodes.failed, 'Nothing was written.'),
-    );
-  // A second signal ends the process at once.
-  for (const name of stopSignals) process.once(name, stop);
+  const stop = stopWhenInterrupted();
   const startedMs = performance.now();
   try {
     const result = await upscale({
-      ...{ model, input, output, tile, threads, isForced: force, signal: stopped.signal },
+      ...{ model, input, output, tile, threads, isForced: force, signal: stop },
       onTile: (done, total) => {
         if (total < tilesWorthABar) return;
         progress ??= createProgress({ label: 'upscale', total, mode });
@@ -82,8 +76,10 @@ async function runUpscale(args: Arguments): Promise<void> {
     const seconds = Number(((performance.now() - startedMs) / 1000).toFixed(3));
     if (json) printJson({ output, ...result, seconds });
     else printLine(`${output}: ${result.width}x${result.height} in ${seconds.toFixed(1)} s`);
+  } catch (error) {
+    if (!stop.aborted) throw error;
+    throw new CommandFailed('upscale was stopped', exitCodes.interrupted, 'Nothing was written.');
   } finally {
     progress?.close();
-    for (const name of stopSignals) process.off(name, stop);
   }
 }

@@ -6,11 +6,12 @@ import { showOnlyGpu } from '../../shared/environment.js';
 import { OperatorError, type Problem } from '../../shared/problems.js';
 import { providers } from '../../worker/engine/engine.js';
 import { workerMain } from '../../worker/main.js';
+import { stopWhenInterrupted } from '../interruptions.js';
 import { chooseDevices, runGpuWorkers } from '../local/gpus.js';
 import { flagOption, numberOption, textOption, wordOption } from '../options.js';
 import { printNote } from '../output.js';
 import { storeOptions } from '../stores.js';
-import { exitWithParent, logHelp, logLevel, stopOnSignals } from '../processes.js';
+import { exitWithParent, logHelp, logLevel } from '../processes.js';
 
 const options = {
   coordinator: textOption(
@@ -73,7 +74,12 @@ export const workerCommand: CommandModule<object, WorkerArguments> = {
 async function runWorker(args: Arguments): Promise<void> {
   requireOptions(args);
   if (args.exitWithParent) exitWithParent();
-  if (args.gpus !== undefined) return runOnGpus(args, chooseDevices(args.gpus));
+  const say = (): void => printNote(`${args.id} leaves after this step; once more ends it at once`);
+  const stop = stopWhenInterrupted({
+    outlivesReaders: true,
+    ...(args.exitWithParent ? {} : { onStop: say }),
+  });
+  if (args.gpus !== undefined) return runOnGpus(args, chooseDevices(args.gpus), stop);
   if (args.gpu !== undefined) showOnlyGpu(args.gpu);
   const advertise = args.advertise ?? hostOf(args.listen);
   const { exitCode, reason } = await workerMain({
@@ -90,14 +96,18 @@ async function runWorker(args: Arguments): Promise<void> {
     storeOptions: storeOptions(),
     logLevel: logLevel(),
     warn: (text) => printNote(`${args.id}: ${text}`),
-    stop: stopOnSignals(() => printNote('stopping after this step; once more ends at once')),
+    stop,
   });
   if (exitCode !== 0) printNote(`${args.id}: ${reason}`);
   process.exitCode = exitCode;
 }
 
 /** One process a device; each gets its share of the threads, and a name and a port of its own. */
-async function runOnGpus(args: Arguments, devices: readonly string[]): Promise<void> {
+async function runOnGpus(
+  args: Arguments,
+  devices: readonly string[],
+  stop: AbortSignal,
+): Promise<void> {
   const threads = Math.max(1, Math.floor(args.threads / devices.length));
   const [host, port] = [
     hostOf(args.listen),
@@ -116,7 +126,7 @@ async function runOnGpus(args: Arguments, devices: readonly string[]): Promise<v
     restarts: mostRestarts,
     onNotice: printNote,
     logLevel: logLevel(),
-    stop: stopOnSignals(() => printNote('stopping; once more ends at once')),
+    stop,
   });
 }
 

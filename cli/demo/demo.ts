@@ -56,7 +56,11 @@ export async function runDemo(options: DemoOptions): Promise<ExitCode> {
     run: runLockstep,
     announce,
   });
-  if (training === undefined) {
+  if (training === 'interrupted') {
+    announce('Stopped on request, before there was a checkpoint; nothing is lost but the time');
+    return exitCodes.interrupted;
+  }
+  if (training === 'stopped') {
     announce(`Stopped on request; to go on: ${commandWord()} resume ${folder.runUrl} --workers 2`);
     return exitCodes.stopped;
   }

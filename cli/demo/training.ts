@@ -79,23 +79,24 @@ export interface TrainingOptions {
 }
 
 /**
- * Trains in two goes; undefined when `signal` was raised on the way. Throws when a command fails,
- * with what it said.
+ * Trains in two goes. Where `signal` was raised on the way: "stopped" with a checkpoint, or
+ * "interrupted" before there was one. Throws when a command fails, with what it said.
  */
 export async function trainInTwoGoes(
   options: TrainingOptions,
-): Promise<TrainingResult | undefined> {
+): Promise<TrainingResult | 'stopped' | 'interrupted'> {
   const { runUrl, workers, stopAfter, announce, signal } = options;
   const evaluations = new Map<number, EvaluationLine>();
   const common = ['--workers', String(workers), '--json'];
   const train = [...trainArguments(options), ...common];
   announce(`Training with ${workers} worker processes; it will stop at step ${stopAfter}`);
   const first = await follow(train, options, evaluations);
-  if (signal.aborted) return undefined;
+  if (signal.aborted && first.end.code !== exitCodes.stopped) return 'interrupted';
+  if (signal.aborted) return 'stopped';
   expectCode(first.end, exitCodes.stopped, 'lockstep train');
   announce(`Stopped at the checkpoint of step ${stopAfter}; resuming from it`);
   const second = await follow(['resume', runUrl, ...common], options, evaluations);
-  if (signal.aborted) return undefined;
+  if (signal.aborted) return 'stopped';
   expectCode(second.end, exitCodes.ok, 'lockstep resume');
   if (second.finished === undefined)
     throw new Error('lockstep resume ended without saying what it reached');

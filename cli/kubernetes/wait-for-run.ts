@@ -4,8 +4,8 @@
 import type { V1Job, V1Lease, V1Pod } from '@kubernetes/client-node';
 import { readEnvironment } from '../../shared/environment.js';
 import { exitCodes } from '../../shared/exit-codes.js';
-import { stopOnSignals } from '../processes.js';
 import { CommandFailed } from '../failure.js';
+import { stopWhenInterrupted } from '../interruptions.js';
 import { printJson, printLine, printNote } from '../output.js';
 import { createProgress, progressMode, type Progress, type ProgressMode } from '../progress.js';
 import type { ClusterClient } from './client/cluster-client.js';
@@ -38,14 +38,14 @@ export async function waitForRun(
   if (json) printJson({ kind: 'launched', run, url, action, workers });
   else printNote(`${run} ${words[action]}, with ${workers} workers, in ${url}`);
   if (detach) return json ? undefined : printLine(run);
-  const stop = stopOnSignals(() => undefined);
+  const stop = stopWhenInterrupted();
   const { isPlain } = readEnvironment();
   const view = createFollowView(progressMode(json, isPlain), printNote);
   const end = await followRun(client, parameters, (stage) => view.show(stage), stop);
   view.close();
   if (end !== undefined) return reportEnd(client, parameters, end, json);
   printNote(`not waiting any more; the run goes on: lockstep status ${run}`);
-  process.exitCode = 130;
+  process.exitCode = exitCodes.interrupted;
 }
 
 async function reportEnd(

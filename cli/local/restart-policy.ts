@@ -44,6 +44,7 @@ const longestDelayMs = 10_000;
 const finalCodes: ReadonlySet<number> = new Set([
   exitCodes.ok,
   exitCodes.stopped,
+  exitCodes.interrupted,
   exitCodes.workerLost,
   exitCodes.drained,
   exitCodes.configuration,

@@ -54,7 +54,9 @@ export function runResult(
   early?: EarlyEnd,
 ): RunResult {
   const { result } = kept;
-  const isOurStop = early !== undefined && !isStopAsked && coordinator.code === exitCodes.stopped;
+  const isStop =
+    coordinator.code === exitCodes.stopped || coordinator.code === exitCodes.interrupted;
+  const isOurStop = early !== undefined && !isStopAsked && isStop;
   if (isOurStop) return failure(kept, world, early.exitCode, early.reason);
   if (result !== undefined) {
     // Its own word counts also if it had to be ended after that.
@@ -63,7 +65,7 @@ export function runResult(
   }
   // Stopped before it could listen to signals: there is nothing yet to go on with.
   if (isStopAsked && kept.run === undefined && coordinator.signal !== null)
-    return { exitCode: exitCodes.stopped, line: undefined };
+    return { exitCode: exitCodes.interrupted, line: undefined };
   const exitCode = coordinator.code === null ? exitCodes.failed : coordinator.code;
   const reason =
     exitCode === exitCodes.superseded
@@ -155,15 +157,16 @@ function describeEvaluation(line: RunLine): string {
 }
 
 function describeResult(line: RunLine): string[] {
-  const next =
+  const next = line['sha256'] ? 'go on with it' : 'start it again';
+  const command =
     line['kind'] === 'finished'
       ? `export it with: lockstep export ${text(line['url'])} --format onnx --out model`
-      : `go on with it: lockstep resume ${text(line['url'])} --workers ${text(line['world'])}`;
+      : `${next}: lockstep resume ${text(line['url'])} --workers ${text(line['world'])}`;
   return [
     `${text(line['kind'])}: ${text(line['reason'])}`,
     `parameters sha256 ${text(line['sha256']) || '(none yet)'}`,
     `world ${text(line['world'])}, ${text(line['images_per_s'])} images/s`,
-    next,
+    command,
   ];
 }
 

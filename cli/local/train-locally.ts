@@ -4,14 +4,16 @@
 import type { ArgumentsCamelCase, InferredOptionTypes, Options } from 'yargs';
 import { openRun } from '../../coordinator/edge/run-plan.js';
 import { readEnvironment } from '../../shared/environment.js';
+import { exitCodes } from '../../shared/exit-codes.js';
 import { OperatorError } from '../../shared/problems.js';
 import type { RunSpec } from '../../shared/spec/schema.js';
 import { parseStoreUrl } from '../../shared/store/places.js';
 import { providers } from '../../worker/engine/engine.js';
+import { CommandFailed } from '../failure.js';
+import { stopWhenInterrupted } from '../interruptions.js';
 import { rangeProblems } from '../number-ranges.js';
 import { amountOption, flagOption, wordOption } from '../options.js';
 import { printJson, printNote } from '../output.js';
-import { stopOnSignals } from '../processes.js';
 import { runId, storeOptions, withStore } from '../stores.js';
 import { chooseDevices } from './gpus.js';
 import { runLocally } from './local-run.js';
@@ -56,7 +58,10 @@ export async function trainLocally(
   const dataset = args.dataset && parseStoreUrl(args.dataset, '--dataset').url;
   const devices = args.gpus === undefined ? [] : chooseDevices(args.gpus);
   const view = json ? undefined : createRunView(readEnvironment().isPlain);
-  const stop = stopOnSignals(() => printNote('stopping after this step; once more ends at once'));
+  const stop = stopWhenInterrupted({
+    onStop: () => printNote('stopping in order; once more ends at once'),
+  });
+  requireNoStop(stop, 'No run was opened: nothing was written.');
   if (spec !== undefined)
     await withStore(runUrl, (store) =>
       openRun({
@@ -64,6 +69,7 @@ export async function trainLocally(
         ...{ worldSize: workers, until: stopAfter, nowMs: Date.now() },
       }),
     );
+  requireNoStop(stop, `Nothing was computed; to start: lockstep resume ${runUrl}`);
   process.exitCode = await runLocally({
     ...{ runUrl, workers, restarts: args.restarts, devices, stop },
     ...{ hasStandby: args.standby, allowsFaults: args.allowFaults },
@@ -77,6 +83,13 @@ export async function trainLocally(
     onComplaint: printNote,
   });
   view?.close();
+}
+
+/** Ends a command that was asked to stop while it had nothing to store yet. */
+function requireNoStop({ aborted, reason }: AbortSignal, hint: string): void {
+  if (!aborted) return;
+  const text = `stopped before the first step (${String(reason)})`;
+  throw new CommandFailed(text, exitCodes.interrupted, hint);
 }
 
 function requireSense(args: ArgumentsCamelCase<TrainingArguments>): void {

@@ -39,14 +39,22 @@ export function gather(state: CoordinatorState, reason: string): CoordinatorEffe
   return [notice(`there is no world any more: ${reason}`)];
 }
 
-/** Ends the run; of one that ends early, the reason says from where it can be resumed. */
-export function end(state: CoordinatorState, { exitCode, reason }: Ending): CoordinatorEffect[] {
-  const isEarly = exitCode !== exitCodes.ok && exitCode !== exitCodes.stopped;
+/**
+ * Ends the run; of one that ends early, the reason says from where it can be resumed. One that was
+ * stopped has a checkpoint, or it was interrupted.
+ */
+export function end(state: CoordinatorState, given: Ending): CoordinatorEffect[] {
+  const { savedStep } = state;
+  const isStopped = given.exitCode === exitCodes.stopped;
+  const isEarly = given.exitCode !== exitCodes.ok && !(isStopped && savedStep !== undefined);
   const rest =
-    state.savedStep === undefined
+    savedStep === undefined
       ? 'nothing was checkpointed'
-      : `the run can be resumed from step ${state.savedStep}`;
-  const ending = { exitCode, reason: isEarly ? `${reason}; ${rest}` : reason };
+      : `the run can be resumed from step ${savedStep}`;
+  const ending: Ending = {
+    exitCode: isStopped && isEarly ? exitCodes.interrupted : given.exitCode,
+    reason: isEarly ? `${given.reason}; ${rest}` : given.reason,
+  };
   state.stage = { kind: 'ended', ending };
   return [{ kind: 'end', ending }];
 }
@@ -136,11 +144,20 @@ export function awaitFinish(
   }
   if (savers.length === 0 && !isStored) {
     const isOver = ending !== undefined && ending.exitCode !== exitCodes.ok;
-    return isOver ? end(state, ending) : gather(state, 'all that had the last state were lost');
+    return isOver
+      ? end(state, lost(ending, step, state))
+      : gather(state, 'all that had the last state were lost');
   }
   const isDone = savers.every((worker) => isFinished(state, worker));
   if (!isStored || !isDone) return [];
   return ending === undefined ? gather(state, 'all have left') : end(state, ending);
+}
+
+/** The ending of a run whose last state nobody has any more. */
+function lost(ending: Ending, step: Step, { savedStep }: CoordinatorState): Ending {
+  if (ending.exitCode !== exitCodes.stopped) return ending;
+  const kept = savedStep === undefined ? '' : `; step ${savedStep} is checkpointed`;
+  return { ...ending, reason: `stopped, and the state of step ${step} is lost${kept}` };
 }
 
 /** Whether the worker has stored its share of the last state. */

@@ -166,7 +166,8 @@ function createStepFilter(reportedStep: number): (step: number) => boolean {
 
 function kindOfEnd(exitCode: ExitCode): 'finished' | 'stopped' | 'failed' {
   if (exitCode === exitCodes.ok) return 'finished';
-  return exitCode === exitCodes.stopped ? 'stopped' : 'failed';
+  const isStop = exitCode === exitCodes.stopped || exitCode === exitCodes.interrupted;
+  return isStop ? 'stopped' : 'failed';
 }
 
 function describeStep(report: StepReport, paces: () => PaceView[]) {

@@ -223,7 +223,7 @@ export class Supervisor {
       });
       return;
     }
-    if (code === exitCodes.stopped) {
+    if (code === exitCodes.stopped || code === exitCodes.interrupted) {
       // The operator resumes what was stopped.
       this.#clock.after(this.#dice.between(500, 2_000), () => {
         this.startCoordinator(node);

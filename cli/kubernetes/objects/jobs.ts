@@ -22,6 +22,9 @@ const joinTimeoutS = 600;
 /** Seconds that coordinators and workers wait for each other where a queue starts them. */
 const queuedJoinTimeoutS = 86_400;
 
+/** It was asked to go, with or without something to go on with. */
+const stoppedCodes = [exitCodes.stopped, exitCodes.drained, exitCodes.interrupted];
+
 const control = { name: 'control', number: ports.control };
 const exchange = { name: 'exchange', number: ports.exchange };
 
@@ -34,7 +37,7 @@ export function coordinatorJob(owner: Owner, parameters: LaunchParameters): V1Jo
     component: 'coordinator',
     spec: { parallelism: coordinators, backoffLimit: 20 },
     // It was asked to go, or another one leads: the run goes on with the next one.
-    leavingCodes: [exitCodes.stopped, exitCodes.drained, exitCodes.superseded],
+    leavingCodes: [...stoppedCodes, exitCodes.superseded],
     port: control,
     probeS: 2,
     args: [
@@ -93,7 +96,7 @@ export function workerJob(owner: Owner, parameters: LaunchParameters): V1Job & M
       successPolicy: { rules: [{ succeededCount: 1 }] },
     },
     // The run was stopped, or the worker left in order: its index gets another pod.
-    leavingCodes: [exitCodes.stopped, exitCodes.drained],
+    leavingCodes: stoppedCodes,
     port: exchange,
     probeS: 5,
     args: [

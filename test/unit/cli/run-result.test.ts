@@ -53,7 +53,7 @@ test('before the run is opened there is no line; the exit code tells', () => {
   const refused = runResult({}, { code: 78, signal: null }, 2, false);
   assert.deepEqual(refused, { exitCode: 78, line: undefined });
   const interrupted = runResult({}, { code: null, signal: 'SIGTERM' }, 2, true);
-  assert.deepEqual(interrupted, { exitCode: 3, line: undefined });
+  assert.deepEqual(interrupted, { exitCode: 130, line: undefined });
 });
 
 test('a coordinator that had to be ended after its result leaves that result', () => {

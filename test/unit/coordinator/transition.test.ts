@@ -320,3 +320,13 @@ test('a coordinator that stood still does not hold it against the workers', () =
 test('names are ordered by the numbers in them', () => {
   assert.deepEqual(['w-10', 'w-2', 'a-1'].sort(byName), ['a-1', 'w-2', 'w-10']);
 });
+
+for (const [savedStep, expected] of [
+  [undefined, '130: stopped before the first step: SIGTERM; nothing was checkpointed'],
+  [4, '3: stopped at step 4, which is checkpointed'],
+] as const)
+  test(`a stop with checkpoint ${savedStep} and no world says what is left`, () => {
+    const story = createStory({}, savedStep);
+    const answer = story.happen({ kind: 'stopAsked', reason: 'SIGTERM' });
+    assert.ok(answer.join('\n').includes(expected), answer.join('\n'));
+  });

@@ -200,10 +200,11 @@ test('a failed pod is judged by the exit codes of the program, and no index runs
     { action: 'Ignore', onExitCodes: { containerName, operator: 'In', values: ignored } },
     { action: 'Ignore', onPodConditions: [{ type: 'DisruptionTarget', status: 'True' }] },
   ];
-  const { stopped, drained, superseded } = exitCodes;
-  assert.deepEqual(workers.podFailurePolicy, { rules: rules('worker', [stopped, drained]) });
+  const { stopped, drained, interrupted, superseded } = exitCodes;
+  const leaving = [stopped, drained, interrupted];
+  assert.deepEqual(workers.podFailurePolicy, { rules: rules('worker', leaving) });
   assert.deepEqual(coordinator.podFailurePolicy, {
-    rules: rules('coordinator', [stopped, drained, superseded]),
+    rules: rules('coordinator', [...leaving, superseded]),
   });
   assert.deepEqual([workers.completionMode, workers.backoffLimitPerIndex], ['Indexed', 20]);
   for (const job of jobs) {
