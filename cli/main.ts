@@ -18,6 +18,7 @@ export async function main(args: readonly string[]): Promise<number> {
   if (chosen?.stopsInOrder !== true) endWhenInterrupted();
   try {
     refuseUnknownCommand(args, chosen);
+    refuseDash(args);
     const parser = await createParser(chosen);
     await parser.parseAsync([...args]);
     return Number(process.exitCode ?? exitCodes.ok);
@@ -37,6 +38,13 @@ function refuseUnknownCommand(args: readonly string[], chosen: CommandEntry | un
   const near = nearMiss(word, commands.map(wordOf));
   const hint = near === undefined ? '' : ` Did you mean ${near}?`;
   throw new UsageError(`There is no command ${JSON.stringify(word)}.${hint}`);
+}
+
+/** Before yargs, which hands on an empty text for it. */
+function refuseDash(args: readonly string[]): void {
+  if (!args.includes('-')) return;
+  const what = 'no command reads from standard input, or writes a file to standard output';
+  throw new UsageError(`"-" is no name of a file here: ${what}.`);
 }
 
 /** All commands by name, and the chosen one as a whole. */

@@ -9,6 +9,7 @@ import { finished } from 'node:stream/promises';
 import { crc32, createDeflate, type Deflate } from 'node:zlib';
 import type { Sharp } from 'sharp';
 import { decodingFault, openImage } from '../dataset/decode.js';
+import { pictureFormats } from '../dataset/picture-formats.js';
 import { readRegularFile } from '../shared/local-files.js';
 import { messageOf, OperatorError } from '../shared/problems.js';
 import { spanLength, type Span } from './enlarge.js';
@@ -56,6 +57,7 @@ async function decodeBands(
     });
   const open = () => openImage(bytes, largestPixels);
   const known = await refuse(() => open().metadata());
+  if (!pictureFormats.has(known.format)) throw refusal(new Error(`${known.format} is not read`));
   const { width, height } = known.autoOrient;
   const isGrey = known.space === 'b-w' || known.space === 'grey16';
   const band = (rows: Span) =>

@@ -183,12 +183,13 @@ function formatOf(output: string): OutputFormat {
 
 async function checkOutput(options: UpscaleOptions): Promise<void> {
   const { output } = options;
-  const isKnown = Object.hasOwn(outputFormats, endingOf(output));
+  const problems: Problem[] = [];
   const allowed = `a name that ends in ${Object.keys(outputFormats).join(', ')}`;
-  const problem: Problem | undefined = isKnown
-    ? await outputProblem(placeOf(options))
-    : { key: 'output', given: output, allowed };
-  if (problem !== undefined) throw new OperatorError('the output cannot be written', [problem]);
+  if (!Object.hasOwn(outputFormats, endingOf(output)))
+    problems.push({ key: 'output', given: output, allowed });
+  const inTheWay = await outputProblem(placeOf(options));
+  if (inTheWay !== undefined) problems.push(inTheWay);
+  if (problems.length > 0) throw new OperatorError('the output cannot be written', problems);
 }
 
 function checkSize(output: string, { width, height }: PictureFile, scale: number): void {

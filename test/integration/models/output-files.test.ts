@@ -13,8 +13,10 @@ import { OperatorError } from '../../../shared/problems.js';
 import { createSrganTask } from '../../../task/srgan/task.js';
 import { tinySpec } from '../../support/engine/srgan-specs.js';
 import { noise } from '../../support/pictures.js';
+import { runLockstep, startLockstep } from '../../support/lockstep-command.js';
 import { makePipe } from '../../support/pipes.js';
 import { testFolder } from '../../support/tiny-run.js';
+import { until } from '../../support/until.js';
 
 const root = testFolder();
 const at = (name: string): string => join(root, name);
@@ -106,4 +108,20 @@ test('what a killed process left goes with the next file; what others write stay
   await write('shared/file');
   assert.deepEqual((await readdir(at('shared'))).sort(), [...others, 'file'].sort());
   await rm(at('shared'), { recursive: true });
+});
+
+test('upscale that is killed leaves a file that the next one takes away', async () => {
+  await mkdir(at('out'));
+  await noise(400, 400).png().toFile(at('large.png'));
+  const args = ['upscale', at('model.onnx'), at('large.png'), at('out/large.png')];
+  const killed = startLockstep([...args, '--tile', '16'], root);
+  await until(async () => (await readdir(at('out'))).length > 0, 'it writes');
+  killed.process.kill('SIGKILL');
+  await killed.result;
+  const [left, ...more] = await readdir(at('out'));
+  assert.match(left, /^\.lockstep-partial-/);
+  assert.deepEqual(more, []);
+  const { code, stderr } = await runLockstep(args, root);
+  assert.equal(code, 0, stderr);
+  assert.deepEqual(await readdir(at('out')), ['large.png']);
 });

@@ -153,11 +153,17 @@ test('other formats are converted', async () => {
 test('mistakes are reported as problems, and nothing is left behind', async () => {
   await writeFile(at('broken.jpg'), 'no picture');
   await writeFile(at('empty.onnx'), '');
+  const svg = '<svg xmlns="http://www.w3.org/2000/svg" width="99" height="99"><rect/></svg>';
+  await writeFile(at('drawing.png'), svg);
+  await writeFile(at('phone.heic'), '\0\0\0\x18ftypheic\0\0\0\0mif1heic\0\0\0\x08meta');
   await writeFile(at('page.onnx'), '<!DOCTYPE html>');
   await writeFile(at('exists.png'), '');
   const cases: [() => Promise<unknown>, string, RegExp][] = [
     [() => run('broken.jpg', 'a.png'), 'input', /cannot be read/],
-    [() => run('missing.jpg', 'a.png'), 'input', /cannot be read/],
+    [() => run('missing.jpg', 'a.png'), 'input', /cannot be read: it is not there/],
+    [() => run('drawing.png', 'a.png'), 'input', /svg is not read/],
+    [() => run('phone.heic', 'a.png'), 'input', /HEIC is not read: convert it/],
+    [() => run('photo.jpg', '/dev/stdout', { output: '/dev/stdout' }), 'output', /ends in/],
     [() => run('photo.jpg', 'a.bmp'), 'output', /ends in/],
     [() => run('photo.jpg', 'exists.png'), 'output', /--force/],
     [() => run('photo.jpg', 'a.png', { model: at('missing.onnx') }), 'model', /cannot be read/],

@@ -48,6 +48,12 @@ test('a slip in the command line says what was meant, on stderr', () => {
   assert.match(lockstep('spec', '--set').stderr, /Not enough arguments following: set\nSee:/);
 });
 
+test('a dash names no file, and is what the message is about', () => {
+  const { status, stderr } = lockstep('upscale', 'model.onnx', '-', 'out.png');
+  assert.equal(status, exitCodes.configuration);
+  assert.match(stderr, /"-" is no name of a file here.*standard input/);
+});
+
 test("an operator's mistake lists every problem and ends with 78", () => {
   const { status, stdout, stderr } = lockstep('spec', 'demo', '--set', 'a=1', '--set', 'seed=-1');
   assert.equal(status, exitCodes.configuration);
