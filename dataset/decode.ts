@@ -46,7 +46,6 @@ export async function decodePicture(
   bytes: Uint8Array,
   sizeOf: (picture: Size) => Size = (picture) => picture,
 ): Promise<Pixels> {
-  if (bytes.length === 0) throw new PictureError('zero bytes');
   try {
     return await decoding.shared(() => decode(bytes, sizeOf));
   } catch (error) {
@@ -120,6 +119,7 @@ function toRgb(data: Uint8Array, { width, height, channels }: OutputInfo): Uint8
 
 /** Why a picture could not be decoded: the decoder's complaint in one short line. */
 export function decodingFault(error: unknown, bytes: Uint8Array, mostPixels: number): string {
+  if (bytes.length === 0) return 'zero bytes';
   const unread = unreadBytes(bytes);
   if (unread !== undefined) return unread;
   const text = messageOf(error);

@@ -184,11 +184,16 @@ async function readFolder(walk: Walk, path: string): Promise<Dirent[]> {
   }
 }
 
+/** What Node makes of bytes in a name that are no UTF-8; under that name there is nothing. */
+const notUtf8 = '\ufffd';
+const unknownName = 'its name is not in UTF-8: rename it';
+
 /** A file, or what a link leads to; `missing` is the reason when there is nothing. */
 async function visitFile(walk: Walk, path: string, missing: string): Promise<void> {
   const found = await stat(join(walk.root, path)).catch(() => undefined);
   if (found?.isDirectory() === true) walk.folders.push(path);
-  else if (found === undefined) walk.skipped.push({ file: path, reason: missing });
+  else if (found === undefined)
+    walk.skipped.push({ file: path, reason: path.includes(notUtf8) ? unknownName : missing });
   else if (!found.isFile())
     walk.skipped.push({ file: path, reason: 'not a picture: it is no regular file' });
   else if (walk.files.length >= maxSourceFiles) throw tooManyFiles(walk.root);

@@ -51,10 +51,13 @@ async function decodeBands(
   bytes: Buffer,
   refusal: (error: unknown) => OperatorError,
 ): Promise<PictureFile> {
-  const refuse = async <T>(work: () => Promise<T>): Promise<T> =>
-    work().catch((error: unknown) => {
+  const refuse = async <T>(work: () => Promise<T>): Promise<T> => {
+    try {
+      return await work();
+    } catch (error) {
       throw refusal(error);
-    });
+    }
+  };
   const open = () => openImage(bytes, largestPixels);
   const known = await refuse(() => open().metadata());
   if (!pictureFormats.has(known.format)) throw refusal(new Error(`${known.format} is not read`));

@@ -39,9 +39,15 @@ export interface UpscaleResult {
 
 interface OutputFormat {
   readonly largestSide: number;
-  /** What becomes of the finished PNG; undefined where that is the output. */
-  readonly convert?: (png: Sharp) => Sharp;
+  /**
+   * What becomes of the finished PNG, whose pixels are that many bytes; undefined where the PNG
+   * is the output.
+   */
+  readonly convert?: (png: Sharp, bytes: number) => Sharp;
 }
+
+/** Offsets in a plain TIFF end at 4 GiB, and LZW may make noise a little larger. */
+const largestTiff = 2 ** 31;
 
 const jpeg: OutputFormat = {
   largestSide: 65_535,
@@ -50,8 +56,9 @@ const jpeg: OutputFormat = {
 };
 const tiff: OutputFormat = {
   largestSide: 2 ** 31 - 1,
-  // Lossless; the offsets of a plain TIFF end at 4 GiB.
-  convert: (png) => png.tiff({ compression: 'lzw', predictor: 'horizontal', bigtiff: true }),
+  // Lossless.
+  convert: (png, bytes) =>
+    png.tiff({ compression: 'lzw', predictor: 'horizontal', bigtiff: bytes > largestTiff }),
 };
 
 /** Output formats by the name's ending. */
@@ -104,7 +111,7 @@ async function write(
       ...(signal === undefined ? {} : { signal }),
     });
     await png.close();
-    await finishFile(partial, place);
+    await finishFile(partial, place, width * height * channels);
   } catch (error) {
     png.abort();
     throw error;
@@ -155,14 +162,14 @@ async function enlargeAlpha(
 }
 
 /** The finished PNG under the output's name, converted where its ending asks for that. */
-async function finishFile(png: PartialFile, place: OutputPlace): Promise<void> {
+async function finishFile(png: PartialFile, place: OutputPlace, bytes: number): Promise<void> {
   const { convert } = formatOf(place.path);
   if (convert === undefined) return png.publish();
   const converted = await createPartialFile(place);
   try {
     const image = sharp(png.path, { limitInputPixels: false, sequentialRead: true });
     await converted.handle.close();
-    await convert(image).toFile(converted.path);
+    await convert(image, bytes).toFile(converted.path);
     await converted.publish();
   } finally {
     await converted.discard();

@@ -205,6 +205,17 @@ test('what systems leave beside pictures counts as nothing, in folders and in st
   assert.deepEqual(again, result);
 });
 
+const isLinux = process.platform === 'linux';
+test('a name that is no UTF-8 is said to be one', { skip: !isLinux }, async () => {
+  const from = join(root, 'latin');
+  await writeFiles(from, { 'x.png': await noise(64, 64).png().toBuffer() });
+  const name = Buffer.from(`${from}/caf\u00e9.png`, 'latin1');
+  await writeFile(name, await noise(64, 64).png().toBuffer());
+  const { samples, skipped } = await pack(from, join(root, 'latin-out'));
+  assert.deepEqual([samples, skipped.length], [1, 1]);
+  assert.match(skipped[0].reason, /not in UTF-8/);
+});
+
 test('of pictures whose names differ in the ending alone, one is left out by name', async () => {
   const from = join(root, 'twins');
   const [first, second] = [noise(64, 64, 1), noise(64, 64, 2)];

@@ -161,6 +161,7 @@ test('mistakes are reported as problems, and nothing is left behind', async () =
   const cases: [() => Promise<unknown>, string, RegExp][] = [
     [() => run('broken.jpg', 'a.png'), 'input', /cannot be read/],
     [() => run('missing.jpg', 'a.png'), 'input', /cannot be read: it is not there/],
+    [() => run('empty.onnx', 'a.png'), 'input', /zero bytes/],
     [() => run('drawing.png', 'a.png'), 'input', /svg is not read/],
     [() => run('phone.heic', 'a.png'), 'input', /HEIC is not read: convert it/],
     [() => run('photo.jpg', '/dev/stdout', { output: '/dev/stdout' }), 'output', /ends in/],
@@ -207,6 +208,8 @@ test('a TIFF is lossless, and a JPEG shows what is transparent as white', async 
   await run('photo.jpg', 'same.png');
   await run('photo.jpg', 'same.tif');
   assert.deepEqual(await pixelsOf('same.tif'), await pixelsOf('same.png'));
+  // Of the form that every program reads.
+  assert.equal((await readFile(at('same.tif'))).readUInt16LE(2), 42);
   await noise(20, 20).ensureAlpha(0).png().toFile(at('clear.png'));
   await run('clear.png', 'clear.jpg');
   assert.ok((await pixelsOf('clear.jpg')).every((value) => value > 250));
