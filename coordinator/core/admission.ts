@@ -3,6 +3,7 @@
 import { protocolVersion, type Hello } from '../../shared/control/messages.js';
 import { exitCodes } from '../../shared/exit-codes.js';
 import { termOf } from '../../shared/words.js';
+import { hasOtherData } from './ending.js';
 import { isReachable } from './liveness.js';
 import {
   notice,
@@ -80,6 +81,11 @@ function viewOfHello(hello: Hello, session: number, heardMs: number): WorkerView
 function findRefusal(state: CoordinatorState, hello: Hello): string | undefined {
   if (hello.protocol !== protocolVersion)
     return `it speaks protocol ${hello.protocol}, this run ${protocolVersion}`;
+  if (hasOtherData(state, hello.worker))
+    return (
+      'it has failed three times at samples that others read: its copy of the dataset is another ' +
+      'one; see: lockstep dataset verify'
+    );
   const known = state.workers.get(hello.worker);
   // A process that has just started takes the place of its forerunner; one that comes back after
   // it was replaced does not. Incarnations are of different clocks: they differ, no more.

@@ -59,7 +59,7 @@ export function end(state: CoordinatorState, given: Ending): CoordinatorEffect[]
   return [{ kind: 'end', ending }];
 }
 
-/** Failures at one place that end the run. */
+/** So many failures at one place end the run, or the worker's part in it. */
 const maxFailures = 3;
 
 /** Places that are kept in mind; beyond, the oldest is forgotten. */
@@ -68,8 +68,8 @@ const maxPlaces = 1000;
 /**
  * Counts a worker's failure; the third at one place ends the run. A place is a step that the run
  * does not come beyond, whoever fails there: steps that are done again after a setback are no
- * progress. And a place is a sample that a worker can't use, however far the others come meanwhile:
- * they read it, so that worker has another dataset.
+ * progress. And a place is a worker that can't use its samples, however far the others come
+ * meanwhile: those go on without it, if there are any.
  */
 export function countFailure(
   state: CoordinatorState,
@@ -83,16 +83,19 @@ export function countFailure(
   }
   const isOfData = sample !== '';
   const steps = countAt(state, `step:${state.furthestStep}`, isOfData);
-  const own = isOfData ? countAt(state, `${worker} ${sample}`, true) : undefined;
+  if (isOfData) countAt(state, `worker:${worker}`, true);
   const isStuck = steps.count >= maxFailures;
-  if (!isStuck && (own?.count ?? 0) < maxFailures) return;
-  const areOfData = !isStuck || steps.areOfData;
-  state.ending ??= {
-    exitCode: areOfData ? exitCodes.configuration : exitCodes.failed,
-    reason: isStuck
-      ? `${text} (failure ${steps.count} without a new step between them)`
-      : `${text} (time ${maxFailures}, and others read it: this worker has another dataset)`,
-  };
+  const others = workersOf(state).filter((view) => view.worker !== worker);
+  const canGoOn = others.some((view) => isReachable(state, view));
+  if (!isStuck && (canGoOn || !hasOtherData(state, worker))) return;
+  const exit = isStuck && !steps.areOfData ? exitCodes.failed : exitCodes.configuration;
+  const times = isStuck ? 'without a new step between them' : 'at samples, with no other worker';
+  state.ending ??= { exitCode: exit, reason: `${text} (failure ${maxFailures} ${times})` };
+}
+
+/** The worker has failed so often at samples, which others must have read, that it stays out. */
+export function hasOtherData({ failures }: CoordinatorState, worker: string): boolean {
+  return (failures.get(`worker:${worker}`)?.count ?? 0) >= maxFailures;
 }
 
 function countAt({ failures }: CoordinatorState, place: string, isOfData: boolean) {

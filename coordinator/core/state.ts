@@ -111,7 +111,7 @@ export interface Ending {
   readonly reason: string;
 }
 
-/** What failed at one place: a step that the run does not come beyond, or a worker's sample. */
+/** What failed at one place: a step that the run does not come beyond, or a worker's data. */
 export interface FailuresAtPlace {
   count: number;
   /** Each of them was a sample that is not what the index says. */

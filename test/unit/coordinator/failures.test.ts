@@ -8,10 +8,10 @@ import { createStory, trainTogether, type Story } from '../../support/coordinato
 const failure = (sample: string, exitCode = 1) =>
   ({ kind: 'failure', reason: 'a broken picture', exitCode, sample }) as const;
 
-/** The worker fails, and another process comes in its place. */
-function failAndReturn(story: Story, worker: string, incarnation: number, sample = ''): void {
+/** The worker fails, and another process comes in its place: the answer to it. */
+function failAndReturn(story: Story, worker: string, incarnation: number, sample = ''): string {
   story.says(worker, failure(sample));
-  story.hello(worker, { incarnation });
+  return story.hello(worker, { incarnation })[0] ?? '';
 }
 
 const report = (step: number): StepReport => ({
@@ -73,20 +73,32 @@ test('a step that was never done before is progress', () => {
   assert.equal(endingOf(story), '');
 });
 
-test('a worker that alone can not use a sample ends the run at the third time', () => {
+test('a worker that alone can not use its samples stays out after the third time', () => {
   const story = createStory();
   trainTogether(story, ['w-0', 'w-1']);
   failAndReturn(story, 'w-1', 2, 'a');
   story.says('w-0', report(3));
-  failAndReturn(story, 'w-1', 3, 'a');
-  story.says('w-0', report(6));
-  failAndReturn(story, 'w-1', 4, 'b');
-  story.says('w-0', report(9));
   failAndReturn(story, 'w-0', 2, 'a');
-  story.says('w-0', report(10));
-  assert.equal(endingOf(story), '');
-  story.says('w-1', failure('a'));
-  assert.match(endingOf(story), /^78: w-1 failed: .*this worker has another dataset/);
+  story.says('w-0', report(6));
+  failAndReturn(story, 'w-1', 3);
+  story.says('w-0', report(8));
+  assert.equal(failAndReturn(story, 'w-1', 4, 'b'), 'welcome -> w-1');
+  story.says('w-0', report(9));
+  const refused = failAndReturn(story, 'w-1', 5, 'c');
+  assert.match(refused, /^dismiss \d+ with \d+: .*its copy of the dataset is another one/);
+  assert.equal(story.hello('w-2')[0], 'welcome -> w-2', 'another worker is not meant');
+  assert.equal(endingOf(story), '', 'and the run goes on');
+});
+
+test('a worker that can not use its samples ends the run when there is no other', () => {
+  const story = createStory({ worldSize: 1 });
+  trainTogether(story, ['w-0']);
+  for (const [i, sample] of ['a', 'b', 'c'].entries()) {
+    assert.equal(endingOf(story), '');
+    story.says('w-0', report(i + 1));
+    failAndReturn(story, 'w-0', i + 2, sample);
+  }
+  assert.match(endingOf(story), /^78: w-0 failed: .*failure 3 at samples, with no other worker/);
 });
 
 test('a mistake of the operator ends the run with its exit code', () => {
