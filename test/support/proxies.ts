@@ -16,6 +16,8 @@ export type FaultKind =
   | 'lost-answer'
   /** The server's answer is cut in the middle of its body. */
   | 'truncated'
+  /** One bit in the middle of the answer's body is another. */
+  | 'flipped'
   /** No answer, ever; the server is not asked. */
   | 'silent';
 
@@ -79,6 +81,7 @@ function spoil(
       return;
     }
     answer.writeHead(reply.statusCode ?? 502, reply.headers);
+    if (kind === 'flipped') return void flip(reply, answer);
     if (kind !== 'truncated') return void reply.pipe(answer);
     reply.once('data', (chunk: Buffer) => {
       answer.write(chunk.subarray(0, Math.floor(chunk.length / 2)), () => {
@@ -87,6 +90,14 @@ function spoil(
       });
     });
   });
+}
+
+async function flip(reply: IncomingMessage, answer: ServerResponse): Promise<void> {
+  const parts: Buffer[] = [];
+  for await (const part of reply as AsyncIterable<Buffer>) parts.push(part);
+  const body = Buffer.concat(parts);
+  if (body.length > 0) body[body.length >> 1] ^= 1;
+  answer.end(body);
 }
 
 function forward(
