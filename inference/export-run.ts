@@ -15,7 +15,7 @@ import { readRunRecord } from '../shared/spec/record.js';
 import type { ObjectStore } from '../shared/store/store.js';
 import { createSrganTask } from '../task/srgan/task.js';
 import { exportOnnx, exportTfjs } from './generator.js';
-import { createPartialFile, outputProblem, type OutputPlace } from './output-file.js';
+import { createPartialFile, outputProblem, type OutputPlace, writing } from './output-file.js';
 
 export type ExportFormat = 'onnx' | 'tfjs';
 
@@ -139,7 +139,7 @@ async function findStep(store: ObjectStore, step: number): Promise<Found> {
 async function writeWhole(place: OutputPlace, content: Uint8Array): Promise<string> {
   const file = await createPartialFile(place);
   try {
-    await file.handle.writeFile(content).finally(() => file.handle.close());
+    await writing(place, () => file.handle.writeFile(content).finally(() => file.handle.close()));
     await file.publish();
   } finally {
     await file.discard();

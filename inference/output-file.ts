@@ -7,7 +7,7 @@ import { link, lstat, open, readdir, realpath, rename, rm, stat } from 'node:fs/
 import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
 import { makeFolder, otherThanFile, pathFaults } from '../shared/local-files.js';
-import { OperatorError, type Problem } from '../shared/problems.js';
+import { messageOf, OperatorError, type Problem } from '../shared/problems.js';
 
 /** Where a file is to go. */
 export interface OutputPlace {
@@ -73,11 +73,14 @@ async function publish(path: string, final: string, place: OutputPlace): Promise
 
 const refusal = 'the output cannot be written';
 
-/** Does `work` on a file system, whose refusals become the operator's problems. */
-async function writing<T>({ path, key }: OutputPlace, work: () => Promise<T>): Promise<T> {
+/** Does `work` that writes there; what the file system refuses is the operator's problem. */
+export async function writing<T>({ path, key }: OutputPlace, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
+    // The picture library gives no code, but the system's words.
+    if (/no space left|quota exceeded/i.test(messageOf(error)))
+      throw new Error(`${refusal}: no space is left at ${path}`, { cause: error });
     const code = codeOf(error);
     const hint = code === undefined ? undefined : pathFaults[code];
     if (hint === undefined) throw error;

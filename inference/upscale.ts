@@ -12,6 +12,7 @@ import {
   outputProblem,
   type OutputPlace,
   type PartialFile,
+  writing,
 } from './output-file.js';
 import { openPicture, PngWriter, type PictureFile, type PngChannels } from './picture-file.js';
 
@@ -102,16 +103,18 @@ async function write(
   const png = new PngWriter(partial.handle, width, height, channels);
   const job = { width: picture.width, height: picture.height, scale, tile, margin };
   try {
-    await enlarge({
-      ...job,
-      network: run,
-      readRows: (rows) => picture.readColours(rows),
-      writeRows: async (rows, from) => png.write(await finishRows(rows, from, picture, scale)),
-      ...(onTile === undefined ? {} : { onTile }),
-      ...(signal === undefined ? {} : { signal }),
+    await writing(place, async () => {
+      await enlarge({
+        ...job,
+        network: run,
+        readRows: (rows) => picture.readColours(rows),
+        writeRows: async (rows, from) => png.write(await finishRows(rows, from, picture, scale)),
+        ...(onTile === undefined ? {} : { onTile }),
+        ...(signal === undefined ? {} : { signal }),
+      });
+      await png.close();
+      await finishFile(partial, place, width * height * channels);
     });
-    await png.close();
-    await finishFile(partial, place, width * height * channels);
   } catch (error) {
     png.abort();
     throw error;

@@ -7,7 +7,7 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { before, test } from 'node:test';
 import { exportOnnx } from '../../../inference/generator.js';
-import { createPartialFile, outputProblem } from '../../../inference/output-file.js';
+import { createPartialFile, outputProblem, writing } from '../../../inference/output-file.js';
 import { upscale } from '../../../inference/upscale.js';
 import { OperatorError } from '../../../shared/problems.js';
 import { createSrganTask } from '../../../task/srgan/task.js';
@@ -93,6 +93,14 @@ test('folders are made; where they can not be, the operator reads why', async ()
   if (process.platform !== 'linux') return;
   const inProc = { path: '/proc/x/y', isForced: false, key: '--out' };
   await assert.rejects(createPartialFile(inProc), /--out: given "\/proc\/x\/y".*can not be made/);
+});
+
+test('a full disk is called one, whoever finds it so', async () => {
+  for (const words of ['ENOSPC: no space left on device, write', 'unix error: No space left'])
+    await assert.rejects(
+      writing(place('x.png'), () => Promise.reject(new Error(words))),
+      /cannot be written: no space is left at .*x\.png$/,
+    );
 });
 
 test('what a killed process left goes with the next file; what others write stays', async () => {
