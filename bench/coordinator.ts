@@ -4,7 +4,8 @@
 
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { defaultTiming, type CoordinatorConfig } from '../coordinator/core/state.js';
+import { type CoordinatorConfig } from '../coordinator/core/state.js';
+import { defaultTiming } from '../coordinator/core/timing.js';
 import type { Counts } from './coordinator-meter.js';
 import { createSimulatedRun, type SimulatedRun } from './simulated-run.js';
 
@@ -96,7 +97,8 @@ export function benchCoordinator(options: CoordinatorBenchOptions): CoordinatorB
 
 function configOf(workers: number): CoordinatorConfig {
   const steps = { until: 1_000_000, lastStep: 1_000_000, microShards: 4096 };
-  return { term: 1, worldSize: workers, ...steps, timing: defaultTiming };
+  const identity = { run: 'bench', recordSha256: 'b'.repeat(64) };
+  return { ...identity, term: 1, worldSize: workers, ...steps, timing: defaultTiming };
 }
 
 /** Until a world with a later generation than `after` trains. */

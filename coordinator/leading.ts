@@ -2,18 +2,19 @@
 // given: production, the simulator and the bench all lead through this one.
 
 import type { Clock } from '../shared/clock.js';
-import type { CoordinatorMessage } from '../shared/control/messages.js';
 import {
   initialCoordinatorState,
   worldOf,
   type CoordinatorConfig,
   type CoordinatorEffect,
   type CoordinatorEvent,
+  type CoordinatorState,
   type Ending,
 } from './core/state.js';
 import {
   averagePaces,
   createPaceAverages,
+  isOfMember,
   observePace,
   sharesIn,
   type PaceView,
@@ -36,7 +37,7 @@ export interface LeadingPorts {
   /** Step of the newest whole checkpoint. */
   readonly savedStep: number | undefined;
   readonly runUrl: string;
-  /** The run's record, as every worker gets it. */
+  /** The run's record, as every worker gets it; its sum is in the configuration. */
   readonly record: string;
   readonly sessions: Pick<Sessions, 'send' | 'dismiss' | 'broadcast'>;
   readonly reporter: Omit<Reporter, 'started' | 'committed' | 'rate' | 'worldReason'>;
@@ -61,6 +62,8 @@ export interface Leading extends LedRun {
 export function lead(ports: LeadingPorts): Leading {
   const { clock, config, sessions, reporter, checkpoints, decide = transition } = ports;
   const { runUrl, record } = ports;
+  const { term, run, recordSha256 } = config;
+  const identity = { term, run, recordSha256 };
   const state = initialCoordinatorState(config, ports.savedStep, clock.nowMs());
   const averages = createPaceAverages();
   const paces = (): PaceView[] => averagePaces(averages, sharesIn(state));
@@ -73,7 +76,8 @@ export function lead(ports: LeadingPorts): Leading {
     waiting = [];
     // Who has left, or reported the result, has nothing more to say.
     if (events.length === 0 || state.stage.kind === 'ended') return;
-    for (const event of events) if (event.kind === 'message') observe(event);
+    for (const event of events)
+      if (isOfMember(state, event)) observePace(averages, event.worker, event.message);
     for (const effect of decide(state, events, clock.nowMs())) perform(effect);
     worldSize = worldOf(state)?.members.length ?? worldSize;
   };
@@ -84,21 +88,14 @@ export function lead(ports: LeadingPorts): Leading {
     waiting.push(event);
     drain();
   };
-  const observe = ({ worker, message }: CoordinatorEvent & { kind: 'message' }): void => {
-    if (message.kind === 'status') observePace(averages, worker, message);
-    reporter.message(message, paces);
-  };
-  const send = (worker: string, message: CoordinatorMessage): void => {
-    const session = state.workers.get(worker)?.session;
-    if (session !== undefined) sessions.send(session, message);
-  };
+  const send = sender(state, sessions);
   const inTurn = createTurns(dispatch);
   const perform = (effect: CoordinatorEffect): void => {
     switch (effect.kind) {
       case 'send':
         return send(effect.worker, effect.message);
       case 'welcome':
-        return send(effect.worker, { kind: 'welcome', term: config.term, runUrl, record });
+        return send(effect.worker, { kind: 'welcome', ...identity, runUrl, record });
       case 'dismiss':
         return sessions.dismiss(effect.session, effect.exitCode, effect.reason);
       case 'formed':
@@ -107,6 +104,10 @@ export function lead(ports: LeadingPorts): Leading {
         return reporter.lost(effect);
       case 'notice':
         return reporter.notice(effect.text);
+      case 'report':
+        return reporter.message(effect.message, paces);
+      case 'askForTerm':
+        return terms.look();
       case 'target':
         return reporter.target(effect.workers);
       case 'findCheckpoint':
@@ -121,27 +122,40 @@ export function lead(ports: LeadingPorts): Leading {
         return ports.onOver(effect);
     }
   };
+  const terms = watchTerms(ports, (term, askedMs) =>
+    dispatch({ kind: 'newestTerm', term, askedMs }),
+  );
   const timers = [
     clock.every(tickMs, () => dispatch({ kind: 'tick' })),
-    watchTerms(ports, (term) => dispatch({ kind: 'superseded', term })),
+    clock.every(termsMs, terms.look),
   ];
   return { state, paces, soon, dispatch, send, close: () => timers.forEach((end) => end()) };
 }
 
-/** Looks now and then whether a later coordinator leads; gives a function to end it. */
+/** Does nothing for a worker without a session. */
+function sender({ workers }: CoordinatorState, sessions: LeadingPorts['sessions']): LedRun['send'] {
+  return (worker, message) => {
+    const session = workers.get(worker)?.session;
+    if (session !== undefined) sessions.send(session, message);
+  };
+}
+
+/** Looks whether a later coordinator leads, one look at a time; a store that is away is silent. */
 function watchTerms(
-  { clock, config, newestTerm }: LeadingPorts,
-  onLater: (term: number) => void,
-): () => void {
+  { clock, newestTerm }: LeadingPorts,
+  onTerm: (term: number, askedMs: number) => void,
+): { look(): void } {
   let isLooking = false;
-  return clock.every(termsMs, () => {
+  const look = (): void => {
     if (isLooking) return;
     isLooking = true;
+    const askedMs = clock.nowMs();
     newestTerm((term) => {
       isLooking = false;
-      if (term > config.term) onLater(term);
+      if (term > 0) onTerm(term, askedMs);
     });
-  });
+  };
+  return { look };
 }
 
 type Work = (done: (outcome: CoordinatorEvent) => void) => void;

@@ -10,8 +10,9 @@ import type { Log } from '../shared/log.js';
 import { openStore, type StoreOptions } from '../shared/store/open-store.js';
 import { createRunningStores } from '../shared/store/notices.js';
 import { processClock } from '../shared/clock.js';
-import { canonicalJson } from '../shared/spec/compare.js';
-import { defaultTiming, type CoordinatorConfig, type Ending } from './core/state.js';
+import { canonicalJson, textDigest } from '../shared/spec/compare.js';
+import { type CoordinatorConfig, type Ending } from './core/state.js';
+import { defaultTiming } from './core/timing.js';
 import { openCheckpoints } from './edge/checkpoints.js';
 import { leaseKey, serveLease, type Lease, type LeaseBoard } from './edge/lease.js';
 import { createNatsLease } from './edge/nats-lease.js';
@@ -163,7 +164,7 @@ async function leadRun(options: CoordinatorMainOptions, parts: LeadingParts): Pr
   const stores = createRunningStores(options.storeOptions, onNotice, log);
   const store = openStore(runUrl, stores.options);
   const bus = openBus(options, onNotice);
-  const config = configOf(options, plan, term);
+  const config = configOf(options, plan, term, textDigest(canonicalJson(record)));
   const { until } = config;
   const reporter = createReporter({
     ...{ run, url: runUrl, spec: record.spec, until, store, bus },
@@ -177,7 +178,7 @@ async function leadRun(options: CoordinatorMainOptions, parts: LeadingParts): Pr
   plan.notices.forEach(onNotice);
   const leading = lead({
     ...{ clock: processClock, config, savedStep: plan.savedStep, runUrl, sessions, reporter },
-    // The record's text is the same from every coordinator, or workers would see another run.
+    // The record's text is the same from every coordinator of this dataset's place.
     record: canonicalJson(plan.workersRecord),
     checkpoints: openCheckpoints(store, record, { ...reporter, log }),
     newestTerm: (done) => void newestTermNumber(store).then(done, () => done(0)),
@@ -221,10 +222,11 @@ function configOf(
   options: CoordinatorMainOptions,
   { record, savedFingerprint }: RunPlan,
   term: number,
+  recordSha256: string,
 ): CoordinatorConfig {
   const last = lastStep(record.spec);
   return {
-    term,
+    ...{ term, run: record.run, recordSha256 },
     worldSize: options.worldSize,
     microShards: record.spec.batch.microShards,
     allowsMixed: record.spec.engine.mixed,

@@ -14,6 +14,11 @@ export const exitCodes = {
   drained: 5,
   /** A coordinator stepped down, because another one with a higher term has taken over. */
   superseded: 6,
+  /**
+   * The run did not take this worker, and goes on without it: its id is another process's, or it
+   * is of another run, version or engine.
+   */
+  refused: 7,
   /** It was asked to stop before it did anything, or had a checkpoint to go on with. */
   interrupted: 130,
   /** Nobody reads its output any more; 128 and the number of SIGPIPE, as with other programs. */

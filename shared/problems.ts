@@ -1,6 +1,6 @@
 // An operator's mistake is a list of problems, each with the key, the value given and what is
 // allowed, all found and printed before anything is read or written. Beside it: a guess at what a
-// misspelt name meant, and the masks for secrets in any text that is shown.
+// misspelt name meant, and what is masked or blanked in any text that is shown.
 
 import { exitCodes, type ExitCode } from './exit-codes.js';
 
@@ -76,6 +76,14 @@ const secretTexts: readonly (readonly [RegExp, string])[] = [
 /** The text with everything that looks like a secret masked. */
 export function maskSecrets(text: string): string {
   return secretTexts.reduce((masked, [pattern, by]) => masked.replace(pattern, by), text);
+}
+
+/**
+ * A stranger's text as it may be shown on a terminal, in a log or in a status: what controls a
+ * terminal, or the direction of what follows, is a blank.
+ */
+export function printable(text: string): string {
+  return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+ */gu, ' ');
 }
 
 /** What an error says; anything else that was thrown, as text. */

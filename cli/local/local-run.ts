@@ -144,8 +144,8 @@ class LocalRun {
 
   /** The coordinator ends such a run by itself, unless it did not hear of it, or is frozen. */
   #workerGone(worker: string, departure: Departure, isGivenUp: boolean): void {
-    const isHopeless = departure.code === exitCodes.configuration || this.#crew.size === 0;
-    if (!isHopeless || this.#timers.length > 0) return;
+    // Whether one worker's mistake ends the run, the coordinator decides.
+    if (this.#crew.size > 0 || this.#timers.length > 0) return;
     const ask = (): void => {
       this.#early = earlyEnd(worker, departure, isGivenUp);
       this.#coordinators.askToStop();

@@ -27,7 +27,13 @@ export interface CoordinatorLife extends Life {
 }
 
 export type RestartVerdict =
-  | { readonly kind: 'restart'; readonly delayMs: number; readonly quickDeaths: number }
+  | {
+      readonly kind: 'restart';
+      readonly delayMs: number;
+      readonly quickDeaths: number;
+      /** It was not this process's fault: it is none of those that may be started again. */
+      readonly isFree?: boolean;
+    }
   /** It is not needed any more. */
   | { readonly kind: 'left' }
   /** It would be, but too many were started again. */
@@ -39,6 +45,8 @@ export type RestartVerdict =
 const quickMs = 10_000;
 const firstDelayMs = 500;
 const longestDelayMs = 10_000;
+/** A worker that the run does not take asks again, less and less often. */
+const longestRefusedMs = 300_000;
 
 /** With these a process reports that starting it again is useless or not wanted. */
 const finalCodes: ReadonlySet<number> = new Set([
@@ -53,6 +61,12 @@ const finalCodes: ReadonlySet<number> = new Set([
 /** The verdict on a worker that has left. */
 export function afterWorker({ code }: Departure, life: Life): RestartVerdict {
   if (code !== null && finalCodes.has(code)) return { kind: 'left' };
+  // Another process has its place; when that one is gone, it is needed again.
+  if (code === exitCodes.refused)
+    return {
+      ...{ kind: 'restart', quickDeaths: life.quickDeaths + 1, isFree: true },
+      delayMs: Math.min(longestRefusedMs, longestDelayMs * 2 ** life.quickDeaths),
+    };
   return restart(life);
 }
 

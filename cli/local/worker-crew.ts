@@ -55,7 +55,7 @@ export function createWorkerCrew(options: WorkerCrewOptions): WorkerCrew {
     const life = { ageMs, quickDeaths, restartsLeft: options.restarts.left };
     const verdict = afterWorker(departure, life);
     if (verdict.kind === 'restart') {
-      options.restarts.left -= 1;
+      if (verdict.isFree !== true) options.restarts.left -= 1;
       const again = (): void => {
         options.onNotice(`${worker} ${describeDeparture(departure)}; started again`);
         start(worker, verdict.quickDeaths);

@@ -1,11 +1,13 @@
 // Who may take part: the worker of a hello, in whose place, and computing with what.
 
-import { protocolVersion, type Hello } from '../../shared/control/messages.js';
+import { protocolVersion, maxWorkers, type Hello } from '../../shared/control/messages.js';
 import { exitCodes } from '../../shared/exit-codes.js';
 import { termOf } from '../../shared/words.js';
 import { hasOtherData } from './ending.js';
 import { isReachable } from './liveness.js';
+import { believe, isMember, noteMembers, worldProblem } from './roles.js';
 import {
+  isFree,
   notice,
   viewOf,
   workersOf,
@@ -13,32 +15,104 @@ import {
   type CoordinatorEffect,
   type CoordinatorState,
   type FormedWorld,
+  type WaitingHello,
   type WorkerView,
 } from './state.js';
 
-/** Admits the worker of a hello, or refuses it with the reason. */
-export function admitWorker(
+/** Hellos that wait at a time. */
+const maxWaiting = 64;
+
+/** Decides on a hello: its worker is welcomed, refused with the reason, or has to wait. */
+export function onHello(
   state: CoordinatorState,
   session: number,
   hello: Hello,
 ): CoordinatorEffect[] {
-  const { worker, incarnation, status } = hello;
   const refusal = findRefusal(state, hello);
-  if (refusal !== undefined) return refuse(session, worker, refusal);
+  if (refusal !== undefined) return refuse(session, hello.worker, refusal);
+  const isLater = hello.term > state.config.term;
+  if (!isLater && holderOf(state, hello) === undefined) return admit(state, session, hello);
+  if (state.waiting.size >= maxWaiting)
+    return refuse(session, hello.worker, 'too many workers wait to be let in');
+  state.waiting.set(session, { session, hello, sinceMs: state.nowMs });
+  return [];
+}
+
+/** The store is asked so often at most, whoever says whatever. */
+const askMs = 1_000;
+
+/** What is due to the hellos that wait: an answer, or a question to the store. */
+export function answerWaiting(state: CoordinatorState): CoordinatorEffect[] {
+  if (state.waiting.size === 0) return [];
+  const answers = [...state.waiting.values()].flatMap((waiting): CoordinatorEffect[] => {
+    const { session, hello, sinceMs } = waiting;
+    if (isDoubtful(state, waiting)) return [];
+    const holder = holderOf(state, hello);
+    // What a dead process had sent may still come in for a while.
+    const isProven = (holder?.heardMs ?? 0) - sinceMs > state.config.timing.heartbeatTimeoutMs;
+    if (holder !== undefined && !isProven) return [];
+    state.waiting.delete(session);
+    if (holder === undefined) return admit(state, session, hello);
+    return refuse(session, hello.worker, takenBy(holder));
+  });
+  const areDoubtful = [...state.waiting.values()].some((waiting) => isDoubtful(state, waiting));
+  if (!areDoubtful || state.nowMs - state.askedMs < askMs) return answers;
+  state.askedMs = state.nowMs;
+  return [...answers, { kind: 'askForTerm' }];
+}
+
+/** The worker says that a later coordinator leads the run, which only the store can confirm. */
+function isDoubtful({ config }: CoordinatorState, { hello }: WaitingHello): boolean {
+  return hello.term > config.term;
+}
+
+/** The store knew of no later term: refuses the workers that had said before that there is one. */
+export function refuseDoubtful(state: CoordinatorState, askedMs: number): CoordinatorEffect[] {
+  const isRefuted = (waiting: WaitingHello): boolean =>
+    isDoubtful(state, waiting) && waiting.sinceMs <= askedMs;
+  return [...state.waiting.values()].filter(isRefuted).flatMap(({ session, hello }) => {
+    state.waiting.delete(session);
+    const reason =
+      `it has heard of a coordinator of term ${hello.term}, and the store of this run of none ` +
+      `after term ${state.config.term}`;
+    return refuse(session, hello.worker, reason);
+  });
+}
+
+/** Another process that has the worker's id and lives. */
+function holderOf(state: CoordinatorState, hello: Hello): WorkerView | undefined {
+  const known = state.workers.get(hello.worker);
+  if (known === undefined || isSameProcess(known, hello)) return undefined;
+  return isReachable(state, known) ? known : undefined;
+}
+
+function isSameProcess(known: WorkerView, { incarnation, pid, host }: Hello): boolean {
+  return known.incarnation === incarnation && known.pid === pid && known.host === host;
+}
+
+function takenBy({ worker, pid, host }: WorkerView): string {
+  const holder = `process ${pid} on ${host}`;
+  return `${worker} is another process, which lives (${holder}): give each worker its own --id`;
+}
+
+function admit(state: CoordinatorState, session: number, hello: Hello): CoordinatorEffect[] {
+  const { worker } = hello;
   const before = state.workers.get(worker);
   const effects: CoordinatorEffect[] = [{ kind: 'welcome', worker }];
   if (before?.session !== undefined && before.session !== session)
     effects.unshift(replaced(before, before.session, hello));
-  if (before?.incarnation === incarnation) {
+  const view = viewOfHello(state, hello, session);
+  if (before !== undefined && isSameProcess(before, hello)) {
     before.session = session;
     before.heardMs = state.nowMs;
     before.address = hello.address;
     before.order = undefined;
+    before.hasBeenMember ||= view.hasBeenMember;
+    before.hasBeenFirst ||= view.hasBeenFirst;
     // A late hello of the same process must not set its status back.
-    if (status.sequence > before.status.sequence) before.status = status;
+    if (view.status.sequence > before.status.sequence) before.status = view.status;
   } else {
-    const isDismissed = before?.isDismissed ?? false;
-    state.workers.set(worker, { ...viewOfHello(hello, session, state.nowMs), isDismissed });
+    state.workers.set(worker, { ...view, isDismissed: before?.isDismissed ?? false });
   }
   if (state.savedStep !== undefined)
     effects.push({
@@ -46,12 +120,21 @@ export function admitWorker(
       worker,
       message: { kind: 'checkpointed', step: state.savedStep },
     });
-  return effects;
+  const admitted = state.workers.get(worker);
+  if (admitted === undefined) return effects;
+  adoptWorld(state, hello);
+  noteReadiness(state, admitted);
+  return [...effects, ...refuseMixed(state, admitted)];
+}
+
+/** Since when the worker could be part of a world. */
+export function noteReadiness({ nowMs }: CoordinatorState, view: WorkerView): void {
+  view.readySinceMs = isFree(view) ? (view.readySinceMs ?? nowMs) : undefined;
 }
 
 function refuse(session: number, worker: string, reason: string): CoordinatorEffect[] {
   return [
-    { kind: 'dismiss', session, exitCode: exitCodes.configuration, reason },
+    { kind: 'dismiss', session, exitCode: exitCodes.refused, reason },
     notice(`${worker} was refused: ${reason}`),
   ];
 }
@@ -66,71 +149,98 @@ function replaced(
     return { kind: 'dismiss', session, exitCode: exitCodes.failed, reason };
   }
   const reason = `another process has joined as ${worker} after this one: give each its own --id`;
-  return { kind: 'dismiss', session, exitCode: exitCodes.configuration, reason };
+  return { kind: 'dismiss', session, exitCode: exitCodes.refused, reason };
 }
 
-function viewOfHello(hello: Hello, session: number, heardMs: number): WorkerView {
-  const { worker, incarnation, address, pid, host, allowsFaults, status } = hello;
+function viewOfHello(state: CoordinatorState, hello: Hello, session: number): WorkerView {
+  const { worker, incarnation, address, pid, host, allowsFaults, world } = hello;
+  const isKnown = isMember(state, hello);
+  const hasBeenMember = isKnown || world.generation > 0;
+  const firsts = [world.members[0], ...(isKnown ? [state.lastWorld?.members[0]] : [])];
+  const status = believe(state, hasBeenMember, hello.status);
   return {
-    ...{ worker, incarnation, address, pid, host, allowsFaults, status, session, heardMs },
-    ...{ readySinceMs: undefined, benchedUntilMs: 0, failure: undefined, order: undefined },
-    ...{ isDiverged: false, isDismissed: false },
+    ...{ worker, incarnation, address, pid, host, allowsFaults, status, session },
+    ...{ hasBeenMember, hasBeenFirst: firsts.some((first) => first?.worker === worker) },
+    ...{ heardMs: state.nowMs, readySinceMs: undefined, benchedUntilMs: 0 },
+    ...{
+      failure: undefined,
+      mistake: undefined,
+      order: undefined,
+      isDiverged: false,
+      isDismissed: false,
+    },
   };
 }
 
 function findRefusal(state: CoordinatorState, hello: Hello): string | undefined {
-  if (hello.protocol !== protocolVersion)
-    return `it speaks protocol ${hello.protocol}, this run ${protocolVersion}`;
-  if (hasOtherData(state, hello.worker))
+  const { protocol, run, recordSha256, worker } = hello;
+  const { config, workers } = state;
+  if (protocol !== protocolVersion)
+    return `it speaks protocol ${protocol}, this run ${protocolVersion}`;
+  if (run !== '' && (run !== config.run || recordSha256 !== config.recordSha256))
+    return (
+      `it belongs to the run ${run} (record ${recordSha256.slice(0, 12)}), and this coordinator ` +
+      `leads the run ${config.run} (record ${config.recordSha256.slice(0, 12)})`
+    );
+  if (hasOtherData(state, worker))
     return (
       'it has failed three times at samples that others read: its copy of the dataset is another ' +
       'one; see: lockstep dataset verify'
     );
-  const known = state.workers.get(hello.worker);
-  // A process that has just started takes the place of its forerunner; one that comes back after
-  // it was replaced does not. Incarnations are of different clocks: they differ, no more.
-  const isOther = known !== undefined && known.incarnation !== hello.incarnation;
-  return isOther && hello.status.generation > 0 && isReachable(state, known)
-    ? `another process has joined as ${hello.worker}: give each its own --id`
-    : undefined;
+  if (!workers.has(worker) && workers.size >= maxWorkers)
+    return `this run has ${maxWorkers} workers, and takes no more`;
+  return worldProblem(state, hello);
 }
 
 /**
  * Takes over the world that a worker reports, if it is an earlier coordinator's and the newest
  * heard of: its members go on undisturbed, and are judged like those of any other world.
  */
-export function adoptWorld(state: CoordinatorState, hello: Hello): void {
+function adoptWorld(state: CoordinatorState, hello: Hello): void {
   const { generation, members, step, until } = hello.world;
   const isEarlier = generation > 0 && termOf(generation) < state.config.term;
   if (!isEarlier || state.formed > 0) return;
   const { stage } = state;
-  const isFree = stage.kind === 'gathering' || stage.kind === 'running';
-  if (!isFree || (stage.kind === 'running' && stage.world.generation >= generation)) return;
+  const isOpen = stage.kind === 'gathering' || stage.kind === 'running';
+  if (!isOpen || (stage.kind === 'running' && stage.world.generation >= generation)) return;
   const world = { generation, members, step, until };
   state.adoptedMs = state.nowMs;
+  noteMembers(state, world);
   state.stage = { kind: 'running', world, sinceMs: state.nowMs, cutSinceMs: undefined };
 }
 
 /**
  * Lets a worker go that computes with something else than the others: it has loaded the run only
- * now, or it joins a coordinator that has just taken over.
+ * now, or it joins a coordinator that has just taken over. Who is in the world stays.
  */
 export function refuseMixed(state: CoordinatorState, view: WorkerView): CoordinatorEffect[] {
-  const { fingerprint } = view.status;
-  const other = fingerprint === '' ? undefined : findOther(state, view);
-  if (state.config.allowsMixed === true || other === undefined || view.session === undefined)
-    return [];
+  const others = view.status.fingerprint === '' ? [] : findOthers(state, view);
+  if (others.length === 0) return [];
+  const inWorld = new Set(worldOf(state)?.members.map((member) => viewOf(state, member)));
+  const outside = inWorld.has(view) ? others.filter((other) => !inWorld.has(other)) : [];
+  if (outside.length > 0) return outside.flatMap((other) => refuseOther(state, other, view));
+  const [other] = others;
+  return other === undefined ? [] : refuseOther(state, view, other);
+}
+
+function refuseOther(
+  state: CoordinatorState,
+  view: WorkerView,
+  other: WorkerView,
+): CoordinatorEffect[] {
+  if (state.config.allowsMixed === true || view.session === undefined) return [];
   state.workers.delete(view.worker);
   const reason =
-    `it computes with ${fingerprint}, ${other.worker} with ${other.status.fingerprint}, which ` +
-    'gives other bytes; engine.mixed: true in the spec allows it';
+    `it computes with ${view.status.fingerprint}, ${other.worker} with ` +
+    `${other.status.fingerprint}, which gives other bytes; ` +
+    'engine.mixed: true in the spec allows it';
   return refuse(view.session, view.worker, reason);
 }
 
-/** Another worker that is there, or in the world, and computes with something else. */
-function findOther(state: CoordinatorState, view: WorkerView): WorkerView | undefined {
+/** Other workers that are there, or in the world, and compute with something else. */
+function findOthers(state: CoordinatorState, view: WorkerView): WorkerView[] {
   const members = new Set(worldOf(state)?.members.map(({ worker }) => worker));
-  return workersOf(state).find(({ worker, session, status }) => {
+  return workersOf(state).filter(({ worker, session, status }) => {
     const counts = worker !== view.worker && status.fingerprint !== '';
     const isThere = session !== undefined || members.has(worker);
     return counts && isThere && status.fingerprint !== view.status.fingerprint;

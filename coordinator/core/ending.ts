@@ -66,31 +66,28 @@ const maxFailures = 3;
 const maxPlaces = 1000;
 
 /**
- * Counts a worker's failure; the third at one place ends the run. A place is a step that the run
- * does not come beyond, whoever fails there: steps that are done again after a setback are no
- * progress. And a place is a worker that can't use its samples, however far the others come
+ * Counts a worker's failure; how the run ends if it is the third at one place. A place is a step
+ * that the run does not come beyond, whoever fails there: steps that are done again after a setback
+ * are no progress. And a place is a worker that can't use its samples, however far the others come
  * meanwhile: those go on without it, if there are any.
  */
 export function countFailure(
   state: CoordinatorState,
   worker: string,
   { reason, exitCode, sample }: FailureMessage,
-): void {
+): Ending | undefined {
   const text = `${worker} failed: ${reason}`;
-  if (exitCode === exitCodes.configuration) {
-    state.ending ??= { exitCode, reason: text };
-    return;
-  }
+  if (exitCode === exitCodes.configuration) return { exitCode, reason: text };
   const isOfData = sample !== '';
   const steps = countAt(state, `step:${state.furthestStep}`, isOfData);
   if (isOfData) countAt(state, `worker:${worker}`, true);
   const isStuck = steps.count >= maxFailures;
   const others = workersOf(state).filter((view) => view.worker !== worker);
   const canGoOn = others.some((view) => isReachable(state, view));
-  if (!isStuck && (canGoOn || !hasOtherData(state, worker))) return;
+  if (!isStuck && (canGoOn || !hasOtherData(state, worker))) return undefined;
   const exit = isStuck && !steps.areOfData ? exitCodes.failed : exitCodes.configuration;
   const times = isStuck ? 'without a new step between them' : 'at samples, with no other worker';
-  state.ending ??= { exitCode: exit, reason: `${text} (failure ${maxFailures} ${times})` };
+  return { exitCode: exit, reason: `${text} (failure ${maxFailures} ${times})` };
 }
 
 /** The worker has failed so often at samples, which others must have read, that it stays out. */
@@ -119,8 +116,15 @@ export function startFinishing(
 ): CoordinatorEffect[] {
   if (step === undefined && ending !== undefined) return end(state, ending);
   if (step === undefined) return gather(state, 'nobody has a state');
-  state.stage = { kind: 'finishing', world, step, savers: findSavers(state, step), ending };
+  finish(state, { kind: 'finishing', world, step, savers: findSavers(state, step), ending });
   return [];
+}
+
+/** The first of the savers also describes and judges the state. */
+function finish(state: CoordinatorState, stage: StageOf<'finishing'>): void {
+  state.stage = stage;
+  const first = state.workers.get(stage.savers[0] ?? '');
+  if (first !== undefined) first.hasBeenFirst = true;
 }
 
 function findSavers(state: CoordinatorState, step: Step): string[] {
@@ -142,7 +146,7 @@ export function awaitFinish(
   // A worker that was left out for a while may have a state from before the newest checkpoint.
   const isStored = (state.savedStep ?? -1) >= step;
   if (savers.length > 0 && savers.join() !== stage.savers.join()) {
-    state.stage = { ...stage, savers };
+    finish(state, { ...stage, savers });
     return [];
   }
   if (savers.length === 0 && !isStored) {

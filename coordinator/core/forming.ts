@@ -9,6 +9,7 @@ import { generationOf, type Step } from '../../shared/words.js';
 import { noteFingerprint } from './admission.js';
 import { end } from './ending.js';
 import { isReachable } from './liveness.js';
+import { noteMembers } from './roles.js';
 import {
   byName,
   hasSoundState,
@@ -36,8 +37,10 @@ export function awaitWorkers(
   // Nobody may come in the place of one that leaves: the others do not wait for all any more.
   if (workersOf(state).some(isLeaving))
     stage.patienceMs = Math.min(stage.patienceMs, state.config.timing.regatherMs);
+  const hopeless = findHopeless(state);
+  if (hopeless !== undefined) return end(state, hopeless);
   const candidates = findCandidates(state);
-  const wanted = Math.min(state.target, state.config.microShards);
+  const wanted = findWanted(state);
   const waitedMs = state.nowMs - stage.sinceMs;
   if (candidates.length === 0)
     return waitedMs <= longestWaitMs(state) ? [] : end(state, nobodyCame(state));
@@ -49,6 +52,31 @@ export function awaitWorkers(
   if (stage.isSearching) return [];
   stage.isSearching = true;
   return [{ kind: 'findCheckpoint' }];
+}
+
+/** Workers that the run is to have, without those that a mistake keeps from its first world. */
+function findWanted(state: CoordinatorState): number {
+  const most = Math.min(state.target, state.config.microShards);
+  return state.lastWorld === undefined ? Math.max(1, most - findMistaken(state).length) : most;
+}
+
+function findMistaken(state: CoordinatorState): WorkerView[] {
+  return workersOf(state).filter(({ session, mistake }) => session === undefined && mistake);
+}
+
+/** Why no first world can be expected, where all workers that were wanted have come, and failed. */
+function findHopeless(state: CoordinatorState): Ending | undefined {
+  if (state.lastWorld !== undefined) return undefined;
+  if (workersOf(state).some(({ session }) => session !== undefined)) return undefined;
+  const mistaken = findMistaken(state);
+  const { target, config, hopeless } = state;
+  if (mistaken.length > 0 && mistaken.length >= Math.min(target, config.microShards))
+    return mistakeOf(mistaken);
+  return hopeless;
+}
+
+function mistakeOf(mistaken: readonly WorkerView[]): Ending {
+  return { exitCode: exitCodes.configuration, reason: mistaken.at(-1)?.mistake ?? '' };
 }
 
 /** A run that has finished waits for those only that are there, so that they hear of it. */
@@ -98,6 +126,8 @@ export function nobodyCame(state: CoordinatorState): Ending {
   if (hasFinished(state))
     return { exitCode: exitCodes.ok, reason: `finished at step ${savedStep}` };
   const seconds = Math.round(config.timing.joinTimeoutMs / 1000);
+  const mistaken = state.lastWorld === undefined ? findMistaken(state) : [];
+  if (mistaken.length > 0) return mistakeOf(mistaken);
   if (formed === 0)
     return { exitCode: exitCodes.failed, reason: `no worker joined within ${seconds} s` };
   const reason = `all workers were lost, and none came back within ${seconds} s`;
@@ -148,6 +178,7 @@ export function formWorld(
   });
   const world: FormedWorld = { generation, members, step, until };
   state.stage = { kind: 'running', world, sinceMs: state.nowMs, cutSinceMs: undefined };
+  noteMembers(state, world);
   state.digests.clear();
   state.coldStep = undefined;
   state.newestStep = Math.max(state.newestStep, step);

@@ -98,15 +98,16 @@ interface Accusation {
   readonly reason: string;
 }
 
-/** What members of this world say that are heard, in the order of their ranks. */
+/** What members of this world that are heard say of others, in the order of their ranks. */
 function listAccusations(state: CoordinatorState, world: FormedWorld): Accusation[] {
+  const names = new Set(world.members.map(({ worker }) => worker));
   return world.members.flatMap((member): Accusation[] => {
     const view = viewOf(state, member);
     if (view === undefined || !isReachable(state, view)) return [];
     if (view.status.generation !== world.generation) return [];
     const witness = member.worker;
-    return view.status.suspicions.map(({ worker, reason }) => {
-      return { witness, suspect: worker, reason };
+    return view.status.suspicions.flatMap(({ worker, reason }) => {
+      return names.has(worker) && worker !== witness ? [{ witness, suspect: worker, reason }] : [];
     });
   });
 }

@@ -3,63 +3,23 @@
 
 import type {
   CoordinatorMessage,
+  EvaluationReport,
+  Hello,
   PartStored,
   SnapshotReport,
+  StepReport,
   WorkerMessage,
   WorkerStatus,
 } from '../../shared/control/messages.js';
 import type { ExitCode } from '../../shared/exit-codes.js';
 import type { Generation, Member, Step, World } from '../../shared/words.js';
-
-/** Every time limit of the coordinator's decisions, in milliseconds. */
-export interface CoordinatorTiming {
-  /** A worker whose session says nothing for so long can't be reached. */
-  readonly heartbeatTimeoutMs: number;
-  /** Longest wait for workers while there is no world. */
-  readonly joinTimeoutMs: number;
-  /** Of a run that goes on: how long those that are ready wait for the rest. */
-  readonly regatherMs: number;
-  /** Outside of training, where no peer can be a witness: unreachable for so long is gone. */
-  readonly goneTimeoutMs: number;
-  /**
-   * A member of a world that was taken over may need so long to find its new coordinator: an
-   * address that does not answer (2 s), and a pause before and after it.
-   */
-  readonly returnMs: number;
-  /** A worker that is heard and that a peer can't reach for so long: their link is cut. */
-  readonly linkTimeoutMs: number;
-  /** A worker that could not enter its world stays out for so long. */
-  readonly obstacleMs: number;
-  /** A worker with a cut link stays out for so long, when its link was cut before. */
-  readonly benchMs: number;
-  /** Newcomers are waited for so long, so that several cost one pause. */
-  readonly batchMs: number;
-  /** An order is repeated when it was not obeyed for so long. */
-  readonly resendMs: number;
-  /** Longest wait for workers of a run whose last step is checkpointed. */
-  readonly finishedMs: number;
-  /** A coordinator that has to leave looks for so long whether its workers have to as well. */
-  readonly leaveMs: number;
-}
-
-/** What production runs with. */
-export const defaultTiming: CoordinatorTiming = {
-  heartbeatTimeoutMs: 1_500,
-  joinTimeoutMs: 120_000,
-  regatherMs: 5_000,
-  goneTimeoutMs: 1_800,
-  returnMs: 4_000,
-  linkTimeoutMs: 2_500,
-  obstacleMs: 2_000,
-  benchMs: 30_000,
-  batchMs: 300,
-  resendMs: 1_000,
-  finishedMs: 15_000,
-  leaveMs: 2_000,
-};
+import type { CoordinatorTiming } from './timing.js';
 
 /** What does not change during the coordinator's life. */
 export interface CoordinatorConfig {
+  /** The run's id, and the sum of its record: a worker of another run is refused. */
+  readonly run: string;
+  readonly recordSha256: string;
   /** Greater than that of every earlier coordinator of the run. */
   readonly term: number;
   /** Workers that the first world waits for. */
@@ -90,7 +50,12 @@ export interface WorkerView {
   session: number | undefined;
   /** When it was heard last, or its session ended. */
   heardMs: number;
+  /** What it says of itself, as far as it is believed: see roles.ts. */
   status: WorkerStatus;
+  /** It was in a world of this run: it can have a state. */
+  hasBeenMember: boolean;
+  /** It had rank 0 in a world, or the first share of a last state: it reports for all. */
+  hasBeenFirst: boolean;
   /** When it could first have been part of a world; undefined while it can't. */
   readySinceMs: number | undefined;
   /** Left out of worlds until then. */
@@ -99,10 +64,19 @@ export interface WorkerView {
   isDiverged: boolean;
   /** Why it can't go on, by its own word. */
   failure: string | undefined;
+  /** The same, if it is a mistake: starting it again is of no use. */
+  mistake: string | undefined;
   /** There are more workers than wanted, and this one is to leave. */
   isDismissed: boolean;
   /** The order given last, and when: an order is repeated until it is obeyed. */
   order: { readonly key: string; readonly sentMs: number } | undefined;
+}
+
+/** A hello that can't be answered yet. */
+export interface WaitingHello {
+  readonly session: number;
+  readonly hello: Hello;
+  sinceMs: number;
 }
 
 /** Why the run ends. */
@@ -186,6 +160,10 @@ export interface CoordinatorState {
   stage: CoordinatorStage;
   /** Workers by id, connected or not. */
   readonly workers: Map<string, WorkerView>;
+  /** Hellos that wait, by session: for the holder of their id, or for the store's word. */
+  readonly waiting: Map<number, WaitingHello>;
+  /** The present world or, between two, the one before; undefined before the first. */
+  lastWorld: FormedWorld | undefined;
   /** Workers the run is to have. */
   target: number;
   /** Worlds formed in this term. */
@@ -214,6 +192,10 @@ export interface CoordinatorState {
   furthestStep: Step;
   /** Failures of workers, by the place of each; the places in the order of their first. */
   readonly failures: Map<string, FailuresAtPlace>;
+  /** How the run ends unless somebody is still there to form its first world. */
+  hopeless: Ending | undefined;
+  /** When the store was asked for a later term because a worker has heard of one. */
+  askedMs: number;
   /** A stop was asked for: the reason. */
   stopReason: string | undefined;
   /** This coordinator has to leave: why, and since when. */
@@ -247,8 +229,8 @@ export type CoordinatorEvent =
   | { readonly kind: 'manifestFailed'; readonly step: Step; readonly reason: string }
   | { readonly kind: 'stopAsked'; readonly reason: string }
   | { readonly kind: 'scaleAsked'; readonly workers: number }
-  /** Another coordinator with a higher term leads the run; or the run's lease is lost. */
-  | { readonly kind: 'superseded'; readonly term: number }
+  /** The store's newest term, as it was asked at a time: a higher one leads the run. */
+  | { readonly kind: 'newestTerm'; readonly term: number; readonly askedMs: number }
   /** This coordinator has to go, and another one may take over. */
   | { readonly kind: 'leaveAsked'; readonly reason: string }
   | { readonly kind: 'leaseLost'; readonly reason: string }
@@ -258,6 +240,10 @@ export type CoordinatorEffect =
   | { readonly kind: 'send'; readonly worker: string; readonly message: CoordinatorMessage }
   /** Answer a hello: the edge adds the run's record. */
   | { readonly kind: 'welcome'; readonly worker: string }
+  /** A worker has heard of a later term: ask the store, whose answer is `newestTerm`. */
+  | { readonly kind: 'askForTerm' }
+  /** For all who watch the run: from a worker that speaks for its world. */
+  | { readonly kind: 'report'; readonly message: StepReport | EvaluationReport }
   /** End this session with the reason: its hello is refused, or its worker was replaced. */
   | {
       readonly kind: 'dismiss';
@@ -313,6 +299,8 @@ export function initialCoordinatorState(
       isSearching: false,
     },
     workers: new Map(),
+    waiting: new Map(),
+    lastWorld: undefined,
     target: config.worldSize,
     formed: 0,
     adoptedMs: undefined,
@@ -326,6 +314,8 @@ export function initialCoordinatorState(
     oddities: new Map(),
     furthestStep: savedStep ?? 0,
     failures: new Map(),
+    hopeless: undefined,
+    askedMs: -Infinity,
     stopReason: undefined,
     leaving: undefined,
     ending: undefined,

@@ -1,10 +1,10 @@
 // Which worker holds the others up, and in what. All take a step together, so the seconds of the
 // whole step say nothing: the slow one is known by its own work, or by all waiting for it.
 
-import type { Pace, WorkerStatus } from '../../shared/control/messages.js';
+import type { Pace, StatusMessage, WorkerStatus } from '../../shared/control/messages.js';
 import { shareOf } from '../../shared/plan/reduction.js';
 import type { Generation, Step } from '../../shared/words.js';
-import { worldOf, type CoordinatorState } from './state.js';
+import { worldOf, type CoordinatorEvent, type CoordinatorState } from './state.js';
 
 /** A worker's seconds. `share`: its micro-shards of a step, if they are to be reckoned with. */
 export interface PaceView {
@@ -131,6 +131,17 @@ const maxWaits = 8;
 /** No averages yet. */
 export function createPaceAverages(): PaceAverages {
   return { generation: 0, workers: new Map() };
+}
+
+/** Whether an event is the status of a member in the present world: only those are averaged. */
+export function isOfMember(
+  { workers, lastWorld }: CoordinatorState,
+  event: CoordinatorEvent,
+): event is CoordinatorEvent & { readonly kind: 'message'; readonly message: StatusMessage } {
+  if (event.kind !== 'message' || event.message.kind !== 'status') return false;
+  const view = workers.get(event.worker);
+  const isHeard = view?.session === event.session && view.hasBeenMember;
+  return isHeard && event.message.generation === lastWorld?.generation;
 }
 
 /**

@@ -2,13 +2,9 @@
 // ends and how. It is not on the step path: workers step without it. After each event that may
 // matter it looks at everything anew (`settle`), so nothing depends on a message coming just once.
 
-import type {
-  FailureMessage,
-  StatusMessage,
-  WorkerMessage,
-} from '../../shared/control/messages.js';
+import type { FailureMessage, StatusMessage } from '../../shared/control/messages.js';
 import { exitCodes } from '../../shared/exit-codes.js';
-import { admitWorker, adoptWorld, refuseMixed } from './admission.js';
+import { answerWaiting, noteReadiness, onHello, refuseDoubtful, refuseMixed } from './admission.js';
 import {
   addPart,
   addSnapshot,
@@ -21,10 +17,10 @@ import {
 import { awaitFinish, countFailure, end, leaveWhenDue, stepDown, supersededBy } from './ending.js';
 import { awaitWorkers } from './forming.js';
 import { giveOrders } from './orders.js';
+import { believe, isEntitled, isMember, type Report } from './roles.js';
 import { awaitHalt, watchWorld } from './running.js';
 import {
   byName,
-  isFree,
   notice,
   viewOf,
   workersOf,
@@ -56,7 +52,7 @@ export function transition(
     if (state.stage.kind === 'ended') break;
     const wanted = onEvent(state, event);
     if (wanted === undefined) continue;
-    isNews = true;
+    isNews ||= !wanted.some(({ kind }) => kind === 'report');
     effects.push(...wanted);
   }
   return isNews ? [...effects, ...settle(state)] : effects;
@@ -64,7 +60,7 @@ export function transition(
 
 /** Follows the stages as far as they lead now, then gives the orders that are due. */
 function settle(state: CoordinatorState): CoordinatorEffect[] {
-  const effects = [...completeCheckpoints(state), ...leaveWhenDue(state)];
+  const effects = [...answerWaiting(state), ...completeCheckpoints(state), ...leaveWhenDue(state)];
   for (let moves = 0; moves < maxMoves; moves++) {
     const before = state.stage;
     effects.push(...advance(state));
@@ -98,6 +94,7 @@ function onEvent(
     case 'message':
       return onMessage(state, event);
     case 'closed': {
+      state.waiting.delete(event.session);
       const view = state.workers.get(event.worker);
       if (view?.session !== event.session) return undefined;
       view.session = undefined;
@@ -123,8 +120,10 @@ function onEvent(
       return [notice(`stopping: ${event.reason}`)];
     case 'scaleAsked':
       return onScaleAsked(state, event.workers);
-    case 'superseded':
-      return stepDown(state, supersededBy(state, event.term));
+    case 'newestTerm':
+      return event.term > state.config.term
+        ? stepDown(state, supersededBy(state, event.term))
+        : refuseDoubtful(state, event.askedMs);
     case 'leaseLost':
       return stepDown(state, `the lease of the run is lost: ${event.reason}`);
     case 'leaveAsked':
@@ -141,36 +140,24 @@ function onMessage(
   state: CoordinatorState,
   { session, worker, message }: CoordinatorEvent & { readonly kind: 'message' },
 ): CoordinatorEffect[] | undefined {
-  if (message.kind === 'hello') {
-    if (message.term > state.config.term) return stepDown(state, supersededBy(state, message.term));
-    const effects = admitWorker(state, session, message);
-    const view = state.workers.get(worker);
-    if (view?.session !== session) return effects;
-    adoptWorld(state, message);
-    noteReadiness(state, view);
-    return [...effects, ...refuseMixed(state, view)];
-  }
+  if (message.kind === 'hello') return onHello(state, session, message);
   const view = state.workers.get(worker);
-  // Who was refused or replaced has no say.
+  // Who waits, was refused or was replaced has no say.
   if (view?.session !== session) return undefined;
   view.heardMs = state.nowMs;
-  return onReport(state, view, message);
+  if (message.kind === 'status') return onStatus(state, view, message);
+  if (message.kind === 'failure') return onFailure(state, view, message);
+  return isEntitled(state, view, message) ? onReport(state, view, message) : undefined;
 }
 
-function onReport(
-  state: CoordinatorState,
-  view: WorkerView,
-  message: Exclude<WorkerMessage, { kind: 'hello' }>,
-): CoordinatorEffect[] | undefined {
+function onReport(state: CoordinatorState, view: WorkerView, message: Report): CoordinatorEffect[] {
   switch (message.kind) {
-    case 'status':
-      return onStatus(state, view, message);
     case 'stepReport':
       state.newestStep = Math.max(state.newestStep, message.step);
       state.furthestStep = Math.max(state.furthestStep, message.step);
-      return undefined;
+      return [{ kind: 'report', message }];
     case 'evaluation':
-      return undefined;
+      return [{ kind: 'report', message }];
     case 'partStored':
       addPart(state, view.worker, message);
       return [];
@@ -181,8 +168,6 @@ function onReport(
       if (!message.isWhole) return compareDigest(state, view.worker, message);
       addWholeDigest(state, view.worker, message);
       return [];
-    case 'failure':
-      return onFailure(state, view, message);
   }
 }
 
@@ -190,10 +175,11 @@ function onReport(
 function onStatus(
   state: CoordinatorState,
   view: WorkerView,
-  message: StatusMessage,
+  said: StatusMessage,
 ): CoordinatorEffect[] | undefined {
   const before = view.status;
-  if (message.sequence <= before.sequence) return undefined;
+  if (said.sequence <= before.sequence) return undefined;
+  const message = believe(state, view.hasBeenMember, said);
   view.status = message;
   if (message.stage === 'entered') view.isDiverged = false;
   noteReadiness(state, view);
@@ -207,21 +193,24 @@ function onStatus(
   return isRoutine ? undefined : [];
 }
 
-function noteReadiness({ nowMs }: CoordinatorState, view: WorkerView): void {
-  view.readySinceMs = isFree(view) ? (view.readySinceMs ?? nowMs) : undefined;
-}
-
-/** A failing worker is lost like any other. */
+/**
+ * A failing member is lost like any other. What keeps a newcomer out is its own end; but where no
+ * world was formed yet, it may be what keeps all out.
+ */
 function onFailure(
   state: CoordinatorState,
   view: WorkerView,
   failure: FailureMessage,
 ): CoordinatorEffect[] {
-  countFailure(state, view.worker, failure);
+  const text = `${view.worker} failed: ${failure.reason}`;
+  if (isMember(state, view)) state.ending ??= countFailure(state, view.worker, failure);
+  else if (failure.exitCode === exitCodes.configuration) view.mistake = text;
+  else if (state.lastWorld === undefined)
+    state.hopeless ??= countFailure(state, view.worker, failure);
   // Its process is about to end; one that comes after it has a greater incarnation.
   view.failure = `it failed: ${failure.reason}`;
   view.session = undefined;
-  return [notice(`${view.worker} failed: ${failure.reason}`)];
+  return [notice(text)];
 }
 
 /** The last ones by name are let go when there are more workers than wanted. */
@@ -242,6 +231,8 @@ const longestPauseMs = 1_000;
 
 /** How long a worker is remembered that has left. */
 const memoryMs = 120_000;
+/** How many of them, or as many as the run is to have. */
+const maxGone = 32;
 
 /** A coordinator that stood still has not heard silence, whatever it hears first afterwards. */
 function forgivePause(state: CoordinatorState): void {
@@ -250,14 +241,18 @@ function forgivePause(state: CoordinatorState): void {
   if (pauseMs <= longestPauseMs) return;
   state.tickedMs = nowMs;
   for (const view of workersOf(state)) view.heardMs = Math.min(nowMs, view.heardMs + pauseMs);
+  for (const waiting of state.waiting.values()) waiting.sinceMs += pauseMs;
 }
 
 function onTick(state: CoordinatorState): void {
   const { nowMs } = state;
   state.tickedMs = nowMs;
   const members = new Set(worldOf(state)?.members.map((member) => viewOf(state, member)));
-  for (const view of workersOf(state)) {
-    const isOld = view.session === undefined && nowMs - view.heardMs > memoryMs;
-    if (isOld && !members.has(view)) state.workers.delete(view.worker);
-  }
+  const gone = workersOf(state).filter((view) => view.session === undefined && !members.has(view));
+  const kept = gone
+    .filter(({ heardMs }) => nowMs - heardMs <= memoryMs)
+    .sort((a, b) => b.heardMs - a.heardMs)
+    .slice(0, Math.max(maxGone, state.target));
+  const isKept = new Set(kept);
+  for (const view of gone) if (!isKept.has(view)) state.workers.delete(view.worker);
 }

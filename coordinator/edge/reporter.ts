@@ -1,7 +1,7 @@
 // What the coordinator reports to the world outside: lines for the operator, events for the bus,
 // and segments of metrics in the run's folder.
 
-import type { EvaluationReport, StepReport, WorkerMessage } from '../../shared/control/messages.js';
+import type { EvaluationReport, StepReport } from '../../shared/control/messages.js';
 import type { EventBus, EventKind, RunEvent } from '../../shared/events/bus.js';
 import { exitCodes, type ExitCode } from '../../shared/exit-codes.js';
 import { lastStep, type RunSpec } from '../../shared/spec/schema.js';
@@ -43,8 +43,8 @@ export interface Reporter {
   target(workers: number): void;
   /** Another coordinator leads the run. */
   superseded(reason: string): void;
-  /** A worker's message: steps and evaluations are reported, the others are not. */
-  message(message: WorkerMessage, paces: () => PaceView[]): void;
+  /** A worker's report of a step or an evaluation. */
+  message(message: StepReport | EvaluationReport, paces: () => PaceView[]): void;
   /** Why the newest world was formed; empty before this coordinator has formed one. */
   worldReason(): string;
   /** How fast the run goes, and when it will be there. */

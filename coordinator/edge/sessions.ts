@@ -29,6 +29,9 @@ type Stream = ServerDuplexStream<WireMessage, WireMessage>;
 /** Sessions that are served at once: each worker may have an old one that has not ended yet. */
 const maxSessions = 2 * maxWorkers;
 
+/** Who opens a session has so long to say hello. */
+const helloMs = 10_000;
+
 /** What the core gets to know of sessions; the first message of a session is its hello. */
 type SessionEvent = CoordinatorEvent & { readonly kind: 'message' | 'closed' };
 type Listener = (event: SessionEvent) => void;
@@ -55,16 +58,19 @@ export async function createSessions(
   log?: Log,
 ): Promise<Sessions> {
   const open = new Map<number, Stream>();
+  const streams = new Set<Stream>();
   const server = new Server(controlChannelOptions);
   let listener: Listener | undefined;
   let count = 0;
   const session = (stream: Stream): void => {
-    if (listener === undefined || open.size >= maxSessions) {
-      log?.warn('session turned away', { sessions: open.size });
+    if (listener === undefined || streams.size >= maxSessions) {
+      log?.warn('session turned away', { sessions: streams.size });
       stream.end();
       return;
     }
     count += 1;
+    streams.add(stream);
+    stream.once('close', () => streams.delete(stream));
     serve(stream, count, open, listener, log);
   };
   server.addService(loadControlService().service, { session: session as UntypedHandleCall });
@@ -131,12 +137,17 @@ function serve(
   log: Log | undefined,
 ): void {
   let worker: string | undefined;
+  let isOver = false;
   const refuse = (reason: string): void => {
     log?.warn('session refused', { session, worker, reason });
-    stream.write(toWire({ kind: 'end', exitCode: exitCodes.configuration, reason }));
+    isOver = true;
+    stream.write(toWire({ kind: 'end', exitCode: exitCodes.refused, reason }));
     stream.end();
+    closed(reason);
   };
+  const timer = setTimeout(() => refuse(`no hello within ${helloMs / 1000} s`), helloMs);
   const closed = (reason: string): void => {
+    clearTimeout(timer);
     if (worker === undefined || !open.delete(session)) return;
     log?.info('session closed', { session, worker, reason });
     listener({ kind: 'closed', session, worker, reason });
@@ -145,6 +156,7 @@ function serve(
     if ((message.kind === 'hello') !== (worker === undefined))
       return refuse('the first message of a session, and no other, must be hello');
     if (message.kind === 'hello') {
+      clearTimeout(timer);
       worker = message.worker;
       open.set(session, stream);
       log?.info('session opened', { session, worker, incarnation: message.incarnation });
@@ -152,6 +164,7 @@ function serve(
     if (worker !== undefined) listener({ kind: 'message', session, worker, message });
   };
   stream.on('data', (wire: WireMessage) => {
+    if (isOver) return;
     let message: WorkerMessage;
     try {
       message = fromWire(workerMessageSchema, wire);

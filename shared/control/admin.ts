@@ -9,12 +9,13 @@ import {
   type ServiceError,
 } from '@grpc/grpc-js';
 import { z } from 'zod';
+import { printable } from '../problems.js';
 import { loadService } from './codec.js';
 import { maxWorkers, paceSchema, type FaultMessage, type Pace } from './messages.js';
 
 const count = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
 const seconds = z.number().min(0);
-const text = z.string().max(4096);
+const text = z.string().max(4096).transform(printable);
 
 const noPace: Pace = {
   ...{ dataS: 0, computeS: 0, exchangeS: 0, updateS: 0 },
@@ -153,5 +154,5 @@ export function createAdminClient(address: string, timeoutMs = deadlineMs): Admi
 const refusals = new Set([3, 9, 12, 13]);
 
 function adminError({ code, details }: ServiceError): AdminError {
-  return new AdminError(details, refusals.has(code));
+  return new AdminError(printable(details), refusals.has(code));
 }

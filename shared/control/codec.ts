@@ -50,9 +50,29 @@ export function loadService(name: 'Control' | 'Admin'): ServiceClientConstructor
 export function loadControlService(): ServiceClientConstructor {
   const Control = loadService('Control');
   const session = Control.service.Session;
-  if (session !== undefined) session.responseSerialize = rememberMembers(session.responseSerialize);
+  if (session !== undefined) {
+    session.responseSerialize = rememberMembers(session.responseSerialize);
+    session.requestDeserialize = boundLength(session.requestDeserialize);
+  }
   return Control;
 }
+
+/** Keys of `WorkerMessage.hello` and `.status` on the wire: fields 1 and 2, with a length. */
+const [helloKey, statusKey] = [0x0a, 0x12];
+
+/**
+ * The same parser for a worker's messages, which throws before it parses what is longer than any
+ * worker would send: a hello has its world's members, a status may have as many suspicions.
+ */
+export function boundLength(parse: Parse): Parse {
+  return (bytes) => {
+    const kibs = bytes[0] === helloKey ? 1024 : bytes[0] === statusKey ? 512 : 64;
+    if (bytes.length <= 1024 * kibs) return parse(bytes);
+    throw new Error(`a message of ${bytes.length} bytes, where ${kibs} KiB are the most`);
+  };
+}
+
+type Parse = (bytes: Buffer) => WireMessage;
 
 /** Channel options of the control plane, for both sides: dead links are noticed in seconds. */
 export const controlChannelOptions: ChannelOptions = {

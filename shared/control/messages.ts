@@ -2,20 +2,31 @@
 // here before any decision sees it. The wire form is proto/lockstep/v1/control.proto.
 
 import { z } from 'zod';
+import { printable } from '../problems.js';
 
 /** Version of the control protocol; a worker of another version is refused. */
-export const protocolVersion = 3;
+export const protocolVersion = 4;
 
 /** Most workers of a run. */
 export const maxWorkers = 4096;
 
 const step = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
 const generation = step;
-const name = z.string().min(1).max(200);
-const text = z.string().max(4096);
+/** Text for people: whoever sent it, it can be shown. */
+const textOf = (length: number) => z.string().max(length).transform(printable);
+const name = z.string().min(1).max(200).transform(printable);
+const text = textOf(4096);
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
+const sha256OrNone = sha256.or(z.literal(''));
+/** A file of a checkpoint, right in its folder. */
+const fileName = z.string().regex(/^[a-z0-9-]{1,80}\.safetensors$/);
 const digestValue = z.string().regex(/^[0-9a-f]{16}$/);
 const seconds = z.number().min(0);
+/** A measured value: a loss may well be no number, or infinite. */
+const measured = z
+  .number()
+  .or(z.nan())
+  .or(z.literal([Infinity, -Infinity]));
 const address = z.string().regex(/^[^\s:]{1,253}:\d{1,5}$|^\[[0-9a-fA-F:.]+\]:\d{1,5}$/);
 const workerId = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/);
 
@@ -47,7 +58,7 @@ export const paceSchema = z.object({
   computeS: seconds,
   exchangeS: seconds,
   updateS: seconds,
-  waitedFor: z.string().max(200),
+  waitedFor: textOf(200),
   waitedS: seconds,
 });
 
@@ -57,14 +68,14 @@ const statusFields = {
   stage: z.enum(workerStages),
   step,
   hasState: z.boolean(),
-  activity: z.string().max(64),
+  activity: textOf(64),
   isLeaving: z.boolean(),
   suspicions: z.array(z.object({ worker: name, reason: text })).max(maxWorkers),
   trouble: text,
   obstacle: text,
   pace: paceSchema,
   /** Empty until the run is loaded. */
-  fingerprint: z.string().max(200),
+  fingerprint: textOf(200),
 };
 const status = z.object({ kind: z.literal('status'), ...statusFields });
 
@@ -79,7 +90,7 @@ const worldFields = {
   /** Where the worker that gets the message takes the state at `step` from. */
   source: z.enum(['own', 'peer', 'checkpoint']),
   /** "host:port" of the exchange server of the peer; empty for the other sources. */
-  donor: z.string().max(300),
+  donor: textOf(300),
 };
 
 const hello = z.object({
@@ -89,8 +100,11 @@ const hello = z.object({
   incarnation: step,
   address,
   pid: step,
-  host: z.string().max(253),
+  host: textOf(253),
   term: step,
+  /** The run that it belongs to, by id and by its record; empty until it was welcomed. */
+  run: textOf(200),
+  recordSha256: sha256OrNone,
   status: z.object(statusFields),
   /** Generation 0: in no world. */
   world: z.object(worldFields),
@@ -102,7 +116,7 @@ const stepReport = z.object({
   kind: z.literal('stepReport'),
   step,
   phase: name,
-  metrics: z.array(z.object({ name, value: z.number().or(z.nan()) })).max(256),
+  metrics: z.array(z.object({ name, value: measured })).max(256),
   dataS: seconds,
   computeS: seconds,
   exchangeS: seconds,
@@ -113,10 +127,10 @@ const stepReport = z.object({
 const evaluation = z.object({
   kind: z.literal('evaluation'),
   step,
-  psnr: z.number(),
-  ssim: z.number(),
-  bicubicPsnr: z.number(),
-  bicubicSsim: z.number(),
+  psnr: measured,
+  ssim: measured,
+  bicubicPsnr: measured,
+  bicubicSsim: measured,
   faces: z.number().int().min(0),
   sampleKey: text,
   seconds,
@@ -126,7 +140,7 @@ const partStored = z.object({
   kind: z.literal('partStored'),
   step,
   name,
-  file: name,
+  file: fileName,
   bytes: step,
   sha256,
   /** Digest of the whole state that the part was taken from. */
@@ -176,6 +190,8 @@ const welcome = z.object({
   kind: z.literal('welcome'),
   term: step,
   runUrl: z.string().min(1).max(2048),
+  run: z.string().min(1).max(200),
+  recordSha256: sha256,
   record: z
     .string()
     .min(2)
@@ -208,7 +224,7 @@ const fault = z.object({
   kind: z.literal('fault'),
   fault: z.enum(['freeze', 'mute', 'flip', 'trap']),
   seconds: z.number().min(0).max(600),
-  peer: z.string().max(200),
+  peer: textOf(200),
   trap: trap
     .nullish()
     .transform((given) => given ?? undefined)
@@ -247,6 +263,7 @@ export type PartStored = z.infer<typeof partStored>;
 export type SnapshotReport = z.infer<typeof snapshot>;
 export type FailureMessage = z.infer<typeof failure>;
 export type DigestReport = z.infer<typeof digest>;
+export type WelcomeMessage = z.infer<typeof welcome>;
 export type WorldMessage = z.infer<typeof world>;
 export type StateSource = WorldMessage['source'];
 export type FaultMessage = z.infer<typeof fault>;

@@ -18,7 +18,12 @@ export function canonicalJson(value: unknown): string {
 
 /** SHA-256 of the canonical JSON of a spec, in hexadecimal. */
 export function specDigest(spec: RunSpec): string {
-  return createHash('sha256').update(canonicalJson(spec)).digest('hex');
+  return textDigest(canonicalJson(spec));
+}
+
+/** SHA-256 of a text, in hexadecimal. */
+export function textDigest(text: string): string {
+  return createHash('sha256').update(text).digest('hex');
 }
 
 /** A key that has another value in each of two specs; undefined where one lacks it. */

@@ -119,7 +119,7 @@ export const canaries: readonly Canary[] = [
     plant: () => ({
       looksForSuccessor: false,
       coordinatorEvent: (event) => {
-        if (event.kind === 'superseded') return [];
+        if (event.kind === 'newestTerm') return [];
         if (event.kind !== 'message' || event.message.kind !== 'hello') return [event];
         return [{ ...event, message: { ...event.message, term: 0 } }];
       },

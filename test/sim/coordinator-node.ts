@@ -2,11 +2,11 @@
 // store. It starts by taking the next term.
 
 import {
-  defaultTiming,
   type CoordinatorEvent,
   type CoordinatorState,
   type Ending,
 } from '../../coordinator/core/state.js';
+import { defaultTiming } from '../../coordinator/core/timing.js';
 import { transition } from '../../coordinator/core/transition.js';
 import type { StoreManifest } from '../../coordinator/edge/checkpoints.js';
 import { lead, type Leading, type LeadingPorts } from '../../coordinator/leading.js';
@@ -17,6 +17,9 @@ import type { Side } from './machines/network.js';
 import type { SimProcess, Task } from './machines/process.js';
 import type { Surroundings } from './worker-node.js';
 import { repeated, type Heard } from './worker-ports.js';
+
+/** The run of a simulation. */
+export const simRun = { run: 'sim', recordSha256: '5'.repeat(64) };
 
 /** Workers have so long to leave. */
 const leaveMs = 2_000;
@@ -77,7 +80,7 @@ export class CoordinatorNode {
     const steps = { microShards, until: lastStep, lastStep };
     this.#leading = lead({
       ...{ clock: process, savedStep: saved === 0 ? undefined : saved },
-      config: { term: this.#term, worldSize, ...steps, timing: defaultTiming },
+      config: { ...simRun, term: this.#term, worldSize, ...steps, timing: defaultTiming },
       ...{ runUrl: 'sim://run', record: '{}' },
       sessions: this.#sessionPort(),
       reporter: this.#reporterPort(),

@@ -7,7 +7,7 @@ import {
   type CoordinatorEffect,
   type CoordinatorEvent,
 } from '../../coordinator/core/state.js';
-import { defaultTiming } from '../../coordinator/core/state.js';
+import { defaultTiming } from '../../coordinator/core/timing.js';
 import { transition } from '../../coordinator/core/transition.js';
 import { generationOf } from '../../shared/words.js';
 import {
@@ -23,6 +23,8 @@ import { noPace } from '../../worker/core/state.js';
 
 /** What production has, for a run of ten steps and two workers. */
 export const storyConfig: CoordinatorConfig = {
+  run: 'story',
+  recordSha256: 'a'.repeat(64),
   term: 1,
   worldSize: 2,
   microShards: 8,
@@ -62,7 +64,9 @@ export function createStory(change: Partial<CoordinatorConfig> = {}, savedStep?:
     sessions += 1;
     const sequence = (statuses.get(worker)?.sequence ?? 0) + 1;
     const status = { ...newStatus, ...change.status, sequence };
-    const message: Hello = { ...newHello, worker, ...change, status };
+    const { run, recordSha256 } = config;
+    const known = change.world === undefined ? {} : { run, recordSha256 };
+    const message: Hello = { ...newHello, ...known, worker, ...change, status };
     statuses.set(worker, { ...status, session: sessions, incarnation: message.incarnation });
     return says(worker, message);
   };
@@ -109,6 +113,8 @@ const newHello: Hello = {
   pid: 1,
   host: 'here',
   term: 0,
+  run: '',
+  recordSha256: '',
   status: newStatus,
   world: noWorld,
   allowsFaults: false,
@@ -193,11 +199,14 @@ function describe(effect: CoordinatorEffect): string {
       return `manifest ${effect.snapshot.step}: ${effect.parts.map((part) => part.name).join(' ')}`;
     case 'notice':
       return `notice: ${effect.text}`;
+    case 'report':
+      return `${effect.message.kind} ${effect.message.step}`;
     case 'target':
       return `target ${effect.workers}`;
     case 'end':
       return `end ${effect.ending.exitCode}: ${effect.ending.reason}`;
     case 'findCheckpoint':
+    case 'askForTerm':
     case 'stepDown':
       return effect.kind;
   }

@@ -35,12 +35,20 @@ export type KeptReport = Extract<
   { kind: 'stepReport' | 'evaluation' | 'partStored' | 'snapshot' }
 >;
 
+/** The run that a worker belongs to since it was welcomed. */
+export interface WorkerRun {
+  readonly id: string;
+  readonly url: string;
+  readonly record: string;
+  readonly recordSha256: string;
+}
+
 export interface WorkerState {
   readonly config: WorkerConfig;
   stage: WorkerStage | 'ended';
   /** Highest term of a coordinator heard of. */
   term: number;
-  run: { readonly url: string; readonly record: string } | undefined;
+  run: WorkerRun | undefined;
   /** The world it is in, or was in last; generation 0 before the first. */
   world: Omit<WorldMessage, 'kind'>;
   /** A later world, to be entered as soon as this one is left. */
@@ -64,7 +72,9 @@ export interface WorkerState {
   reports: KeptReport[];
   sequence: number;
   isConnected: boolean;
-  /** Since when there has been no session. */
+  /** The coordinator of this session has answered its hello. */
+  isWelcome: boolean;
+  /** Since when no coordinator has welcomed it; counts while `isWelcome` is false. */
   aloneSinceMs: number;
 }
 
@@ -183,6 +193,7 @@ export function initialWorkerState(config: WorkerConfig, nowMs: number): WorkerS
     reports: [],
     sequence: 0,
     isConnected: false,
+    isWelcome: false,
     aloneSinceMs: nowMs,
   };
 }

@@ -8,6 +8,7 @@ import {
   protocolVersion,
   type CoordinatorMessage,
   type Hello,
+  type WelcomeMessage,
   type WorkerMessage,
   type WorkerStage,
   type WorkerStatus,
@@ -34,8 +35,9 @@ function decide(state: WorkerState, event: WorkerEvent, nowMs: number): WorkerEf
       state.isConnected = true;
       return [{ kind: 'send', message: greet(state) }, ...reportsAgain(state)];
     case 'sessionLost':
-      if (state.isConnected) state.aloneSinceMs = nowMs;
+      if (state.isWelcome) state.aloneSinceMs = nowMs;
       state.isConnected = false;
+      state.isWelcome = false;
       return [];
     case 'message':
       return onMessage(state, event.message);
@@ -97,7 +99,7 @@ function isIn(
 function onMessage(state: WorkerState, message: CoordinatorMessage): WorkerEffect[] {
   switch (message.kind) {
     case 'welcome':
-      return onWelcome(state, message.term, message.runUrl, message.record);
+      return onWelcome(state, message);
     case 'world':
       return onWorld(state, message);
     case 'connect':
@@ -122,17 +124,21 @@ function onMessage(state: WorkerState, message: CoordinatorMessage): WorkerEffec
 }
 
 /** An earlier coordinator that does not know of its successor yet is left alone. */
-function onWelcome(state: WorkerState, term: number, url: string, record: string): WorkerEffect[] {
+function onWelcome(
+  state: WorkerState,
+  { term, run: id, runUrl: url, record, recordSha256 }: WelcomeMessage,
+): WorkerEffect[] {
   if (term < state.term)
     return [{ kind: 'redial', reason: `its term ${term} is over; ${state.term} leads the run` }];
   state.term = term;
+  state.isWelcome = true;
   if (state.run === undefined) {
-    state.run = { url, record };
+    state.run = { id, url, record, recordSha256 };
     state.activity = 'prepare';
     return [{ kind: 'prepare', runUrl: url, record }];
   }
-  if (state.run.url === url && state.run.record === record) return [];
-  return end(state, exitCodes.configuration, `the coordinator now leads another run, ${url}`);
+  if (state.run.url === url && state.run.recordSha256 === recordSha256) return [];
+  return end(state, exitCodes.refused, `the coordinator now leads another run, ${url}`);
 }
 
 function onWorld(state: WorkerState, message: WorldMessage): WorkerEffect[] {
@@ -214,7 +220,7 @@ function onPeerLost(
 ): WorkerEffect[] {
   if (!isIn(state, generation, 'training', 'connecting', 'aborting', 'halted')) return [];
   const isFirst = state.suspicions.size === 0;
-  state.suspicions.set(worker, reason.slice(0, 500));
+  state.suspicions.set(worker, reason.slice(0, 200));
   return isFirst ? tellStatus(state) : [];
 }
 
@@ -275,8 +281,9 @@ function onTick(state: WorkerState, nowMs: number): WorkerEffect[] {
   const { patienceMs, drainMs } = state.config;
   if (state.isLeaving && nowMs - state.leavingSinceMs > drainMs)
     return end(state, exitCodes.drained, `left at once: nobody let it go in ${drainMs / 1000} s`);
-  if (state.isConnected) return tellStatus(state);
-  if (nowMs - state.aloneSinceMs <= patienceMs) return [];
+  const told = tellStatus(state);
+  if (state.isWelcome) return told;
+  if (nowMs - state.aloneSinceMs <= patienceMs) return told;
   const seconds = Math.round(patienceMs / 1000);
   return end(state, exitCodes.failed, `no coordinator could be reached for ${seconds} s`);
 }
@@ -286,6 +293,9 @@ function onTick(state: WorkerState, nowMs: number): WorkerEffect[] {
 
 /** Reports kept; beyond, the oldest are dropped. */
 const maxReports = 20_000;
+
+/** Suspicions in a status: where more are lost, others report them. */
+const maxSuspicions = 1_024;
 
 /** The worker's status as of now; each has a greater sequence number than the one before. */
 function nextStatus(state: WorkerState): WorkerStatus {
@@ -298,7 +308,9 @@ function nextStatus(state: WorkerState): WorkerStatus {
     hasState: state.hasState,
     activity: state.activity,
     isLeaving: state.isLeaving,
-    suspicions: [...state.suspicions].map(([worker, reason]) => ({ worker, reason })),
+    suspicions: [...state.suspicions]
+      .slice(0, maxSuspicions)
+      .map(([worker, reason]) => ({ worker, reason })),
     trouble: state.trouble,
     obstacle: state.obstacle,
     pace: state.pace,
@@ -315,6 +327,8 @@ function greet(state: WorkerState): Hello {
     protocol: protocolVersion,
     ...{ worker, incarnation, address, pid, host, allowsFaults },
     term: state.term,
+    run: state.run?.id ?? '',
+    recordSha256: state.run?.recordSha256 ?? '',
     status: nextStatus(state),
     world: isInWorld ? state.world : noWorld,
   };

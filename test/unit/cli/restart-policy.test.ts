@@ -41,6 +41,15 @@ test('the next start waits longer after each quick death, and no longer after a 
   assert.deepEqual(delays, [500, 1000, 2000, 4000, 8000, 10_000, 500, 1000]);
 });
 
+test('a worker that the run did not take asks again, which is none of its restarts', () => {
+  const delays = [0, 1, 2, 9].map((quickDeaths) => {
+    const verdict = afterWorker(ended(7), { ageMs: 2_000, quickDeaths, restartsLeft: 0 });
+    assert.ok(verdict.kind === 'restart' && verdict.isFree === true);
+    return verdict.delayMs;
+  });
+  assert.deepEqual(delays, [10_000, 20_000, 40_000, 300_000]);
+});
+
 test('nobody is started again when all restarts are used up', () => {
   assert.equal(afterWorker(killed, { ...old, restartsLeft: 0 }).kind, 'givenUp');
   assert.equal(afterCoordinator(killed, { ...leader, restartsLeft: 0 }).kind, 'givenUp');

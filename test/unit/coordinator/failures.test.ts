@@ -3,15 +3,30 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { StepReport } from '../../../shared/control/messages.js';
-import { createStory, trainTogether, type Story } from '../../support/coordinator-story.js';
+import { generationOf } from '../../../shared/words.js';
+import {
+  createStory,
+  createTraining,
+  enterTogether,
+  trainTogether,
+  type Story,
+} from '../../support/coordinator-story.js';
 
 const failure = (sample: string, exitCode = 1) =>
   ({ kind: 'failure', reason: 'a broken picture', exitCode, sample }) as const;
 
-/** The worker fails, and another process comes in its place: the answer to it. */
+/** The worker fails, and another process comes, into the next world: the answer to its hello. */
 function failAndReturn(story: Story, worker: string, incarnation: number, sample = ''): string {
   story.says(worker, failure(sample));
-  return story.hello(worker, { incarnation })[0] ?? '';
+  const [answer = ''] = story.hello(worker, { incarnation });
+  story.is(worker, 'ready');
+  const other = worker === 'w-0' ? 'w-1' : 'w-0';
+  const both = [worker, ...(story.state.workers.has(other) ? [other] : [])];
+  if (both.length > 1) story.is(other, 'halted');
+  else story.happen({ kind: 'checkpointFound', step: 0, isStored: false });
+  const { config, formed } = story.state;
+  enterTogether(story, both, generationOf(config.term, formed), 0);
+  return answer;
 }
 
 const report = (step: number): StepReport => ({
@@ -101,11 +116,51 @@ test('a worker that can not use its samples ends the run when there is no other'
   assert.match(endingOf(story), /^78: w-0 failed: .*failure 3 at samples, with no other worker/);
 });
 
-test('a mistake of the operator ends the run with its exit code', () => {
+test('a mistake of a member ends the run with its exit code', () => {
+  const story = createTraining();
+  story.says('w-1', failure('', 78));
+  assert.equal(endingOf(story), '78: w-1 failed: a broken picture');
+});
+
+test('before the first world a mistake of all that were wanted ends the run at once', () => {
+  const story = createStory();
+  for (const worker of ['w-0', 'w-1']) story.hello(worker);
+  assert.deepEqual(story.says('w-0', failure('', 78)), ['notice: w-0 failed: a broken picture']);
+  const end = story.says('w-1', failure('', 78)).at(-1);
+  assert.equal(end, 'end 78: w-1 failed: a broken picture; nothing was checkpointed');
+});
+
+test('before the first world those that are well begin without one that made a mistake', () => {
+  const story = createStory();
+  for (const worker of ['w-0', 'w-1']) story.hello(worker);
+  story.is('w-0', 'ready');
+  assert.ok(story.says('w-1', failure('', 78)).includes('findCheckpoint'));
+  const answer = story.happen({ kind: 'checkpointFound', step: 0, isStored: false });
+  assert.equal(answer[0], 'formed w-0 at step 0');
+});
+
+test('before the first world what fails three times ends the run, when nobody else is there', () => {
   const story = createStory();
   story.hello('w-0');
-  const end = story.says('w-0', failure('', 78)).at(-1);
-  assert.equal(end, 'end 78: w-0 failed: a broken picture; nothing was checkpointed');
+  for (let incarnation = 1; incarnation <= 3; incarnation++) {
+    story.hello('w-1', { incarnation });
+    story.says('w-1', failure(''));
+  }
+  assert.equal(story.state.stage.kind, 'gathering');
+  const [end = ''] = story.closes('w-0');
+  assert.match(end, /^end 1: w-1 failed: a broken picture \(failure 3/);
+});
+
+test('what keeps a newcomer out of a world that is there is its own end', () => {
+  const story = createTraining();
+  for (const exitCode of [78, 1, 1, 1, 1]) {
+    story.hello('new');
+    assert.deepEqual(story.says('new', failure('a', exitCode)), [
+      'notice: new failed: a broken picture',
+    ]);
+  }
+  assert.equal(endingOf(story), '');
+  assert.deepEqual(story.wait(10_000, ['w-0', 'w-1']), []);
 });
 
 test('places are forgotten when there are too many', () => {

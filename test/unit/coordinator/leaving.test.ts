@@ -140,9 +140,11 @@ test('a world does not start below the newest checkpoint', () => {
   assert.match(first, /^formed w-0 at step 4/);
 });
 
-test('a coordinator steps down when a worker knows of a later one', () => {
+test('a coordinator steps down when a worker knows of a later one, and the store confirms it', () => {
   const story = createStory();
-  assert.deepEqual(story.hello('w-0', { term: 7 }), ['stepDown']);
+  assert.deepEqual(story.hello('w-0', { term: 7 }), ['askForTerm']);
+  const answer = story.happen({ kind: 'newestTerm', term: 2, askedMs: story.now() });
+  assert.deepEqual(answer, ['stepDown']);
   assert.deepEqual(story.hello('w-1'), []);
 });
 

@@ -2,11 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import {
-  defaultTiming,
-  initialCoordinatorState,
-  type WorkerView,
-} from '../../../coordinator/core/state.js';
+import { initialCoordinatorState, type WorkerView } from '../../../coordinator/core/state.js';
+import { defaultTiming } from '../../../coordinator/core/timing.js';
 import { createRunRate, describeRun } from '../../../coordinator/edge/run-status.js';
 import { runStatusSchema } from '../../../shared/control/admin.js';
 
@@ -16,7 +13,16 @@ const facts = {
 
 function stateOf(...workers: readonly WorkerView[]) {
   const config = {
-    ...{ term: 2, worldSize: 2, microShards: 5, until: 6, lastStep: 8, timing: defaultTiming },
+    ...{
+      run: 'r',
+      recordSha256: 'a'.repeat(64),
+      term: 2,
+      worldSize: 2,
+      microShards: 5,
+      until: 6,
+      lastStep: 8,
+      timing: defaultTiming,
+    },
   };
   const state = initialCoordinatorState(config, 3, 0);
   for (const view of workers) state.workers.set(view.worker, view);
@@ -28,6 +34,7 @@ function viewOf(worker: string, computeS: number, step: number): WorkerView {
   return {
     ...{ worker, incarnation: 7, address: 'h:1', pid: 1, host: 'h', session: 1 },
     ...{ heardMs: 4_500, readySinceMs: undefined, benchedUntilMs: 0, isDiverged: false },
+    ...{ hasBeenMember: true, hasBeenFirst: false, mistake: undefined },
     ...{ order: undefined, failure: undefined, isDismissed: false, allowsFaults: false },
     status: {
       ...{ sequence: 1, generation: 9, stage: 'training', step, hasState: true, pace },

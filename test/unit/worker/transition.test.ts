@@ -53,6 +53,7 @@ function describeMessage(message: WorkerMessage): string {
 
 const welcome = (term = 1): CoordinatorMessage => ({
   ...{ kind: 'welcome', term, runUrl: 'file:///runs/a', record: '{}' },
+  ...{ run: 'a', recordSha256: 'a'.repeat(64) },
 });
 const first = generationOf(1, 1);
 const second = generationOf(1, 2);
