@@ -9,6 +9,7 @@ import type { EngineName } from '../shared/spec/schema.js';
 import { createEngine } from '../worker/engine/create-engine.js';
 import type { Provider } from '../worker/engine/engine.js';
 import { describeDeparture, runLockstep } from './processes.js';
+import { parseJson } from '../shared/bounded-json.js';
 
 export interface TrialRequest {
   readonly engine: EngineName;
@@ -86,7 +87,7 @@ export async function probe(
   let printed = '';
   const onLine = (line: string): void => void (printed += line);
   const end = await runLockstep(args, { onLine, environment, timeoutMs });
-  if (end.code === 0) return { trial: trialSchema.parse(JSON.parse(printed)) };
+  if (end.code === 0) return { trial: trialSchema.parse(parseJson(printed)) };
   return { failure: lastWords(end.complaint) || `the process ${describeDeparture(end)}` };
 }
 

@@ -2,6 +2,8 @@
 // exit code.
 
 import { exitCodes, type ExitCode } from '../shared/exit-codes.js';
+import { systemFault } from '../shared/local-files.js';
+import { StoreUnavailable } from '../shared/store/store.js';
 import { OperatorError, maskSecrets, messageOf } from '../shared/problems.js';
 
 /** Thrown by a command that ends with an exit code of its own, for example "stopped". */
@@ -47,6 +49,13 @@ function linesOf(error: unknown, command: string | undefined): CommandEnding {
     const hint = error.hint === undefined ? [] : [error.hint];
     return { exitCode: error.exitCode, lines: [`lockstep: ${message}`, ...hint] };
   }
+  const fault = systemFault(error);
+  if (fault !== undefined) {
+    const exitCode = fault.isMistake ? exitCodes.configuration : exitCodes.failed;
+    return { exitCode, lines: [`lockstep: ${fault.text}`] };
+  }
+  if (error instanceof StoreUnavailable)
+    return { exitCode: exitCodes.failed, lines: [`lockstep: ${message}`] };
   const hint = 'Run the command again with --verbose to see where it comes from.';
   return { exitCode: exitCodes.failed, lines: [`lockstep: ${oneLine(message)}`, hint] };
 }

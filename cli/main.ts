@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 import yargs, { type Argv } from 'yargs';
 import { exitCodes } from '../shared/exit-codes.js';
 import { packageFile } from '../shared/paths.js';
-import { nearMiss } from '../shared/problems.js';
+import { nearMiss, OperatorError, type Problem } from '../shared/problems.js';
 import { chosenCommand, commands, wordOf, type CommandEntry } from './commands.js';
 import { endingOf, UsageError } from './failure.js';
 import { endWhenInterrupted, listenForInterruptions } from './interruptions.js';
@@ -19,7 +19,7 @@ export async function main(args: readonly string[]): Promise<number> {
   try {
     refuseUnknownCommand(args, chosen);
     refuseDash(args);
-    const parser = await createParser(chosen);
+    const parser = await createParser(chosen, args);
     await parser.parseAsync([...args]);
     return Number(process.exitCode ?? exitCodes.ok);
   } catch (error) {
@@ -48,8 +48,11 @@ function refuseDash(args: readonly string[]): void {
 }
 
 /** All commands by name, and the chosen one as a whole. */
-async function createParser(chosen: CommandEntry | undefined): Promise<Argv> {
-  let parser = withExamples(createBase(chosen));
+async function createParser(
+  chosen: CommandEntry | undefined,
+  args: readonly string[],
+): Promise<Argv> {
+  let parser = withExamples(createBase(chosen, args));
   if (chosen !== undefined) (await import('../shared/environment.js')).silenceSdkNotice();
   for (const entry of commands)
     parser =
@@ -57,7 +60,7 @@ async function createParser(chosen: CommandEntry | undefined): Promise<Argv> {
   return parser;
 }
 
-function createBase(chosen: CommandEntry | undefined): Argv {
+function createBase(chosen: CommandEntry | undefined, args: readonly string[]): Argv {
   return yargs()
     .scriptName('lockstep')
     .usage('$0 <command>\n\nTrains TF.js models on many machines as if on one.')
@@ -69,6 +72,7 @@ function createBase(chosen: CommandEntry | undefined): Argv {
     })
     .demandCommand(1, 'Name a command.')
     .strict()
+    .check((parsed) => requireNumbers(parsed, args))
     .help()
     .alias('help', 'h')
     .version(packageVersion())
@@ -79,6 +83,24 @@ function createBase(chosen: CommandEntry | undefined): Argv {
       if (error instanceof Error && error.name !== 'YError') throw error;
       throw new UsageError(usageMessage(error instanceof Error ? error.message : message, chosen));
     });
+}
+
+/** yargs makes NaN of what is no number; a person wants to see what was given. */
+function requireNumbers(parsed: Readonly<Record<string, unknown>>, args: readonly string[]): true {
+  const problems = Object.entries(parsed)
+    .filter(([name, value]) => Number.isNaN(value) && optionPlace(name, args) >= 0)
+    .map(([name]): Problem => {
+      const at = optionPlace(name, args);
+      const [flag = '', ...rest] = args[at]?.split('=') ?? [];
+      const given = rest.length > 0 ? rest.join('=') : args[at + 1];
+      return { key: flag, given, allowed: 'a number' };
+    });
+  if (problems.length > 0) throw new OperatorError('the flags are wrong', problems);
+  return true;
+}
+
+function optionPlace(name: string, args: readonly string[]): number {
+  return args.findLastIndex((arg) => arg === `--${name}` || arg.startsWith(`--${name}=`));
 }
 
 /** yargs counts missing arguments; a person wants to see which. */

@@ -7,6 +7,7 @@ import { hash } from 'node:crypto';
 import { z } from 'zod';
 import { messageOf, OperatorError, type Problem } from '../shared/problems.js';
 import type { ObjectStore } from '../shared/store/store.js';
+import { parseJson } from '../shared/bounded-json.js';
 
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
 const offset = z.int().min(0).max(Number.MAX_SAFE_INTEGER);
@@ -117,7 +118,7 @@ async function readBounded(store: ObjectStore, isOfRun: boolean): Promise<Buffer
 function parseIndex(bytes: Buffer, url: string): DatasetIndex {
   let value: unknown;
   try {
-    value = JSON.parse(bytes.toString('utf8'));
+    value = parseJson(bytes.toString('utf8'));
   } catch (error) {
     const allowed = 'a JSON document';
     throw unsound(url, [{ key: indexKey, given: messageOf(error), allowed }]);

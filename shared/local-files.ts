@@ -26,6 +26,36 @@ export const pathFaults: Readonly<Record<string, string>> = {
   ELOOP: 'the path leads in circles',
 };
 
+/** What passes, or what whoever runs the machine can mend. */
+const machineFaults: Readonly<Record<string, string>> = {
+  ENOSPC: 'the disk is full: make room there, or take another place',
+  EDQUOT: "this user's share of the disk is used up: make room there, or take another place",
+  EFBIG: 'the file would be larger than this process may write (ulimit -f)',
+  EMFILE: 'this process may open no more files: raise its limit (ulimit -n)',
+  ENFILE: 'the system has too many open files: end other programs',
+  EIO: 'the device has failed',
+  ESTALE: 'the folder of the network file system has gone: mount it again',
+};
+
+/** What a system call's error says to an operator; undefined for any other error. */
+export interface SystemFault {
+  /** "the disk is full: ... (ENOSPC), at /x/y" */
+  readonly text: string;
+  /** It is the operator's place that is wrong, not the machine. */
+  readonly isMistake: boolean;
+}
+
+/** Puts a failed system call in words, without its path where the caller names that. */
+export function systemFault(error: unknown, withPath = true): SystemFault | undefined {
+  if (!(error instanceof Error)) return undefined;
+  const { code = '', syscall, path } = error as NodeJS.ErrnoException;
+  const words = pathFaults[code] ?? machineFaults[code];
+  // A file that is not there may be one that was to be read, which its reader names.
+  if (syscall === undefined || words === undefined || code === 'ENOENT') return undefined;
+  const place = withPath && path !== undefined ? `, at ${path}` : '';
+  return { text: `${words} (${code})${place}`, isMistake: code in pathFaults };
+}
+
 /** To open for reading without waiting for the other end of a named pipe. */
 export const readAtOnce = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0);
 

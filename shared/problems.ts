@@ -36,7 +36,8 @@ export function formatProblem(problem: Problem): string {
 }
 
 function show(value: unknown): string {
-  const text = JSON.stringify(value) ?? String(value);
+  const isOddNumber = typeof value === 'number' && !Number.isFinite(value);
+  const text = (isOddNumber ? undefined : JSON.stringify(value)) ?? String(value);
   return text.length > 120 ? `${text.slice(0, 117)}...` : text;
 }
 

@@ -95,7 +95,7 @@ function paceCells({ pace }: RunWorker): string[] {
 }
 
 /** The status with the names that all JSON lines of Lockstep have. */
-function statusJson(status: RunStatus): object {
+export function statusJson(status: RunStatus): object {
   const { lastStep, imagesPerS, etaS, coordinatorPid, workers, straggler, ...rest } = status;
   return {
     ...rest,

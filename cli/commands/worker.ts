@@ -3,6 +3,7 @@
 import { availableParallelism } from 'node:os';
 import type { ArgumentsCamelCase, CommandModule, InferredOptionTypes, Options } from 'yargs';
 import { showOnlyGpu } from '../../shared/environment.js';
+import { workerIdPattern } from '../../shared/control/messages.js';
 import { OperatorError, type Problem } from '../../shared/problems.js';
 import { providers } from '../../worker/engine/engine.js';
 import { workerMain } from '../../worker/main.js';
@@ -146,6 +147,13 @@ function requireOptions(args: Arguments): void {
       key: '--coordinator',
       given: args.coordinator,
       allowed: 'host:port, or several with commas between them',
+    });
+  // With a suffix for each GPU it must still be one.
+  if (!workerIdPattern.test(args.gpus === undefined ? args.id : `${args.id}-gpu99`))
+    problems.push({
+      key: '--id',
+      given: args.id,
+      allowed: 'at most 63 letters, digits, dots, dashes and underscores, a letter or digit first',
     });
   if (args.gpus !== undefined && args.provider !== undefined && args.provider !== 'cuda')
     problems.push({

@@ -1,9 +1,10 @@
 // What a demo reads and leaves: the photographs that it trains on, and the one folder of results. A
 // folder of an earlier demo is replaced; anything else stays unless the operator insists.
 
-import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
+import { readdir, rm, writeFile } from 'node:fs/promises';
 import { isAbsolute, join, relative, resolve, sep } from 'node:path';
 import { packageFile } from '../../shared/paths.js';
+import { makeFolder } from '../../shared/local-files.js';
 import { OperatorError } from '../../shared/problems.js';
 
 /** File that says that a folder is a demo's, and may be replaced by the next. */
@@ -46,7 +47,7 @@ export async function prepareFolder(path: string, isForced: boolean): Promise<vo
   const isOurs = names.length === 0 || names.includes(markerFile);
   if (!isOurs && !isForced) throw notOurs(path, names);
   await Promise.all(names.map((name) => rm(join(path, name), { recursive: true, force: true })));
-  await mkdir(path, { recursive: true });
+  await makeFolder(path);
   await writeFile(join(path, markerFile), 'Made by "lockstep demo"; the next demo replaces it.\n');
 }
 

@@ -5,9 +5,12 @@ import { z } from 'zod';
 import { exitCodes } from '../../shared/exit-codes.js';
 import { createProgress, progressMode, type Progress } from '../progress.js';
 import { describeDeparture, type CommandEnd, type runLockstep } from '../processes.js';
+import { parseJson } from '../../shared/bounded-json.js';
 
 const step = z.int().min(0);
 const figure = z.number();
+/** JSON has no value for what is not finite. */
+const measured = figure.nullable().transform((given) => given ?? NaN);
 
 const lineSchema = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('run'), run: z.string() }),
@@ -21,10 +24,10 @@ const lineSchema = z.discriminatedUnion('kind', [
   z.object({
     kind: z.literal('evaluation'),
     step,
-    psnr: figure,
-    ssim: figure,
-    bicubic_psnr: figure,
-    bicubic_ssim: figure,
+    psnr: measured,
+    ssim: measured,
+    bicubic_psnr: measured,
+    bicubic_ssim: measured,
     faces: z.int().optional(),
     sample_key: z.string(),
   }),
@@ -50,7 +53,7 @@ const longestLine = 64 * 1024;
 export function parseTrainingLine(line: string): TrainingLine | undefined {
   if (line.length > longestLine || !line.startsWith('{')) return undefined;
   try {
-    return lineSchema.safeParse(JSON.parse(line)).data;
+    return lineSchema.safeParse(parseJson(line)).data;
   } catch {
     return undefined;
   }

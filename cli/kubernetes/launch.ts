@@ -16,6 +16,7 @@ import { gracePeriodS } from './objects/pod.js';
 import { launchText, rootObject, type Manifest } from './objects/root.js';
 import { jobs, surroundings } from './objects/run-objects.js';
 import { findRun, jobStage, refuseGoing, type RunState } from './run-state.js';
+import { parseJson } from '../../shared/bounded-json.js';
 
 /** What a launch came to. */
 export interface Launched {
@@ -219,7 +220,7 @@ async function sharedFolder(client: ClusterClient, wanted: LaunchParameters): Pr
 
 function folderOf({ data = {} }: V1ConfigMap): unknown {
   try {
-    return (JSON.parse(data[rootKeys.launch] ?? '') as { runUrl?: unknown }).runUrl;
+    return (parseJson(data[rootKeys.launch] ?? '') as { runUrl?: unknown }).runUrl;
   } catch {
     return undefined;
   }

@@ -12,6 +12,7 @@ import type { ClusterClient } from './client/cluster-client.js';
 import { launchParametersSchema, type LaunchParameters } from './launch-parameters.js';
 
 import { formatClusterRun, objectNames, rootKeys, type ClusterRun } from './names.js';
+import { parseJson } from '../../shared/bounded-json.js';
 
 /** A run that is there. */
 export interface RunState {
@@ -80,7 +81,7 @@ function readRoot({ namespace, name }: ClusterRun, root: V1ConfigMap) {
 
 function parseParameters(text: string, place: string): LaunchParameters {
   try {
-    return launchParametersSchema.parse(JSON.parse(text));
+    return launchParametersSchema.parse(parseJson(text));
   } catch {
     throw new OperatorError(`${place} is no run of Lockstep's`, [
       { key: rootKeys.launch, given: text, allowed: 'what lockstep launch writes there' },

@@ -14,6 +14,7 @@ import type { LaunchParameters } from './launch-parameters.js';
 import type { Launched } from './launch.js';
 import { formatClusterRun, labelSelector, objectNames, type ClusterRun } from './names.js';
 import { failedExitCode, runStage, type JobsAndLease, type RunStage } from './run-state.js';
+import { parseJson } from '../../shared/bounded-json.js';
 
 export interface WaitOptions {
   readonly detach: boolean;
@@ -125,7 +126,7 @@ export async function followRun(
 }
 
 /** Shows a run that is followed: lines while it starts, then progress with the time left. */
-function createFollowView(mode: ProgressMode, say: (line: string) => void) {
+export function createFollowView(mode: ProgressMode, say: (line: string) => void) {
   let progress: Progress | undefined;
   let said = '';
   const sayOnce = (line: string): void => {
@@ -175,7 +176,7 @@ export async function readResult(
 /** From a coordinator's last line under --json; undefined for any other. */
 function resultIn(line: string): ClusterResult | undefined {
   try {
-    const { kind, step, sha256 } = JSON.parse(line) as Readonly<Record<string, unknown>>;
+    const { kind, step, sha256 } = parseJson(line) as Readonly<Record<string, unknown>>;
     return kind === 'finished' ? { step: Number(step), sha256: String(sha256) } : undefined;
   } catch {
     return undefined;

@@ -4,6 +4,7 @@
 import { describeDeparture, type Child, type Departure } from '../processes.js';
 import { afterCoordinator } from './restart-policy.js';
 import { isResult, type RunLine } from './run-lines.js';
+import { parseJson } from '../../shared/bounded-json.js';
 
 /** What a coordinator is started with. */
 export interface SeatStart {
@@ -184,7 +185,7 @@ function sendStop(seat: Seat): void {
 
 function parseLine(text: string): RunLine | undefined {
   try {
-    const value: unknown = JSON.parse(text);
+    const value: unknown = parseJson(text);
     return typeof value === 'object' && value !== null ? (value as RunLine) : undefined;
   } catch {
     return undefined;

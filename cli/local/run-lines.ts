@@ -136,23 +136,31 @@ export function createRunView(isPlain: boolean): RunView {
 }
 
 function describeStep(line: RunLine): string {
-  const metrics = line['metrics'] as Readonly<Record<string, number>>;
-  const shown = Object.entries(metrics).map(([name, value]) => `${name} ${value.toPrecision(3)}`);
+  const metrics = Object.entries((line['metrics'] ?? {}) as Readonly<Record<string, unknown>>);
+  const shown = metrics.map(
+    ([name, value]) => `${name} ${figure(value, (known) => known.toPrecision(3))}`,
+  );
   return `${text(line['phase'])}, ${text(line['images_per_s'])} images/s, ${shown.join(', ')}`;
 }
 
+/** JSON has no value for what is not finite, and writes null. */
+function figure(value: unknown, show: (known: number) => string): string {
+  return typeof value === 'number' && Number.isFinite(value) ? show(value) : 'not finite';
+}
+
 function describeWorld(line: RunLine): string {
-  const members = line['members'] as readonly { readonly worker: string }[];
+  const members = (line['members'] ?? []) as readonly { readonly worker: string }[];
   const names = members.map(({ worker }) => worker).join(', ');
   return `step ${text(line['step'])}: ${names} train (${text(line['reason'])})`;
 }
 
 function describeEvaluation(line: RunLine): string {
-  const figure = (key: string, digits: number): string => Number(line[key]).toFixed(digits);
+  const fixed = (key: string, digits: number): string =>
+    figure(line[key], (known) => known.toFixed(digits));
   return (
-    `step ${text(line['step'])}: PSNR ${figure('psnr', 2)} dB, SSIM ${figure('ssim', 4)} on ` +
-    `${text(line['faces'])} held-out faces (bicubic ${figure('bicubic_psnr', 2)} dB, ` +
-    `${figure('bicubic_ssim', 4)})`
+    `step ${text(line['step'])}: PSNR ${fixed('psnr', 2)} dB, SSIM ${fixed('ssim', 4)} on ` +
+    `${text(line['faces'])} held-out faces (bicubic ${fixed('bicubic_psnr', 2)} dB, ` +
+    `${fixed('bicubic_ssim', 4)})`
   );
 }
 

@@ -15,6 +15,7 @@ import {
   type AddonPackage,
 } from '../../worker/engine/tensorflow/addon.js';
 import { runProgram } from '../processes.js';
+import { parseJson } from '../../shared/bounded-json.js';
 
 /** What is installed: the package whose addon it is, and node_api.h, which Node does not bring. */
 const addonRequirement = '@tensorflow/tfjs-node-gpu@4.22.0';
@@ -55,7 +56,7 @@ function projectRoot(): string {
 /** Whether the root's development tools are installed: npm must neither add nor remove them. */
 async function hasDevDependencies(root: string): Promise<boolean> {
   const text = await readFile(join(root, 'package.json'), 'utf8');
-  const { devDependencies = {} } = JSON.parse(text) as { devDependencies?: object };
+  const { devDependencies = {} } = parseJson(text) as { devDependencies?: object };
   return Object.keys(devDependencies).some((name) => existsSync(join(root, 'node_modules', name)));
 }
 
@@ -162,7 +163,7 @@ const recordPath = (addon: AddonPackage): string => `${addonPath(addon)}.json`;
 export async function readBuildRecord(addon: AddonPackage): Promise<BuildRecord | undefined> {
   if (!existsSync(addonPath(addon))) return undefined;
   try {
-    return JSON.parse(await readFile(recordPath(addon), 'utf8')) as BuildRecord;
+    return parseJson(await readFile(recordPath(addon), 'utf8')) as BuildRecord;
   } catch {
     return undefined;
   }

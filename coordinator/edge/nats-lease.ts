@@ -12,6 +12,7 @@ import {
   type NatsLocation,
 } from '../../shared/events/nats-connection.js';
 import type { Lease } from './lease.js';
+import { parseJson } from '../../shared/bounded-json.js';
 
 export interface NatsLeaseOptions {
   /** nats://[user:password@]host:port */
@@ -193,7 +194,7 @@ function isConflict(error: unknown): boolean {
 /** Anything may have been written there: what is not ours is another's. */
 function readBody(text: string): { readonly id: string; readonly holder: string } {
   try {
-    const { id, holder } = JSON.parse(text.slice(0, 4096)) as Record<string, unknown>;
+    const { id, holder } = parseJson(text.slice(0, 4096)) as Record<string, unknown>;
     return { id: String(id), holder: String(holder).slice(0, 300) };
   } catch {
     return { id: '', holder: 'an unknown coordinator' };

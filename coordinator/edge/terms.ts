@@ -5,6 +5,7 @@
 import { z } from 'zod';
 import { maxTerm } from '../../shared/words.js';
 import { ObjectNotFound, PreconditionFailed, type ObjectStore } from '../../shared/store/store.js';
+import { parseJson } from '../../shared/bounded-json.js';
 
 const folder = 'coordinators/';
 const nameOfTerm = /^coordinators\/term-(\d{8,10})\.json$/;
@@ -107,7 +108,7 @@ async function readLeader(store: ObjectStore, key: string): Promise<CoordinatorI
     new Error(`${store.url}/${key} is not valid: ${reason}`);
   let value: unknown;
   try {
-    value = JSON.parse(body.toString('utf8'));
+    value = parseJson(body.toString('utf8'));
   } catch {
     throw refuse('it is not JSON');
   }

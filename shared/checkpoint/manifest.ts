@@ -6,6 +6,7 @@ import { z } from 'zod';
 import { canonicalJson } from '../spec/compare.js';
 import { runSpecSchema } from '../spec/schema.js';
 import type { Step } from '../words.js';
+import { parseJson } from '../bounded-json.js';
 
 /** All checkpoints of a run. */
 export const checkpointsPrefix = 'checkpoints/';
@@ -93,7 +94,7 @@ export function parseManifest(body: Buffer, step: number): CheckpointManifest | 
   if (body.length > maxManifestBytes) return `its manifest has ${body.length} bytes`;
   let value: unknown;
   try {
-    value = JSON.parse(body.toString('utf8'));
+    value = parseJson(body.toString('utf8'));
   } catch {
     return 'its manifest is not JSON';
   }

@@ -3,6 +3,7 @@
 // that runs this. Bytes are untrusted: nothing is parsed or allocated before it is bounded.
 
 import { sizeOf, type TensorSpec } from '../layout.js';
+import { parseJson, TooDeep } from '../bounded-json.js';
 
 /** A tensor with its values, row-major. */
 export interface NamedTensor extends TensorSpec {
@@ -83,9 +84,10 @@ function readHeader(file: Uint8Array): { header: Record<string, unknown>; dataSt
   const text = bytes.toString('utf8', prefixBytes, dataStart);
   if (!text.startsWith('{')) throw new SafetensorsFault('the header does not start with {');
   try {
-    return { header: JSON.parse(text) as Record<string, unknown>, dataStart };
-  } catch {
-    throw new SafetensorsFault('the header is not JSON');
+    return { header: parseJson(text) as Record<string, unknown>, dataStart };
+  } catch (error) {
+    const isDeep = error instanceof TooDeep;
+    throw new SafetensorsFault(`the header is not JSON${isDeep ? `: ${error.message}` : ''}`);
   }
 }
 

@@ -28,7 +28,9 @@ const measured = z
   .or(z.nan())
   .or(z.literal([Infinity, -Infinity]));
 const address = z.string().regex(/^[^\s:]{1,253}:\d{1,5}$|^\[[0-9a-fA-F:.]+\]:\d{1,5}$/);
-const workerId = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/);
+/** A worker's id. */
+export const workerIdPattern = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
+const workerId = z.string().regex(workerIdPattern);
 
 /** Where a worker is in the life of a world; all but the first two are about its world. */
 const workerStages = [

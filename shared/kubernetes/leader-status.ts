@@ -5,6 +5,7 @@
 import { z } from 'zod';
 import type { RunStatus } from '../control/admin.js';
 import { leaseAnnotations } from './lease-place.js';
+import { parseJson } from '../bounded-json.js';
 
 const count = z.number().catch(0);
 const word = z.string().catch('');
@@ -90,7 +91,7 @@ export function readLeaderStatus(annotations: LeaseAnnotations): LeaderStatus | 
   const text = annotations?.[leaseAnnotations.status];
   if (text === undefined || text.length > longestAnnotation) return undefined;
   try {
-    return leaderStatusSchema.parse(JSON.parse(text));
+    return leaderStatusSchema.parse(parseJson(text));
   } catch {
     return undefined;
   }

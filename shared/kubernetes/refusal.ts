@@ -1,5 +1,7 @@
 // A refusal of the API server as an error: HTTP status, reason, causes, and how long to wait.
 
+import { parseJson } from '../bounded-json.js';
+
 /** A refusal in the API server's own words. */
 export class ClusterError extends Error {
   override readonly name = 'ClusterError';
@@ -42,7 +44,7 @@ export function refusalOf(status: number, headers: Headers, text: string): Clust
 
 function parseObject(text: string): Readonly<Record<string, unknown>> {
   try {
-    return objectOf(JSON.parse(text));
+    return objectOf(parseJson(text));
   } catch {
     return {};
   }

@@ -9,6 +9,7 @@ import type { RunSpec } from './schema.js';
 import { validateSpec } from './validate.js';
 import { keyName, schemaAt, unknownKey, type KeyPath } from './keys.js';
 import { packageFile } from '../paths.js';
+import { requireShallowYaml } from '../bounded-json.js';
 
 /** A spec file is a page of text; anything above this is something else. */
 const specBytesLimit = 1024 * 1024;
@@ -36,9 +37,16 @@ export function parseSpec(
   const document = parseYaml(text, fail);
   const unapplied = overrides.flatMap((override) => applyOverride(document, override));
   const validated = validateSpec(document.toJS({ maxAliasCount: 0 }));
-  if (validated.kind === 'invalid') return fail([...unapplied, ...validated.problems]);
+  if (validated.kind === 'invalid')
+    return fail([...unapplied, ...validated.problems.map((one) => withFlag(one, overrides))]);
   if (unapplied.length > 0) return fail(unapplied);
   return { spec: validated.spec, text: document.toString({ lineWidth: 100 }) };
+}
+
+/** A problem of a key that `--set` has given names the flag as well. */
+function withFlag(problem: Problem, overrides: readonly Override[]): Problem {
+  const isGiven = overrides.some((override) => override.split('=', 1)[0]?.trim() === problem.key);
+  return isGiven ? { ...problem, key: `--set ${problem.key}` } : problem;
 }
 
 /** A document that is a map without aliases; syntax errors go to `fail`, with their place. */
@@ -71,12 +79,12 @@ function syntaxProblems(document: Document, text: string): Problem[] {
   return problems.filter((problem, i) => hints.indexOf(problem.hint) === i).slice(0, 5);
 }
 
-/** The parser descends by recursion, so a text of brackets only can exhaust the stack. */
 function parseDocumentSafely(
   text: string,
   fail: (problems: readonly Problem[]) => never,
 ): Document {
   try {
+    requireShallowYaml(text);
     return parseDocument(text, { logLevel: 'error' });
   } catch (error) {
     const hint = error instanceof Error ? firstLine(error.message) : String(error);
@@ -142,6 +150,7 @@ function parseValue(path: KeyPath, text: string): unknown {
   const schema = schemaAt(path);
   if (schema?.type === 'string' && schema.enum === undefined) return text;
   try {
+    requireShallowYaml(text);
     return parse(text, { maxAliasCount: 0, logLevel: 'error' }) as unknown;
   } catch {
     return undefined;

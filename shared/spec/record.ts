@@ -6,6 +6,7 @@ import { OperatorError } from '../problems.js';
 import { runSpecSchema } from './schema.js';
 import { validateSpec } from './validate.js';
 import { ObjectNotFound, PreconditionFailed, type ObjectStore } from '../store/store.js';
+import { parseJson } from '../bounded-json.js';
 
 /** Key of the record under the run's url. */
 export const recordKey = 'run.json';
@@ -77,7 +78,7 @@ export async function readRunRecord(store: ObjectStore): Promise<RunRecord> {
 export function parseRunRecord(text: string): RunRecord {
   let value: unknown;
   try {
-    value = JSON.parse(text);
+    value = parseJson(text);
   } catch {
     throw new OperatorError('the run record is not valid', [
       { key: recordKey, given: text.slice(0, 80), allowed: 'the JSON that lockstep train wrote' },

@@ -19,8 +19,8 @@ import {
   StoreUnavailable,
 } from './store.js';
 import { type PatienceOptions, retryOptions, withRetries, type RetryPolicy } from './retry.js';
-import { makeFolder, pathFaults, readAtOnce } from '../local-files.js';
-import { OperatorError, maskSecrets } from '../problems.js';
+import { makeFolder, pathFaults, systemFault, readAtOnce } from '../local-files.js';
+import { OperatorError, maskSecrets, messageOf } from '../problems.js';
 
 /** How long the folder is waited for, and how hard links are made there. */
 export interface FileStoreOptions extends PatienceOptions {
@@ -314,16 +314,17 @@ function isTransient(error: unknown): boolean {
   return code !== undefined && transientCodes.has(code);
 }
 
+function wordsOf(error: unknown): string {
+  return systemFault(error, false)?.text ?? messageOf(error);
+}
+
 /** What the caller should see; an error that is no system call's passes unchanged. */
 function failureOf(error: unknown, what: string, url: string): unknown {
   const code = systemCodeOf(error);
   if (code === undefined) return error;
   const hint = pathFaults[code];
   if (hint === undefined)
-    return new StoreUnavailable(
-      url,
-      maskSecrets(`can't ${what} in ${url}: ${(error as Error).message}`),
-    );
+    return new StoreUnavailable(url, maskSecrets(`can't ${what} in ${url}: ${wordsOf(error)}`));
   const allowed = 'a folder that can be made, read and written';
   return new OperatorError(`can't ${what} in ${url} (${code})`, [
     { key: 'url', given: url, allowed, hint },

@@ -2,6 +2,8 @@
 // full jitter (M. Brooker, "Exponential Backoff And Jitter", 2015), bounded in tries and in time.
 // Commands soon give up; a running worker or coordinator is patient.
 
+import { systemFault } from '../local-files.js';
+
 /** How often and how long. The wait before try n+1 is uniform in [0, min(cap, base * 2^n)). */
 export interface RetryPolicy {
   /** Tries in all, the first included. */
@@ -146,6 +148,8 @@ export function isTransient(error: unknown): boolean {
 
 /** A short name for a failure, safe to print: its code, name or status. */
 export function reasonOf(error: unknown): string {
+  const fault = systemFault(error, false);
+  if (fault !== undefined) return fault.text;
   const failure = asFailure(error);
   const status = httpStatusOf(error);
   const name = failure.code ?? failure.name ?? 'failure';

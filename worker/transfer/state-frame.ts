@@ -5,6 +5,7 @@ import { z } from 'zod';
 
 import type { Generation, Step } from '../../shared/words.js';
 import type { StateHeader } from '../network/ports.js';
+import { parseJson } from '../../shared/bounded-json.js';
 
 /** The limits of both sides; times are milliseconds. */
 export interface TransferLimits {
@@ -130,7 +131,7 @@ const headerSchema = z.strictObject({
 export function parseStateHeader(payload: Uint8Array): StateHeader | { readonly refused: string } {
   let json: unknown;
   try {
-    json = JSON.parse(Buffer.from(payload).toString('utf8'));
+    json = parseJson(Buffer.from(payload).toString('utf8'));
   } catch {
     return { refused: 'a header that is no JSON' };
   }

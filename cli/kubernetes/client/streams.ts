@@ -8,6 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { ClusterError, refusalOf } from '../../../shared/kubernetes/refusal.js';
 import type { ClusterClient, Kind, Selection } from './cluster-client.js';
 import { isLost, retryDelayMs } from './retries.js';
+import { parseJson } from '../../../shared/bounded-json.js';
 
 /** Which objects are watched. */
 export interface WatchTarget {
@@ -109,7 +110,7 @@ async function* events<T>(
     ...{ resourceVersion, timeoutSeconds: watchS },
   };
   const body = await client.open({ kind, namespace, query, signal });
-  for await (const line of linesOf(body)) if (line !== '') yield JSON.parse(line) as WatchEvent<T>;
+  for await (const line of linesOf(body)) if (line !== '') yield parseJson(line) as WatchEvent<T>;
 }
 
 /** Lines of a body. Throws where the connection breaks: readline alone would end quietly. */

@@ -63,7 +63,7 @@ test("an operator's mistake lists every problem and ends with 78", () => {
     [
       'lockstep: preset demo is not',
       '  - --set a: given "1"; allo',
-      '  - seed: given -1; allowed:',
+      '  - --set seed: given -1; al',
       '',
     ],
   );

@@ -106,40 +106,40 @@ const mistakes: readonly (readonly [string, string])[] = [
   ],
   ['phases.steps=1', '--set phases.steps: phases is a list: use phases.0'],
   ['batch=[', '--set batch: a value that is valid YAML'],
-  ['batch.size=0', 'batch.size: a whole number from 1 to 4096'],
-  ['seed=0.5', 'seed: a whole number from 0 to 4294967295'],
-  ['optimizer.beta1=.nan', 'optimizer.beta1: a number from 0 below 1'],
-  ['seed=', 'seed: a whole number from 0 to 4294967295'],
-  ['generator.skip=cubic', 'generator.skip: none, bicubic'],
-  ['dataset.crop=65', 'dataset.crop: a whole number from 16 to 1024, a multiple of 16'],
-  ['dataset.url=/data', 'dataset.url: s3://bucket/prefix or file://folder'],
-  ['phases=[]', 'phases: a list of 1 to 16'],
-  ['dataset.resize=32', 'dataset.resize: 0, or at least dataset.crop (64)'],
+  ['batch.size=0', '--set batch.size: a whole number from 1 to 4096'],
+  ['seed=0.5', '--set seed: a whole number from 0 to 4294967295'],
+  ['optimizer.beta1=.nan', '--set optimizer.beta1: a number from 0 below 1'],
+  ['seed=', '--set seed: a whole number from 0 to 4294967295'],
+  ['generator.skip=cubic', '--set generator.skip: none, bicubic'],
+  ['dataset.crop=65', '--set dataset.crop: a whole number from 16 to 1024, a multiple of 16'],
+  ['dataset.url=/data', '--set dataset.url: s3://bucket/prefix or file://folder'],
+  ['phases=[]', '--set phases: a list of 1 to 16'],
+  ['dataset.resize=32', '--set dataset.resize: 0, or at least dataset.crop (64)'],
   [
     'generator.upsamplingChannels=130',
-    'generator.upsamplingChannels: a multiple of 4 when generator.upsampling is pixel-shuffle',
+    '--set generator.upsamplingChannels: a multiple of 4 when generator.upsampling is pixel-shuffle',
   ],
-  ['phases.1.name=pixel', 'phases.1.name: a name that no earlier phase has'],
+  ['phases.1.name=pixel', '--set phases.1.name: a name that no earlier phase has'],
   [
     'phases.0.loss.pixel=0',
-    'phases.0.loss.pixel: above 0 when loss.adversarial is 0: the phase would have no loss',
+    '--set phases.0.loss.pixel: above 0 when loss.adversarial is 0: the phase would have no loss',
   ],
   [
     'phases.1.learningRate.discriminator=0',
-    'phases.1.learningRate.discriminator: above 0 when loss.adversarial is above 0',
+    '--set phases.1.learningRate.discriminator: above 0 when loss.adversarial is above 0',
   ],
   [
     'phases.0.learningRate.generator=0',
-    'phases.0.learningRate.generator: above 0 when loss.adversarial is 0: nothing would learn',
+    '--set phases.0.learningRate.generator: above 0 when loss.adversarial is 0: nothing would learn',
   ],
   [
     'dataset.testFraction=0',
     'evaluation.everySteps: 0 when dataset.testFraction is 0: there would be no face to evaluate',
   ],
-  ['dataset.crop=1024 batch.size=100', 'batch.size: at most 64 with this crop and width'],
+  ['dataset.crop=1024 batch.size=100', '--set batch.size: at most 64 with this crop and width'],
   [
     'discriminator.head=dense discriminator.channels=128 discriminator.hidden=4096 dataset.crop=512',
-    'discriminator.head: patch, or a smaller dataset.crop or discriminator.hidden',
+    '--set discriminator.head: patch, or a smaller dataset.crop or discriminator.hidden',
   ],
   [
     'phases.0.steps=1000000000 batch.microShards=4096 batch.size=3000',
@@ -165,7 +165,7 @@ test('every problem is listed, of all kinds at once', () => {
   );
   assert.deepEqual(
     found.map((problem) => problem.split(':')[0]),
-    ['--set nope', 'seed', 'engine.name', 'phases.1.name'],
+    ['--set nope', '--set seed', '--set engine.name', '--set phases.1.name'],
   );
 });
 
