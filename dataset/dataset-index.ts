@@ -39,7 +39,8 @@ const sampleSchema = z.strictObject({
 /** Before samples had sums; runs have pinned such indexes. */
 const firstFormat = 'lockstep-dataset/1';
 
-const datasetIndexSchema = z.strictObject({
+/** All of the index but the form of its samples. */
+const outlineSchema = z.strictObject({
   format: z.enum([firstFormat, 'lockstep-dataset/2']),
   shards: z
     .array(
@@ -48,11 +49,13 @@ const datasetIndexSchema = z.strictObject({
     .min(1)
     .max(1_000_000),
   /** In the order of their keys. */
-  samples: z.array(sampleSchema).min(1).max(50_000_000),
+  samples: z.array(z.unknown()).min(1).max(50_000_000),
 });
 
-export type DatasetIndex = z.infer<typeof datasetIndexSchema>;
 export type DatasetSample = z.infer<typeof sampleSchema>;
+export type DatasetIndex = Omit<z.infer<typeof outlineSchema>, 'samples'> & {
+  samples: DatasetSample[];
+};
 
 /** Whether each sample can be checked when it is read. */
 export function hasSums(index: Pick<DatasetIndex, 'format'>): boolean {
@@ -123,19 +126,33 @@ function parseIndex(bytes: Buffer, url: string): DatasetIndex {
     const allowed = 'a JSON document';
     throw unsound(url, [{ key: indexKey, given: messageOf(error), allowed }]);
   }
-  const parsed = datasetIndexSchema.safeParse(value);
-  if (!parsed.success)
-    throw unsound(
-      url,
-      parsed.error.issues.slice(0, maxProblems).map((issue) => ({
-        key: issue.path.join('.') || indexKey,
-        given: valueAt(value, issue.path),
-        allowed: issue.message,
-      })),
-    );
-  const problems = placementProblems(parsed.data);
-  if (problems.length > 0) throw unsound(url, problems.slice(0, maxProblems));
-  return parsed.data;
+  const outline = outlineSchema.safeParse(value);
+  if (!outline.success) throw unsound(url, formProblems(outline.error, value));
+  const problems = sampleFormProblems(outline.data.samples);
+  if (problems.length > 0) throw unsound(url, problems);
+  const index = outline.data as DatasetIndex;
+  const misplaced = placementProblems(index);
+  if (misplaced.length > 0) throw unsound(url, misplaced.slice(0, maxProblems));
+  return index;
+}
+
+function formProblems({ issues }: z.ZodError, value: unknown, at: PropertyKey[] = []): Problem[] {
+  return issues.slice(0, maxProblems).map(({ path, message }) => ({
+    key: [...at, ...path].join('.') || indexKey,
+    given: valueAt(value, path),
+    allowed: message,
+  }));
+}
+
+/** Of millions of samples that are wrong, only the first are looked at. */
+function sampleFormProblems(samples: readonly unknown[]): Problem[] {
+  const problems: Problem[] = [];
+  for (const [i, sample] of samples.entries()) {
+    const { error } = sampleSchema.safeParse(sample);
+    if (error !== undefined) problems.push(...formProblems(error, sample, ['samples', i]));
+    if (problems.length >= maxProblems) break;
+  }
+  return problems.slice(0, maxProblems);
 }
 
 /** What is wrong with where samples lie: order, doubles, ranges outside or over one another. */
@@ -145,6 +162,7 @@ function placementProblems(index: DatasetIndex): Problem[] {
   for (const [i, sample] of samples.entries()) {
     const shard = shards[sample.shard];
     const key = `samples.${i}`;
+    if (problems.length >= maxProblems) break;
     if (i > 0 && samples[i - 1].key >= sample.key)
       problems.push({ key: `${key}.key`, given: sample.key, allowed: 'ascending keys, each once' });
     if ((sample.sha256 !== undefined) !== hasSums(index)) problems.push(sumProblem(key, index));

@@ -78,6 +78,17 @@ test('an index that is sound is read as it was written, unless another sum is pi
   await assert.rejects(readDatasetIndex(store, sum), /not the one this run started with/);
 });
 
+test('of many samples that are wrong, the first are named', async () => {
+  const wrong = Array.from({ length: 1000 }, () => ({ ...sample('a', 0), sha256: 7, odd: 1 }));
+  const bytes = Buffer.from(JSON.stringify({ ...one, samples: wrong }));
+  await assert.rejects(readDatasetIndex(storeOf(bytes)), (error) => {
+    assert.ok(error instanceof OperatorError);
+    assert.equal(error.problems.length, 20);
+    assert.match(error.message, /samples\.0\.sha256: given 7.*\n.*samples\.0: .*odd/);
+    return true;
+  });
+});
+
 test('an index of the first format is read as it was written, without sums', async () => {
   const { sha256: _, ...plain } = sample('a', 512);
   const before: DatasetIndex = { ...index(plain), format: 'lockstep-dataset/1' };
