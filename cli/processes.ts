@@ -67,8 +67,15 @@ export interface Children {
 
 const lockstep = packageFile('bin/lockstep.js');
 
-/** An empty set of processes; `onComplaint` takes the lines of their stderr, with their log. */
-export function createChildren(onComplaint: (text: string) => void, logLevel: LogLevel): Children {
+/**
+ * An empty set of processes; `onComplaint` takes the lines of their stderr, with their log. What
+ * is secret goes into their environment: every user of a machine can read command lines.
+ */
+export function createChildren(
+  onComplaint: (text: string) => void,
+  logLevel: LogLevel,
+  environment: Readonly<Record<string, string>> = {},
+): Children {
   const running = new Set<ChildProcess>();
   const killAll = (): void => running.forEach((child) => void child.kill('SIGKILL'));
   process.once('exit', killAll);
@@ -78,7 +85,7 @@ export function createChildren(onComplaint: (text: string) => void, logLevel: Lo
       // Its stdin is closed when we end, even by SIGKILL: --exit-with-parent watches that.
       const child = spawn(process.execPath, [lockstep, ...args, '--exit-with-parent'], {
         stdio: ['pipe', onLine === undefined ? 'ignore' : 'pipe', 'pipe'],
-        env: childEnvironment({ LOCKSTEP_LOG_LEVEL: logLevel }),
+        env: childEnvironment({ LOCKSTEP_LOG_LEVEL: logLevel, ...environment }),
         // A Ctrl-C reaches the run once, through its coordinator.
         detached: true,
       });

@@ -8,7 +8,7 @@ import { OperatorError, type Problem, maskSecrets } from './problems.js';
 
 const url = (schemes: RegExp, words: string) =>
   z.string().regex(schemes).max(2048).meta({ allowed: words });
-const endpoint = url(/^https?:\/\/[^\s]+$/, 'an http:// or https:// address');
+const endpoint = url(/^https?:\/\/[^\s@]+$/, 'an http:// or https:// address, without a login');
 const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'silent'] as const;
 
 /** Each variable with the form it must have; an empty value counts as unset. */
@@ -16,7 +16,7 @@ const variables = z.object({
   LOCKSTEP_S3_ENDPOINT: endpoint.optional(),
   AWS_ENDPOINT_URL_S3: endpoint.optional(),
   AWS_REGION: z.string().max(64).default('us-east-1'),
-  LOCKSTEP_NATS_URL: url(/^(nats|tls|wss?):\/\/[^\s]+$/, 'a nats:// address').optional(),
+  LOCKSTEP_NATS_URL: url(/^(nats|tls):\/\/[^\s]+$/, 'a nats:// or tls:// address').optional(),
   LOCKSTEP_LOG_LEVEL: z
     .enum(logLevels)
     .meta({ allowed: logLevels.join(', ') })
@@ -151,7 +151,8 @@ function problemOf(name: string, given: Readonly<Record<string, string | undefin
   const allowed = innermost(shape[name])?.meta()?.['allowed'];
   return {
     key: name,
-    given: maskSecrets(given[name] ?? ''),
+    // What stands before an @ may be a password, whatever is in it.
+    given: maskSecrets((given[name] ?? '').replace(/:\/\/.*@/s, '://***@')),
     allowed: typeof allowed === 'string' ? allowed : 'a shorter text',
   };
 }

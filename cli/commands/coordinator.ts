@@ -5,6 +5,7 @@ import type { CommandModule, InferredOptionTypes, Options } from 'yargs';
 import type { ReportLine } from '../../coordinator/edge/reporter.js';
 import { coordinatorMain } from '../../coordinator/main.js';
 import { readEnvironment } from '../../shared/environment.js';
+import { parseNatsUrl } from '../../shared/events/nats-url.js';
 import { createLog, type Log } from '../../shared/log.js';
 import { parseLeaseUrl } from '../../shared/kubernetes/lease-place.js';
 import { OperatorError } from '../../shared/problems.js';
@@ -64,6 +65,7 @@ export const coordinatorCommand: CommandModule<object, CoordinatorArguments> = {
   handler: async (args) => {
     const environment = readEnvironment();
     const natsUrl = args.nats ?? environment.natsUrl;
+    if (args.nats !== undefined) parseNatsUrl(args.nats, '--nats');
     requireLease(args, natsUrl);
     if (args.exitWithParent) exitWithParent();
     const say = (): void => printNote('stopping after this step; once more ends at once');

@@ -4,6 +4,7 @@
 
 import type { Argv } from 'yargs';
 import { z } from 'zod';
+import { withoutLogin } from '../../shared/events/nats-url.js';
 import { OperatorError, type Problem } from '../../shared/problems.js';
 import type { RunSpec } from '../../shared/spec/schema.js';
 import { workersProblem } from '../../shared/spec/validate.js';
@@ -43,6 +44,8 @@ export const launchParametersSchema = z.object({
   s3Endpoint: text.optional(),
   s3Region: text,
   natsUrl: text.optional(),
+  /** A Secret with LOCKSTEP_NATS_URL, which may have a password in it, by name. */
+  natsSecret: text.optional(),
   /** A Kueue LocalQueue. */
   queue: text.optional(),
 });
@@ -114,6 +117,7 @@ export function withLaunchOptions(y: Argv): Argv<LaunchArguments> {
     .option('s3-endpoint', word("An S3 server other than AWS's, as pods reach it"))
     .option('s3-region', { ...word('Region of the bucket'), default: launchDefaults.s3Region })
     .option('nats', word('nats:// address for events, as pods reach it'))
+    .option('nats-secret', word('Secret with LOCKSTEP_NATS_URL, where that has a login in it'))
     .option('queue', word("Kueue's LocalQueue, which starts the run when there is room"))
     .option('dry-run', {
       ...{ type: 'boolean', default: false },
@@ -173,13 +177,14 @@ function failing(checks: readonly Check[]): Problem[] {
 }
 
 function nameProblems(given: LaunchParameters): Problem[] {
-  const { name, namespace, image, s3Secret, serviceAccount, queue } = given;
+  const { name, namespace, image, s3Secret, natsSecret, serviceAccount, queue } = given;
   const isName = (value = ''): boolean => namePattern.test(value);
   return failing([
     ['--name', name, isRunName(name), 'small letters, digits and -, from a letter on, at most 40'],
     ['--namespace', namespace, isNamespace(namespace), 'the name of a namespace'],
     ['--image', image, imagePattern.test(image), 'registry/repository:tag, or with a digest'],
     ['--s3-secret', s3Secret, isName(s3Secret), 'the name of a Secret in the namespace'],
+    ['--nats-secret', natsSecret, isName(natsSecret), 'the name of a Secret in the namespace'],
     ['--service-account', serviceAccount, isName(serviceAccount), 'the name of a ServiceAccount'],
     ['--queue', queue, isName(queue), 'the name of a LocalQueue'],
   ]);
@@ -199,7 +204,15 @@ function countProblems(given: LaunchParameters, microShards: number): Problem[] 
 }
 
 function storeProblems(given: LaunchParameters, spec: RunSpec): Problem[] {
-  const { runUrl, datasetUrl, s3Endpoint, natsUrl, s3Region, serviceAccountRole: role } = given;
+  const {
+    runUrl,
+    datasetUrl,
+    s3Endpoint,
+    natsUrl,
+    natsSecret,
+    s3Region,
+    serviceAccountRole: role,
+  } = given;
   return [
     ...failing([
       ['--run', runUrl, isS3(runUrl), 's3://bucket/prefix, which all pods can reach'],
@@ -207,7 +220,7 @@ function storeProblems(given: LaunchParameters, spec: RunSpec): Problem[] {
       ['dataset.url', spec.dataset.url, isS3(spec.dataset.url), 's3://bucket/prefix'],
       ['--s3-endpoint', s3Endpoint, isUrl(s3Endpoint, /^https?:$/), 'an http(s):// address'],
       ['--s3-region', s3Region, /^[a-z0-9-]{1,64}$/.test(s3Region), 'the name of a region'],
-      ['--nats', natsUrl, isUrl(natsUrl, /^(nats|tls|wss?):$/), 'a nats:// address'],
+      ['--nats', natsUrl, isUrl(natsUrl, /^(nats|tls):$/), 'a nats:// or tls:// address'],
       [
         '--service-account-role',
         role,
@@ -218,6 +231,7 @@ function storeProblems(given: LaunchParameters, spec: RunSpec): Problem[] {
     ...credentialProblems(given),
     ...secretProblems('--s3-endpoint', s3Endpoint),
     ...secretProblems('--nats', natsUrl),
+    ...failing([['--nats-secret', natsSecret, natsUrl === undefined, 'without --nats']]),
   ];
 }
 
@@ -237,10 +251,9 @@ function credentialProblems(given: LaunchParameters): Problem[] {
 
 /** Objects are read by many: they carry no passwords. */
 function secretProblems(key: string, url: string | undefined): Problem[] {
-  if (url === undefined || !/\/\/[^/@]*@/.test(url)) return [];
-  return [
-    { key, given: url.replace(/\/\/[^/@]*@/, '//***@'), allowed: 'an address without password' },
-  ];
+  if (url === undefined || !url.includes('@')) return [];
+  const hint = key === '--nats' ? '--nats-secret names a Secret with it' : 'see --s3-secret';
+  return [{ key, given: withoutLogin(url), allowed: 'an address without password', hint }];
 }
 
 function quantityProblems(given: LaunchParameters): Problem[] {

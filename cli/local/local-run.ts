@@ -42,6 +42,8 @@ export interface LocalRunOptions {
   readonly runUrl: string;
   /** Further arguments of `lockstep coordinator`. */
   readonly coordinatorArgs: readonly string[];
+  /** Variables of all processes, in which secrets may be. */
+  readonly environment: Readonly<Record<string, string>>;
   readonly workers: number;
   /** How many processes may be started again in all. */
   readonly restarts: number;
@@ -84,7 +86,11 @@ class LocalRun {
     this.#options = options;
     this.#addresses = addresses;
     this.#target = options.workers;
-    this.#children = createChildren(options.onComplaint, readEnvironment().logLevel ?? 'silent');
+    this.#children = createChildren(
+      options.onComplaint,
+      readEnvironment().logLevel ?? 'silent',
+      options.environment,
+    );
     const restarts = { left: options.restarts };
     this.#crew = createWorkerCrew({
       restarts,

@@ -5,6 +5,7 @@ import type { ArgumentsCamelCase, InferredOptionTypes, Options } from 'yargs';
 import { openRun } from '../../coordinator/edge/run-plan.js';
 import { readEnvironment } from '../../shared/environment.js';
 import { exitCodes } from '../../shared/exit-codes.js';
+import { parseNatsUrl } from '../../shared/events/nats-url.js';
 import { OperatorError } from '../../shared/problems.js';
 import type { RunSpec } from '../../shared/spec/schema.js';
 import { parseStoreUrl } from '../../shared/store/places.js';
@@ -55,6 +56,7 @@ export async function trainLocally(
 ): Promise<void> {
   requireSense(args);
   const { workers, stopAfter, nats, json } = args;
+  if (nats !== undefined) parseNatsUrl(nats, '--nats');
   const dataset = args.dataset && parseStoreUrl(args.dataset, '--dataset').url;
   const devices = args.gpus === undefined ? [] : chooseDevices(args.gpus);
   const view = json ? undefined : createRunView(readEnvironment().isPlain);
@@ -77,8 +79,9 @@ export async function trainLocally(
     coordinatorArgs: [
       ...(stopAfter === undefined ? [] : ['--stop-after', String(stopAfter)]),
       ...(dataset === undefined ? [] : ['--dataset', dataset]),
-      ...(nats === undefined ? [] : ['--nats', nats]),
     ],
+    // It may have a password in it.
+    environment: nats === undefined ? {} : { LOCKSTEP_NATS_URL: nats },
     onLine: (line) => (view === undefined ? printJson(line) : view.show(line)),
     onComplaint: printNote,
   });

@@ -5,12 +5,8 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
 import { connect, NatsError, type KV, type NatsConnection } from 'nats';
-import {
-  reasonOfFailure,
-  parseNatsUrl,
-  reachNats,
-  type NatsLocation,
-} from '../../shared/events/nats-connection.js';
+import { reasonOfFailure } from '../../shared/events/nats-connection.js';
+import { parseNatsUrl, reachNats, type NatsLocation } from '../../shared/events/nats-url.js';
 import type { Lease } from './lease.js';
 import { parseJson } from '../../shared/bounded-json.js';
 

@@ -8,10 +8,10 @@ import {
   isRefusedForGood,
   openEventConnection,
   reasonOfFailure,
+  serverRefusal,
   type EventConnection,
-  parseNatsUrl,
-  type NatsLocation,
 } from './nats-connection.js';
+import { parseNatsUrl, type NatsLocation } from './nats-url.js';
 
 export interface NatsBusOptions {
   /** nats://[user:password@]host:port; an OperatorError is thrown when it is no such url. */
@@ -28,6 +28,8 @@ const longestWaitMs = 5_000;
 const neverThereFlushMs = 1_000;
 /** After so many failed publishes in a row the connection is given up for a new one. */
 const failuresOfConnection = 3;
+/** Refusals that are kept in mind, so as not to be said again. */
+const maxSaidReasons = 64;
 
 /** Creates the bus and starts connecting; returns at once. */
 export function createNatsBus(options: NatsBusOptions): EventBus {
@@ -47,6 +49,7 @@ class NatsBus implements EventBus {
   #wasThere = false;
   /** Of the first event, when a try to publish it failed: it may be stored all the same. */
   #isDoubtful = false;
+  readonly #saidReasons = new Set<string>();
   #dropped = { metrics: 0, others: 0 };
   #wake = (): void => undefined;
   #emptied: (() => void)[] = [];
@@ -116,7 +119,7 @@ class NatsBus implements EventBus {
         waitMs = firstWaitMs;
         await this.#publishUntilLost(this.#connection);
       } catch (error) {
-        this.#reportAway(reasonOfFailure(error));
+        this.#reportFailure(error);
       }
       await this.#connection?.close();
       this.#connection = undefined;
@@ -134,10 +137,10 @@ class NatsBus implements EventBus {
       this.#wake();
     });
     let failures = 0;
-    this.#reportBack();
     while (!isLost && !this.#isClosed) {
       const event = this.#queue.first();
       if (event === undefined) {
+        this.#reportBack();
         this.#resolveFlushes();
         await this.#pause();
         continue;
@@ -153,11 +156,11 @@ class NatsBus implements EventBus {
       } catch (error) {
         if (isRefusedForGood(error)) {
           this.#queue.taken();
-          this.#options.onNotice(`event ${event.id} is refused: ${(error as Error).message}`);
+          this.#reportOnce(`event ${event.id} is lost`, reasonOfFailure(error));
           continue;
         }
         this.#isDoubtful = true;
-        this.#reportAway(reasonOfFailure(error));
+        this.#reportFailure(error);
         if (++failures >= failuresOfConnection) return;
         if (!isLost) await this.#pause(firstWaitMs * 2 ** failures);
       }
@@ -182,6 +185,20 @@ class NatsBus implements EventBus {
     const waiting = this.#emptied;
     this.#emptied = [];
     for (const resolve of waiting) resolve();
+  }
+
+  #reportFailure(error: unknown): void {
+    const refusal = serverRefusal(error);
+    if (refusal === undefined) return this.#reportAway(reasonOfFailure(error));
+    if (this.#reportOnce('events wait and the run goes on', refusal)) this.#isAway = true;
+  }
+
+  /** What the server refuses is said once, however often it is tried again. */
+  #reportOnce(outcome: string, reason: string): boolean {
+    if (this.#saidReasons.has(reason) || this.#isClosed) return false;
+    if (this.#saidReasons.size < maxSaidReasons) this.#saidReasons.add(reason);
+    this.#options.onNotice(`event bus ${this.#location.shown} refuses: ${reason}; ${outcome}`);
+    return true;
   }
 
   #reportAway(reason: string): void {

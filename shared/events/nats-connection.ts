@@ -1,8 +1,7 @@
-// One connection to JetStream, from the url the operator wrote: it lives until it is lost and is
-// then done for; reconnecting is nats-bus.ts. It makes sure that a stream takes the events, and
-// publishes one at a time.
+// One connection to JetStream: it lives until it is lost and is then done for; reconnecting is
+// nats-bus.ts. It makes sure that a stream takes the events, and publishes one at a time.
 
-import { OperatorError, maskSecrets } from '../problems.js';
+import { maskSecrets } from '../problems.js';
 import {
   connect,
   DiscardPolicy,
@@ -17,65 +16,7 @@ import {
 } from 'nats';
 import { subjectsOfAll } from './bus.js';
 import type { QueuedEvent } from './event-queue.js';
-
-/** A parsed NATS url. */
-export interface NatsLocation {
-  /** "nats://host:4222", no credentials: for messages. */
-  readonly shown: string;
-  /** "host:port", one or more of a cluster. */
-  readonly servers: readonly string[];
-  readonly isTls: boolean;
-  readonly user?: string;
-  readonly password?: string;
-  readonly token?: string;
-}
-
-/** Parses "nats://[user:password@|token@]host:4222[,host2:4222]"; also tls://. */
-export function parseNatsUrl(url: string): NatsLocation {
-  const refuse = (hint: string): never => {
-    throw new OperatorError('this is not the url of an event bus', [
-      {
-        key: 'LOCKSTEP_NATS_URL',
-        given: maskSecrets(url),
-        allowed: 'nats://host:4222, tls://host:4222, with user:password@ or token@ if need be',
-        hint,
-      },
-    ]);
-  };
-  const match = /^(nats|tls):\/\/(?:(.*)@)?([^@]+?)\/*$/.exec(url);
-  if (!match) return refuse('it starts with nats:// or tls://');
-  const [, scheme, login, hosts = ''] = match;
-  const servers = hosts.split(',').map((host) => host.replace(/^(nats|tls):\/\//, ''));
-  if (!servers.every((server) => /^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?$/.test(server)))
-    return refuse('after the credentials comes host:port');
-  const shown = servers.map((server) => `${scheme}://${server}`).join(',');
-  return { shown, servers, isTls: scheme === 'tls', ...loginOf(login) };
-}
-
-function loginOf(login: string | undefined): Pick<NatsLocation, 'user' | 'password' | 'token'> {
-  if (login === undefined) return {};
-  const colon = login.indexOf(':');
-  if (colon < 0) return { token: decode(login) };
-  return { user: decode(login.slice(0, colon)), password: decode(login.slice(colon + 1)) };
-}
-
-function decode(text: string): string {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return text;
-  }
-}
-
-/** Servers and login, as the client's options say it. */
-export function reachNats({ servers, isTls, user, password, token }: NatsLocation) {
-  return {
-    servers: [...servers],
-    ...(isTls ? { tls: {} } : {}),
-    ...(user === undefined ? {} : { user, pass: password ?? '' }),
-    ...(token === undefined ? {} : { token }),
-  };
-}
+import { reachNats, type NatsLocation } from './nats-url.js';
 
 /** The stream that is created when no stream takes Lockstep's subjects yet. */
 const streamName = 'LOCKSTEP';
@@ -129,7 +70,11 @@ function wrap(
   return {
     lost: connection.closed().then(() => undefined),
     async publish({ subject, body, id }) {
-      await client.publish(subject, body, { msgID: id, timeout: publishTimeoutMs });
+      try {
+        await client.publish(subject, body, { msgID: id, timeout: publishTimeoutMs });
+      } catch (error) {
+        throw isUnheard(error) ? new NoStream(subject) : error;
+      }
     },
     async isNewest({ subject, id }) {
       try {
@@ -142,6 +87,18 @@ function wrap(
     },
     close: () => connection.close(),
   };
+}
+
+/** No stream takes events of this subject: one was made by hand, or deleted since. */
+class NoStream extends Error {
+  constructor(subject: string) {
+    super(`no stream takes ${subject}; one must take ${subjectsOfAll}`);
+  }
+}
+
+function isUnheard(error: unknown): boolean {
+  const isAnswer = error instanceof NatsError && error.api_error !== undefined;
+  return error instanceof NatsError && error.code === ErrorCode.NoResponders && !isAnswer;
 }
 
 function isNotFound(error: unknown): boolean {
@@ -181,6 +138,34 @@ async function findStream(manager: JetStreamManager, subject: string): Promise<s
   }
 }
 
+/** Numbers of JetStream's answers: it is off for the account or the server; its stream is other. */
+const jetStreamOff = new Set([10_039, 10_076]);
+const otherStream = new Set([10_058, 10_065]);
+
+/** The server's own words for a refusal: a full stream, a limit, a permission; else undefined. */
+export function serverRefusal(error: unknown): string | undefined {
+  if (error instanceof NoStream) return error.message;
+  if (!(error instanceof NatsError)) return undefined;
+  const { api_error: answer, code, message } = error;
+  if (answer === undefined)
+    return code === ErrorCode.PermissionsViolation ? inItsWords(message) : undefined;
+  const number = answer.err_code ?? 0;
+  if (jetStreamOff.has(number)) return undefined;
+  const hint = otherStream.has(number) ? `; a stream must take ${subjectsOfAll}` : '';
+  return inItsWords(answer.description) + hint;
+}
+
+/** The name of an inbox is another one each time. */
+function inItsWords(text: string): string {
+  const words = serverText(text).replace(/_INBOX\.[\w.*]+/g, '_INBOX.>');
+  return `it says "${words.replace(/^'|'$/g, '').replaceAll('"', "'")}"`;
+}
+
+/** A server's text, as short as a line. */
+function serverText(text: string): string {
+  return maskSecrets(text.replace(/\p{Cc}/gu, ' ').slice(0, 200));
+}
+
 /** Whether the server will never take this event, so that trying again is useless. */
 export function isRefusedForGood(error: unknown): boolean {
   if (!(error instanceof NatsError)) return false;
@@ -189,7 +174,9 @@ export function isRefusedForGood(error: unknown): boolean {
 
 /** Why a connection failed, in words an operator can act on; no credentials in it. */
 export function reasonOfFailure(error: unknown): string {
-  const { code, message } = error as { code?: string; message?: string };
+  const { code, message } = error as Partial<NatsError>;
+  const refusal = serverRefusal(error);
+  if (refusal !== undefined) return refusal;
   switch (code) {
     case ErrorCode.ConnectionRefused:
       return 'nothing listens there';
@@ -199,10 +186,13 @@ export function reasonOfFailure(error: unknown): string {
     case ErrorCode.NoResponders:
     case ErrorCode.JetStreamNotEnabled:
       return 'JetStream is not enabled there (start nats-server with -js)';
+    case ErrorCode.Tls:
+    case ErrorCode.ServerOptionNotAvailable:
+      return "TLS can't be agreed on: is it on there, and its certificate in NODE_EXTRA_CA_CERTS?";
     case ErrorCode.Timeout:
     case ErrorCode.ConnectionTimeout:
       return 'it does not answer';
     default:
-      return code ?? (message ?? 'it failed').slice(0, 200);
+      return serverText(message ?? code ?? 'it failed');
   }
 }

@@ -3,9 +3,11 @@
 
 import { connect, StringCodec } from 'nats';
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { testFolder, writeRuns } from '../support/tiny-run.js';
-import { runLockstep } from '../support/lockstep-command.js';
+import { startLockstep } from '../support/lockstep-command.js';
 import { skipWithout, startNatsServer } from '../support/servers.js';
 
 interface CloudEvent {
@@ -16,8 +18,9 @@ interface CloudEvent {
 
 test('a subscriber sees what happened to a run', { skip: skipWithout('nats-server') }, async () => {
   const folder = testFolder();
-  const server = await startNatsServer();
-  const subscriber = await connect({ servers: server.url });
+  const server = await startNatsServer(['--user', 'me', '--pass', 'hunter2']);
+  const subscriber = await connect({ servers: server.url, user: 'me', pass: 'hunter2' });
+  const url = server.url.replace('//', '//me:hunter2@');
   const events: CloudEvent[] = [];
   const subscription = subscriber.subscribe('lockstep.v1.told.>', {
     callback: (_, message) =>
@@ -26,8 +29,16 @@ test('a subscriber sees what happened to a run', { skip: skipWithout('nats-serve
   try {
     await writeRuns(folder, { run: {} });
     const args = ['train', '-f', 'run.yaml', '--workers', '2', '--run', 'told', '--json'];
-    const { code, stderr } = await runLockstep([...args, '--nats', server.url], folder);
+    const running = startLockstep([...args, '--nats', url], folder);
+    await running.line('step');
+    const pids = running.lines().flatMap(({ pid }) => (typeof pid === 'number' ? [pid] : []));
+    assert.ok(pids.length >= 3, 'a coordinator and two workers');
+    for (const pid of pids) assert.doesNotMatch(commandLineOf(pid), /hunter2/);
+    const { code, stderr, lines } = await running.result;
     assert.equal(code, 0, stderr);
+    const said = [stderr, JSON.stringify([lines, events])].join('');
+    const record = readFileSync(join(folder, 'runs/told/run.json'), 'utf8');
+    for (const text of [said, record]) assert.doesNotMatch(text, /hunter2/);
     await subscriber.flush();
 
     const of = (type: string): CloudEvent[] => events.filter((event) => event.type === type);
@@ -50,3 +61,8 @@ test('a subscriber sees what happened to a run', { skip: skipWithout('nats-serve
     await server.close();
   }
 });
+
+/** What any user of the machine can read. */
+function commandLineOf(pid: number): string {
+  return readFileSync(`/proc/${pid}/cmdline`, 'utf8');
+}

@@ -20,8 +20,9 @@ export function networkPolicies(owner: Owner, parameters: LaunchParameters): Man
     { podSelector: { matchLabels: selectorLabels(owner.name, component) } },
   ];
   const store = portOf(parameters.s3Endpoint, 443);
-  const { natsUrl } = parameters;
-  const bus = natsUrl === undefined ? [] : [portOf(natsUrl, natsPort)];
+  const { natsUrl, natsSecret } = parameters;
+  const hasBus = natsUrl !== undefined || natsSecret !== undefined;
+  const bus = hasBus ? [portOf(natsUrl, natsPort)] : [];
   const servers = [...new Set([store, ...apiPorts, ...bus])].sort((a, b) => a - b);
   return [
     policy(owner, 'coordinator', {

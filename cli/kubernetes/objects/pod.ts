@@ -126,13 +126,22 @@ function containerOf(parameters: LaunchParameters, parts: JobParts): V1Container
 }
 
 /** Where a pod is, and how it reaches its servers. */
-function environmentOf({ s3Endpoint, s3Region, natsUrl }: LaunchParameters): V1EnvVar[] {
+function environmentOf({
+  s3Endpoint,
+  s3Region,
+  natsUrl,
+  natsSecret,
+}: LaunchParameters): V1EnvVar[] {
   const field = (name: string, fieldPath: string): V1EnvVar => ({
     name,
     valueFrom: { fieldRef: { fieldPath } },
   });
   const given = (name: string, value: string | undefined): V1EnvVar[] =>
     value === undefined ? [] : [{ name, value }];
+  const secret = (key: string, name: string): V1EnvVar => ({
+    name: key,
+    valueFrom: { secretKeyRef: { name, key } },
+  });
   return [
     field('POD_NAME', 'metadata.name'),
     field('POD_NAMESPACE', 'metadata.namespace'),
@@ -140,5 +149,6 @@ function environmentOf({ s3Endpoint, s3Region, natsUrl }: LaunchParameters): V1E
     ...given('AWS_REGION', s3Region),
     ...given('LOCKSTEP_S3_ENDPOINT', s3Endpoint),
     ...given('LOCKSTEP_NATS_URL', natsUrl),
+    ...(natsSecret === undefined ? [] : [secret('LOCKSTEP_NATS_URL', natsSecret)]),
   ];
 }

@@ -8,7 +8,7 @@ import {
   createSilentBus,
 } from '../../../shared/events/bus.js';
 import { createEventQueue, type QueuedEvent } from '../../../shared/events/event-queue.js';
-import { parseNatsUrl } from '../../../shared/events/nats-connection.js';
+import { parseNatsUrl } from '../../../shared/events/nats-url.js';
 
 const event = {
   kind: 'checkpoint',

@@ -66,6 +66,9 @@ test('each is checked', () => {
     [{ s3Endpoint: 'minio:9000' }, '--s3-endpoint'],
     [{ s3Region: 'eu central' }, '--s3-region'],
     [{ natsUrl: 'http://nats' }, '--nats'],
+    [{ natsSecret: 'nats' }, '--nats-secret'],
+    [{ natsUrl: undefined, natsSecret: 'N' }, '--nats-secret'],
+    [{ datasetUrl: 'file:///faces' }, '--dataset'],
     [{ serviceAccount: 'trainer' }, '--service-account'],
     [{ serviceAccountRole: 'arn:aws:iam::123456789012:role/x' }, '--service-account-role'],
     [{ s3Secret: undefined, serviceAccountRole: 'trainer' }, '--service-account-role'],
@@ -121,6 +124,7 @@ test('policies open the ports of the servers that are given', () => {
   assert.deepEqual(open({ s3Endpoint: 'http://minio:9000' }), [[443, 6443, 9000], [9000]]);
   assert.deepEqual(open({ s3Endpoint: 'http://minio' }), [[80, 443, 6443], [80]]);
   assert.deepEqual(open({ natsUrl: 'nats://nats' }), [[443, 4222, 6443], [443]]);
+  assert.deepEqual(open({ natsSecret: 'nats' }), [[443, 4222, 6443], [443]]);
 });
 
 test("a role is written on the run's own accounts", () => {
