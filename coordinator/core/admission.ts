@@ -79,10 +79,11 @@ export function refuseDoubtful(state: CoordinatorState, askedMs: number): Coordi
   });
 }
 
-/** Another process that has the worker's id and lives. */
+/** Another process that has the worker's id and lives; a member's id is nobody else's. */
 function holderOf(state: CoordinatorState, hello: Hello): WorkerView | undefined {
   const known = state.workers.get(hello.worker);
   if (known === undefined || isSameProcess(known, hello)) return undefined;
+  if (isMember(state, hello) && !isMember(state, known)) return undefined;
   return isReachable(state, known) ? known : undefined;
 }
 

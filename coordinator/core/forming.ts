@@ -69,7 +69,10 @@ function findHopeless(state: CoordinatorState): Ending | undefined {
   if (state.lastWorld !== undefined) return undefined;
   if (workersOf(state).some(({ session }) => session !== undefined)) return undefined;
   const mistaken = findMistaken(state);
-  const { target, config, hopeless } = state;
+  const { target, config, hopeless, nowMs } = state;
+  // Those that it was waiting for may be about to come, and these may be none of them.
+  const newestMs = Math.max(...mistaken.map(({ heardMs }) => heardMs));
+  if (nowMs - newestMs < config.timing.mistakeMs) return undefined;
   if (mistaken.length > 0 && mistaken.length >= Math.min(target, config.microShards))
     return mistakeOf(mistaken);
   return hopeless;

@@ -6,6 +6,8 @@ export interface CoordinatorTiming {
   readonly heartbeatTimeoutMs: number;
   /** Longest wait for workers while there is no world. */
   readonly joinTimeoutMs: number;
+  /** Before the first world, mistakes of all that were wanted end the run after so long. */
+  readonly mistakeMs: number;
   /** Of a run that goes on: how long those that are ready wait for the rest. */
   readonly regatherMs: number;
   /** Outside of training, where no peer can be a witness: unreachable for so long is gone. */
@@ -35,6 +37,7 @@ export interface CoordinatorTiming {
 export const defaultTiming: CoordinatorTiming = {
   heartbeatTimeoutMs: 1_500,
   joinTimeoutMs: 120_000,
+  mistakeMs: 3_000,
   regatherMs: 5_000,
   goneTimeoutMs: 1_800,
   returnMs: 4_000,

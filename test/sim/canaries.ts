@@ -2,8 +2,10 @@
 // no oracle; each names those that may be the first to see it.
 
 import type { CoordinatorEvent } from '../../coordinator/core/state.js';
+import type { Hello } from '../../shared/control/messages.js';
 import { leavesOf, shareOf } from '../../shared/plan/reduction.js';
 import { samplesOf } from '../../shared/plan/samples.js';
+import { isStranger } from './machines/stranger.js';
 import type { Sabotage } from './sabotage.js';
 import type { SimOptions } from './simulation.js';
 
@@ -27,6 +29,40 @@ function accuseUnreachable(): Sabotage['coordinatorEvent'] {
     if (event.message.kind !== 'status') return [event];
     const suspicions = [...gone].map((worker) => ({ worker, reason: 'planted' }));
     return [{ ...event, message: { ...event.message, suspicions } }];
+  };
+}
+
+/** Hellos that prove a later term, as if the store had confirmed it. */
+function believeTerm(isBelieved: (hello: Hello) => boolean): Sabotage['coordinatorEvent'] {
+  return (event): CoordinatorEvent[] => {
+    if (event.kind !== 'message' || event.message.kind !== 'hello') return [event];
+    const { term } = event.message;
+    return isBelieved(event.message) ? [event, { kind: 'newestTerm', term, askedMs: 0 }] : [event];
+  };
+}
+
+/** Hellos that have the process of the first one with the same id. */
+function takeForTheSame(): Sabotage['coordinatorEvent'] {
+  const first = new Map<string, Pick<Hello, 'incarnation' | 'pid' | 'host'>>();
+  return (event): CoordinatorEvent[] => {
+    if (event.kind !== 'message' || event.message.kind !== 'hello') return [event];
+    const { worker, incarnation, pid, host } = event.message;
+    const known = first.get(worker) ?? { incarnation, pid, host };
+    first.set(worker, known);
+    return [{ ...event, message: { ...event.message, ...known } }];
+  };
+}
+
+/** Messages of strangers that count as those of the worker that has rank 0. */
+function speakForMember(...kinds: readonly string[]): Sabotage['coordinatorEvent'] {
+  let session: number | undefined;
+  return (event): CoordinatorEvent[] => {
+    if (event.kind !== 'message') return [event];
+    const { worker, message } = event;
+    if (worker === 'worker-0' && message.kind === 'hello') session = event.session;
+    if (session === undefined || !isStranger(worker) || !kinds.includes(message.kind))
+      return [event];
+    return [{ ...event, worker: 'worker-0', session }];
   };
 }
 
@@ -204,5 +240,45 @@ export const canaries: readonly Canary[] = [
         (s) => ({ atMs: 1000 * s, fault: 'killCoordinator' }) as const,
       ),
     },
+  },
+  {
+    bug: 'a worker is believed that there is a later term',
+    caughtBy: ['strangers'],
+    plant: () => ({ coordinatorEvent: believeTerm(() => true) }),
+    options: { script: [{ atMs: 3_000, fault: 'falseTerm' }] },
+  },
+  {
+    bug: 'a worker of another run makes a coordinator step down',
+    caughtBy: ['strangers'],
+    plant: () => ({ coordinatorEvent: believeTerm(({ run }) => run === 'other') }),
+    options: { script: [{ atMs: 3_000, fault: 'workerOfOtherRun' }] },
+  },
+  {
+    bug: 'a second process takes the place of a worker that lives',
+    caughtBy: ['strangers'],
+    plant: () => ({ coordinatorEvent: takeForTheSame() }),
+    options: {
+      workers: 3,
+      shape: { lastStep: 300, microShards: 6 },
+      script: [{ atMs: 12_000, fault: 'secondProcess' }],
+    },
+  },
+  {
+    bug: 'whatever a process reports is believed',
+    caughtBy: ['strangers'],
+    plant: () => ({ coordinatorEvent: speakForMember('stepReport') }),
+    options: { script: [{ atMs: 3_000, fault: 'forgedReports' }] },
+  },
+  {
+    bug: 'the parts of a checkpoint are taken from whoever has them',
+    caughtBy: ['checkpoints', 'progress', 'crash'],
+    plant: () => ({ coordinatorEvent: speakForMember('partStored', 'snapshot') }),
+    options: { script: [{ atMs: 3_000, fault: 'forgedReports' }] },
+  },
+  {
+    bug: 'the failure of a newcomer ends the run',
+    caughtBy: ['progress'],
+    plant: () => ({ coordinatorEvent: speakForMember('failure') }),
+    options: { script: [{ atMs: 3_000, fault: 'newcomerWithoutData' }] },
   },
 ];

@@ -15,11 +15,9 @@ import { commitManifest, folderOf, newestWhole, stepOf } from './checkpoint-file
 import type { Dice } from './machines/dice.js';
 import type { Side } from './machines/network.js';
 import type { SimProcess, Task } from './machines/process.js';
+import { simRun } from './machines/stranger.js';
 import type { Surroundings } from './worker-node.js';
 import { repeated, type Heard } from './worker-ports.js';
-
-/** The run of a simulation. */
-export const simRun = { run: 'sim', recordSha256: '5'.repeat(64) };
 
 /** Workers have so long to leave. */
 const leaveMs = 2_000;
@@ -179,7 +177,7 @@ export class CoordinatorNode {
         trace.add(process.name, `notes: ${text}`);
       },
       target: onTarget,
-      message: () => undefined,
+      message: ({ step }) => observe({ kind: 'reported', step }),
       superseded: () => undefined,
       ended: (_ending, _worldSize, done) => done(),
     };

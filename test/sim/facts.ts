@@ -69,6 +69,10 @@ export type Fact =
       readonly parts: readonly { readonly name: string; readonly sha256: string }[];
       readonly bodies: readonly (string | undefined)[];
     }
+  /** A step or a quality that the coordinator tells the world of. */
+  | { readonly kind: 'reported'; readonly step: number }
+  /** A worker that was well has ended, because another process has its id. */
+  | { readonly kind: 'displaced'; readonly worker: string }
   | { readonly kind: 'sent'; readonly from: string; readonly session: number }
   /** Taken now and then. */
   | {

@@ -34,6 +34,11 @@ export const faultKinds = {
   storeFails: 2,
   storeHangs: 2,
   flipBit: 1,
+  secondProcess: 1,
+  workerOfOtherRun: 1,
+  falseTerm: 1,
+  newcomerWithoutData: 1,
+  forgedReports: 1,
 } as const;
 
 export type FaultKind = keyof typeof faultKinds;
@@ -144,6 +149,15 @@ function act(ports: FaultPorts, kind: FaultKind): string | undefined {
       return coordinator === undefined
         ? undefined
         : secondCoordinator(ports, coordinator.process.node, forMs);
+    case 'secondProcess':
+      supervisor.startSecond(worker, forMs);
+      return worker.process.name;
+    case 'workerOfOtherRun':
+    case 'falseTerm':
+    case 'newcomerWithoutData':
+    case 'forgedReports':
+      supervisor.sendStranger(kind, 2 * forMs);
+      return `for ${Math.round(2 * forMs)} ms`;
     case 'loseMessages':
       network.isLossy = true;
       supervisor.troubleControl(undefined, forMs);

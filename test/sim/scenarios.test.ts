@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import { worldOf, type FormedWorld } from '../../coordinator/core/state.js';
 import { unheardWorker } from './canaries.js';
 import { inflict, type FaultPorts } from './faults.js';
+import { strangerKinds } from './machines/stranger.js';
 import {
   describeFailure,
   runSeed,
@@ -120,6 +121,11 @@ test('a coordinator takes over a world that one of two members has not survived'
     ],
   });
 });
+
+for (const fault of [...strangerKinds, 'secondProcess'] as const)
+  test(`${fault}: nobody is taken out, and the run goes on`, () => {
+    losesNobody({ ...quiet, script: [{ atMs: 9_000, fault }] });
+  });
 
 test('a coordinator takes over while streams are cut: who finds it late is not lost', () => {
   losesNobody({

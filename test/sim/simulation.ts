@@ -22,6 +22,7 @@ import {
   createSampleOracle,
   createStateOracle,
 } from './oracles/training.js';
+import { createStrangersOracle } from './oracles/strangers.js';
 import { sound, type Sabotage } from './sabotage.js';
 import { Supervisor, coordinatorNodes } from './supervisor.js';
 import type { RunShape } from './training-state.js';
@@ -124,6 +125,7 @@ class Simulation {
       createCheckpointOracle(reference, shape),
       createWitnessOracle(this.#supervisor),
       createBoundsOracle(shape),
+      createStrangersOracle({ newestTerm: () => newestTermOn(disk) }),
       createProgressOracle(shape.lastStep),
     ];
   }
@@ -204,6 +206,10 @@ class Simulation {
       this.#takeSizesLater();
     });
   }
+}
+
+function newestTermOn(disk: ObjectDisk): number {
+  return Math.max(0, ...disk.keys('coordinators/').map((key) => Number(key.slice(-8))));
 }
 
 function drawShape(seed: number, dice: Dice): RunShape {

@@ -6,6 +6,7 @@ import type { Pace } from './compute-side.js';
 import { CoordinatorNode } from './coordinator-node.js';
 import { createDice, type Dice } from './machines/dice.js';
 import { SimProcess } from './machines/process.js';
+import { sendStranger, type StrangerKind } from './machines/stranger.js';
 import { WorkerNode, type Surroundings } from './worker-node.js';
 
 /** How long a trouble that is over may still have consequences. */
@@ -40,6 +41,10 @@ export class Supervisor {
   /** Until when something is, or may still be, the matter with a worker and its peers. */
   readonly #troubledUntilMs = new Map<string, number>();
   #starts = 0;
+  /** Until when another process had the id of a worker, or could have. */
+  readonly #sharedUntilMs = new Map<string, number>();
+  /** Processes that should not be there, and are gone at the latest when all is healed. */
+  readonly #strangers = new Set<SimProcess>();
   #target: number;
   #isRespawning = true;
 
@@ -75,7 +80,12 @@ export class Supervisor {
     return this.#clock.nowMs > (this.#troubledUntilMs.get(controlOf(worker)) ?? 0);
   }
 
+  /** Also that no other process had its id meanwhile: that one may be the one that is lost. */
   isWell(worker: string): boolean {
+    return this.#isUntroubled(worker) && this.#clock.nowMs > (this.#sharedUntilMs.get(worker) ?? 0);
+  }
+
+  #isUntroubled(worker: string): boolean {
     const { isAlive, isFrozen } = this.workers.get(worker)?.process ?? {};
     const untilMs = this.#troubledUntilMs.get(worker) ?? 0;
     return isAlive === true && isFrozen === false && this.#clock.nowMs > untilMs;
@@ -161,6 +171,44 @@ export class Supervisor {
     if (respawnMs !== undefined) this.#respawnLater(node.who.worker, respawnMs);
   }
 
+  /** Another process with the id of a worker, on a machine of its own, for a while. */
+  startSecond({ who: { worker } }: WorkerNode, forMs: number): void {
+    const { around, leafMs, seed } = this.#options;
+    const incarnation = 1_000 + ++this.#starts;
+    this.#sharedUntilMs.set(worker, this.#clock.nowMs + forMs + memoryMs);
+    const process = this.#stranger(forMs);
+    const end = (code: number, reason: string): void => {
+      around.trace.add(process.name, `second ${worker} ends with ${code}: ${reason}`);
+      around.coverage.count(`second process exit ${code}`);
+      this.#endStranger(process);
+    };
+    new WorkerNode({
+      ...{ around, process, windowChunks: 2, who: { worker, incarnation }, onExit: end },
+      dice: createDice(seed, 20_000 + this.#starts),
+      pace: { prepareMs: 100, leafMs, updateMs: 4, slowness: 1 },
+    });
+  }
+
+  /** A process that is no worker of this run talks to the coordinators, for a while. */
+  sendStranger(kind: StrangerKind, forMs: number): void {
+    const { network, coordinators } = this.#options.around;
+    this.#starts += 1;
+    sendStranger(kind, network, this.#stranger(forMs), coordinators);
+  }
+
+  #stranger(forMs: number): SimProcess {
+    const process = this.#process(`elsewhere-${this.#starts}`, `stranger#${this.#starts}`);
+    this.#strangers.add(process);
+    this.#clock.after(forMs, () => this.#endStranger(process));
+    return process;
+  }
+
+  #endStranger(process: SimProcess): void {
+    if (!this.#strangers.delete(process)) return;
+    process.kill();
+    this.#options.around.network.died(process, false);
+  }
+
   /** A worker is not started again; another one may be, in its place. */
   discharge(worker: string): void {
     this.#wanted.delete(worker);
@@ -168,6 +216,7 @@ export class Supervisor {
 
   /** Everything that should run is started. */
   heal(): void {
+    for (const process of [...this.#strangers]) this.#endStranger(process);
     for (let i = 0; this.#wanted.size < this.#target; i++) this.#wanted.add(`worker-${9 - i}`);
     for (const worker of this.#wanted) this.#respawnLater(worker, this.#dice.between(0, 1_000));
     if (this.coordinators.length === 0 && this.ending === undefined)
@@ -193,6 +242,10 @@ export class Supervisor {
   #onWorkerExit(node: WorkerNode, code: number, reason: string): void {
     this.#options.around.trace.add(node.process.name, `ends with ${code}: ${reason}`);
     this.#options.around.coverage.count(`worker exit ${code}`);
+    const { worker } = node.who;
+    const isReplaced = /has joined as|has opened a newer session/.test(reason);
+    if (isReplaced && this.#isUntroubled(worker) && this.isHeard(worker))
+      this.#options.around.observe({ kind: 'displaced', worker });
     this.#end(node, false);
     if (code === exitCodes.ok) return;
     if (code === exitCodes.drained) this.#wanted.delete(node.who.worker);

@@ -3,7 +3,11 @@
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import type { Duplex } from 'node:stream';
+import { setTimeout } from 'node:timers/promises';
 import { Client, credentials } from '@grpc/grpc-js';
+import { loadControlService } from '../../../shared/control/codec.js';
+import { protocolVersion } from '../../../shared/control/messages.js';
 import { exitCodes } from '../../../shared/exit-codes.js';
 import { lastLineOf, runLockstep } from '../../support/lockstep-command.js';
 import { until } from '../../support/until.js';
@@ -79,6 +83,54 @@ test('a killed worker is taken out, started again and joins, and the bytes stay'
   assert.deepEqual([lost?.['level'], lost?.['peer']], [40, 'worker-1'], said);
   for (const fact of ['session opened', 'session closed', 'world joined', 'checkpoint part stored'])
     assert.ok(factOf(fact) !== undefined, `${fact}\n${said}`);
+});
+
+/** What a coordinator says to a process that sends it these messages, until it ends the session. */
+async function converse(address: string, messages: readonly object[]): Promise<string> {
+  const Control = loadControlService();
+  const client = new Control(address, credentials.createInsecure());
+  const stream = (client as unknown as { session(): Duplex }).session();
+  const heard: string[] = [];
+  const isOver = new Promise((resolve) => stream.on('end', resolve).on('error', resolve));
+  stream.on('data', (message: object) => heard.push(JSON.stringify(message)));
+  for (const message of messages) stream.write(message);
+  await Promise.race([isOver, setTimeout(2_000)]);
+  client.close();
+  return heard.join('\n');
+}
+
+const strange = {
+  ...{ protocol: protocolVersion, incarnation: 1, address: '127.0.0.1:9', pid: 1, host: 'h\n' },
+  status: { stage: 'joining', pace: {} },
+  ...{ world: { source: 'own' }, term: 0 },
+};
+
+test('a second process, a worker of another run and a stranger do no harm, and hear why', async () => {
+  const run = stage.start({ workers: 2, steps: 240 });
+  await run.step(5);
+  const address = String((await run.line('listening')).line['address']);
+  const other = { run: 'other', recordSha256: 'b'.repeat(64), term: 99 };
+  const forged = { step: 9e15, parts: ['x'], parametersSha256: 'a'.repeat(64) };
+  const [second, ofOther, stranger] = await Promise.all([
+    runLockstep(['worker', '--coordinator', address, '--id', 'worker-0'], stage.folder),
+    converse(address, [{ hello: { ...strange, ...other, worker: 'w-9' } }]),
+    converse(address, [
+      { hello: { ...strange, worker: 'stranger' } },
+      { stepReport: { step: 9e15, phase: 'x' } },
+      { snapshot: forged },
+      { snapshot: { ...forged, step: 230 } },
+      { failure: { reason: 'There is \x1b[31mno dataset', exitCode: 78 } },
+    ]),
+  ]);
+  assert.equal(second.code, exitCodes.refused, second.stderr);
+  assert.match(second.stderr, /worker-0 is another process, which lives \(process \d+ on .*--id/);
+  assert.match(ofOther, /"exitCode":7.*it belongs to the run other .*leads the run run-\d+/);
+  assert.match(stranger, /welcome/);
+  const texts = linesOf(run, 'notice').map(({ text }) => text);
+  assert.match(texts.join('\n'), /^stranger failed: There is +\[31mno dataset$/m);
+  await finish(run, 240);
+  assert.equal(linesOf(run, 'lost').length, 0);
+  assert.equal(linesOf(run, 'world').length, 1);
 });
 
 test('a killed coordinator is started again at its address, and no step waits for it', async () => {

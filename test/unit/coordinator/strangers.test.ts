@@ -203,6 +203,19 @@ test('a coordinator that takes over lets no process that came first keep the mem
   assert.ok(!story.state.workers.has('early'));
 });
 
+test('a coordinator that takes over gives a member its id back', () => {
+  const story = createStory({ term: 2 });
+  const generation = generationOf(1, 1);
+  const world = worldOf(generation, ['w-0', 'w-1']);
+  const member = { status: statusIn(generation), world };
+  story.hello('w-0', { incarnation: 9, pid: 9 });
+  story.hello('w-1', member);
+  const told = story.hello('w-0', member);
+  assert.match(told[0] ?? '', /^dismiss 1 with 7: another process has joined as w-0/);
+  assert.equal(told[1], 'welcome -> w-0');
+  assert.deepEqual(story.wait(10_000), []);
+});
+
 test('a suspicion of one who is not in the world halts nobody', () => {
   const story = createTraining();
   story.hello('spare');
