@@ -21,8 +21,9 @@ export interface OutputPlace {
 /** What stands in the way of a file at `place`; undefined when nothing does. */
 export async function outputProblem(place: OutputPlace): Promise<Problem | undefined> {
   const { path, isForced, key } = place;
-  const found = await lstat(path).catch(() => undefined);
-  if (found === undefined) return undefined;
+  const found = await lstat(path).catch(codeOf);
+  if (found === 'ENOENT' || found === undefined) return undefined;
+  if (typeof found === 'string') return unreachable(place, found);
   const target = found.isSymbolicLink() ? await stat(path).catch(() => undefined) : found;
   const other = target === undefined ? 'a link that leads nowhere' : otherThanFile(target);
   if (other !== undefined)
@@ -74,19 +75,24 @@ async function publish(path: string, final: string, place: OutputPlace): Promise
 const refusal = 'the output cannot be written';
 
 /** Does `work` that writes there; what the file system refuses is the operator's problem. */
-export async function writing<T>({ path, key }: OutputPlace, work: () => Promise<T>): Promise<T> {
+export async function writing<T>(place: OutputPlace, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
     // The picture library gives no code, but the system's words.
     if (/no space left|quota exceeded/i.test(messageOf(error)))
-      throw new Error(`${refusal}: no space is left at ${path}`, { cause: error });
+      throw new Error(`${refusal}: no space is left at ${place.path}`, { cause: error });
     const code = codeOf(error);
-    const hint = code === undefined ? undefined : pathFaults[code];
-    if (hint === undefined) throw error;
-    const allowed = 'a place in a folder that can be made and written';
-    throw new OperatorError(refusal, [{ key, given: path, allowed, hint }]);
+    const problem = code === undefined ? undefined : unreachable(place, code);
+    throw problem === undefined ? error : new OperatorError(refusal, [problem]);
   }
+}
+
+/** The problem that a system's error is; undefined for one that is not the operator's. */
+function unreachable({ path, key }: OutputPlace, code: string): Problem | undefined {
+  const hint = pathFaults[code];
+  const allowed = 'a place in a folder that can be made and written';
+  return hint === undefined ? undefined : { key, given: path, allowed, hint };
 }
 
 function codeOf(error: unknown): string | undefined {

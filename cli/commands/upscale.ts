@@ -44,7 +44,7 @@ export const upscaleCommand: CommandModule<object, Arguments> = {
       )
       .positional(
         'output',
-        textOption('Picture to write: .png, .tif (lossless), .jpg, .webp, .avif'),
+        textOption('.png or .tif (lossless), .jpg or .webp (quality 95), .avif (80)'),
       )
       .options(options)
       .example('$0 upscale model.onnx in.jpg out.png', 'Enlarge in.jpg 4 times')

@@ -4,7 +4,7 @@
 import { readdir, rm, writeFile } from 'node:fs/promises';
 import { isAbsolute, join, relative, resolve, sep } from 'node:path';
 import { packageFile } from '../../shared/paths.js';
-import { makeFolder } from '../../shared/local-files.js';
+import { makeFolder, pathFaults } from '../../shared/local-files.js';
 import { OperatorError } from '../../shared/problems.js';
 
 /** File that says that a folder is a demo's, and may be replaced by the next. */
@@ -46,9 +46,14 @@ export async function prepareFolder(path: string, isForced: boolean): Promise<vo
   const names = await namesIn(path);
   const isOurs = names.length === 0 || names.includes(markerFile);
   if (!isOurs && !isForced) throw notOurs(path, names);
-  await Promise.all(names.map((name) => rm(join(path, name), { recursive: true, force: true })));
-  await makeFolder(path);
-  await writeFile(join(path, markerFile), 'Made by "lockstep demo"; the next demo replaces it.\n');
+  const marker = 'Made by "lockstep demo"; the next demo replaces it.\n';
+  try {
+    await Promise.all(names.map((name) => rm(join(path, name), { recursive: true, force: true })));
+    await makeFolder(path);
+    await writeFile(join(path, markerFile), marker);
+  } catch (error) {
+    throw noPlace(path, error);
+  }
 }
 
 /** Emptying the working folder, or one above it, is never what the operator means. */
@@ -61,13 +66,19 @@ async function namesIn(path: string): Promise<string[]> {
   try {
     return await readdir(path);
   } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code;
-    if (code === 'ENOENT') return [];
-    const allowed = 'a folder that can be read and written';
-    throw new OperatorError('The demo has no place:', [
-      { key: '--out', given: path, allowed, hint: code ?? String(error) },
-    ]);
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw noPlace(path, error);
   }
+}
+
+/** The operator's mistake that a system's error is; any other error as it is. */
+function noPlace(path: string, error: unknown): unknown {
+  const hint = pathFaults[(error as NodeJS.ErrnoException).code ?? ''];
+  if (hint === undefined) return error;
+  const allowed = 'a folder that can be made, read and written';
+  return new OperatorError('The demo has no place:', [
+    { key: '--out', given: path, allowed, hint },
+  ]);
 }
 
 function notOurs(path: string, names: readonly string[]): OperatorError {

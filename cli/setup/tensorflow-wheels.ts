@@ -1,8 +1,9 @@
 // TensorFlow's library out of the wheels on PyPI: two shared objects and a few headers; for GPUs
 // also NVIDIA's own libraries. Wheels are downloaded for any Python, since none of it is run.
 
-import { mkdir, mkdtemp, readdir, rename, rm, symlink } from 'node:fs/promises';
+import { mkdtemp, readdir, rename, rm, symlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { makeFolder } from '../../shared/local-files.js';
 import { runProgram } from '../processes.js';
 
 /** The TensorFlow that Lockstep is tried with. */
@@ -53,7 +54,7 @@ export interface WheelOptions {
  * with `include` beside them. A folder that is there already is taken as it is.
  */
 export async function unpackWheels(folder: string, options: WheelOptions): Promise<void> {
-  await mkdir(dirname(folder), { recursive: true });
+  await makeFolder(dirname(folder));
   const scratch = await mkdtemp(join(dirname(folder), '.unpacking-'));
   try {
     const wheels = options.wheels ?? (await downloadWheels(join(scratch, 'wheels'), options));

@@ -42,6 +42,8 @@ test('a file where the folder should be is refused', async () => {
   const path = join(root, 'file');
   await writeFile(path, 'text');
   await assert.rejects(prepareFolder(path, true), OperatorError);
+  if (process.platform !== 'linux') return;
+  await assert.rejects(prepareFolder('/proc/x/y', false), /--out: .*can not be made/);
 });
 
 test('the faces are those that come along, or what the operator names', async () => {

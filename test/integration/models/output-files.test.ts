@@ -90,6 +90,9 @@ test('folders are made; where they can not be, the operator reads why', async ()
   assert.deepEqual(await readdir(at('new/folders')), ['file']);
   const allowed = /cannot be written\n.*output: given .*allowed: a place in a folder.*\(a part of/;
   await assert.rejects(write('new/folders/file/below'), allowed);
+  // Known before any work is done.
+  assert.match((await outputProblem(place('new/folders/file/x')))?.hint ?? '', /is a file/);
+  assert.match((await outputProblem(place('x'.repeat(300))))?.hint ?? '', /too long/);
   if (process.platform !== 'linux') return;
   const inProc = { path: '/proc/x/y', isForced: false, key: '--out' };
   await assert.rejects(createPartialFile(inProc), /--out: given "\/proc\/x\/y".*can not be made/);
