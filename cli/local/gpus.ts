@@ -89,7 +89,7 @@ export async function runGpuWorkers(options: GpuWorkersOptions): Promise<number>
     return child.left.finally(() => running.delete(device));
   };
   const keepRunning = async (device: string, index: number): Promise<Departure> => {
-    for (let quickDeaths = 0; ; restartsLeft -= 1) {
+    for (let quickDeaths = 0; ;) {
       const startedMs = performance.now();
       const departure = await start(device, index);
       const ageMs = performance.now() - startedMs;
@@ -99,6 +99,7 @@ export async function runGpuWorkers(options: GpuWorkersOptions): Promise<number>
       if (verdict.kind !== 'restart' || stop.aborted) return departure;
       await setTimeout(verdict.delayMs, undefined, { signal: stop }).catch(() => undefined);
       if (stop.aborted) return departure;
+      if (verdict.isFree !== true) restartsLeft -= 1;
       onNotice(`the worker of GPU ${device} ${describeDeparture(departure)}; started again`);
       quickDeaths = verdict.quickDeaths;
     }

@@ -97,6 +97,8 @@ function isIn(
 }
 
 function onMessage(state: WorkerState, message: CoordinatorMessage): WorkerEffect[] {
+  // Before its welcome nobody knows whose coordinator it is.
+  if (!state.isWelcome && message.kind !== 'welcome' && message.kind !== 'end') return [];
   switch (message.kind) {
     case 'welcome':
       return onWelcome(state, message);

@@ -157,8 +157,11 @@ export class Exchange<Vector = Float32Array> {
       onClosed: () => this.#forget(visitor),
     });
     if (this.#isClosed) this.#refuse(visitor, 'UNAVAILABLE', closedReason);
-    else if (this.#visitors.size > heldStreams)
-      this.#refuse(visitor, 'RESOURCE_EXHAUSTED', 'too many streams are waiting');
+    else if (this.#visitors.size > heldStreams) {
+      // Whoever waits longest is the least likely to be a peer; one that is dials again.
+      const [oldest = visitor] = this.#visitors;
+      this.#refuse(oldest, 'UNAVAILABLE', 'too many streams are waiting');
+    }
   }
 
   #admit(visitor: Visitor<Vector>): void {

@@ -5,6 +5,7 @@ import type * as grpc from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
 
 import { packageFile } from '../../shared/paths.js';
+import { printable } from '../../shared/problems.js';
 import type { ExchangeHello, ExchangeRequest, Pull } from './core/messages.js';
 
 const phaseNumbers = { reduce: 1, gather: 2 } as const;
@@ -47,7 +48,8 @@ function checkHello(hello: ExchangeHello): ExchangeRequest {
   if (!Number.isSafeInteger(hello.generation)) {
     return { kind: 'refused', reason: 'a generation above 2^53' };
   }
-  return { kind: 'hello', hello };
+  const fromWorker = printable(hello.fromWorker.slice(0, 200));
+  return { kind: 'hello', hello: { ...hello, fromWorker } };
 }
 
 function checkPull(pull: Omit<Pull, 'phase'> & { phase: unknown }): ExchangeRequest {

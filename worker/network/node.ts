@@ -135,7 +135,7 @@ export class NetworkNode<Vector = Float32Array> {
       case 'enter':
         toCompute(effect);
         // After the order, which comes before whatever a peer that was held is served.
-        return stateServer.setGeneration(effect.generation);
+        return stateServer.setWorld(effect.generation, memberOf(this.state.world));
       case 'join':
         return this.#join(effect);
       case 'fault':
@@ -204,6 +204,11 @@ export class NetworkNode<Vector = Float32Array> {
     stateServer.close();
     this.#session.close(() => this.#exchange.close(() => onEnd(end)));
   }
+}
+
+function memberOf({ members }: WorkerState['world']): (worker: string) => boolean {
+  const names = new Set(members.map(({ worker }) => worker));
+  return (worker) => names.has(worker);
 }
 
 /** What an operator reads of an event or an effect; undefined for what every step brings. */

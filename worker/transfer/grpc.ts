@@ -3,6 +3,7 @@
 import * as grpc from '@grpc/grpc-js';
 
 import { processClock } from '../../shared/clock.js';
+import { printable } from '../../shared/problems.js';
 import { clientOptions } from '../exchange/grpc.js';
 import { defaultExchangeLimits } from '../exchange/limits.js';
 import { loadExchangeMethod } from '../exchange/wire.js';
@@ -112,5 +113,5 @@ function parseStateRequest(bytes: Buffer): WireStateRequest {
   if (!Number.isSafeInteger(generation) || !Number.isSafeInteger(step)) {
     return { refused: 'a generation or step above 2^53' };
   }
-  return { generation, step, fromWorker: fromWorker.slice(0, 200) };
+  return { generation, step, fromWorker: printable(fromWorker.slice(0, 200)) };
 }

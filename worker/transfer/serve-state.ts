@@ -51,6 +51,7 @@ export class StateServer {
   readonly #servings = new Map<number, StateServing>();
   #stopTicks: (() => void) | undefined;
   #generation: Generation = 0;
+  #isMember: (worker: string) => boolean = () => false;
   #lastId = 0;
   #isClosed = false;
 
@@ -66,9 +67,13 @@ export class StateServer {
     else serving?.refuse('FAILED_PRECONDITION', message.reason);
   }
 
-  /** The world this worker is in from now on: what earlier ones ask for, or still get, ends. */
-  setGeneration(generation: Generation): void {
+  /**
+   * The world this worker is in from now on, and who else is: what earlier ones ask for, or still
+   * get, ends, and so does what a stranger asks for.
+   */
+  setWorld(generation: Generation, isMember: (worker: string) => boolean): void {
     this.#generation = generation;
+    this.#isMember = isMember;
     for (const serving of [...this.#servings.values()]) this.#admit(serving);
   }
 
@@ -103,12 +108,14 @@ export class StateServer {
   }
 
   #admit(serving: StateServing): void {
-    const { generation } = serving.request;
+    const { generation, fromWorker } = serving.request;
     if (generation < this.#generation) {
       const reason = `generation ${generation} is over; this worker is in ${this.#generation}`;
       return serving.refuse('FAILED_PRECONDITION', reason);
     }
     if (generation > this.#generation || !serving.isHeld) return;
+    if (!this.#isMember(fromWorker))
+      return serving.refuse('FAILED_PRECONDITION', `${fromWorker} is not in this world`);
     const served = [...this.#servings.values()].filter(({ isHeld }) => !isHeld);
     if (served.length < this.#options.limits.servings) return serving.begin();
     serving.refuse('RESOURCE_EXHAUSTED', tooMany);

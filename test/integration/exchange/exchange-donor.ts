@@ -19,6 +19,6 @@ const state = createGrpcStateServer(server, {
     if (served % (16 * 1024 ** 2) === 0) process.send?.({ served });
   },
 });
-state.setGeneration(1);
+state.setWorld(1, () => true);
 process.send?.({ address: await bind(server) });
 process.on('disconnect', () => process.exit());

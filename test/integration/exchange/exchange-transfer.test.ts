@@ -125,7 +125,7 @@ test('a donor that stays busy is given up', async () => {
 
 test('a request of an earlier generation, or for a step not here, is refused', async () => {
   await withDonor(mebibyte, {}, async (donor) => {
-    donor.state.setGeneration(5);
+    donor.state.setWorld(5, () => true);
     for (const [generation, step, reason] of [
       [4, 7, /did not serve us: generation 4 is over; this worker is in 5$/],
       [5, 13, /did not serve us: this worker is at step 7$/],
@@ -138,6 +138,22 @@ test('a request of an earlier generation, or for a step not here, is refused', a
   });
 });
 
+test('a request of one who is not in the world is refused, also when it was held', async () => {
+  await withDonor(mebibyte, {}, async (donor) => {
+    const isFrom = (worker: string) => (asking: string) => asking === worker;
+    const early = new TestReceiver();
+    early.fetch(donor.address, 2);
+    donor.state.setWorld(1, isFrom('somebody else'));
+    const late = new TestReceiver();
+    late.fetch(donor.address);
+    await late.over();
+    assert.match(late.failed ?? '', /did not serve us: .* is not in this world$/);
+    donor.state.setWorld(2, isFrom('somebody else'));
+    await early.over();
+    assert.match(early.failed ?? '', /did not serve us: .* is not in this world$/);
+  });
+});
+
 test('a request of a later generation waits until this worker enters it', async () => {
   await withDonor(mebibyte, impatient, async (donor) => {
     const receiver = new TestReceiver(impatient);
@@ -145,7 +161,7 @@ test('a request of a later generation waits until this worker enters it', async 
     // Twice the limit of silence: the donor says that it is alive.
     await new Promise((resolve) => setTimeout(resolve, 2 * impatient.silenceMs));
     assert.equal(receiver.failed ?? receiver.header, undefined);
-    donor.state.setGeneration(2);
+    donor.state.setWorld(2, () => true);
     await receiver.over();
     assert.ok(receiver.isWhole);
   });
@@ -166,7 +182,7 @@ test('what is being served ends when the donor moves on to another world', async
     receiver.isLazy = true;
     receiver.fetch(donor.address);
     await until(() => receiver.chunks > 0, 'the first chunk');
-    donor.state.setGeneration(2);
+    donor.state.setWorld(2, () => true);
     await receiver.over();
     assert.match(receiver.failed ?? '', /ended its stream: generation 1 is over/);
   });

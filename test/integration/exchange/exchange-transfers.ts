@@ -65,7 +65,7 @@ export async function withDonor(
   const log = (fact: string, { reason }: Readonly<Record<string, unknown>>): void =>
     void facts.push(`${fact}: ${String(reason)}`);
   const state = createGrpcStateServer(server, { toCompute, limits, log });
-  state.setGeneration(1);
+  state.setWorld(1, () => true);
   const address = await bind(server);
   const donor: TestDonor = { address, state, askedBytes: 0, isStuck: false, facts };
   try {

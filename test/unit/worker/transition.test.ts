@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { generationOf } from '../../../shared/words.js';
-import type { CoordinatorMessage, WorkerMessage } from '../../../shared/control/messages.js';
+import type { CoordinatorMessage, Hello, WorkerMessage } from '../../../shared/control/messages.js';
 import {
   initialWorkerState,
   type WorkerConfig,
@@ -87,6 +87,40 @@ test('a worker loads the run, enters the world, connects and trains, and tells e
   assert.deepEqual(story.happen({ kind: 'entered', generation: first }), ['say entered']);
   assert.deepEqual(story.hears({ kind: 'connect', generation: first }), ['say connecting', 'join']);
   assert.deepEqual(story.happen({ kind: 'joined', generation: first }), ['say training', 'train']);
+});
+
+test('before its welcome a coordinator gives no orders, but may refuse', () => {
+  const story = training();
+  story.happen({ kind: 'sessionLost', reason: 'cut' });
+  story.happen({ kind: 'sessionOpened' });
+  assert.deepEqual(story.hears({ kind: 'abort', generation: first, reason: 'a stranger' }), []);
+  assert.deepEqual(story.hears(world(second, 4)), []);
+  assert.deepEqual(story.hears({ kind: 'end', exitCode: 7, reason: 'no' }), ['end 7: no']);
+});
+
+test('a worker that was welcomed names its run, and ends when another is led there', () => {
+  const story = createStory();
+  const helloOf = (): Partial<Hello> => {
+    const [effect] = transition(story.state, { kind: 'sessionOpened' }, 0);
+    assert.ok(effect?.kind === 'send' && effect.message.kind === 'hello');
+    return effect.message;
+  };
+  assert.deepEqual([helloOf().run, helloOf().recordSha256], ['', '']);
+  story.hears(welcome());
+  assert.deepEqual([helloOf().run, helloOf().recordSha256], ['a', 'a'.repeat(64)]);
+  const other = { ...welcome(), recordSha256: 'b'.repeat(64) } as CoordinatorMessage;
+  assert.match(story.hears(other)[0] ?? '', /^end 7: the coordinator now leads another run/);
+});
+
+test('an address that takes sessions and never welcomes is no coordinator', () => {
+  const story = createStory({ patienceMs: 3_000 });
+  for (let i = 0; i < 12; i++) {
+    story.happen({ kind: 'sessionOpened' });
+    const told = story.wait(500);
+    if (told.some((line) => line.startsWith('end'))) return;
+    story.happen({ kind: 'sessionLost', reason: 'it closed the session' });
+  }
+  assert.fail('it dials for ever');
 });
 
 test('what comes twice, or of an earlier world, changes nothing', () => {
