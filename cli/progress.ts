@@ -22,8 +22,11 @@ export interface ProgressOptions {
 
 /** Progress of one thing. */
 export interface Progress {
-  /** `done` of the total; `note` is a short remark, for example the loss. */
-  update(done: number, note?: string): void;
+  /**
+   * `done` of the total; `note` is a short remark, for example the loss. Who knows the time left
+   * better gives its seconds, 0 while they are unknown.
+   */
+  update(done: number, note?: string, secondsLeft?: number): void;
   /** Prints a line without tearing the bar. */
   print(line: string): void;
   /** Shows the last state and gives the terminal back; more calls do nothing. */
@@ -50,14 +53,14 @@ function createLines({ label, total, start = 0, ...options }: ProgressOptions): 
   const eta = createEta(total);
   eta.observe(start, nowMs());
   let shown = { done: start, atMs: nowMs() - lineIntervalMs };
-  let latest = { done: start, note: '' };
+  let latest: Latest = { done: start, note: '', secondsLeft: undefined };
   const show = (): void => {
     shown = { done: latest.done, atMs: nowMs() };
-    print(progressLine(label, latest.done, total, eta.secondsLeft(), latest.note));
+    print(progressLine(label, latest.done, total, leftBy(latest, eta), latest.note));
   };
   return {
-    update(done, note = '') {
-      latest = { done, note };
+    update(done, note = '', secondsLeft) {
+      latest = { done, note, secondsLeft };
       eta.observe(done, nowMs());
       if (nowMs() - shown.atMs >= lineIntervalMs) show();
     },
@@ -66,6 +69,20 @@ function createLines({ label, total, start = 0, ...options }: ProgressOptions): 
       if (shown.done !== latest.done) show();
     },
   };
+}
+
+interface Latest {
+  readonly done: number;
+  readonly note: string;
+  readonly secondsLeft: number | undefined;
+}
+
+function leftBy(
+  { secondsLeft }: Pick<Latest, 'secondsLeft'>,
+  eta: ReturnType<typeof createEta>,
+): number | undefined {
+  if (secondsLeft === undefined) return eta.secondsLeft();
+  return secondsLeft > 0 ? secondsLeft : undefined;
 }
 
 /** "train 120/550 (22%), 1 min 20 s left, loss 0.012" */
@@ -100,9 +117,10 @@ function createBar({ label, total, start = 0, ...options }: ProgressOptions): Pr
   const bar = bars.create(total, start, { label, left: '', note: '' });
   let isClosed = false;
   return {
-    update(done, note = '') {
+    update(done, note = '', secondsLeft) {
       eta.observe(done, nowMs());
-      if (!isClosed) bar.update(done, { left: leftOf(done, total, eta.secondsLeft()), note });
+      const left = leftOf(done, total, leftBy({ secondsLeft }, eta));
+      if (!isClosed) bar.update(done, { left, note });
     },
     print(line) {
       if (isClosed) printNote(line);
@@ -118,6 +136,9 @@ function createBar({ label, total, start = 0, ...options }: ProgressOptions): Pr
 /** Observations that are kept, and how far back they reach. */
 const most = 64;
 const windowMs = 60_000;
+
+/** A pace over less than this says nothing. */
+const leastMs = 2_000;
 
 /**
  * The time left for `total` items, by the pace of the last minute: phases of a run differ in speed,
@@ -136,6 +157,7 @@ export function createEta(total: number) {
     secondsLeft(): number | undefined {
       const [first, last] = [seen.at(0), seen.at(-1)];
       if (first === undefined || last === undefined || last.done <= first.done) return undefined;
+      if (last.atMs - first.atMs < leastMs) return undefined;
       const secondsEach = (last.atMs - first.atMs) / 1000 / (last.done - first.done);
       return Math.max(0, (total - last.done) * secondsEach);
     },

@@ -105,7 +105,7 @@ export function lead(ports: LeadingPorts): Leading {
       case 'notice':
         return reporter.notice(effect.text);
       case 'report':
-        return reporter.message(effect.message, paces);
+        return reporter.message(effect.message, paces, worldOf(state)?.generation ?? 0);
       case 'askForTerm':
         return terms.look();
       case 'target':

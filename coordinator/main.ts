@@ -17,6 +17,7 @@ import { openCheckpoints } from './edge/checkpoints.js';
 import { leaseKey, serveLease, type Lease, type LeaseBoard } from './edge/lease.js';
 import { createNatsLease } from './edge/nats-lease.js';
 import { answerOperator, operatorService, type OperatorRequests } from './edge/operator-service.js';
+import { createQuietWatch } from './edge/quiet.js';
 import { createReporter, type ReportLine } from './edge/reporter.js';
 import { openRun, type IfExists, type RunPlan } from './edge/run-plan.js';
 import { createSessions, type Sessions } from './edge/sessions.js';
@@ -25,6 +26,9 @@ import { lead } from './leading.js';
 
 /** Longest wait at the end for events that the bus has not taken yet. */
 const flushMs = 5_000;
+
+/** How often it is looked whether something should be said. */
+const quietMs = 1_000;
 
 /** Time that workers have to read the end and leave. */
 const leaveMs = 2_000;
@@ -154,10 +158,12 @@ async function leadRun(options: CoordinatorMainOptions, parts: LeadingParts): Pr
   // The result is the last line, after what is left to say about the bus.
   let result: ReportLine | undefined;
   let phase = '';
+  const quiet = createQuietWatch(processClock.nowMs);
   const onLine = (line: ReportLine): void => {
     if (line.kind === 'finished' || line.kind === 'stopped' || line.kind === 'failed')
       result = line;
     else if (line.kind === 'step') phase = String(line['phase']);
+    if (line.kind !== 'activity') quiet.heard(line.kind === 'step');
     if (line !== result) options.onLine(line);
   };
   const onNotice = (text: string): void => onLine({ kind: 'notice', text });
@@ -188,6 +194,10 @@ async function leadRun(options: CoordinatorMainOptions, parts: LeadingParts): Pr
   sessions.open(leading.soon);
   const requests = answerOperator(options, leading, reporter, processClock);
   parts.onLeading(requests);
+  const forgetQuiet = processClock.every(quietMs, () => {
+    const line = quiet.look(requests.status());
+    if (line !== undefined) onLine(line);
+  });
   lease?.onLost((reason) => dispatch({ kind: 'leaseLost', reason }));
   const facts = () => {
     const address = reachable(sessions.address);
@@ -201,6 +211,7 @@ async function leadRun(options: CoordinatorMainOptions, parts: LeadingParts): Pr
   });
   const { exitCode } = await over;
   leading.close();
+  forgetQuiet();
   forgetStop();
   await sessions.close(leaveMs);
   await closeBus(bus, onNotice);

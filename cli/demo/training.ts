@@ -129,7 +129,8 @@ async function follow(
     if (report.kind === 'failed') reason = report.reason;
     if (report.kind !== 'step') return;
     progress ??= createProgress({ label: 'train', total, start: report.step, mode });
-    progress.update(report.step, progressNote(report.images_per_s ?? 0, newest(evaluations)));
+    const note = progressNote(report.images_per_s ?? 0, newest(evaluations));
+    progress.update(report.step, note, report.eta_s ?? 0);
   };
   const onLine = (line: string): void => {
     const report = parseTrainingLine(line);

@@ -137,11 +137,11 @@ export function createFollowView(mode: ProgressMode, say: (line: string) => void
     show({ kind, reason, progress: shown }: RunStage): void {
       if (kind === 'queued' || kind === 'starting') sayOnce(`${kind}: ${reason}`);
       if (kind !== 'running' || shown === undefined) return;
-      const { step, until: total, phase, imagesPerSecond, world, target } = shown;
+      const { step, until: total, phase, imagesPerSecond, world, target, etaSeconds } = shown;
       progress ??= createProgress({ label: 'train', total, start: step, mode, print: say });
       if (shown.reason !== '') sayOnce(`${shown.stage}: ${shown.reason}`);
       const note = `${imagesPerSecond} images/s, ${world} of ${target} workers`;
-      progress.update(step, phase === '' ? note : `${phase}, ${note}`);
+      progress.update(step, phase === '' ? note : `${phase}, ${note}`, etaSeconds);
     },
     close: () => progress?.close(),
   };

@@ -136,6 +136,9 @@ class LocalRun {
 
   /** A coordinator that takes over hears again what the last one may not have reported. */
   #isNews({ kind, step }: RunLine): boolean {
+    if (kind === 'rollback')
+      for (const [shown, newest] of this.#shownSteps)
+        if (shown !== 'checkpoint') this.#shownSteps.set(shown, Math.min(newest, Number(step)));
     if (kind !== 'step' && kind !== 'evaluation' && kind !== 'checkpoint') return true;
     if (Number(step) <= (this.#shownSteps.get(kind) ?? -1)) return false;
     this.#shownSteps.set(kind, Number(step));

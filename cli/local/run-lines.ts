@@ -4,7 +4,7 @@
 import { exitCodes } from '../../shared/exit-codes.js';
 import { printLine, printNote } from '../output.js';
 import { describeDeparture, type Departure } from '../processes.js';
-import { createProgress, progressMode, type Progress } from '../progress.js';
+import { createProgress, formatDuration, progressMode, type Progress } from '../progress.js';
 
 /** One line of the coordinator's `--json` output. */
 export type RunLine = Readonly<Record<string, unknown>>;
@@ -98,6 +98,7 @@ export interface RunView {
 /** Creates the view of one run; `isPlain` prints lines instead of a moving bar. */
 export function createRunView(isPlain: boolean): RunView {
   let progress: Progress | undefined;
+  let isLong = false;
   const print = (text: string): void =>
     progress === undefined ? printNote(text) : progress.print(text);
   const close = (): void => {
@@ -120,7 +121,16 @@ export function createRunView(isPlain: boolean): RunView {
         start: Number(line['step']),
         mode: progressMode(false, isPlain),
       });
-    } else if (kind === 'step') progress?.update(Number(line['step']), describeStep(line));
+    } else if (kind === 'step') {
+      const left = Number(line['eta_s'] ?? 0);
+      if (left > longS && !isLong) print(describeLong(left));
+      isLong ||= left > longS;
+      progress?.update(Number(line['step']), describeStep(line), left);
+    } else if (kind === 'activity') print(describeActivity(line));
+    else if (kind === 'rollback')
+      print(
+        `back to step ${text(line['step'])}: what followed, to ${text(line['from'])}, is redone`,
+      );
     else if (kind === 'evaluation') print(describeEvaluation(line));
     else if (kind === 'checkpoint') print(`step ${text(line['step'])}: checkpointed`);
     else if (kind === 'notice') print(text(line['text']));
@@ -135,12 +145,44 @@ export function createRunView(isPlain: boolean): RunView {
   return { show, close };
 }
 
+/** Longer than most would wait for a training that they have just started. */
+const longS = 24 * 60 * 60;
+
+function describeLong(seconds: number): string {
+  return (
+    `at this pace the run takes ${formatDuration(seconds)} more; it can be stopped and resumed, ` +
+    'also with more workers (smaller runs: lockstep spec --list)'
+  );
+}
+
+const activityWords: Readonly<Record<string, string>> = {
+  joining: 'load the run',
+  compile: 'compile the step',
+  data: 'read data',
+  compute: 'compute',
+  exchange: 'exchange gradients',
+};
+
+/** "step 0, 12 s so far; worker-0, worker-1: compile the step" */
+function describeActivity(line: RunLine): string {
+  const workers = (line['workers'] ?? []) as readonly { worker: string; activity: string }[];
+  const byActivity = new Map<string, string[]>();
+  for (const { worker, activity } of workers)
+    byActivity.set(activity, [...(byActivity.get(activity) ?? []), worker]);
+  const parts = [...byActivity].map(([activity, names]) => {
+    const more = names.length > 4 ? ` and ${names.length - 4} more` : '';
+    return `${names.slice(0, 4).join(', ')}${more}: ${activityWords[activity] ?? activity}`;
+  });
+  return `step ${text(line['step'])}, ${text(line['seconds'])} s so far; ${parts.join('; ')}`;
+}
+
 function describeStep(line: RunLine): string {
   const metrics = Object.entries((line['metrics'] ?? {}) as Readonly<Record<string, unknown>>);
   const shown = metrics.map(
     ([name, value]) => `${name} ${figure(value, (known) => known.toPrecision(3))}`,
   );
-  return `${text(line['phase'])}, ${text(line['images_per_s'])} images/s, ${shown.join(', ')}`;
+  const rate = line['images_per_s'] ? [`${text(line['images_per_s'])} images/s`] : [];
+  return [text(line['phase']), ...rate, ...shown].join(', ');
 }
 
 /** JSON has no value for what is not finite, and writes null. */

@@ -5,11 +5,12 @@ import type { EvaluationReport, StepReport } from '../../shared/control/messages
 import type { EventBus, EventKind, RunEvent } from '../../shared/events/bus.js';
 import { exitCodes, type ExitCode } from '../../shared/exit-codes.js';
 import { lastStep, type RunSpec } from '../../shared/spec/schema.js';
+import type { Generation, Step } from '../../shared/words.js';
 import type { ObjectStore } from '../../shared/store/store.js';
 import type { CoordinatorEffect, Ending } from '../core/state.js';
 import { findStraggler, type PaceView } from '../core/straggler.js';
-import { createMetricSegments } from './metric-segments.js';
-import { createRunRate } from './run-status.js';
+import { createMetricSegments, type MetricSegments } from './metric-segments.js';
+import { createRunRate, type RunRate } from './run-status.js';
 
 /** One line of `--json` output: `kind` and what belongs to it. */
 export type ReportLine = Readonly<Record<string, unknown>> & { readonly kind: string };
@@ -44,7 +45,11 @@ export interface Reporter {
   /** Another coordinator leads the run. */
   superseded(reason: string): void;
   /** A worker's report of a step or an evaluation. */
-  message(message: StepReport | EvaluationReport, paces: () => PaceView[]): void;
+  message(
+    message: StepReport | EvaluationReport,
+    paces: () => PaceView[],
+    generation: Generation,
+  ): void;
   /** Why the newest world was formed; empty before this coordinator has formed one. */
   worldReason(): string;
   /** How fast the run goes, and when it will be there. */
@@ -65,28 +70,9 @@ export function createReporter(options: ReporterOptions): Reporter {
   const segments = createMetricSegments(options.store, { onNotice });
   let [committedStep, sha256] = [startStep, options.startSha256];
   const publish: Publish = (kind, name, id, data) => bus.publish({ kind, name, id, data });
+  const worlds = worldReports(publish, onLine);
 
-  const isNewStep = createStepFilter(startStep);
-  const isNewEvaluation = createStepFilter(0);
-
-  const stepped = (report: StepReport, paces: () => PaceView[]): void => {
-    const { step, phase, dataS, computeS, exchangeS, updateS } = report;
-    rate.stepped(step, phase, dataS + computeS + exchangeS + updateS);
-    const data = describeStep(report, paces);
-    if (report.isSkipped)
-      onNotice(`step ${report.step} was skipped: its gradients were not finite`);
-    segments.add({ kind: 'step', ...data });
-    publish('step', 'committed', `step-${pad(report.step)}-committed`, data);
-    const speed = { images_per_s: rate.imagesPerSecond(), eta_s: rate.etaSeconds(until) };
-    onLine({ kind: 'step', ...data, last_step: last, until, ...speed });
-  };
-  const evaluated = (report: EvaluationReport): void => {
-    const data = describeEvaluation(report);
-    segments.add({ kind: 'evaluation', ...data });
-    const reference = { ...data, url: `${url}/${report.sampleKey}` };
-    publish('sample', 'written', `sample-${pad(report.step)}-written`, reference);
-    onLine({ kind: 'evaluation', ...data });
-  };
+  const messages = messageReports(options, rate, segments, publish);
 
   return {
     started: () => {
@@ -97,13 +83,15 @@ export function createReporter(options: ReporterOptions): Reporter {
       publish('run', 'started', `run-started-${pad(startStep)}-${now()}`, data);
       onLine({ kind: 'run', ...data });
     },
-    ...worldReports(publish, onLine),
+    ...worlds,
+    formed: (effect) => {
+      // Before the world's own line, so that whoever reads in order drops what is done again.
+      messages.goBackTo(effect.world);
+      worlds.formed(effect);
+    },
     target: (workers) => onLine({ kind: 'target', workers }),
     superseded: (reason) => onLine({ kind: 'superseded', reason }),
-    message: (message, paces) => {
-      if (message.kind === 'stepReport' && isNewStep(message.step)) stepped(message, paces);
-      if (message.kind === 'evaluation' && isNewEvaluation(message.step)) evaluated(message);
-    },
+    message: messages.message,
     rate: () => ({ imagesPerS: rate.imagesPerSecond(), etaS: rate.etaSeconds(until) }),
     committed: (step, sum) => {
       [committedStep, sha256] = [step, sum];
@@ -121,7 +109,7 @@ export function createReporter(options: ReporterOptions): Reporter {
         const kind = kindOfEnd(exit_code);
         const result = {
           ...{ run, url, step: committedStep, sha256, world },
-          ...{ images_per_s: rate.imagesPerSecond(), reason, exit_code },
+          ...{ images_per_s: rate.overall(), reason, exit_code },
         };
         publish('run', kind, `run-${kind}-${pad(committedStep)}-${now()}`, result);
         onLine({ kind, ...result });
@@ -132,6 +120,61 @@ export function createReporter(options: ReporterOptions): Reporter {
 }
 
 type Publish = (kind: EventKind, name: string, id: string, data: RunEvent['data']) => void;
+
+interface MessageReports {
+  readonly message: Reporter['message'];
+  /** A world starts at `step`, which may be behind what was reported. */
+  goBackTo(world: { readonly step: Step; readonly generation: Generation }): void;
+}
+
+function messageReports(
+  { startStep, spec, until, url, onLine }: ReporterOptions,
+  rate: RunRate,
+  segments: MetricSegments,
+  publish: Publish,
+): MessageReports {
+  const last = lastStep(spec);
+  const steps = createStepFilter(startStep);
+  const evaluations = createStepFilter(0);
+
+  const stepped = (report: StepReport, paces: () => PaceView[], generation: Generation): void => {
+    const { step, phase, dataS, computeS, exchangeS, updateS } = report;
+    rate.stepped(step, phase, dataS + computeS + exchangeS + updateS);
+    const data = { generation, ...describeStep(report, paces), ...redone(steps, step) };
+    if (report.isSkipped)
+      onLine({ kind: 'notice', text: `step ${step} was skipped: its gradients were not finite` });
+    segments.add({ kind: 'step', ...data });
+    publish('step', 'committed', idOf('step', data, 'committed'), data);
+    const speed = { images_per_s: rate.imagesPerSecond(), eta_s: rate.etaSeconds(until) };
+    onLine({ kind: 'step', ...data, last_step: last, until, ...speed });
+  };
+  const evaluated = (report: EvaluationReport, generation: Generation): void => {
+    const { step } = report;
+    const data = { generation, ...describeEvaluation(report), ...redone(evaluations, step) };
+    segments.add({ kind: 'evaluation', ...data });
+    const reference = { ...data, url: `${url}/${report.sampleKey}` };
+    publish('sample', 'written', idOf('sample', data, 'written'), reference);
+    onLine({ kind: 'evaluation', ...data });
+  };
+  return {
+    message: (message, paces, generation) => {
+      if (message.kind === 'stepReport') {
+        if (steps.isNew(message.step)) stepped(message, paces, generation);
+      } else if (evaluations.isNew(message.step)) evaluated(message, generation);
+    },
+    goBackTo: ({ step, generation }) => {
+      const from = steps.newest;
+      if (step < from) {
+        const data = { generation, step, from };
+        publish('world', 'rolledBack', `world-${generation}-rolled-back`, data);
+        segments.add({ kind: 'rollback', ...data });
+        onLine({ kind: 'rollback', ...data });
+      }
+      steps.goBackTo(step);
+      evaluations.goBackTo(step);
+    },
+  };
+}
 
 function worldReports(
   publish: Publish,
@@ -154,14 +197,48 @@ function worldReports(
   };
 }
 
-/** Steps are reported once: workers send again what may have been lost. */
-function createStepFilter(reportedStep: number): (step: number) => boolean {
+/** The steps that were reported: each once, unless the run has gone back behind it. */
+interface StepFilter {
+  readonly newest: Step;
+  /** Whether the step is to be reported; workers send again what may have been lost. */
+  isNew(step: Step): boolean;
+  goBackTo(step: Step): void;
+  /** Whether it was reported before the run went back. */
+  isRedone(step: Step): boolean;
+}
+
+function createStepFilter(reportedStep: Step): StepFilter {
   let newest = reportedStep;
-  return (step) => {
-    if (step <= newest) return false;
-    newest = step;
-    return true;
+  let furthest = reportedStep;
+  return {
+    get newest() {
+      return newest;
+    },
+    isNew: (step) => {
+      if (step <= newest) return false;
+      newest = step;
+      return true;
+    },
+    goBackTo: (step) => {
+      furthest = Math.max(furthest, newest);
+      newest = Math.min(newest, step);
+    },
+    isRedone: (step) => step <= furthest,
   };
+}
+
+function redone(filter: StepFilter, step: Step): { readonly redone?: true } {
+  return filter.isRedone(step) ? { redone: true } : {};
+}
+
+/** What is done again is published under another id, or it would be taken for the first. */
+function idOf(
+  kind: EventKind,
+  { step, generation, redone }: { step: Step; generation: Generation; redone?: true },
+  name: string,
+): string {
+  const again = redone === true ? `-${generation}` : '';
+  return `${kind}-${pad(step)}-${name}${again}`;
 }
 
 function kindOfEnd(exitCode: ExitCode): 'finished' | 'stopped' | 'failed' {

@@ -102,8 +102,12 @@ function inOrder(a: RunWorker, b: RunWorker): number {
   return a.rank - b.rank || (a.worker < b.worker ? -1 : 1);
 }
 
-/** Weight of the newest step in the moving average that the ETA is taken from. */
-const newestWeight = 0.05;
+/** How far back the rate looks, and how many steps it looks at all the same. */
+const recentMs = 10_000;
+const fewestSteps = 3;
+
+/** Steps, or time, that an estimate rests on at least. */
+const [soundSteps, soundMs] = [3, 5_000];
 
 /** Steps that follow each other in less than this share of their own time come in a burst. */
 const leastShare = 0.2;
@@ -111,38 +115,62 @@ const leastShare = 0.2;
 export interface RunRate {
   /** A step was reported that took `seconds`. */
   stepped(step: number, phase: string, seconds: number): void;
-  /** Images a second over this session's steps, the first of each phase left out; 0 before. */
+  /** Images a second over the last seconds; 0 while that is unknown. */
   imagesPerSecond(): number;
-  /** Seconds until `step` at the recent pace; 0 when unknown. */
+  /** Images a second over this session's steps; 0 while that is unknown. */
+  overall(): number;
+  /** Seconds until `step` at the pace of the last seconds; 0 when unknown. */
   etaSeconds(step: number): number;
+}
+
+/** So many steps, taken in `ms` until `atMs`. */
+interface Interval {
+  readonly steps: number;
+  readonly ms: number;
+  readonly atMs: number;
 }
 
 /**
  * The rate of a session; `now` is in milliseconds. The first step of a phase is not counted: it
- * pays for compiling and filling caches.
+ * pays for compiling and filling caches. Phases differ in pace, so only the present one's counts
+ * for what is to come.
  */
 export function createRunRate(imagesPerStep: number, now: () => number): RunRate {
   let newest: { step: number; phase: string; ms: number } | undefined;
-  let averageMs: number | undefined;
-  const counted = { steps: 0, ms: 0 };
+  let recent: readonly Interval[] = [];
+  let all = { steps: 0, ms: 0 };
+  const imagesPer = ({ steps, ms }: { steps: number; ms: number }): number =>
+    ms === 0 ? 0 : round((steps * imagesPerStep * 1000) / ms);
   return {
     stepped: (step, phase, seconds) => {
       const ms = now();
+      if (newest?.phase !== phase) recent = [];
       // Steps that come in a burst were taken earlier, and are reported again or late.
       const isBurst = newest !== undefined && ms - newest.ms < leastShare * 1000 * seconds;
       if (newest?.phase === phase && step > newest.step && !isBurst) {
-        counted.steps += step - newest.step;
-        counted.ms += ms - newest.ms;
-        const stepMs = (ms - newest.ms) / (step - newest.step);
-        averageMs =
-          averageMs === undefined ? stepMs : averageMs + newestWeight * (stepMs - averageMs);
+        const taken = { steps: step - newest.step, ms: ms - newest.ms };
+        all = sumOf([all, taken]);
+        const kept = recent.filter(({ atMs }, i) => {
+          return ms - atMs < recentMs || recent.length - i < fewestSteps;
+        });
+        recent = [...kept, { ...taken, atMs: ms }];
       }
       newest = { step, phase, ms };
     },
-    imagesPerSecond: () =>
-      counted.ms === 0 ? 0 : round((counted.steps * imagesPerStep * 1000) / counted.ms),
-    etaSeconds: (step) => round(((step - (newest?.step ?? step)) * (averageMs ?? 0)) / 1000),
+    imagesPerSecond: () => imagesPer(sumOf(recent)),
+    overall: () => imagesPer(all),
+    etaSeconds: (step) => {
+      const { steps, ms } = sumOf(recent);
+      const isSound = steps >= soundSteps || (steps > 0 && ms >= soundMs);
+      return isSound ? round(((step - (newest?.step ?? step)) * ms) / steps / 1000) : 0;
+    },
   };
+}
+
+function sumOf(parts: readonly { steps: number; ms: number }[]): { steps: number; ms: number } {
+  const sum = { steps: 0, ms: 0 };
+  for (const { steps, ms } of parts) [sum.steps, sum.ms] = [sum.steps + steps, sum.ms + ms];
+  return sum;
 }
 
 function round(value: number): number {

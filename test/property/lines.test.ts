@@ -70,7 +70,7 @@ test('every message of a worker is shown', (t) => {
         reporter.lost({ kind: 'lost', worker: 'w', reason, generation: 1, silentMs: NaN } as never);
         for (const message of messages)
           if (message.kind === 'stepReport' || message.kind === 'evaluation')
-            reporter.message(message, () => []);
+            reporter.message(message, () => [], 1);
       });
       const left = { code: 1, signal: null };
       const { line } = runResult(lines.reduce(keepLine, {}), left, 2, false);
@@ -88,7 +88,18 @@ test('every message of a worker is shown', (t) => {
 });
 
 test('a line is shown also without the fields that it has today', (t) => {
-  const kinds = ['run', 'step', 'evaluation', 'checkpoint', 'notice', 'world', 'lost', 'failed'];
+  const kinds = [
+    'run',
+    'activity',
+    'rollback',
+    'step',
+    'evaluation',
+    'checkpoint',
+    'notice',
+    'world',
+    'lost',
+    'failed',
+  ];
   printedBy(t, () => {
     for (const kind of kinds) createRunView(true).show({ kind });
     const view = createRunView(true);

@@ -60,7 +60,7 @@ test('plain lines come at the start, every few seconds and at the end', () => {
   progress.close();
   assert.equal(nowMs / lineIntervalMs, 4);
   assert.deepEqual(lines, [
-    'train 1/100 (1%), 20 s left',
+    'train 1/100 (1%)',
     'train 26/100 (26%), 15 s left',
     'train 51/100 (51%), 10 s left',
     'train 76/100 (76%), 5 s left',

@@ -109,7 +109,26 @@ test('the first step of a phase is not counted', () => {
   step(3, 'pixel', 100);
   step(4, 'adversarial', 9_000);
   step(5, 'adversarial', 200);
-  assert.equal(rate.imagesPerSecond(), 120);
-  assert.ok(rate.etaSeconds(15) >= 1 && rate.etaSeconds(15) <= 2);
-  assert.equal(rate.etaSeconds(5), 0);
+  assert.equal(rate.imagesPerSecond(), 80);
+  assert.equal(rate.overall(), 120);
+  assert.equal(rate.etaSeconds(15), 0, 'one short step is no estimate');
+  step(6, 'adversarial', 200);
+  step(7, 'adversarial', 200);
+  assert.equal(rate.etaSeconds(17), 2);
+  assert.equal(rate.etaSeconds(7), 0);
+});
+
+test('the rate is that of the last seconds, and an estimate rests on steps enough', () => {
+  let ms = 0;
+  const rate = createRunRate(10, () => ms);
+  for (let step = 0; step <= 100; step++) rate.stepped(step, 'pixel', ((ms += 100), 0.1));
+  assert.equal(rate.imagesPerSecond(), 100);
+  for (let step = 101; step <= 120; step++) rate.stepped(step, 'pixel', ((ms += 1000), 1));
+  assert.equal(rate.imagesPerSecond(), 10);
+  assert.equal(rate.etaSeconds(130), 10);
+  assert.equal(rate.overall(), 40);
+  const slow = createRunRate(10, () => ms);
+  slow.stepped(1, 'pixel', 60);
+  slow.stepped(2, 'pixel', ((ms += 60_000), 60));
+  assert.equal(slow.etaSeconds(3), 60);
 });

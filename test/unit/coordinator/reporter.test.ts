@@ -1,0 +1,110 @@
+// What a coordinator reports when a run goes back, so that each step counts once, and what it says
+// while nothing else is there to say.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { createQuietWatch } from '../../../coordinator/edge/quiet.js';
+import { createReporter, type ReportLine } from '../../../coordinator/edge/reporter.js';
+import type { RunStatus } from '../../../shared/control/admin.js';
+import type { RunEvent } from '../../../shared/events/bus.js';
+import type { ObjectStore } from '../../../shared/store/store.js';
+import { tinyRun } from '../../support/tiny-run.js';
+
+function createReports() {
+  const lines: ReportLine[] = [];
+  const events: RunEvent[] = [];
+  const bodies: string[] = [];
+  const reporter = createReporter({
+    ...{ run: 'r', url: 'file://r', spec: tinyRun('file://d'), startStep: 0, until: 6 },
+    ...{ startSha256: '', trainSamples: 9, testSamples: 2, now: Date.now },
+    store: {
+      put: async (_key: string, body: Buffer) => void bodies.push(String(body)),
+    } as unknown as ObjectStore,
+    bus: {
+      publish: (event) => void events.push(event),
+      flush: async () => 0,
+      close: async () => undefined,
+    },
+    onLine: (line) => lines.push(line),
+  });
+  const step = (number: number, generation: number): void => {
+    const seconds = { dataS: 0, computeS: 1, exchangeS: 0, updateS: 0 };
+    const metrics = [{ name: 'loss', value: generation }];
+    const about = { step: number, phase: 'pixel', metrics, isSkipped: false };
+    reporter.message({ kind: 'stepReport', ...about, ...seconds }, () => [], generation);
+  };
+  const form = (at: number, generation: number): void => {
+    const world = { generation, step: at, until: 6, members: [] };
+    reporter.formed({ kind: 'formed', world, fingerprint: '', reason: '' } as never);
+  };
+  return { reporter, lines, events, bodies, step, form };
+}
+
+test('after a setback each step is told again, marked, and the last one told counts', async () => {
+  const { reporter, lines, events, bodies, step, form } = createReports();
+  form(0, 1);
+  for (const number of [1, 2, 3, 3]) step(number, 1);
+  form(1, 2);
+  for (const number of [2, 3, 4, 4]) step(number, 2);
+  reporter.committed(4, 'ab'.repeat(32));
+  await new Promise((resolve) => setImmediate(resolve));
+  const shown = lines.flatMap(({ kind, step: at, redone, generation }) =>
+    kind === 'step' || kind === 'rollback' ? [[kind, at, generation, redone === true]] : [],
+  );
+  assert.deepEqual(shown, [
+    ['step', 1, 1, false],
+    ['step', 2, 1, false],
+    ['step', 3, 1, false],
+    ['rollback', 1, 2, false],
+    ['step', 2, 2, true],
+    ['step', 3, 2, true],
+    ['step', 4, 2, false],
+  ]);
+  const ids = events.map(({ id }) => id);
+  assert.equal(new Set(ids).size, ids.length, 'ids differ, or a bus drops what is told again');
+  assert.ok(ids.includes('step-00000002-committed') && ids.includes('step-00000002-committed-2'));
+  assert.ok(ids.includes('world-2-rolled-back'));
+  const stored = bodies.join('').trim().split('\n');
+  const newest = new Map<number, { generation: number }>();
+  for (const text of stored) {
+    const line = JSON.parse(text) as { kind: string; step: number; generation: number };
+    if (line.kind === 'step' && line.generation >= (newest.get(line.step)?.generation ?? 0))
+      newest.set(line.step, line);
+  }
+  assert.deepEqual(
+    [...newest].map(([at, { generation }]) => [at, generation]),
+    [
+      [1, 1],
+      [2, 2],
+      [3, 2],
+      [4, 2],
+    ],
+  );
+});
+
+test('while nothing is reported, it is said what the workers do: soon, and then less often', () => {
+  let ms = 0;
+  const watch = createQuietWatch(() => ms);
+  const workers = [
+    { worker: 'w-0', activity: 'compile', stage: 'training' },
+    { worker: 'w-1', activity: '', stage: 'joining' },
+  ];
+  const status = { step: 0, workers } as unknown as RunStatus;
+  const said: number[] = [];
+  for (; ms < 200_000; ms += 1000) {
+    const line = watch.look(status);
+    if (line === undefined) continue;
+    said.push(Number(line['seconds']));
+    assert.deepEqual(line['workers'], [
+      { worker: 'w-0', activity: 'compile' },
+      { worker: 'w-1', activity: 'joining' },
+    ]);
+  }
+  assert.deepEqual(said, [2, 10, 30, 60, 120, 180]);
+  watch.heard(true);
+  ms += 300_000;
+  assert.equal(watch.look(status), undefined, 'as quiet as it was before');
+  ms += 300_000;
+  assert.equal(watch.look(status)?.['seconds'], 600);
+  assert.equal(watch.look({ ...status, workers: [] }), undefined);
+});
