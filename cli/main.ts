@@ -53,7 +53,7 @@ async function createParser(
   args: readonly string[],
 ): Promise<Argv> {
   let parser = withExamples(createBase(chosen, args));
-  if (chosen !== undefined) (await import('../shared/environment.js')).silenceSdkNotice();
+  if (chosen !== undefined) (await import('../shared/environment.js')).prepareSdk();
   for (const entry of commands)
     parser =
       entry === chosen ? await entry.register(parser) : parser.command(entry.usage, entry.summary);

@@ -15,7 +15,6 @@ const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'silent'] as const
 const variables = z.object({
   LOCKSTEP_S3_ENDPOINT: endpoint.optional(),
   AWS_ENDPOINT_URL_S3: endpoint.optional(),
-  AWS_REGION: z.string().max(64).default('us-east-1'),
   LOCKSTEP_NATS_URL: url(/^(nats|tls):\/\/[^\s]+$/, 'a nats:// or tls:// address').optional(),
   LOCKSTEP_LOG_LEVEL: z
     .enum(logLevels)
@@ -33,8 +32,8 @@ export type LogLevel = (typeof logLevels)[number];
 
 /** What the environment says, under names of ours. */
 export interface Environment {
-  /** Object store: endpoint of an S3 server (AWS's own when undefined) and its region. */
-  readonly s3: { readonly endpoint: string | undefined; readonly region: string };
+  /** Object store: endpoint of an S3 server; undefined: AWS's own. The SDK finds the rest. */
+  readonly s3: { readonly endpoint: string | undefined };
   /** Event bus; no events are sent when undefined. */
   readonly natsUrl: string | undefined;
   /** Of the JSON lines on stderr; undefined: each command has its own default. */
@@ -65,7 +64,6 @@ export function parseEnvironment(given: Readonly<Record<string, string | undefin
   return Object.freeze({
     s3: Object.freeze({
       endpoint: values.LOCKSTEP_S3_ENDPOINT ?? values.AWS_ENDPOINT_URL_S3,
-      region: values.AWS_REGION,
     }),
     natsUrl: values.LOCKSTEP_NATS_URL,
     logLevel: values.LOCKSTEP_LOG_LEVEL,
@@ -141,8 +139,12 @@ export function libraryPath(): string[] {
   return (process.env['LD_LIBRARY_PATH'] ?? '').split(':').filter((folder) => folder !== '');
 }
 
-/** Turns off the AWS SDK's notice on Node 20: the lockfile pins the SDK, so it asks for nothing. */
-export function silenceSdkNotice(): void {
+/**
+ * Turns off the AWS SDK's notice on Node 20: the lockfile pins the SDK, so it asks for nothing. And
+ * an empty region is none, so that the profile's is taken.
+ */
+export function prepareSdk(): void {
+  if (process.env['AWS_REGION'] === '') delete process.env['AWS_REGION'];
   process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] ??= 'true';
 }
 

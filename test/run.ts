@@ -11,7 +11,7 @@ import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { silenceSdkNotice } from '../shared/environment.js';
+import { prepareSdk } from '../shared/environment.js';
 import { packageFile } from '../shared/paths.js';
 
 /** What a layer may use. Tests of real processes run alone: two at a time disturb each other. */
@@ -135,7 +135,7 @@ function isFailure({ data }: TestEvent): boolean {
   return data['todo'] === undefined || data['todo'] === false;
 }
 
-silenceSdkNotice();
+prepareSdk();
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: { name: { type: 'string' }, except: { type: 'string', multiple: true, default: [] } },

@@ -8,16 +8,20 @@ import { readEnvironment } from '../../shared/environment.js';
 import { exitCodes } from '../../shared/exit-codes.js';
 import { messageOf } from '../../shared/problems.js';
 import { engineNames } from '../../shared/spec/schema.js';
+import { recordKey } from '../../shared/spec/record.js';
+import { requireConditionalPuts } from '../../shared/store/probe.js';
 import { providers } from '../../worker/engine/engine.js';
 import { probe, trialWords, tryEngine, type TrialRequest } from '../engine-trial.js';
 import { CommandFailed } from '../failure.js';
 import { listGpus, type Gpu } from '../local/gpus.js';
-import { flagOption, numberOption } from '../options.js';
+import { flagOption, numberOption, wordOption } from '../options.js';
 import { printFigures, printJson, printTable } from '../output.js';
+import { runUrl, withStore } from '../stores.js';
 
 const options = {
   engine: { choices: engineNames, describe: 'Try this engine, and nothing else' },
   provider: { choices: providers, implies: 'engine', describe: 'On this provider' },
+  run: wordOption('Try the place of a run as well: its rights, and that nothing is replaced'),
   threads: numberOption('Threads for --engine', { default: 1 }),
   json: flagOption('Print JSON, a line a finding'),
 } as const satisfies Record<string, Options>;
@@ -43,11 +47,13 @@ export const doctorCommand: CommandModule<object, InferredOptionTypes<typeof opt
     y
       .options(options)
       .example('$0 doctor', `all engines there are, and how long each takes for ${trialWords}`)
+      .example('$0 doctor --run s3://bucket/runs/faces', 'whether a run can lie there')
       .example('$0 doctor --engine tensorflow --provider cuda', 'why TensorFlow finds no GPU'),
-  handler: async ({ engine, provider, threads, json }) => {
+  handler: async ({ engine, provider, run, threads, json }) => {
+    const place = run === undefined ? undefined : runUrl(run, { key: '--run' });
     if (engine !== undefined)
       return printFigures(await tryEngine({ engine, provider, threads }), json);
-    const findings = await examine();
+    const findings = await examine(place);
     if (json) findings.forEach(printJson);
     else printTable(findings.map(({ what, state, detail }) => [stateWords[state], what, detail]));
     const bad = findings.filter(({ state }) => state === 'bad').map(({ what }) => what);
@@ -56,7 +62,7 @@ export const doctorCommand: CommandModule<object, InferredOptionTypes<typeof opt
   },
 };
 
-async function examine(): Promise<Finding[]> {
+async function examine(place: string | undefined): Promise<Finding[]> {
   const { s3, natsUrl } = readEnvironment();
   const gpus = listGpus();
   const memory = `${(totalmem() / 1024 ** 3).toFixed(1)} GiB`;
@@ -73,6 +79,7 @@ async function examine(): Promise<Finding[]> {
     ...(await examineEngines(gpus)),
     await examinePackage('sharp', () => import('sharp')),
     await examineServer('object store', s3.endpoint, noStore),
+    ...(place === undefined ? [] : [await examinePlace(place)]),
     await examineServer('event bus', natsUrl, 'none (LOCKSTEP_NATS_URL is not set)'),
   ];
 }
@@ -107,6 +114,21 @@ async function examineEngines(gpus: readonly Gpu[]): Promise<Finding[]> {
   return findings;
 }
 
+/** Whether runs can lie there: what a run does to its place is done once. */
+async function examinePlace(url: string): Promise<Finding> {
+  const what = 'place of the run';
+  try {
+    return await withStore(url, async (store) => {
+      await requireConditionalPuts(store);
+      const isRun = (await store.head(recordKey)) !== undefined;
+      const detail = isRun ? 'holds a run' : 'holds no run yet';
+      return judged(what, true, `${url} ${detail}; it can be written, and nothing is replaced`);
+    });
+  } catch (error) {
+    return judged(what, false, messageOf(error).replace(/\s*\n\s*- /g, ': '));
+  }
+}
+
 async function examinePackage(what: string, load: () => Promise<unknown>): Promise<Finding> {
   try {
     await load();
@@ -124,7 +146,10 @@ async function examineServer(
   if (url === undefined) return judged(what, true, none);
   const { hostname, port, protocol } = new URL(url.split(',', 1)[0] ?? url);
   const implied = { 'http:': 80, 'https:': 443, 'nats:': 4222 }[protocol] ?? 443;
-  const address = { host: hostname, port: port === '' ? implied : Number(port) };
+  const address = {
+    host: hostname.replace(/^\[|\]$/g, ''),
+    port: port === '' ? implied : Number(port),
+  };
   const failure = await connectTo(address);
   const place = `${address.host}:${address.port}`;
   return judged(what, failure === undefined, failure ?? `${place} accepts connections`);

@@ -20,6 +20,7 @@ import { lastStep, type RunSpec } from '../../shared/spec/schema.js';
 import { workersProblem } from '../../shared/spec/validate.js';
 import { openStore, type StoreOptions } from '../../shared/store/open-store.js';
 import { parseStoreUrl } from '../../shared/store/places.js';
+import { requireConditionalPuts } from '../../shared/store/probe.js';
 import type { ObjectStore } from '../../shared/store/store.js';
 
 export interface RunPlan {
@@ -109,9 +110,10 @@ export async function recordRun(store: ObjectStore, plan: RunPlan): Promise<void
   if (plan.isNew) await createRunRecord(store, plan.record);
 }
 
-/** Plans a run and writes its record, with which the folder is a run. */
+/** Plans a run, tries its store, and writes its record, with which the folder is a run. */
 export async function openRun(request: RunRequest): Promise<RunPlan> {
   const plan = await planRun(request);
+  await requireConditionalPuts(request.store);
   try {
     await recordRun(request.store, plan);
     return plan;

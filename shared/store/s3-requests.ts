@@ -1,12 +1,13 @@
-// The S3 client, and single requests through it, each under one retry loop and one stall watch. The
-// SDK's own errors quote requests and key ids, so none of them leaves: only masked text does.
+// The S3 client, and single requests through it, each under one retry loop and one stall watch.
+// What an operator reads of a failed one is s3-failures.ts.
 
 import { S3Client, type S3ClientConfig } from '@aws-sdk/client-s3';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
 import type { Readable } from 'node:stream';
-import { OperatorError, maskSecrets, messageOf } from '../problems.js';
+import { OperatorError } from '../problems.js';
+import { isExpiry, s3Failure, type S3Place } from './s3-failures.js';
 import { StoreUnavailable, ObjectNotFound, PreconditionFailed } from './store.js';
-import { withRetries, type RetryOptions, reasonOf, httpStatusOf } from './retry.js';
+import { withRetries, type RetryOptions } from './retry.js';
 
 /** Endpoint, region and credentials; what is missing is found by the AWS SDK's default chains. */
 export interface S3Options {
@@ -25,14 +26,45 @@ export interface S3Options {
 export const defaultIdleTimeoutMs = 30_000;
 const connectTimeoutMs = 5_000;
 
-/** Creates the client of a store. */
-export function createS3Client(options: S3Options): S3Client {
+/** Where nobody names a region; other servers than AWS's mostly take any. */
+const defaultRegion = 'us-east-1';
+
+/**
+ * The address as the SDK wants it: without slashes at its end, and without the bucket, which people
+ * leave in its path or before its name.
+ */
+export function endpointFor(endpoint: string, bucket: string): string {
+  const url = new URL(endpoint);
+  url.pathname = url.pathname.replace(/\/+$/, '');
+  if (url.pathname.endsWith(`/${bucket}`)) url.pathname = url.pathname.slice(0, -bucket.length);
+  if (url.hostname.startsWith(`${bucket}.`)) url.hostname = url.hostname.slice(bucket.length + 1);
+  return url.href.replace(/\/+$/, '');
+}
+
+/** The region of the SDK's own chain: the environment, else the profile. */
+async function regionOfChain(): Promise<string> {
+  const client = new S3Client({});
+  try {
+    return (await client.config.region()) || defaultRegion;
+  } catch {
+    return defaultRegion;
+  } finally {
+    client.destroy();
+  }
+}
+
+/**
+ * Creates the client of a store. With `isAnew` files of credentials are read again, which the SDK
+ * does once in a process.
+ */
+export function createS3Client(options: S3Options, isAnew = false): S3Client {
   const idleTimeoutMs = options.idleTimeoutMs ?? defaultIdleTimeoutMs;
   const { endpoint, accessKeyId, secretAccessKey, sessionToken } = options;
-  const region = options.region ?? (endpoint === undefined ? undefined : 'us-east-1');
+  let found: Promise<string> | undefined;
   const config: S3ClientConfig = {
     maxAttempts: 1,
-    // Signatures already cover the bytes; the newer checksum headers break other vendors' servers.
+    // Signatures already cover the bytes; the newer checksum headers break other vendors' servers,
+    // so none is sent whatever AWS_REQUEST_CHECKSUM_CALCULATION says.
     requestChecksumCalculation: 'WHEN_REQUIRED',
     responseChecksumValidation: 'WHEN_REQUIRED',
     forcePathStyle: options.forcePathStyle ?? endpoint !== undefined,
@@ -42,7 +74,8 @@ export function createS3Client(options: S3Options): S3Client {
       httpAgent: { keepAlive: true, maxSockets: 32 },
       httpsAgent: { keepAlive: true, maxSockets: 32 },
     }),
-    ...(region === undefined ? {} : { region }),
+    region: options.region ?? (() => (found ??= regionOfChain())),
+    ...(isAnew ? { ignoreCache: true } : {}),
     ...(endpoint === undefined ? {} : { endpoint }),
   };
   if (accessKeyId !== undefined && secretAccessKey !== undefined)
@@ -56,7 +89,10 @@ export function createS3Client(options: S3Options): S3Client {
 
 /** Everything a request needs. */
 export interface S3Session {
+  /** Another one after `renew`. */
   readonly client: S3Client;
+  /** Gets credentials anew: those that were got have expired. */
+  renew(): void;
   readonly place: S3Place;
   readonly retry: RetryOptions;
   readonly idleTimeoutMs: number;
@@ -86,7 +122,7 @@ export async function request<T>(
   try {
     return await withRetries(
       what,
-      (failedTries) => watched(limitMs, failedTries, attempt),
+      (failedTries) => watched(session, limitMs, failedTries, attempt),
       session.retry,
     );
   } catch (error) {
@@ -97,6 +133,7 @@ export async function request<T>(
 }
 
 async function watched<T>(
+  session: S3Session,
   limitMs: number,
   failedTries: number,
   attempt: (attempt: Attempt) => Promise<T>,
@@ -110,6 +147,7 @@ async function watched<T>(
       progress: () => timer.refresh(),
     });
   } catch (error) {
+    if (isExpiry(error)) session.renew();
     if (controller.signal.aborted) throw lost('TimeoutError', `no progress in ${limitMs} ms`);
     throw error;
   } finally {
@@ -140,100 +178,4 @@ export async function readBody(
   if (bytes !== undefined && received !== bytes)
     throw lost('TruncatedBody', `the body ended after ${received} of ${bytes} bytes`);
   return Buffer.concat(chunks, received);
-}
-
-/** What a message may name. */
-export interface S3Place {
-  /** The store's url, "s3://bucket/prefix". */
-  readonly url: string;
-  readonly bucket: string;
-  /** Undefined: AWS itself. */
-  readonly endpoint: string | undefined;
-  /** Never to be printed. */
-  readonly secrets: readonly (string | undefined)[];
-}
-
-interface Advice {
-  readonly allowed: string;
-  readonly hint: string;
-}
-
-const keysHint = 'set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile by AWS_PROFILE';
-
-function operatorAdvice(name: string, place: S3Place): Advice | undefined {
-  const where = place.endpoint === undefined ? 'AWS' : place.endpoint;
-  switch (name) {
-    case 'NoSuchBucket':
-      return {
-        allowed: `a bucket that exists at ${where}`,
-        hint: `create bucket "${place.bucket}", or correct the url or LOCKSTEP_S3_ENDPOINT`,
-      };
-    case 'CredentialsProviderError':
-      return { allowed: `credentials for ${where}; there are none`, hint: keysHint };
-    case 'InvalidAccessKeyId':
-    case 'XAdminUserNotFound': // versitygw
-    case 'SignatureDoesNotMatch':
-    case 'InvalidSecurity':
-    case 'ExpiredToken':
-    case 'TokenRefreshRequired':
-      return { allowed: `credentials that ${where} accepts (it said ${name})`, hint: keysHint };
-    case 'AccessDenied':
-    case 'AllAccessDisabled':
-    case 'Forbidden':
-    case '403':
-      return {
-        allowed: `a bucket and prefix that these credentials may use at ${where}`,
-        hint: 'ask for the rights to get, put, list and delete objects there',
-      };
-    case 'PermanentRedirect':
-    case 'AuthorizationHeaderMalformed':
-    case 'IllegalLocationConstraintException':
-      return { allowed: 'the region that the bucket is in', hint: 'set AWS_REGION' };
-    default:
-      return undefined;
-  }
-}
-
-function nameOf(error: unknown): string {
-  const { name, Code } = error as { name?: string; Code?: string };
-  if (error instanceof Error && error.message === 'Region is missing')
-    return 'AuthorizationHeaderMalformed';
-  if (httpStatusOf(error) === 403 && (name === 'Unknown' || name === 'UnknownError')) return '403';
-  return Code ?? name ?? 'Unknown';
-}
-
-/** The error to throw for a failed request `what` ("put checkpoints/x"). */
-export function s3Failure(error: unknown, what: string, place: S3Place): Error {
-  const name = nameOf(error);
-  const advice = operatorAdvice(name, place);
-  if (advice !== undefined)
-    return new OperatorError(mask(`can't ${what} in ${place.url}`, place), [
-      { key: 'url', given: place.url, allowed: mask(advice.allowed, place), hint: advice.hint },
-    ]);
-  const where = place.endpoint === undefined ? '' : ` at ${place.endpoint}`;
-  return new StoreUnavailable(
-    place.url,
-    mask(
-      `can't ${what} in ${place.url}${where}: ` +
-        `${reasonOf(error)}: ${messageOf(error).slice(0, 300)}${next(error)}`,
-      place,
-    ),
-  );
-}
-
-function mask(text: string, place: S3Place): string {
-  const known = place.secrets.filter((secret) => secret !== undefined && secret.length > 2);
-  return known.reduce<string>(
-    (masked, secret) => masked.replaceAll(secret!, '***'),
-    maskSecrets(text),
-  );
-}
-
-function next(error: unknown): string {
-  const code = (error as { code?: string }).code;
-  if (code === 'ECONNREFUSED')
-    return '; nothing listens there: start the server or correct LOCKSTEP_S3_ENDPOINT';
-  if (code === 'ENOTFOUND' || code === 'EAI_AGAIN')
-    return '; the name does not resolve: correct LOCKSTEP_S3_ENDPOINT';
-  return '';
 }

@@ -5,16 +5,19 @@ import {
   DeleteObjectCommand,
   GetObjectCommand,
   HeadObjectCommand,
+  type HeadObjectCommandOutput,
   ListObjectsV2Command,
 } from '@aws-sdk/client-s3';
 import type { Readable } from 'node:stream';
 import { maskSecrets } from '../problems.js';
 import type { StoreOptions } from './open-store.js';
 import type { StoreLocation } from './places.js';
-import { defaultRetryPolicy, httpStatusOf, retryOptions } from './retry.js';
+import { defaultRetryPolicy, httpStatusOf, isTransient, retryOptions } from './retry.js';
+import { isExpiry } from './s3-failures.js';
 import {
   createS3Client,
   defaultIdleTimeoutMs,
+  endpointFor,
   readBody,
   request,
   type Attempt,
@@ -36,22 +39,33 @@ type S3Location = Extract<StoreLocation, { kind: 's3' }>;
 export function createS3Store(location: S3Location, options: StoreOptions = {}): ObjectStore {
   const { url, bucket, prefix } = location;
   const s3 = options.s3 ?? {};
-  const client = createS3Client(s3);
+  const reached = s3.endpoint && { endpoint: endpointFor(s3.endpoint, bucket) };
+  let client = createS3Client({ ...s3, ...reached });
   const session: S3Session = {
-    client,
+    get client() {
+      return client;
+    },
+    renew() {
+      // Requests that are on their way end with the old one.
+      client = createS3Client({ ...s3, ...reached }, true);
+    },
     place: {
       url,
       bucket,
       endpoint: s3.endpoint === undefined ? undefined : maskSecrets(s3.endpoint),
       secrets: [s3.secretAccessKey, s3.sessionToken, s3.accessKeyId],
     },
-    retry: retryOptions(url, options, defaultRetryPolicy),
+    retry: {
+      ...retryOptions(url, options, defaultRetryPolicy),
+      isTransient: (error) => isTransient(error) || isExpiry(error),
+    },
     idleTimeoutMs: s3.idleTimeoutMs ?? defaultIdleTimeoutMs,
   };
   const targetOf = (key: string): S3Target => {
     requireKey(key);
     return { Bucket: bucket, Key: prefix + key };
   };
+  let isBucketThere = false;
   const store: ObjectStore = {
     url,
     async get(key, range) {
@@ -65,9 +79,10 @@ export function createS3Store(location: S3Location, options: StoreOptions = {}):
       return Buffer.alloc(0);
     },
     async head(key) {
-      const command = new HeadObjectCommand(targetOf(key));
+      const target = targetOf(key);
       return request(session, `look at ${key}`, async ({ signal }) => {
-        const answer = await absentAsUndefined(client.send(command, { abortSignal: signal }));
+        const answer = await lookAt(session, target, isBucketThere, signal);
+        isBucketThere = true;
         return answer && { key, bytes: answer.ContentLength ?? 0 };
       });
     },
@@ -79,7 +94,7 @@ export function createS3Store(location: S3Location, options: StoreOptions = {}):
     async delete(key) {
       const command = new DeleteObjectCommand(targetOf(key));
       await request(session, `delete ${key}`, ({ signal }) =>
-        absentAsUndefined(client.send(command, { abortSignal: signal })),
+        absentAsUndefined(session.client.send(command, { abortSignal: signal })),
       );
     },
     close: async () => client.destroy(),
@@ -111,7 +126,32 @@ async function fetchObject(
   }
 }
 
-// The answer to HEAD has no body, so a missing bucket looks like a missing object there.
+/**
+ * The answer to HEAD, undefined where there is no object. A refusal of HEAD has no body that could
+ * say why, and a missing bucket looks like a missing object: GET is asked for the reason.
+ */
+async function lookAt(
+  { client }: S3Session,
+  target: S3Target,
+  isBucketThere: boolean,
+  abortSignal: AbortSignal,
+): Promise<HeadObjectCommandOutput | undefined> {
+  try {
+    return await client.send(new HeadObjectCommand(target), { abortSignal });
+  } catch (error) {
+    const status = httpStatusOf(error) ?? 500;
+    if (status < 300 || status >= 500 || (status === 404 && isBucketThere)) {
+      if (isAbsence(error)) return undefined;
+      throw error;
+    }
+    const get = new GetObjectCommand({ ...target, Range: 'bytes=0-0' });
+    const answer = await absentAsUndefined(client.send(get, { abortSignal }));
+    (answer?.Body as Readable | undefined)?.destroy();
+    if (answer === undefined || isAbsence(error)) return undefined;
+    throw error;
+  }
+}
+
 function isAbsence(error: unknown): boolean {
   const { name } = error as Error;
   return name === 'NoSuchKey' || name === 'NotFound';

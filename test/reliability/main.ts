@@ -7,7 +7,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { availableParallelism, cpus } from 'node:os';
 import { parseArgs } from 'node:util';
-import { silenceSdkNotice } from '../../shared/environment.js';
+import { prepareSdk } from '../../shared/environment.js';
 import { packageFile } from '../../shared/paths.js';
 import { findServer } from '../support/servers.js';
 import { coordinatorCases } from './coordinator-cases.js';
@@ -120,5 +120,5 @@ async function main(): Promise<void> {
   }
 }
 
-silenceSdkNotice();
+prepareSdk();
 await main();

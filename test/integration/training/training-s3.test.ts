@@ -39,6 +39,12 @@ test('a training in a bucket gives the bytes of the same training in folders', a
 
   const s3 = ['train', '-f', 's3.yaml', '--workers', '2', '--run', `${bucket}/runs/a`, '--json'];
   const first = await runLockstep([...s3, '--stop-after', '4'], folder, environment());
+  if (!place.isComplete) {
+    // A server that ignores conditional puts is found out before there is a run.
+    assert.equal(first.code, exitCodes.configuration);
+    assert.match(first.stderr, /replaces nothing \(it ignores that condition/);
+    return;
+  }
   assert.equal(first.code, exitCodes.stopped, first.stderr);
   const resume = ['resume', `${bucket}/runs/a`, '--workers', '3', '--json'];
   const second = await runLockstep(resume, folder, environment());

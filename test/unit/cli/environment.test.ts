@@ -9,7 +9,7 @@ import { OperatorError } from '../../../shared/problems.js';
 test('an empty environment has the defaults', () => {
   const environment = parseEnvironment({ LOCKSTEP_NATS_URL: '', PATH: '/bin' });
   assert.deepEqual(environment, {
-    s3: { endpoint: undefined, region: 'us-east-1' },
+    s3: { endpoint: undefined },
     natsUrl: undefined,
     logLevel: undefined,
     isPlain: false,
@@ -23,9 +23,9 @@ test('an empty environment has the defaults', () => {
 });
 
 test('our own name of a variable comes before that of AWS', () => {
-  const aws = { AWS_ENDPOINT_URL_S3: 'http://aws', AWS_REGION: 'eu-west-1', NO_COLOR: '1' };
+  const aws = { AWS_ENDPOINT_URL_S3: 'http://aws', NO_COLOR: '1' };
   const ours = parseEnvironment({ ...aws, LOCKSTEP_S3_ENDPOINT: 'https://ours:7070' });
-  assert.deepEqual(ours.s3, { endpoint: 'https://ours:7070', region: 'eu-west-1' });
+  assert.deepEqual(ours.s3, { endpoint: 'https://ours:7070' });
   assert.equal(parseEnvironment(aws).s3.endpoint, 'http://aws');
   assert.equal(ours.isPlain, true);
 });

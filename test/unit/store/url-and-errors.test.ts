@@ -4,7 +4,7 @@ import { describe, it, test } from 'node:test';
 import { runUrl } from '../../../cli/stores.js';
 import { OperatorError } from '../../../shared/problems.js';
 import { compareKeys, keyFault, StoreUnavailable } from '../../../shared/store/store.js';
-import { s3Failure } from '../../../shared/store/s3-requests.js';
+import { s3Failure } from '../../../shared/store/s3-failures.js';
 import { parseFolder, parsePlaceOrPath, parseStoreUrl } from '../../../shared/store/places.js';
 
 describe('a store url', () => {
