@@ -10,7 +10,7 @@ import {
   verifyCheckpoint,
 } from '../shared/checkpoint/read.js';
 import type { CheckpointManifest } from '../shared/checkpoint/manifest.js';
-import { OperatorError, type Problem } from '../shared/problems.js';
+import { OperatorError } from '../shared/problems.js';
 import { readRunRecord } from '../shared/spec/record.js';
 import type { ObjectStore } from '../shared/store/store.js';
 import { createSrganTask } from '../task/srgan/task.js';
@@ -79,19 +79,13 @@ function contentsOf(
 
 /** Where the files go; an OperatorError names everything that stands there. */
 async function freePlaces({ folder, format, isForced }: ExportRequest): Promise<OutputPlace[]> {
-  if (folder === '' || /^[a-z0-9]+:\/\//i.test(folder))
-    throw refusedPlaces([{ key: '--out', given: folder, allowed: 'a folder of this machine' }]);
   const places = fileNames[format].map((name) => {
     return { path: join(folder, name), isForced, key: '--out' };
   });
   const problems = await Promise.all(places.map(outputProblem));
   const found = problems.filter((problem) => problem !== undefined);
-  if (found.length > 0) throw refusedPlaces(found);
+  if (found.length > 0) throw new OperatorError('the model cannot be written', found);
   return places;
-}
-
-function refusedPlaces(problems: readonly Problem[]): OperatorError {
-  return new OperatorError('the model cannot be written', problems);
 }
 
 interface Found {
