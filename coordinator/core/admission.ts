@@ -5,7 +5,7 @@ import { exitCodes } from '../../shared/exit-codes.js';
 import { termOf } from '../../shared/words.js';
 import { hasOtherData } from './ending.js';
 import { isReachable } from './liveness.js';
-import { believe, isMember, noteMembers, worldProblem } from './roles.js';
+import { believe, isMember, noteMembers, noteTraining, worldProblem } from './roles.js';
 import {
   isFree,
   notice,
@@ -125,6 +125,7 @@ function admit(state: CoordinatorState, session: number, hello: Hello): Coordina
   if (admitted === undefined) return effects;
   adoptWorld(state, hello);
   noteReadiness(state, admitted);
+  noteTraining(state, admitted);
   return [...effects, ...refuseMixed(state, admitted)];
 }
 
@@ -161,7 +162,11 @@ function viewOfHello(state: CoordinatorState, hello: Hello, session: number): Wo
   const status = believe(state, hasBeenMember, hello.status);
   return {
     ...{ worker, incarnation, address, pid, host, allowsFaults, status, session },
-    ...{ hasBeenMember, hasBeenFirst: firsts.some((first) => first?.worker === worker) },
+    ...{
+      hasTrained: false,
+      hasBeenMember,
+      hasBeenFirst: firsts.some((first) => first?.worker === worker),
+    },
     ...{ heardMs: state.nowMs, readySinceMs: undefined, benchedUntilMs: 0 },
     ...{
       failure: undefined,
@@ -207,6 +212,7 @@ function adoptWorld(state: CoordinatorState, hello: Hello): void {
   const world = { generation, members, step, until };
   state.adoptedMs = state.nowMs;
   noteMembers(state, world);
+  state.hasTrained = true;
   state.stage = { kind: 'running', world, sinceMs: state.nowMs, cutSinceMs: undefined };
 }
 

@@ -54,19 +54,19 @@ export function awaitWorkers(
   return [{ kind: 'findCheckpoint' }];
 }
 
-/** Workers that the run is to have, without those that a mistake keeps from its first world. */
+/** Workers that the run is to have, without those that a mistake keeps from its first step. */
 function findWanted(state: CoordinatorState): number {
   const most = Math.min(state.target, state.config.microShards);
-  return state.lastWorld === undefined ? Math.max(1, most - findMistaken(state).length) : most;
+  return state.hasTrained ? most : Math.max(1, most - findMistaken(state).length);
 }
 
 function findMistaken(state: CoordinatorState): WorkerView[] {
   return workersOf(state).filter(({ session, mistake }) => session === undefined && mistake);
 }
 
-/** Why no first world can be expected, where all workers that were wanted have come, and failed. */
+/** Why no first step can be expected, where all workers that were wanted have come, and failed. */
 function findHopeless(state: CoordinatorState): Ending | undefined {
-  if (state.lastWorld !== undefined) return undefined;
+  if (state.hasTrained) return undefined;
   if (workersOf(state).some(({ session }) => session !== undefined)) return undefined;
   const mistaken = findMistaken(state);
   const { target, config, hopeless, nowMs } = state;
@@ -129,7 +129,7 @@ export function nobodyCame(state: CoordinatorState): Ending {
   if (hasFinished(state))
     return { exitCode: exitCodes.ok, reason: `finished at step ${savedStep}` };
   const seconds = Math.round(config.timing.joinTimeoutMs / 1000);
-  const mistaken = state.lastWorld === undefined ? findMistaken(state) : [];
+  const mistaken = state.hasTrained ? [] : findMistaken(state);
   if (mistaken.length > 0) return mistakeOf(mistaken);
   if (formed === 0)
     return { exitCode: exitCodes.failed, reason: `no worker joined within ${seconds} s` };

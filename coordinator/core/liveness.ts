@@ -40,7 +40,10 @@ export function isTraining(view: WorkerView, world: FormedWorld): boolean {
   return view.status.generation === world.generation && view.status.stage === 'training';
 }
 
-/** The members of a running world that are dead; `sinceMs`: since when the world stands. */
+/**
+ * The members of a running world that are dead; `sinceMs`: since when the world stands. One that
+ * does nothing is as good as dead, and stays out for a while.
+ */
 export function findLosses(state: CoordinatorState, world: FormedWorld, sinceMs: number): Loss[] {
   const { generation } = world;
   const accused = describeAccusations(state, world);
@@ -53,11 +56,26 @@ export function findLosses(state: CoordinatorState, world: FormedWorld, sinceMs:
     if (view === undefined && state.workers.has(worker))
       return lose('its process was started again');
     if (view?.failure !== undefined) return lose(view.failure);
+    if (view !== undefined && isIdle(state, view, world, sinceMs)) {
+      view.benchedUntilMs = state.nowMs + state.config.timing.benchMs;
+      return lose('it is ready, and does not enter');
+    }
     if (view === undefined ? isOnItsWay(state, member) : isReachable(state, view)) return [];
     const silentMs = state.nowMs - (view?.heardMs ?? state.adoptedMs ?? sinceMs);
     const reason = reasonOfLoss(state, world, view, silentMs, accused.get(worker));
     return reason === undefined ? [] : lose(reason, silentMs);
   });
+}
+
+/** A worker that was free begins to enter as soon as it is told, before it does anything else. */
+function isIdle(
+  { nowMs, config }: CoordinatorState,
+  { status }: WorkerView,
+  { generation }: FormedWorld,
+  sinceMs: number,
+): boolean {
+  const isFree = status.stage === 'ready' && status.generation < generation;
+  return isFree && nowMs - sinceMs > config.timing.enterMs;
 }
 
 function reasonOfLoss(

@@ -58,6 +58,15 @@ export function worldProblem({ config }: CoordinatorState, hello: Hello): string
   return hello.run === '' ? `it has a world, ${generation}, and names no run` : undefined;
 }
 
+/** Notes that a worker has committed a step of the present world, if its status says so. */
+export function noteTraining(state: CoordinatorState, view: WorkerView): void {
+  const { generation, step } = view.status;
+  const { lastWorld } = state;
+  if (view.hasTrained || generation !== lastWorld?.generation || step <= lastWorld.step) return;
+  view.hasTrained = true;
+  state.hasTrained = true;
+}
+
 /** Notes the members of a world, as far as they are known: from now on their word counts. */
 export function noteMembers(state: CoordinatorState, world: FormedWorld): void {
   state.lastWorld = world;

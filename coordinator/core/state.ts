@@ -56,6 +56,8 @@ export interface WorkerView {
   hasBeenMember: boolean;
   /** It had rank 0 in a world, or the first share of a last state: it reports for all. */
   hasBeenFirst: boolean;
+  /** It has committed a step: its machine has what the run needs. */
+  hasTrained: boolean;
   /** When it could first have been part of a world; undefined while it can't. */
   readySinceMs: number | undefined;
   /** Left out of worlds until then. */
@@ -164,6 +166,8 @@ export interface CoordinatorState {
   readonly waiting: Map<number, WaitingHello>;
   /** The present world or, between two, the one before; undefined before the first. */
   lastWorld: FormedWorld | undefined;
+  /** Some world has committed a step, in this term or an earlier one. */
+  hasTrained: boolean;
   /** Workers the run is to have. */
   target: number;
   /** Worlds formed in this term. */
@@ -301,6 +305,7 @@ export function initialCoordinatorState(
     workers: new Map(),
     waiting: new Map(),
     lastWorld: undefined,
+    hasTrained: false,
     target: config.worldSize,
     formed: 0,
     adoptedMs: undefined,

@@ -6,7 +6,7 @@ export interface CoordinatorTiming {
   readonly heartbeatTimeoutMs: number;
   /** Longest wait for workers while there is no world. */
   readonly joinTimeoutMs: number;
-  /** Before the first world, mistakes of all that were wanted end the run after so long. */
+  /** Before the first step, mistakes of all that were wanted end the run after so long. */
   readonly mistakeMs: number;
   /** Of a run that goes on: how long those that are ready wait for the rest. */
   readonly regatherMs: number;
@@ -17,6 +17,8 @@ export interface CoordinatorTiming {
    * address that does not answer (2 s), and a pause before and after it.
    */
   readonly returnMs: number;
+  /** A newcomer that is heard and does not begin to enter its world for so long is none. */
+  readonly enterMs: number;
   /** A worker that is heard and that a peer can't reach for so long: their link is cut. */
   readonly linkTimeoutMs: number;
   /** A worker that could not enter its world stays out for so long. */
@@ -41,6 +43,7 @@ export const defaultTiming: CoordinatorTiming = {
   regatherMs: 5_000,
   goneTimeoutMs: 1_800,
   returnMs: 4_000,
+  enterMs: 5_000,
   linkTimeoutMs: 2_500,
   obstacleMs: 2_000,
   benchMs: 30_000,

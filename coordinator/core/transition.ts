@@ -17,7 +17,7 @@ import {
 import { awaitFinish, countFailure, end, leaveWhenDue, stepDown, supersededBy } from './ending.js';
 import { awaitWorkers } from './forming.js';
 import { giveOrders } from './orders.js';
-import { believe, isEntitled, isMember, type Report } from './roles.js';
+import { believe, isEntitled, isMember, noteTraining, type Report } from './roles.js';
 import { awaitHalt, watchWorld } from './running.js';
 import {
   byName,
@@ -183,6 +183,7 @@ function onStatus(
   view.status = message;
   if (message.stage === 'entered') view.isDiverged = false;
   noteReadiness(state, view);
+  noteTraining(state, view);
   if (message.fingerprint !== before.fingerprint) return refuseMixed(state, view);
   const isRoutine =
     message.stage === before.stage &&
@@ -194,8 +195,8 @@ function onStatus(
 }
 
 /**
- * A failing member is lost like any other. What keeps a newcomer out is its own end; but where no
- * world was formed yet, it may be what keeps all out.
+ * A failing member is lost like any other. What keeps a newcomer from its first step is its own
+ * end; but where nobody has taken one yet, it may be what keeps all from it.
  */
 function onFailure(
   state: CoordinatorState,
@@ -203,10 +204,10 @@ function onFailure(
   failure: FailureMessage,
 ): CoordinatorEffect[] {
   const text = `${view.worker} failed: ${failure.reason}`;
-  if (isMember(state, view)) state.ending ??= countFailure(state, view.worker, failure);
-  else if (failure.exitCode === exitCodes.configuration) view.mistake = text;
-  else if (state.lastWorld === undefined)
-    state.hopeless ??= countFailure(state, view.worker, failure);
+  const isMistake = failure.exitCode === exitCodes.configuration;
+  if (isMistake && !(view.hasTrained && isMember(state, view))) view.mistake = text;
+  else if (isMember(state, view)) state.ending ??= countFailure(state, view.worker, failure);
+  else if (!state.hasTrained) state.hopeless ??= countFailure(state, view.worker, failure);
   // Its process is about to end; one that comes after it has a greater incarnation.
   view.failure = `it failed: ${failure.reason}`;
   view.session = undefined;

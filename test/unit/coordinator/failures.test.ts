@@ -116,10 +116,26 @@ test('a worker that can not use its samples ends the run when there is no other'
   assert.match(endingOf(story), /^78: w-0 failed: .*failure 3 at samples, with no other worker/);
 });
 
-test('a mistake of a member ends the run with its exit code', () => {
+test('a mistake of a member that has trained ends the run with its exit code', () => {
   const story = createTraining();
+  story.is('w-1', 'training', { step: 1 });
   story.says('w-1', failure('', 78));
   assert.equal(endingOf(story), '78: w-1 failed: a broken picture');
+});
+
+test('a newcomer whose mistake shows only in its first step does not end the run', () => {
+  const story = createTraining();
+  story.is('w-0', 'training', { step: 1 });
+  story.says('w-1', failure('', 78));
+  assert.equal(endingOf(story), '');
+  assert.equal(story.is('w-0', 'halted', { step: 1 })[0], 'formed w-0 at step 1');
+});
+
+test('a mistake of all that shows only in the first step ends the run soon', () => {
+  const story = createTraining();
+  for (const worker of ['w-0', 'w-1']) story.says(worker, failure('', 78));
+  const end = story.wait(4_000, []).find((line) => line.startsWith('end'));
+  assert.equal(end, 'end 78: w-1 failed: a broken picture; nothing was checkpointed');
 });
 
 test('before the first world a mistake of all that were wanted ends the run soon', () => {
@@ -154,6 +170,7 @@ test('before the first world what fails three times ends the run, when nobody el
 
 test('what keeps a newcomer out of a world that is there is its own end', () => {
   const story = createTraining();
+  story.is('w-0', 'training', { step: 1 });
   for (const exitCode of [78, 1, 1, 1, 1]) {
     story.hello('new');
     assert.deepEqual(story.says('new', failure('a', exitCode)), [

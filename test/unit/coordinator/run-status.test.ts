@@ -34,7 +34,7 @@ function viewOf(worker: string, computeS: number, step: number): WorkerView {
   return {
     ...{ worker, incarnation: 7, address: 'h:1', pid: 1, host: 'h', session: 1 },
     ...{ heardMs: 4_500, readySinceMs: undefined, benchedUntilMs: 0, isDiverged: false },
-    ...{ hasBeenMember: true, hasBeenFirst: false, mistake: undefined },
+    ...{ hasBeenMember: true, hasTrained: true, hasBeenFirst: false, mistake: undefined },
     ...{ order: undefined, failure: undefined, isDismissed: false, allowsFaults: false },
     status: {
       ...{ sequence: 1, generation: 9, stage: 'training', step, hasState: true, pace },

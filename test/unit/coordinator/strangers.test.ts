@@ -216,6 +216,22 @@ test('a coordinator that takes over gives a member its id back', () => {
   assert.deepEqual(story.wait(10_000), []);
 });
 
+test('a process that says it is ready and does nothing is left out again', () => {
+  const story = createTraining();
+  story.hello('x');
+  story.is('x', 'ready');
+  assert.deepEqual(story.wait(500), ['vote -> w-0', 'vote -> w-1']);
+  story.is('w-0', 'halted', { step: 3 });
+  assert.equal(story.is('w-1', 'halted', { step: 3 })[0], 'formed w-0 w-1 x at step 3');
+  const generation = story.generation + 1;
+  for (const worker of ['w-0', 'w-1']) story.is(worker, 'entering', { generation });
+  for (const worker of ['w-0', 'w-1']) story.is(worker, 'entered');
+  const told = story.wait(6_000);
+  assert.ok(told.includes('lost x: it is ready, and does not enter'), told.join());
+  story.is('w-0', 'halted');
+  assert.equal(story.is('w-1', 'halted')[0], 'formed w-0 w-1 at step 3');
+});
+
 test('a suspicion of one who is not in the world halts nobody', () => {
   const story = createTraining();
   story.hello('spare');
