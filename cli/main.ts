@@ -72,7 +72,7 @@ function createBase(chosen: CommandEntry | undefined, args: readonly string[]): 
     })
     .demandCommand(1, 'Name a command.')
     .strict()
-    .check((parsed) => requireNumbers(parsed, args))
+    .check((parsed) => requireNumbers(parsed, args) && requireOnce(parsed, args))
     .help()
     .alias('help', 'h')
     .version(packageVersion())
@@ -94,6 +94,19 @@ function requireNumbers(parsed: Readonly<Record<string, unknown>>, args: readonl
       const [flag = '', ...rest] = args[at]?.split('=') ?? [];
       const given = rest.length > 0 ? rest.join('=') : args[at + 1];
       return { key: flag, given, allowed: 'a number' };
+    });
+  if (problems.length > 0) throw new OperatorError('the flags are wrong', problems);
+  return true;
+}
+
+/** yargs makes a list of what is given twice; only `--set` is one. */
+function requireOnce(parsed: Readonly<Record<string, unknown>>, args: readonly string[]): true {
+  const problems = Object.entries(parsed)
+    .filter(([name, value]) => Array.isArray(value) && name !== '_' && name !== 'set')
+    .filter(([name]) => optionPlace(name, args) >= 0 || args.includes(`-${name}`))
+    .map(([name, given]) => {
+      const key = name.length === 1 ? `-${name}` : `--${name}`;
+      return { key, given, allowed: 'to be given once' };
     });
   if (problems.length > 0) throw new OperatorError('the flags are wrong', problems);
   return true;

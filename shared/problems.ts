@@ -70,6 +70,8 @@ function editDistance(left: string, right: string): number {
 /** Texts that carry a secret: user and password of a url, AWS key ids, signatures of a query. */
 const secretTexts: readonly (readonly [RegExp, string])[] = [
   [/:\/\/[^\s/@"]{1,512}@/g, '://***@'],
+  // A password that was not escaped may have slashes and more in it.
+  [/\b(nats|tls|https?|wss?):\/\/[^\s"]{1,512}@/g, '$1://***@'],
   [/\b(?:AKIA|ASIA)[0-9A-Z]{16}\b/g, '***'],
   [/(X-Amz-(?:Signature|Credential|Security-Token)=)[^&\s"]+/g, '$1***'],
 ];

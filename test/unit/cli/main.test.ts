@@ -69,6 +69,15 @@ test("an operator's mistake lists every problem and ends with 78", () => {
   );
 });
 
+test('a flag that is given twice is refused, unless it may be', () => {
+  const { status, stderr } = lockstep('train', '--preset', 'demo', '--run', 'a', '--run=b');
+  assert.equal(status, exitCodes.configuration);
+  assert.match(stderr, /--run: given \["a","b"\]; allowed: to be given once/);
+  const file = lockstep('train', '-f', 'a.yaml', '-f', 'b.yaml');
+  assert.equal(file.status, exitCodes.configuration);
+  assert.match(file.stderr, /-f: given \["a.yaml","b.yaml"\]/);
+});
+
 test('a preset prints as YAML or JSON, overridden', () => {
   const args = ['spec', 'demo', '--set', 'seed=9', '--set=batch.size=2'];
   assert.match(lockstep(...args).stdout, /^seed: 9 # of initial parameters/m);
