@@ -52,9 +52,10 @@ export function parsePlaceOrPath(given: string, key: string): StoreLocation {
 export function parseFolder(given: string, key: string): string {
   if (given !== '' && !hasScheme(given) && !/\p{Cc}/u.test(given)) return given;
   const allowed = 'the path of a folder on this machine';
-  const place = parseStoreUrl(given, key, allowed);
-  if (place.kind === 'file') return place.folder;
-  throw new OperatorError('files can not be written there', [{ key, given, allowed }]);
+  const place = parsePlace(given);
+  if (typeof place !== 'string' && place.kind === 'file') return place.folder;
+  const problem = { key, given: maskSecrets(given), allowed };
+  throw new OperatorError('files can not be written there', [problem]);
 }
 
 /** "s3:", "gs:", "file:"; one letter is a drive. */
