@@ -143,6 +143,7 @@ function leadSimulated(
     },
     checkpoints: { find: (done) => clock.soon(() => done(found)), commit: ignore },
     newestTerm: (done) => done(0),
+    holdTerm: (done) => done(undefined),
   });
 }
 

@@ -2,7 +2,7 @@
 // run's folder. When nobody answers, they say what to do.
 
 import type { Argv } from 'yargs';
-import { newestTerm, type Term } from '../coordinator/edge/terms.js';
+import { newestTerm, settledTerm, type Term } from '../coordinator/edge/terms.js';
 import {
   AdminError,
   createAdminClient,
@@ -67,9 +67,11 @@ export async function withRunControl<T>(
 
 function findLeader(url: string): Promise<Term> {
   return withStore(url, async (store) => {
-    const term = await newestTerm(store);
-    if (term !== undefined) return term;
+    const newest = await newestTerm(store);
+    if (newest !== undefined) return newest;
     const isRun = (await store.head(recordKey)) !== undefined;
+    const term = isRun ? await settledTerm(store) : undefined;
+    if (term !== undefined) return term;
     throw new OperatorError(isRun ? 'the run has no coordinator' : 'there is no such run', [
       {
         key: 'RUN',

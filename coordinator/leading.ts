@@ -24,12 +24,10 @@ import type { RunCheckpoints } from './edge/checkpoints.js';
 import type { LedRun } from './edge/operator-service.js';
 import type { Reporter } from './edge/reporter.js';
 import type { Sessions } from './edge/sessions.js';
+import { termLookMs } from './edge/terms.js';
 
 /** How often the core is asked whether something is overdue. */
 const tickMs = 100;
-
-/** How often it is looked whether a later coordinator leads. */
-const termsMs = 5_000;
 
 export interface LeadingPorts {
   readonly clock: Clock;
@@ -44,6 +42,8 @@ export interface LeadingPorts {
   readonly checkpoints: RunCheckpoints;
   /** Number of the newest term; 0 where the store is away, which says nothing. */
   newestTerm(done: (term: number) => void): void;
+  /** Who has this coordinator's own term by the store, if another one; a lost file is restored. */
+  holdTerm(done: (holder: string | undefined) => void): void;
   /** The decisions, for a host that watches them. */
   readonly decide?: typeof transition;
   /** Called once, when there is nothing to lead any more. */
@@ -111,9 +111,9 @@ export function lead(ports: LeadingPorts): Leading {
       case 'target':
         return reporter.target(effect.workers);
       case 'findCheckpoint':
-        return inTurn((done) => checkpoints.find(done));
+        return inTurn(ifLeading(ports, (done) => checkpoints.find(done)));
       case 'storeManifest':
-        return inTurn((done) => checkpoints.commit(effect, done));
+        return inTurn(ifLeading(ports, (done) => checkpoints.commit(effect, done)));
       case 'end':
         sessions.broadcast({ kind: 'end', ...effect.ending });
         return reporter.ended(effect.ending, worldSize, () => ports.onOver(effect.ending));
@@ -122,12 +122,10 @@ export function lead(ports: LeadingPorts): Leading {
         return ports.onOver(effect);
     }
   };
-  const terms = watchTerms(ports, (term, askedMs) =>
-    dispatch({ kind: 'newestTerm', term, askedMs }),
-  );
+  const terms = watchTerms(ports, dispatch);
   const timers = [
     clock.every(tickMs, () => dispatch({ kind: 'tick' })),
-    clock.every(termsMs, terms.look),
+    clock.every(termLookMs, terms.look),
   ];
   return { state, paces, soon, dispatch, send, close: () => timers.forEach((end) => end()) };
 }
@@ -140,19 +138,43 @@ function sender({ workers }: CoordinatorState, sessions: LeadingPorts['sessions'
   };
 }
 
-/** Looks whether a later coordinator leads, one look at a time; a store that is away is silent. */
+/** Looks who leads by the store's word, which the core hears; gives what it must not miss. */
+function lookAtTerms(
+  { clock, config, newestTerm, holdTerm }: LeadingPorts,
+  done: (found: CoordinatorEvent | undefined, isLed: boolean) => void,
+): void {
+  const askedMs = clock.nowMs();
+  newestTerm((term) => {
+    const found = term > 0 ? ({ kind: 'newestTerm', term, askedMs } as const) : undefined;
+    if (term > config.term) return done(found, false);
+    holdTerm((holder) => {
+      if (holder === undefined) done(found, true);
+      else done({ kind: 'termTaken', holder }, false);
+    });
+  });
+}
+
+/** What only a leader may do to checkpoints is not done by one that has been followed. */
+function ifLeading(ports: LeadingPorts, work: Work): Work {
+  return (done) =>
+    lookAtTerms(ports, (found, isLed) => {
+      if (isLed || found === undefined) work(done);
+      else done(found);
+    });
+}
+
+/** Looks at the terms, one look at a time; a store that is away is silent. */
 function watchTerms(
-  { clock, newestTerm }: LeadingPorts,
-  onTerm: (term: number, askedMs: number) => void,
+  ports: LeadingPorts,
+  onFound: (found: CoordinatorEvent) => void,
 ): { look(): void } {
   let isLooking = false;
   const look = (): void => {
     if (isLooking) return;
     isLooking = true;
-    const askedMs = clock.nowMs();
-    newestTerm((term) => {
+    lookAtTerms(ports, (found) => {
       isLooking = false;
-      if (term > 0) onTerm(term, askedMs);
+      if (found !== undefined) onFound(found);
     });
   };
   return { look };

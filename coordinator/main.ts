@@ -21,7 +21,8 @@ import { createQuietWatch } from './edge/quiet.js';
 import { createReporter, type ReportLine } from './edge/reporter.js';
 import { openRun, type IfExists, type RunPlan } from './edge/run-plan.js';
 import { createSessions, type Sessions } from './edge/sessions.js';
-import { claimTerm, newestTermNumber } from './edge/terms.js';
+import { claimTerm, holdTerm, newestTermNumber, type CoordinatorIdentity } from './edge/terms.js';
+import type { ObjectStore } from '../shared/store/store.js';
 import { lead } from './leading.js';
 
 /** Longest wait at the end for events that the bus has not taken yet. */
@@ -123,14 +124,15 @@ async function serve(options: CoordinatorMainOptions, held: HeldLease): Promise<
       });
       return exitCodes.superseded;
     }
-    const term = await claimTerm(store, {
+    const leader: CoordinatorIdentity = {
       ...{ address: reachable(sessions.address), pid: process.pid, host: hostname() },
       startedAt: new Date().toISOString(),
-    });
+    };
+    const term = await claimTerm(store, leader);
     const lease = held.board && { lease_transitions: held.board.transitions };
     options.onLine({ kind: 'listening', address: sessions.address, term, ...lease });
     const onLeading = (given: OperatorRequests): void => void (requests = given);
-    return await leadRun(options, { ...held, sessions, plan, term, onLeading });
+    return await leadRun(options, { ...held, sessions, plan, term, leader, onLeading });
   } finally {
     await sessions.close(0);
     await store.close();
@@ -148,6 +150,7 @@ interface LeadingParts extends HeldLease {
   readonly sessions: Sessions;
   readonly plan: RunPlan;
   readonly term: number;
+  readonly leader: CoordinatorIdentity;
   readonly onLeading: (requests: OperatorRequests) => void;
 }
 
@@ -188,6 +191,7 @@ async function leadRun(options: CoordinatorMainOptions, parts: LeadingParts): Pr
     record: canonicalJson(plan.workersRecord),
     checkpoints: openCheckpoints(store, record, { ...reporter, log }),
     newestTerm: (done) => void newestTermNumber(store).then(done, () => done(0)),
+    holdTerm: (done) => void holdOwnTerm(store, parts, onNotice).then(done),
     onOver,
   });
   const { dispatch } = leading;
@@ -219,6 +223,22 @@ async function leadRun(options: CoordinatorMainOptions, parts: LeadingParts): Pr
   stores.close();
   if (result !== undefined) options.onLine(result);
   return exitCode;
+}
+
+/** Who has our term, if another one; a store that is away says nothing. */
+async function holdOwnTerm(
+  store: ObjectStore,
+  { term, leader }: Pick<LeadingParts, 'term' | 'leader'>,
+  onNotice: (text: string) => void,
+): Promise<string | undefined> {
+  try {
+    const holding = await holdTerm(store, term, leader);
+    if (holding.kind === 'restored')
+      onNotice(`the file of term ${term} in the run's coordinators/ was deleted; written again`);
+    return holding.kind === 'taken' ? holding.holder : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /** Calls `listener` when asked to stop, also if that was before; gives a function to end it. */

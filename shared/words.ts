@@ -43,3 +43,8 @@ export function generationOf(term: number, count: number): Generation {
 export function termOf(generation: Generation): number {
   return Math.floor(generation / worldsOfTerm);
 }
+
+/** Which world of its coordinator a world was, from 1. */
+export function countOf(generation: Generation): number {
+  return generation % worldsOfTerm;
+}

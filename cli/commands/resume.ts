@@ -2,7 +2,9 @@
 // here or in the cluster it was launched in.
 
 import type { CommandModule, InferredOptionTypes, Options } from 'yargs';
+import { settledTerm } from '../../coordinator/edge/terms.js';
 import { OperatorError } from '../../shared/problems.js';
+import { recordKey } from '../../shared/spec/record.js';
 import { trainingOptions, trainLocally } from '../local/train-locally.js';
 import {
   withCluster,
@@ -14,7 +16,7 @@ import { isClusterRun, parseClusterRun } from '../kubernetes/names.js';
 import { requireRun } from '../kubernetes/run-state.js';
 import { waitForRun } from '../kubernetes/wait-for-run.js';
 import { flagOption, withPositional, wordOption } from '../options.js';
-import { runUrl } from '../stores.js';
+import { runUrl, withStore } from '../stores.js';
 
 const options = {
   ...trainingOptions,
@@ -50,10 +52,12 @@ export const resumeCommand: CommandModule<object, ResumeArguments> = {
   handler: async (args) => {
     if (isClusterRun(args.run)) return resumeInCluster(args);
     refuseClusterOptions(args);
-    await trainLocally(
-      { ...args, workers: args.workers ?? 1 },
-      runUrl(args.run, { orElse: 'k8s://NAMESPACE/NAME' }),
-    );
+    const url = runUrl(args.run, { orElse: 'k8s://NAMESPACE/NAME' });
+    // A leader that lives must be known, so that this one takes a later term.
+    await withStore(url, async (store) => {
+      if ((await store.head(recordKey)) !== undefined) await settledTerm(store);
+    });
+    await trainLocally({ ...args, workers: args.workers ?? 1 }, url);
   },
 };
 

@@ -2,7 +2,7 @@
 
 import { protocolVersion, maxWorkers, type Hello } from '../../shared/control/messages.js';
 import { exitCodes } from '../../shared/exit-codes.js';
-import { termOf } from '../../shared/words.js';
+import { countOf, termOf, type Generation } from '../../shared/words.js';
 import { hasOtherData } from './ending.js';
 import { isReachable } from './liveness.js';
 import { believe, isMember, noteMembers, noteTraining, worldProblem } from './roles.js';
@@ -204,8 +204,9 @@ function findRefusal(state: CoordinatorState, hello: Hello): string | undefined 
  */
 function adoptWorld(state: CoordinatorState, hello: Hello): void {
   const { generation, members, step, until } = hello.world;
-  const isEarlier = generation > 0 && termOf(generation) < state.config.term;
-  if (!isEarlier || state.formed > 0) return;
+  if (generation === 0) return;
+  if (termOf(generation) === state.config.term) passOver(state, generation);
+  if (termOf(generation) > state.config.term || state.formed > 0) return;
   const { stage } = state;
   const isOpen = stage.kind === 'gathering' || stage.kind === 'running';
   if (!isOpen || (stage.kind === 'running' && stage.world.generation >= generation)) return;
@@ -214,6 +215,22 @@ function adoptWorld(state: CoordinatorState, hello: Hello): void {
   noteMembers(state, world);
   state.hasTrained = true;
   state.stage = { kind: 'running', world, sinceMs: state.nowMs, cutSinceMs: undefined };
+}
+
+/** Worlds that a coordinator may form before it sees that another one has taken its term. */
+const worldsAhead = 1_024;
+
+/** Nobody comes so far: a worker that says so must not use up our numbers. */
+const mostPassedOver = 2 ** 19;
+
+/**
+ * A world with our term that we did not form: another coordinator had this term, and its file was
+ * deleted. Our worlds get numbers above all that it may have given, so that they are told apart.
+ */
+function passOver(state: CoordinatorState, generation: Generation): void {
+  const count = countOf(generation);
+  const isOther = count > state.passedOver + state.formed;
+  if (isOther && count < mostPassedOver) state.passedOver = count + worldsAhead;
 }
 
 /**

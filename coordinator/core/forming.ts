@@ -175,7 +175,7 @@ export function formWorld(
     .slice(0, microShards)
     .sort((a, b) => byName(a.worker, b.worker));
   state.formed += 1;
-  const generation = generationOf(term, state.formed);
+  const generation = generationOf(term, state.passedOver + state.formed);
   const members = chosen.map(({ worker, incarnation, address }, rank) => {
     return { rank, worker, incarnation, address };
   });

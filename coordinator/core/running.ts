@@ -3,7 +3,7 @@
 // halts it by a vote.
 
 import { exitCodes } from '../../shared/exit-codes.js';
-import { termOf, type Step } from '../../shared/words.js';
+import type { Step } from '../../shared/words.js';
 import { end, gather, halt, startFinishing } from './ending.js';
 import { findCandidates, formWorld, isEligible, newestStepOf, nobodyCame } from './forming.js';
 import {
@@ -58,11 +58,9 @@ function isDeserted(state: CoordinatorState, { world, sinceMs }: StageOf<'runnin
   return state.nowMs - Math.max(sinceMs, ...heardMs) > state.config.timing.joinTimeoutMs;
 }
 
-/** A world of an earlier term: its members, or those of a later one, may be about to come back. */
-function isJustAdopted(state: CoordinatorState, { world, sinceMs }: StageOf<'running'>): boolean {
-  const { term, timing } = state.config;
-  const isEarlier = termOf(world.generation) < term;
-  return isEarlier && state.nowMs - sinceMs < timing.heartbeatTimeoutMs;
+/** A world of another coordinator: its members, or those of a later one, may be coming back. */
+function isJustAdopted(state: CoordinatorState, { sinceMs }: StageOf<'running'>): boolean {
+  return state.formed === 0 && state.nowMs - sinceMs < state.config.timing.heartbeatTimeoutMs;
 }
 
 function watchLinks(

@@ -172,6 +172,8 @@ export interface CoordinatorState {
   target: number;
   /** Worlds formed in this term. */
   formed: number;
+  /** Numbers of worlds in this term that may be another coordinator's: see admission.ts. */
+  passedOver: number;
   /** When the world of an earlier term was taken over; undefined without one. */
   adoptedMs: number | undefined;
   readonly pending: Map<Step, PendingCheckpoint>;
@@ -235,6 +237,8 @@ export type CoordinatorEvent =
   | { readonly kind: 'scaleAsked'; readonly workers: number }
   /** The store's newest term, as it was asked at a time: a higher one leads the run. */
   | { readonly kind: 'newestTerm'; readonly term: number; readonly askedMs: number }
+  /** The file of this coordinator's own term names another one. */
+  | { readonly kind: 'termTaken'; readonly holder: string }
   /** This coordinator has to go, and another one may take over. */
   | { readonly kind: 'leaveAsked'; readonly reason: string }
   | { readonly kind: 'leaseLost'; readonly reason: string }
@@ -308,6 +312,7 @@ export function initialCoordinatorState(
     hasTrained: false,
     target: config.worldSize,
     formed: 0,
+    passedOver: 0,
     adoptedMs: undefined,
     pending: new Map(),
     savedStep,

@@ -124,6 +124,12 @@ function onEvent(
       return event.term > state.config.term
         ? stepDown(state, supersededBy(state, event.term))
         : refuseDoubtful(state, event.askedMs);
+    case 'termTaken':
+      return stepDown(
+        state,
+        `another coordinator has taken term ${state.config.term}, whose file in the run's ` +
+          `coordinators/ was deleted or altered: ${event.holder}`,
+      );
     case 'leaseLost':
       return stepDown(state, `the lease of the run is lost: ${event.reason}`);
     case 'leaveAsked':

@@ -2,6 +2,7 @@
 // writing a file that nobody has written before; the highest term leads, whoever holds a lower one
 // steps down, and commands find the leader's address in it.
 
+import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { maxTerm } from '../../shared/words.js';
 import { ObjectNotFound, PreconditionFailed, type ObjectStore } from '../../shared/store/store.js';
@@ -18,6 +19,9 @@ const maxFileBytes = 64 * 1024;
 /** Coordinators that may take the next term before us, one after the other, until we give up. */
 const maxTries = 64;
 
+/** How often a leader looks whether the term is still its own: as long as a lost file is away. */
+export const termLookMs = 5_000;
+
 const identitySchema = z.object({
   /** "host:port" that workers and commands reach it by. */
   address: z.string().min(1).max(300),
@@ -27,7 +31,7 @@ const identitySchema = z.object({
 });
 
 /** A coordinator, as it says who it is. */
-type CoordinatorIdentity = z.infer<typeof identitySchema>;
+export type CoordinatorIdentity = z.infer<typeof identitySchema>;
 
 /** The leader of a term. */
 export interface Term extends CoordinatorIdentity {
@@ -39,7 +43,7 @@ export interface Term extends CoordinatorIdentity {
  * The term is from 1 up, and greater than every term taken before.
  */
 export async function claimTerm(store: ObjectStore, leader: CoordinatorIdentity): Promise<number> {
-  const body = Buffer.from(`${JSON.stringify(identitySchema.parse(leader))}\n`);
+  const body = bodyOf(leader);
   for (let tries = 1; tries <= maxTries; tries++) {
     const term = (await newestTermNumber(store)) + 1;
     if (term > maxTerm) throw new Error(`all terms up to ${maxTerm} are used up`);
@@ -53,6 +57,46 @@ export async function claimTerm(store: ObjectStore, leader: CoordinatorIdentity)
   throw new Error(`${maxTries} other coordinators took the next term of ${store.url} at once`);
 }
 
+/** What a leader finds when it looks at its own term. */
+export type TermHolding =
+  | { readonly kind: 'held' }
+  /** Its file was gone, and is there again. */
+  | { readonly kind: 'restored' }
+  /** The file names another coordinator. */
+  | { readonly kind: 'taken'; readonly holder: string };
+
+/**
+ * Makes sure that the store names this leader as that of its term. A file that somebody has deleted
+ * is written again, unless another coordinator has taken the number since: of two one is refused.
+ */
+export async function holdTerm(
+  store: ObjectStore,
+  term: number,
+  leader: CoordinatorIdentity,
+): Promise<TermHolding> {
+  const body = bodyOf(leader);
+  for (let tries = 1; tries <= maxTries; tries++) {
+    try {
+      const found = await store.get(keyOf(term), { start: 0, end: maxFileBytes });
+      if (found.equals(body)) return { kind: 'held' };
+      return { kind: 'taken', holder: describeHolder(found) };
+    } catch (error) {
+      if (!(error instanceof ObjectNotFound)) throw error;
+    }
+    if (await couldTake(store, term, body)) return { kind: 'restored' };
+  }
+  throw new Error(`${store.url}/${keyOf(term)} is deleted again and again`);
+}
+
+function describeHolder(body: Buffer): string {
+  try {
+    const { pid, host, address } = identitySchema.parse(JSON.parse(body.toString('utf8')));
+    return `pid ${pid} on ${host} at ${address}`;
+  } catch {
+    return 'no coordinator that could be read';
+  }
+}
+
 /** The newest term, which leads: its number, and where its coordinator is. */
 export async function newestTerm(store: ObjectStore): Promise<Term | undefined> {
   const newest = (await listTerms(store)).at(-1);
@@ -63,6 +107,21 @@ export async function newestTerm(store: ObjectStore): Promise<Term | undefined> 
     // Listed, but deleted since: by a coordinator that leads now.
     if (error instanceof ObjectNotFound) return newestTerm(store);
     throw error;
+  }
+}
+
+/** Between two looks at a store for a file that may come. */
+const settlePollMs = 500;
+
+/**
+ * The newest term of a run that has been led. Where there is none its files were deleted, and a
+ * leader that lives writes its own again: that is waited for.
+ */
+export async function settledTerm(store: ObjectStore): Promise<Term | undefined> {
+  for (let leftMs = termLookMs + 1_000; ; leftMs -= settlePollMs) {
+    const term = await newestTerm(store);
+    if (term !== undefined || leftMs <= 0) return term;
+    await sleep(settlePollMs);
   }
 }
 
@@ -86,10 +145,17 @@ async function listTerms(store: ObjectStore): Promise<ListedTerm[]> {
   return terms.sort((a, b) => a.term - b.term);
 }
 
+function keyOf(term: number): string {
+  return `${folder}term-${String(term).padStart(8, '0')}.json`;
+}
+
+function bodyOf(leader: CoordinatorIdentity): Buffer {
+  return Buffer.from(`${JSON.stringify(identitySchema.parse(leader))}\n`);
+}
+
 async function couldTake(store: ObjectStore, term: number, body: Uint8Array): Promise<boolean> {
   try {
-    const key = `${folder}term-${String(term).padStart(8, '0')}.json`;
-    await store.put(key, body, { ifAbsent: true, contentType: 'application/json' });
+    await store.put(keyOf(term), body, { ifAbsent: true, contentType: 'application/json' });
     return true;
   } catch (error) {
     if (error instanceof PreconditionFailed) return false;

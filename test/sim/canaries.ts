@@ -7,7 +7,7 @@ import { leavesOf, shareOf } from '../../shared/plan/reduction.js';
 import { samplesOf } from '../../shared/plan/samples.js';
 import { isStranger } from './machines/stranger.js';
 import type { Sabotage } from './sabotage.js';
-import type { SimOptions } from './simulation.js';
+import type { Scripted, SimOptions } from './simulation.js';
 
 export interface Canary {
   readonly bug: string;
@@ -92,6 +92,17 @@ const followedBack: SimOptions = {
   ],
 };
 
+/** The file of the term is deleted under its leader, and another coordinator takes the number. */
+export const twoOfOneTerm: SimOptions & { readonly script: readonly Scripted[] } = {
+  workers: 3,
+  leafMs: 60,
+  shape: { lastStep: 800, microShards: 6 },
+  script: [
+    { atMs: 4_000, fault: 'deleteTerm' },
+    { atMs: 4_001, act: ({ supervisor }) => supervisor.startCoordinator('coordinator-b') },
+  ],
+};
+
 export const canaries: readonly Canary[] = [
   {
     bug: 'a world starts one step too low',
@@ -167,6 +178,12 @@ export const canaries: readonly Canary[] = [
     options: followedBack,
   },
   {
+    bug: 'a leader does not look whether its term is still its own',
+    caughtBy: ['fencing'],
+    plant: () => ({ holdsTerm: false }),
+    options: twoOfOneTerm,
+  },
+  {
     bug: 'two worlds of one generation',
     caughtBy: ['fencing'],
     plant: () => ({
@@ -196,6 +213,12 @@ export const canaries: readonly Canary[] = [
           return isFirst ? [effect] : [];
         },
       };
+    },
+    options: {
+      script: [1, 3, 5, 7, 9].flatMap((s) => [
+        { atMs: 1_000 * s - 700, fault: 'loseMessages' } as const,
+        { atMs: 1_000 * s, fault: 'killWorker' } as const,
+      ]),
     },
   },
   {

@@ -36,6 +36,11 @@ interface Line {
   worker: string | undefined;
 }
 
+/** The file of a term. */
+export function termKey(term: number): string {
+  return `coordinators/term-${String(term).padStart(8, '0')}`;
+}
+
 export class CoordinatorNode {
   readonly process: SimProcess;
   readonly #options: CoordinatorOptions;
@@ -63,13 +68,7 @@ export class CoordinatorNode {
     const { around, process, worldSize } = this.#options;
     const { disk, shape, sabotage } = around;
     do this.#term = (yield* this.#newestTerm()) + 1;
-    while (
-      !(yield* disk.putIfAbsent(
-        process,
-        `coordinators/term-${String(this.#term).padStart(8, '0')}`,
-        process.name,
-      ))
-    );
+    while (!(yield* disk.putIfAbsent(process, termKey(this.#term), process.name)));
     const saved = yield* newestWhole(disk, process, sabotage.verifiesSums, false);
     for (const key of sabotage.discardsAtStart ? disk.keys('checkpoints/') : [])
       if (stepOf(key) > saved) yield* disk.delete(process, key);
@@ -87,6 +86,7 @@ export class CoordinatorNode {
         commit: (wanted, done) => process.spawn(this.#storeManifest(wanted, done)),
       },
       newestTerm: (done) => process.spawn(this.#reportTerm(done)),
+      holdTerm: (done) => process.spawn(this.#holdTerm(done)),
       decide: (state, events, nowMs) => this.#decide(state, events, nowMs),
       onOver: (ending) => this.#leave(ending),
     });
@@ -197,6 +197,17 @@ export class CoordinatorNode {
 
   *#reportTerm(done: (term: number) => void): Task {
     done(this.#options.around.sabotage.looksForSuccessor ? yield* this.#newestTerm() : 0);
+  }
+
+  *#holdTerm(done: (holder: string | undefined) => void): Task {
+    const { around, process } = this.#options;
+    const key = termKey(this.#term);
+    if (!around.sabotage.holdsTerm) return done(undefined);
+    for (;;) {
+      const holder = yield* around.disk.get(process, key);
+      if (holder !== undefined) return done(holder === process.name ? undefined : holder);
+      if (yield* around.disk.putIfAbsent(process, key, process.name)) return done(undefined);
+    }
   }
 
   *#findCheckpoint(done: (found: CoordinatorEvent) => void): Task {

@@ -23,6 +23,8 @@ export const faultKinds = {
   drainCoordinator: 2,
   loseLease: 1,
   secondCoordinator: 2,
+  deleteTerm: 1,
+  overwriteTerm: 0.5,
   stopRun: 1,
   cutPeers: 4,
   cutOneWay: 3,
@@ -158,6 +160,14 @@ function act(ports: FaultPorts, kind: FaultKind): string | undefined {
     case 'forgedReports':
       supervisor.sendStranger(kind, 2 * forMs);
       return `for ${Math.round(2 * forMs)} ms`;
+    case 'deleteTerm':
+    case 'overwriteTerm': {
+      const key = disk.keys('coordinators/').at(-1);
+      if (key === undefined) return undefined;
+      if (kind === 'deleteTerm') disk.remove(key);
+      else disk.replace(key, 'nobody#0');
+      return key;
+    }
     case 'loseMessages':
       network.isLossy = true;
       supervisor.troubleControl(undefined, forMs);

@@ -36,6 +36,8 @@ export interface Sabotage {
   keepsOldReduction: boolean;
   /** Whether a coordinator looks for a later one. */
   looksForSuccessor: boolean;
+  /** Whether a coordinator looks whether its own term is still its own. */
+  holdsTerm: boolean;
   /** Whether the sums of a checkpoint's parts are looked at. */
   verifiesSums: boolean;
   /** Whether a coordinator that starts deletes checkpoints in the making. */
@@ -57,6 +59,7 @@ export const sound: Sabotage = {
   donatesOldState: false,
   keepsOldReduction: false,
   looksForSuccessor: true,
+  holdsTerm: true,
   verifiesSums: true,
   discardsAtStart: false,
   spoilsSnapshot: () => false,

@@ -3,7 +3,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { worldOf, type FormedWorld } from '../../coordinator/core/state.js';
-import { unheardWorker } from './canaries.js';
+import { twoOfOneTerm, unheardWorker } from './canaries.js';
+import { termKey } from './coordinator-node.js';
 import { inflict, type FaultPorts } from './faults.js';
 import { strangerKinds } from './machines/stranger.js';
 import {
@@ -68,6 +69,45 @@ test('everybody dies: the run goes on from its newest whole checkpoint', () => {
 
 test('two coordinators: the earlier one is not obeyed any more', () => {
   holds({ ...quiet, script: [{ atMs: 4_000, fault: 'secondCoordinator' }] });
+});
+
+test('the file of the term is deleted: the leader writes it again', () => {
+  const holders: (string | undefined)[] = [];
+  losesNobody({
+    ...quiet,
+    script: [
+      { atMs: 4_000, fault: 'deleteTerm' },
+      at(10_000, ({ around }) => holders.push(around.disk.peek(termKey(1)))),
+    ],
+  });
+  assert.deepEqual(holders, Array(variants.length).fill('coordinator-a#1'));
+});
+
+test('the file of the term is deleted, and another coordinator takes the number: one leads', () => {
+  const leaders: number[] = [];
+  losesNobody({
+    ...twoOfOneTerm,
+    script: [
+      ...twoOfOneTerm.script,
+      at(14_000, ({ supervisor }) => leaders.push(supervisor.coordinators.length)),
+    ],
+  });
+  assert.deepEqual(leaders, Array(variants.length).fill(1));
+});
+
+test('the file of the term names somebody else: the leader steps down, another one follows', () => {
+  losesNobody({ ...quiet, script: [{ atMs: 4_000, fault: 'overwriteTerm' }] });
+});
+
+test('a coordinator dies with the file of its term: the next leads beyond its worlds', () => {
+  holds({
+    ...quiet,
+    script: [
+      { atMs: 4_000, fault: 'killWorker' },
+      { atMs: 9_000, fault: 'deleteTerm' },
+      { atMs: 9_001, fault: 'killCoordinator' },
+    ],
+  });
 });
 
 test('a newcomer is ready while the streams between two members are cut', () => {

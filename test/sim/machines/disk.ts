@@ -75,6 +75,16 @@ export class ObjectDisk {
     this.#flipped.add(key);
   }
 
+  /** A fault: the object is gone. */
+  remove(key: string): void {
+    this.#objects.delete(key);
+  }
+
+  /** A fault: another object is there. */
+  replace(key: string, body: string): void {
+    this.#objects.set(key, body);
+  }
+
   /** Whether a fault has changed the object since it was written. */
   isFlipped(key: string): boolean {
     return this.#flipped.has(key);

@@ -11,20 +11,28 @@ const obeying: ReadonlySet<string> = new Set([
   ...['prepare', 'enter', 'join', 'train', 'voteStop', 'abort', 'finish'],
 ]);
 
+/** The store may be away for 10 s, and a coordinator stand still for so long as well. */
+const longestTwinsMs = 30_000;
+
 export function createFencingOracle(): Oracle {
   const worlds = new Map<number, string>();
   /** Highest term and generation that a process has obeyed. */
   const terms = new Map<string, number>();
   const generations = new Map<string, number>();
+  let isTermLost = false;
+  let twinsSinceMs = Infinity;
   const keyOf = ({ worker, incarnation }: Who): string => `${worker}.${incarnation}`;
   const note = (generation: number, members: string): void => {
     const known = worlds.get(generation) ?? members;
-    if (known !== members)
+    const areOthers = processesOf(members).every((one) => !processesOf(known).includes(one));
+    // Nobody can know that a number was given whose file is gone, if all who heard of it are dead.
+    if (known !== members && !(isTermLost && areOthers))
       throw new Violation('fencing', `two worlds ${generation}: ${known} and ${members}`);
     worlds.set(generation, members);
   };
   const describe = (members: readonly (Who & { readonly rank: number })[], step: number): string =>
     `${members.map((m) => `${m.rank}=${keyOf(m)}`).join(' ')} from ${step}`;
+  const processesOf = (members: string): string[] => members.match(/[^ =]+\.\d+/g) ?? [];
   const forbid = (who: Who, generation: number, what: string): void => {
     const key = keyOf(who);
     const newest = generations.get(key) ?? 0;
@@ -33,7 +41,15 @@ export function createFencingOracle(): Oracle {
     generations.set(key, generation);
   };
   return {
-    observe(fact) {
+    observe(fact, nowMs) {
+      if (fact.kind === 'fault' && fact.name === 'deleteTerm') isTermLost = true;
+      if (fact.kind === 'sizes') {
+        const leading = fact.coordinators.filter(({ stage }) => stage.kind !== 'ended');
+        const areTwins = new Set(leading.map(({ config }) => config.term)).size < leading.length;
+        twinsSinceMs = areTwins ? Math.min(twinsSinceMs, nowMs) : Infinity;
+        if (nowMs - twinsSinceMs > longestTwinsMs)
+          throw new Violation('fencing', `two coordinators lead in one term for long`);
+      }
       if (fact.kind === 'formed') {
         if (termOf(fact.world.generation) !== fact.term)
           throw new Violation('fencing', `term ${fact.term} formed world ${fact.world.generation}`);

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { CoordinatorEvent } from '../../../coordinator/core/state.js';
+import { transition } from '../../../coordinator/core/transition.js';
 import { lead, type LeadingPorts } from '../../../coordinator/leading.js';
 import { storyConfig } from '../../support/coordinator-story.js';
 
@@ -34,6 +35,7 @@ function createLeader(ports: Partial<LeadingPorts> = {}) {
     },
     checkpoints: { find: nothing, commit: nothing },
     newestTerm: (done) => done(1),
+    holdTerm: (done) => done(undefined),
     decide: (_state, events) => {
       batches.push(events.map((e) => (e.kind === 'scaleAsked' ? e.workers : e.kind)).join());
       return [];
@@ -93,6 +95,32 @@ test('checkpoints are searched and stored one after the other', () => {
   asked[0]({ kind: 'checkpointFound', step: 0, isStored: false });
   assert.equal(asked.length, 2);
   assert.deepEqual(batches, ['tick', 'tick', 'checkpointFound']);
+});
+
+test('what only a leader may is done by one that the store knows as such', () => {
+  const manifest = {
+    kind: 'storeManifest',
+    ...{ snapshot: undefined as never, parts: [], worldSize: 1, fingerprint: '' },
+  } as const;
+  const done: string[] = [];
+  const leadAs = (holder: string | undefined) =>
+    createLeader({
+      holdTerm: (tell) => tell(holder),
+      checkpoints: { find: () => done.push('find'), commit: () => done.push('commit') },
+      decide: (state, events, nowMs) => {
+        const [event] = events;
+        if (event.kind !== 'scaleAsked') return transition(state, events, nowMs);
+        return event.workers === 1 ? [manifest] : [{ kind: 'findCheckpoint' }];
+      },
+    });
+  for (const workers of [1, 2]) leadAs(undefined).leading.dispatch(scale(workers));
+  assert.deepEqual(done, ['commit', 'find']);
+  for (const workers of [1, 2]) {
+    const { leading, log } = leadAs('pid 7 on there');
+    leading.dispatch(scale(workers));
+    assert.match(log.join(), /^another coordinator has taken term 1.*: pid 7 on there$/);
+  }
+  assert.equal(done.length, 2);
 });
 
 test('a later term ends it at once, and the end of the run when that is reported', () => {
