@@ -86,7 +86,11 @@ export function createSampleOracle(shape: RunShape): Oracle {
   const used = new Map<number, readonly string[]>();
   return {
     observe(fact) {
-      if (fact.kind === 'computed') {
+      if (fact.kind === 'formed') {
+        // A number may come again when the file of its term was deleted.
+        for (const key of [...computed.keys()])
+          if (key.startsWith(`${fact.world.generation}:`)) computed.delete(key);
+      } else if (fact.kind === 'computed') {
         const key = `${fact.generation}:${fact.step}`;
         const shares = computed.get(key) ?? new Map<string, readonly string[]>();
         const picks = fact.picks.map(({ epoch, sample }) => `${epoch}/${sample}`);
