@@ -2,6 +2,7 @@
 // given: production, the simulator and the bench all lead through this one.
 
 import type { Clock } from '../shared/clock.js';
+import type { WelcomeMessage } from '../shared/control/messages.js';
 import {
   initialCoordinatorState,
   worldOf,
@@ -62,8 +63,7 @@ export interface Leading extends LedRun {
 export function lead(ports: LeadingPorts): Leading {
   const { clock, config, sessions, reporter, checkpoints, decide = transition } = ports;
   const { runUrl, record } = ports;
-  const { term, run, recordSha256 } = config;
-  const identity = { term, run, recordSha256 };
+  const welcome = welcomer(config, runUrl, record);
   const state = initialCoordinatorState(config, ports.savedStep, clock.nowMs());
   const averages = createPaceAverages();
   const paces = (): PaceView[] => averagePaces(averages, sharesIn(state));
@@ -95,7 +95,7 @@ export function lead(ports: LeadingPorts): Leading {
       case 'send':
         return send(effect.worker, effect.message);
       case 'welcome':
-        return send(effect.worker, { kind: 'welcome', ...identity, runUrl, record });
+        return send(effect.worker, welcome(effect.othersTrain));
       case 'dismiss':
         return sessions.dismiss(effect.session, effect.exitCode, effect.reason);
       case 'formed':
@@ -128,6 +128,15 @@ export function lead(ports: LeadingPorts): Leading {
     clock.every(termLookMs, terms.look),
   ];
   return { state, paces, soon, dispatch, send, close: () => timers.forEach((end) => end()) };
+}
+
+function welcomer(
+  { term, run, recordSha256 }: CoordinatorConfig,
+  runUrl: string,
+  record: string,
+): (othersTrain: boolean) => WelcomeMessage {
+  const fields = { kind: 'welcome', term, run, recordSha256, runUrl, record } as const;
+  return (othersTrain) => ({ ...fields, othersTrain });
 }
 
 /** Does nothing for a worker without a session. */

@@ -15,8 +15,8 @@ export const exitCodes = {
   /** A coordinator stepped down, because another one with a higher term has taken over. */
   superseded: 6,
   /**
-   * The run did not take this worker, and goes on without it: its id is another process's, or it
-   * is of another run, version or engine.
+   * The run did not take this worker, and goes on without it: its id is another process's, it is
+   * of another run, version or engine, or it lacks what the others train with.
    */
   refused: 7,
   /** It was asked to stop before it did anything, or had a checkpoint to go on with. */

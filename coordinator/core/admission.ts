@@ -99,7 +99,9 @@ function takenBy({ worker, pid, host }: WorkerView): string {
 function admit(state: CoordinatorState, session: number, hello: Hello): CoordinatorEffect[] {
   const { worker } = hello;
   const before = state.workers.get(worker);
-  const effects: CoordinatorEffect[] = [{ kind: 'welcome', worker }];
+  const others = workersOf(state).filter((view) => view.worker !== worker && view.hasTrained);
+  const othersTrain = others.some((view) => isReachable(state, view));
+  const effects: CoordinatorEffect[] = [{ kind: 'welcome', worker, othersTrain }];
   if (before?.session !== undefined && before.session !== session)
     effects.unshift(replaced(before, before.session, hello));
   const view = viewOfHello(state, hello, session);

@@ -194,6 +194,7 @@ const welcome = z.object({
   runUrl: z.string().min(1).max(2048),
   run: z.string().min(1).max(200),
   recordSha256: sha256,
+  othersTrain: z.boolean(),
   record: z
     .string()
     .min(2)

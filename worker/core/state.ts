@@ -41,6 +41,8 @@ export interface WorkerRun {
   readonly url: string;
   readonly record: string;
   readonly recordSha256: string;
+  /** Others trained when it came. */
+  readonly othersTrain: boolean;
 }
 
 export interface WorkerState {
@@ -59,6 +61,8 @@ export interface WorkerState {
   /** Steps committed in its state, if it has one. */
   step: Step;
   hasState: boolean;
+  /** It has committed a step. */
+  hasTrained: boolean;
   activity: string;
   isLeaving: boolean;
   leavingSinceMs: number;
@@ -183,6 +187,7 @@ export function initialWorkerState(config: WorkerConfig, nowMs: number): WorkerS
     fingerprint: '',
     step: 0,
     hasState: false,
+    hasTrained: false,
     activity: 'join',
     isLeaving: false,
     leavingSinceMs: 0,

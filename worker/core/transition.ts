@@ -55,6 +55,7 @@ function decide(state: WorkerState, event: WorkerEvent, nowMs: number): WorkerEf
       return onPeerLost(state, event.generation, event.worker, event.reason);
     case 'activity':
       if (state.stage === 'training') state.step = Math.max(state.step, event.step);
+      state.hasTrained ||= state.step > state.world.step;
       state.activity = event.activity;
       return [];
     case 'paced':
@@ -128,14 +129,14 @@ function onMessage(state: WorkerState, message: CoordinatorMessage): WorkerEffec
 /** An earlier coordinator that does not know of its successor yet is left alone. */
 function onWelcome(
   state: WorkerState,
-  { term, run: id, runUrl: url, record, recordSha256 }: WelcomeMessage,
+  { term, run: id, runUrl: url, record, recordSha256, othersTrain }: WelcomeMessage,
 ): WorkerEffect[] {
   if (term < state.term)
     return [{ kind: 'redial', reason: `its term ${term} is over; ${state.term} leads the run` }];
   state.term = term;
   state.isWelcome = true;
   if (state.run === undefined) {
-    state.run = { id, url, record, recordSha256 };
+    state.run = { id, url, record, recordSha256, othersTrain };
     state.activity = 'prepare';
     return [{ kind: 'prepare', runUrl: url, record }];
   }
@@ -266,7 +267,11 @@ function onFailed(
   { reason, exitCode, sample }: WorkerEvent & { readonly kind: 'failed' },
 ): WorkerEffect[] {
   const message = { kind: 'failure', reason: reason.slice(0, 4000), exitCode, sample } as const;
-  return [{ kind: 'send', message }, ...end(state, exitCode, reason)];
+  // A mistake that others did not make is this worker's: whoever runs them all need not end them.
+  const isOwn = state.run?.othersTrain === true && !state.hasTrained;
+  const isOwnMistake = isOwn && exitCode === exitCodes.configuration;
+  const code = isOwnMistake ? exitCodes.refused : exitCode;
+  return [{ kind: 'send', message }, ...end(state, code, reason)];
 }
 
 function onStopAsked(state: WorkerState, nowMs: number): WorkerEffect[] {

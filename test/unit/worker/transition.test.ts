@@ -53,7 +53,7 @@ function describeMessage(message: WorkerMessage): string {
 
 const welcome = (term = 1): CoordinatorMessage => ({
   ...{ kind: 'welcome', term, runUrl: 'file:///runs/a', record: '{}' },
-  ...{ run: 'a', recordSha256: 'a'.repeat(64) },
+  ...{ run: 'a', recordSha256: 'a'.repeat(64), othersTrain: false },
 });
 const first = generationOf(1, 1);
 const second = generationOf(1, 2);
@@ -110,6 +110,21 @@ test('a worker that was welcomed names its run, and ends when another is led the
   assert.deepEqual([helloOf().run, helloOf().recordSha256], ['a', 'a'.repeat(64)]);
   const other = { ...welcome(), recordSha256: 'b'.repeat(64) } as CoordinatorMessage;
   assert.match(story.hears(other)[0] ?? '', /^end 7: the coordinator now leads another run/);
+});
+
+test('a mistake ends a worker with 78, and a newcomer among others that train with 7', () => {
+  for (const [othersTrain, trained, code] of [
+    [false, false, 78],
+    [true, false, 7],
+    [true, true, 78],
+  ] as const) {
+    const story = createStory();
+    story.happen({ kind: 'sessionOpened' });
+    story.hears({ ...welcome(), othersTrain } as CoordinatorMessage);
+    story.state.hasTrained = trained;
+    const failed = { kind: 'failed', reason: 'no dataset', exitCode: 78, sample: '' } as const;
+    assert.deepEqual(story.happen(failed), ['say failure', `end ${code}: no dataset`]);
+  }
 });
 
 test('an address that takes sessions and never welcomes is no coordinator', () => {
