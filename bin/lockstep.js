@@ -5,6 +5,10 @@
 import { existsSync } from 'node:fs';
 import { setTimeout } from 'node:timers';
 
+// ONNX Runtime reports its use over the internet unless it finds this while it loads; processes and
+// threads that are started from here inherit it.
+process.env.ORT_DISABLE_TELEMETRY = '1';
+
 const cli = new URL('../dist/cli/', import.meta.url);
 const [major, minor] = process.versions.node.split('.').map(Number);
 

@@ -11,7 +11,7 @@ import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { prepareSdk } from '../shared/environment.js';
+import { prepareSdk, setNativeEnvironment } from '../shared/environment.js';
 import { packageFile } from '../shared/paths.js';
 
 /** What a layer may use. Tests of real processes run alone: two at a time disturb each other. */
@@ -136,6 +136,8 @@ function isFailure({ data }: TestEvent): boolean {
 }
 
 prepareSdk();
+// As in bin/lockstep.js.
+setNativeEnvironment({ forced: { ORT_DISABLE_TELEMETRY: '1' }, defaults: {} });
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: { name: { type: 'string' }, except: { type: 'string', multiple: true, default: [] } },
