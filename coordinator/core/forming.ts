@@ -73,7 +73,8 @@ function findHopeless(state: CoordinatorState): Ending | undefined {
   // Those that it was waiting for may be about to come, and these may be none of them.
   const newestMs = Math.max(...mistaken.map(({ heardMs }) => heardMs));
   if (nowMs - newestMs < config.timing.mistakeMs) return undefined;
-  if (mistaken.length > 0 && mistaken.length >= Math.min(target, config.microShards))
+  const areAll = mistaken.length === state.workers.size;
+  if (areAll && mistaken.length > 0 && mistaken.length >= Math.min(target, config.microShards))
     return mistakeOf(mistaken);
   return hopeless;
 }

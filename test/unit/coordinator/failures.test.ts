@@ -147,6 +147,16 @@ test('before the first world a mistake of all that were wanted ends the run soon
   assert.equal(end, 'end 78: w-1 failed: a broken picture; nothing was checkpointed');
 });
 
+test('one that was well and is gone may come again: mistakes of others end nothing', () => {
+  const story = createStory({ worldSize: 1 });
+  story.hello('w-0');
+  story.is('w-0', 'ready');
+  story.hello('x');
+  story.says('x', failure('', 78));
+  story.closes('w-0');
+  assert.equal(story.wait(20_000, []).filter((line) => line.startsWith('end')).length, 0);
+});
+
 test('before the first world those that are well begin without one that made a mistake', () => {
   const story = createStory();
   for (const worker of ['w-0', 'w-1']) story.hello(worker);
