@@ -95,7 +95,7 @@ export function lead(ports: LeadingPorts): Leading {
       case 'send':
         return send(effect.worker, effect.message);
       case 'welcome':
-        return send(effect.worker, welcome(effect.othersTrain));
+        return sessions.send(effect.session, welcome(effect.othersTrain));
       case 'dismiss':
         return sessions.dismiss(effect.session, effect.exitCode, effect.reason);
       case 'formed':

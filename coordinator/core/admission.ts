@@ -101,7 +101,7 @@ function admit(state: CoordinatorState, session: number, hello: Hello): Coordina
   const before = state.workers.get(worker);
   const others = workersOf(state).filter((view) => view.worker !== worker && view.hasTrained);
   const othersTrain = others.some((view) => isReachable(state, view));
-  const effects: CoordinatorEffect[] = [{ kind: 'welcome', worker, othersTrain }];
+  const effects: CoordinatorEffect[] = [{ kind: 'welcome', worker, session, othersTrain }];
   if (before?.session !== undefined && before.session !== session)
     effects.unshift(replaced(before, before.session, hello));
   const view = viewOfHello(state, hello, session);

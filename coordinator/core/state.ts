@@ -247,7 +247,12 @@ export type CoordinatorEvent =
 export type CoordinatorEffect =
   | { readonly kind: 'send'; readonly worker: string; readonly message: CoordinatorMessage }
   /** Answer a hello: the edge adds the run's record. */
-  | { readonly kind: 'welcome'; readonly worker: string; readonly othersTrain: boolean }
+  | {
+      readonly kind: 'welcome';
+      readonly worker: string;
+      readonly session: number;
+      readonly othersTrain: boolean;
+    }
   /** A worker has heard of a later term: ask the store, whose answer is `newestTerm`. */
   | { readonly kind: 'askForTerm' }
   /** For all who watch the run: from a worker that speaks for its world. */

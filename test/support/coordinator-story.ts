@@ -104,7 +104,8 @@ export const newStatus: WorkerStatus = {
   fingerprint: 'onnx/1/cpu',
 };
 
-const newHello: Hello = {
+/** What a worker says first when it knows no run yet. */
+export const newHello: Hello = {
   kind: 'hello',
   protocol: protocolVersion,
   worker: '',

@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import type { CoordinatorEvent } from '../../../coordinator/core/state.js';
 import { transition } from '../../../coordinator/core/transition.js';
 import { lead, type LeadingPorts } from '../../../coordinator/leading.js';
-import { storyConfig } from '../../support/coordinator-story.js';
+import { newHello, storyConfig } from '../../support/coordinator-story.js';
 
 const scale = (workers: number): CoordinatorEvent => ({ kind: 'scaleAsked', workers });
 const nothing = (): void => undefined;
@@ -78,6 +78,22 @@ test('what comes while events are decided on is decided on afterwards', () => {
   turn();
   turn();
   assert.deepEqual(sizes, [1, 1]);
+});
+
+test('who says hello and fails at once has been welcomed all the same', () => {
+  const sent: string[] = [];
+  const { leading, turn } = createLeader({
+    decide: transition,
+    sessions: {
+      send: (session, { kind }) => sent.push(`${kind} -> ${session}`),
+      ...{ dismiss: nothing, broadcast: nothing },
+    },
+  });
+  const said = { kind: 'message', session: 7, worker: 'w-0' } as const;
+  leading.soon({ ...said, message: { ...newHello, worker: 'w-0' } });
+  leading.soon({ ...said, message: { kind: 'failure', reason: 'none', sample: '', exitCode: 78 } });
+  turn();
+  assert.deepEqual(sent, ['welcome -> 7']);
 });
 
 test('checkpoints are searched and stored one after the other', () => {
