@@ -69,10 +69,13 @@ function findHopeless(state: CoordinatorState): Ending | undefined {
   if (state.hasTrained) return undefined;
   if (workersOf(state).some(({ session }) => session !== undefined)) return undefined;
   const mistaken = findMistaken(state);
-  const { target, config, hopeless, nowMs } = state;
+  const { target, config, hopeless, nowMs, savedStep } = state;
+  const { mistakeMs, returnMs } = config.timing;
   // Those that it was waiting for may be about to come, and these may be none of them.
   const newestMs = Math.max(...mistaken.map(({ heardMs }) => heardMs));
-  if (nowMs - newestMs < config.timing.mistakeMs) return undefined;
+  // The workers of a run that goes on may have to find this coordinator first.
+  const waitMs = mistakeMs + (savedStep === undefined ? 0 : returnMs);
+  if (nowMs - newestMs < waitMs) return undefined;
   const areAll = mistaken.length === state.workers.size;
   if (areAll && mistaken.length > 0 && mistaken.length >= Math.min(target, config.microShards))
     return mistakeOf(mistaken);

@@ -147,6 +147,15 @@ test('before the first world a mistake of all that were wanted ends the run soon
   assert.equal(end, 'end 78: w-1 failed: a broken picture; nothing was checkpointed');
 });
 
+test('a run that goes on gives its own workers time to come before a mistake of others', () => {
+  const story = createStory({ worldSize: 1 }, 12);
+  story.hello('x');
+  story.says('x', failure('', 78));
+  assert.deepEqual(story.wait(6_500, []), []);
+  const [end = ''] = story.wait(1_000, []);
+  assert.equal(end, 'end 78: x failed: a broken picture; the run can be resumed from step 12');
+});
+
 test('one that was well and is gone may come again: mistakes of others end nothing', () => {
   const story = createStory({ worldSize: 1 });
   story.hello('w-0');
