@@ -3,7 +3,7 @@
 // compiled is loaded: too old a Node, or a checkout that was never built.
 
 import { existsSync } from 'node:fs';
-import { setTimeout } from 'node:timers';
+import { setImmediate, setTimeout } from 'node:timers';
 
 // ONNX Runtime reports its use over the internet unless it finds this while it loads; processes and
 // threads that are started from here inherit it.
@@ -22,6 +22,8 @@ if (major < 20 || (major === 20 && minor < 19)) {
   // Before all else, which takes a second to load.
   (await import(new URL('interruptions.js', cli))).listenForInterruptions();
   const { main: run } = await import(new URL('main.js', cli));
+  // A signal that came meanwhile is heard before the command does anything.
+  await new Promise((resolve) => setImmediate(resolve));
   process.exitCode = await run(process.argv.slice(2));
   // A command that has ended is not kept alive by a connection whose other end is frozen.
   setTimeout(() => process.exit(), 1000).unref();
