@@ -297,8 +297,12 @@ export async function openStage(steps: number): Promise<Stage> {
         said,
       );
       assert.equal(sha256, expected, `SHA-256 of the parameters\n${said}`);
-      const told = run.lines.filter((one) => one.kind === 'step').map(({ line }) => line['step']);
-      assert.equal(new Set(told).size, told.length, `no step is told twice\n${said}`);
+      const steps = run.lines.filter(({ kind }) => kind === 'step').map(({ line }) => line);
+      const firsts = steps.filter((line) => line['redone'] !== true);
+      const numbers = new Set(firsts.map((line) => line['step']));
+      assert.equal(numbers.size, firsts.length, `no step is new twice\n${said}`);
+      const taken = new Set(steps.map((line) => `${line['generation']} ${line['step']}`));
+      assert.equal(taken.size, steps.length, `no world takes a step twice\n${said}`);
     },
     start: ({ workers, steps: length, everySteps: every = everySteps, ...given }) => {
       const { run = `run-${runs.length}`, environment, limitMs = usualLimitMs } = given;
