@@ -47,8 +47,12 @@ export function jobOf(owner: Owner, parameters: LaunchParameters, parts: JobPart
   const metadata = metadataOf(owner, objectNames(owner.name)[component], component);
   const labels: Record<string, string> =
     queue === undefined ? {} : { 'kueue.x-k8s.io/queue-name': queue };
-  const onExitCodes = (...values: number[]) => ({
-    onExitCodes: { containerName: component, operator: 'In', values },
+  // The API server takes them in ascending order only.
+  const onExitCodes = (...codes: number[]) => ({
+    onExitCodes: {
+      ...{ containerName: component, operator: 'In' },
+      values: codes.toSorted((a, b) => a - b),
+    },
   });
   return {
     apiVersion: 'batch/v1',

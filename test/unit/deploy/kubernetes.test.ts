@@ -201,10 +201,11 @@ test('a failed pod is judged by the exit codes of the program, and no index runs
     { action: 'Ignore', onPodConditions: [{ type: 'DisruptionTarget', status: 'True' }] },
   ];
   const { stopped, drained, interrupted, superseded } = exitCodes;
+  // In ascending order, or the API server refuses the Job.
   const leaving = [stopped, drained, interrupted];
   assert.deepEqual(workers.podFailurePolicy, { rules: rules('worker', leaving) });
   assert.deepEqual(coordinator.podFailurePolicy, {
-    rules: rules('coordinator', [...leaving, superseded]),
+    rules: rules('coordinator', [stopped, drained, superseded, interrupted]),
   });
   assert.deepEqual([workers.completionMode, workers.backoffLimitPerIndex], ['Indexed', 20]);
   for (const job of jobs) {
