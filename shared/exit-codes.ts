@@ -27,4 +27,9 @@ export const exitCodes = {
   configuration: 78,
 } as const;
 
+/** Whether a run ended early because that was asked for, with a checkpoint or before the first. */
+export function isStop(code: number | null): boolean {
+  return code === exitCodes.stopped || code === exitCodes.interrupted;
+}
+
 export type ExitCode = (typeof exitCodes)[keyof typeof exitCodes];

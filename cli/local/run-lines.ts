@@ -1,7 +1,7 @@
 // The coordinator's `--json` lines: the result of a local run, which a script reads even if no
 // coordinator is left to print it, and the run as a person sees it.
 
-import { exitCodes } from '../../shared/exit-codes.js';
+import { exitCodes, isStop } from '../../shared/exit-codes.js';
 import { printLine, printNote } from '../output.js';
 import { describeDeparture, type Departure } from '../processes.js';
 import { createProgress, formatDuration, progressMode, type Progress } from '../progress.js';
@@ -54,9 +54,7 @@ export function runResult(
   early?: EarlyEnd,
 ): RunResult {
   const { result } = kept;
-  const isStop =
-    coordinator.code === exitCodes.stopped || coordinator.code === exitCodes.interrupted;
-  const isOurStop = early !== undefined && !isStopAsked && isStop;
+  const isOurStop = early !== undefined && !isStopAsked && isStop(coordinator.code);
   if (isOurStop) return failure(kept, world, early.exitCode, early.reason);
   if (result !== undefined) {
     // Its own word counts also if it had to be ended after that.

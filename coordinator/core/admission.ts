@@ -105,30 +105,34 @@ function admit(state: CoordinatorState, session: number, hello: Hello): Coordina
   if (before?.session !== undefined && before.session !== session)
     effects.unshift(replaced(before, before.session, hello));
   const view = viewOfHello(state, hello, session);
-  if (before !== undefined && isSameProcess(before, hello)) {
-    before.session = session;
-    before.heardMs = state.nowMs;
-    before.address = hello.address;
-    before.order = undefined;
-    before.hasBeenMember ||= view.hasBeenMember;
-    before.hasBeenFirst ||= view.hasBeenFirst;
-    // A late hello of the same process must not set its status back.
-    if (view.status.sequence > before.status.sequence) before.status = view.status;
-  } else {
-    state.workers.set(worker, { ...view, isDismissed: before?.isDismissed ?? false });
-  }
+  const admitted =
+    before !== undefined && isSameProcess(before, hello)
+      ? goOnWith(before, view)
+      : { ...view, isDismissed: before?.isDismissed ?? false };
+  state.workers.set(worker, admitted);
   if (state.savedStep !== undefined)
     effects.push({
       kind: 'send',
       worker,
       message: { kind: 'checkpointed', step: state.savedStep },
     });
-  const admitted = state.workers.get(worker);
-  if (admitted === undefined) return effects;
   adoptWorld(state, hello);
   noteReadiness(state, admitted);
   noteTraining(state, admitted);
   return [...effects, ...refuseMixed(state, admitted)];
+}
+
+/** What is known of a process that has said hello again. */
+function goOnWith(before: WorkerView, view: WorkerView): WorkerView {
+  before.session = view.session;
+  before.heardMs = view.heardMs;
+  before.address = view.address;
+  before.order = undefined;
+  before.hasBeenMember ||= view.hasBeenMember;
+  before.hasBeenFirst ||= view.hasBeenFirst;
+  // A late hello must not set its status back.
+  if (view.status.sequence > before.status.sequence) before.status = view.status;
+  return before;
 }
 
 /** Since when the worker could be part of a world. */

@@ -3,7 +3,7 @@
 
 import type { EvaluationReport, StepReport } from '../../shared/control/messages.js';
 import type { EventBus, EventKind, RunEvent } from '../../shared/events/bus.js';
-import { exitCodes, type ExitCode } from '../../shared/exit-codes.js';
+import { exitCodes, isStop, type ExitCode } from '../../shared/exit-codes.js';
 import { lastStep, type RunSpec } from '../../shared/spec/schema.js';
 import type { Generation, Step } from '../../shared/words.js';
 import type { ObjectStore } from '../../shared/store/store.js';
@@ -243,8 +243,7 @@ function idOf(
 
 function kindOfEnd(exitCode: ExitCode): 'finished' | 'stopped' | 'failed' {
   if (exitCode === exitCodes.ok) return 'finished';
-  const isStop = exitCode === exitCodes.stopped || exitCode === exitCodes.interrupted;
-  return isStop ? 'stopped' : 'failed';
+  return isStop(exitCode) ? 'stopped' : 'failed';
 }
 
 function describeStep(report: StepReport, paces: () => PaceView[]) {

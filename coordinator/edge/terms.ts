@@ -90,7 +90,7 @@ export async function holdTerm(
 
 function describeHolder(body: Buffer): string {
   try {
-    const { pid, host, address } = identitySchema.parse(JSON.parse(body.toString('utf8')));
+    const { pid, host, address } = identitySchema.parse(parseJson(body.toString('utf8')));
     return `pid ${pid} on ${host} at ${address}`;
   } catch {
     return 'no coordinator that could be read';
