@@ -4,7 +4,7 @@
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { OperatorError, type Problem, maskSecrets } from './problems.js';
+import { OperatorError, type Problem, maskSecrets, withoutLogin } from './problems.js';
 
 const url = (schemes: RegExp, words: string) =>
   z.string().regex(schemes).max(2048).meta({ allowed: words });
@@ -153,8 +153,7 @@ function problemOf(name: string, given: Readonly<Record<string, string | undefin
   const allowed = innermost(shape[name])?.meta()?.['allowed'];
   return {
     key: name,
-    // What stands before an @ may be a password, whatever is in it.
-    given: maskSecrets((given[name] ?? '').replace(/:\/\/.*@/s, '://***@')),
+    given: maskSecrets(withoutLogin(given[name] ?? '')),
     allowed: typeof allowed === 'string' ? allowed : 'a shorter text',
   };
 }

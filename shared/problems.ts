@@ -81,6 +81,11 @@ export function maskSecrets(text: string): string {
   return secretTexts.reduce((masked, [pattern, by]) => masked.replace(pattern, by), text);
 }
 
+/** An address without what stands before its last @, which may be a password, whatever is in it. */
+export function withoutLogin(url: string): string {
+  return url.replace(/^(\w*:?\/{0,2}).*@/s, '$1***@');
+}
+
 /**
  * A stranger's text as it may be shown on a terminal, in a log or in a status: what controls a
  * terminal, or the direction of what follows, is a blank.

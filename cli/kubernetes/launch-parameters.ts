@@ -4,8 +4,7 @@
 
 import type { Argv } from 'yargs';
 import { z } from 'zod';
-import { withoutLogin } from '../../shared/events/nats-url.js';
-import { OperatorError, type Problem } from '../../shared/problems.js';
+import { OperatorError, withoutLogin, type Problem } from '../../shared/problems.js';
 import type { RunSpec } from '../../shared/spec/schema.js';
 import { workersProblem } from '../../shared/spec/validate.js';
 import { parseStoreUrl } from '../../shared/store/places.js';

@@ -1,7 +1,7 @@
 // One connection to JetStream: it lives until it is lost and is then done for; reconnecting is
 // nats-bus.ts. It makes sure that a stream takes the events, and publishes one at a time.
 
-import { maskSecrets } from '../problems.js';
+import { maskSecrets, printable } from '../problems.js';
 import {
   connect,
   DiscardPolicy,
@@ -163,7 +163,7 @@ function inItsWords(text: string): string {
 
 /** A server's text, as short as a line. */
 function serverText(text: string): string {
-  return maskSecrets(text.replace(/\p{Cc}/gu, ' ').slice(0, 200));
+  return maskSecrets(printable(text).slice(0, 200));
 }
 
 /** Whether the server will never take this event, so that trying again is useless. */

@@ -1,7 +1,7 @@
 // The address of an event bus, as the operator writes it: servers, and what to log in with. Its
 // secrets are never shown.
 
-import { OperatorError } from '../problems.js';
+import { OperatorError, withoutLogin } from '../problems.js';
 
 /** A parsed NATS url. */
 export interface NatsLocation {
@@ -35,11 +35,6 @@ export function parseNatsUrl(url: string, key = 'LOCKSTEP_NATS_URL'): NatsLocati
     return refuse('after the credentials comes host:port');
   const shown = servers.map((server) => `${scheme}://${server}`).join(',');
   return { shown, servers, isTls: scheme === 'tls', ...loginOf(login) };
-}
-
-/** The url without what stands before its last @, whatever that is. */
-export function withoutLogin(url: string): string {
-  return url.replace(/^(\w*:?\/{0,2}).*@/s, '$1***@');
 }
 
 function loginOf(login: string | undefined): Pick<NatsLocation, 'user' | 'password' | 'token'> {
