@@ -1,8 +1,9 @@
 // What reading a sample costs: the bytes from the store, their sum, and the decoding, one sample
 // after the other, as a worker reads each the first time. It measures and decides nothing.
 
-import { readDatasetIndex, sumOf } from '../dataset/dataset-index.js';
+import { readDatasetIndex } from '../dataset/dataset-index.js';
 import { decodeSample } from '../dataset/samples.js';
+import { sha256Of } from '../shared/sha256.js';
 import type { ObjectStore } from '../shared/store/store.js';
 import { placeOf } from '../worker/data/sample-reader.js';
 
@@ -29,7 +30,7 @@ export async function benchSamples(store: ObjectStore, limit: number): Promise<S
     const range = { start: place.offset, end: place.offset + place.bytes };
     const body = await store.get(place.shard, range);
     const readAtMs = now();
-    sumOf(body);
+    sha256Of(body);
     const summedAtMs = now();
     await decodeSample(body, { ...place, sha256: undefined });
     decodeMs += now() - summedAtMs;

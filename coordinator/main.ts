@@ -10,7 +10,8 @@ import type { Log } from '../shared/log.js';
 import { openStore, type StoreOptions } from '../shared/store/open-store.js';
 import { createRunningStores } from '../shared/store/notices.js';
 import { processClock } from '../shared/clock.js';
-import { canonicalJson, textDigest } from '../shared/spec/compare.js';
+import { sha256Of } from '../shared/sha256.js';
+import { canonicalJson } from '../shared/spec/compare.js';
 import { type CoordinatorConfig, type Ending } from './core/state.js';
 import { defaultTiming } from './core/timing.js';
 import { openCheckpoints } from './edge/checkpoints.js';
@@ -173,7 +174,7 @@ async function leadRun(options: CoordinatorMainOptions, parts: LeadingParts): Pr
   const stores = createRunningStores(options.storeOptions, onNotice, log);
   const store = openStore(runUrl, stores.options);
   const bus = openBus(options, onNotice);
-  const config = configOf(options, plan, term, textDigest(canonicalJson(record)));
+  const config = configOf(options, plan, term, sha256Of(canonicalJson(record)));
   const { until } = config;
   const reporter = createReporter({
     ...{ run, url: runUrl, spec: record.spec, until, store, bus },

@@ -3,9 +3,9 @@
 // is not sound is refused: its size is bounded before it is parsed, its form is checked, and every
 // sample must lie inside its shard, apart from the others.
 
-import { hash } from 'node:crypto';
 import { z } from 'zod';
 import { messageOf, OperatorError, type Problem } from '../shared/problems.js';
+import { sha256Of } from '../shared/sha256.js';
 import type { ObjectStore } from '../shared/store/store.js';
 import { parseJson } from '../shared/bounded-json.js';
 
@@ -70,11 +70,6 @@ export function withoutSums(url: string): string {
   );
 }
 
-/** SHA-256 of some bytes, in hexadecimal digits. */
-export function sumOf(bytes: Uint8Array): string {
-  return hash('sha256', bytes);
-}
-
 /** Bytes of the largest index that is read: what one string can hold, millions of samples. */
 export const maxIndexBytes = 500 * 1024 * 1024;
 
@@ -94,7 +89,7 @@ export async function readDatasetIndex(
   expectedSha256?: string,
 ): Promise<ReadIndex> {
   const bytes = await readBounded(store, expectedSha256 !== undefined);
-  const sha256 = sumOf(bytes);
+  const sha256 = sha256Of(bytes);
   if (expectedSha256 !== undefined && sha256 !== expectedSha256)
     throw new OperatorError(`The dataset at ${store.url} is not the one this run started with:`, [
       {

@@ -3,6 +3,7 @@
 
 import { availableParallelism } from 'node:os';
 import { OperatorError, type Problem } from '../shared/problems.js';
+import { sha256Of } from '../shared/sha256.js';
 import { PreconditionFailed, type ObjectStore } from '../shared/store/store.js';
 import { checkPicture, chooseCandidates, type Candidate, type Checked } from './candidates.js';
 import {
@@ -12,7 +13,6 @@ import {
   type DatasetIndex,
   type DatasetSample,
   formatIndex,
-  sumOf,
 } from './dataset-index.js';
 import { mapInOrder } from './map-in-order.js';
 import type { PictureSource, Skipped } from './picture-source.js';
@@ -175,14 +175,14 @@ function createDatasetWriter({ target, shardMib, force }: PackOptions): DatasetW
     if (number === 0 && force) await target.delete(indexKey);
     const file = shardFile(number);
     await target.put(file, body, { contentType: 'application/x-tar' });
-    shards.push({ file, bytes: body.length, sha256: sumOf(body) });
+    shards.push({ file, bytes: body.length, sha256: sha256Of(body) });
   };
   return {
     isEmpty: () => samples.length === 0,
     async add({ candidate: { key, ending }, body, size }) {
       const { shard, offset, full } = await writer.add(key, ending, body);
       if (full !== undefined) await put(full);
-      samples.push({ key, shard, offset, bytes: body.length, ...size, sha256: sumOf(body) });
+      samples.push({ key, shard, offset, bytes: body.length, ...size, sha256: sha256Of(body) });
     },
     async finish() {
       const last = writer.finish();
@@ -192,7 +192,7 @@ function createDatasetWriter({ target, shardMib, force }: PackOptions): DatasetW
       await putIndex(target, index, force);
       const bytes = shards.reduce((sum, shard) => sum + shard.bytes, 0);
       return {
-        ...{ samples: samples.length, shards: shards.length, bytes, indexSha256: sumOf(index) },
+        ...{ samples: samples.length, shards: shards.length, bytes, indexSha256: sha256Of(index) },
         ...{ duplicates: duplicatesOf(samples), heldOut: heldOutShares(samples) },
       };
     },

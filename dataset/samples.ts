@@ -3,7 +3,8 @@
 
 import { createHash } from 'node:crypto';
 import type { Problem } from '../shared/problems.js';
-import { sumOf, type DatasetIndex, type DatasetSample } from './dataset-index.js';
+import { sha256Of } from '../shared/sha256.js';
+import type { DatasetIndex, DatasetSample } from './dataset-index.js';
 import { decodePicture, PictureError, type Pixels, type Size } from './decode.js';
 
 export interface DatasetSplit {
@@ -125,7 +126,7 @@ export async function decodeSample(
     throw new PictureError(
       `${bytes.length} bytes were read there, and the index says ${claims.bytes}`,
     );
-  const sum = sumOf(bytes);
+  const sum = sha256Of(bytes);
   if (claims.sha256 !== undefined && sum !== claims.sha256)
     throw new PictureError(`its SHA-256 is ${sum}, and the index says ${claims.sha256}`);
   return decodePicture(bytes, (picture: Size) => {

@@ -4,9 +4,9 @@
 // hands, for the operator; nothing is fenced by it, for the object store, where the run lies, knows
 // terms only.
 
-import { createHash } from 'node:crypto';
 import { leaderStatusOf, type LeaderFacts } from '../../shared/kubernetes/leader-status.js';
 import { messageOf } from '../../shared/problems.js';
+import { sha256Of } from '../../shared/sha256.js';
 import { parseStoreUrl } from '../../shared/store/places.js';
 import type { CoordinatorEvent } from '../core/state.js';
 import type { OperatorRequests } from './operator-service.js';
@@ -37,7 +37,7 @@ export function leaseKey(runUrl: string): string {
   const location = parseStoreUrl(runUrl);
   const place = location.kind === 'file' ? `file://${location.folder}` : location.url;
   const id = place.split('/').at(-1) ?? '';
-  const sum = createHash('sha256').update(place).digest('hex').slice(0, 16);
+  const sum = sha256Of(place).slice(0, 16);
   return `${id.replace(/[^A-Za-z0-9_-]/g, '-').slice(0, 64)}.${sum}`;
 }
 

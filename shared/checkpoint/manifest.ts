@@ -1,8 +1,8 @@
 // The manifest of a checkpoint: which run and step it is, and the size and sum of every part. And
 // where a checkpoint lies below its run's url.
 
-import { createHash } from 'node:crypto';
 import { z } from 'zod';
+import { sha256Of } from '../sha256.js';
 import { canonicalJson } from '../spec/compare.js';
 import { runSpecSchema } from '../spec/schema.js';
 import type { Step } from '../words.js';
@@ -81,12 +81,8 @@ const maxManifestBytes = 1024 * 1024;
 /** The manifest's bytes in the store, with a sum over all of it. */
 export function encodeManifest(manifest: CheckpointManifest): Buffer {
   const checked = manifestSchema.parse(manifest);
-  const summed = { ...checked, manifestSha256: sumOf(checked) };
+  const summed = { ...checked, manifestSha256: sha256Of(canonicalJson(checked)) };
   return Buffer.from(`${JSON.stringify(summed, null, 2)}\n`);
-}
-
-function sumOf(manifest: CheckpointManifest): string {
-  return createHash('sha256').update(canonicalJson(manifest)).digest('hex');
 }
 
 /** Parses the bytes of the manifest of checkpoint `step`; in words, why they are none. */
@@ -105,7 +101,7 @@ export function parseManifest(body: Buffer, step: number): CheckpointManifest | 
     const [issue] = parsed.error.issues;
     return `its manifest is not valid: ${issue?.path.join('.')}: ${issue?.message}`;
   }
-  if (manifestSha256 !== undefined && manifestSha256 !== sumOf(parsed.data))
+  if (manifestSha256 !== undefined && manifestSha256 !== sha256Of(canonicalJson(parsed.data)))
     return 'its manifest has other bytes than its sum says';
   if (parsed.data.step !== step) return `its manifest is of step ${parsed.data.step}`;
   return parsed.data;

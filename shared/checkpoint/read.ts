@@ -4,6 +4,7 @@
 
 import { createHash } from 'node:crypto';
 import type { NetworkSpec } from '../layout.js';
+import { sha256Of } from '../sha256.js';
 import { ObjectNotFound, type ObjectStore } from '../store/store.js';
 import type { Step } from '../words.js';
 import {
@@ -192,7 +193,6 @@ function decodePart(
   network: NetworkSpec,
 ): Float32Array[] {
   if (body.length !== bytes) throw new Error(`${file} has not the ${bytes} bytes it should have`);
-  if (createHash('sha256').update(body).digest('hex') !== sha256)
-    throw new Error(`${file} has other bytes than its sum says`);
+  if (sha256Of(body) !== sha256) throw new Error(`${file} has other bytes than its sum says`);
   return vectorsOfPart(part, network, decodeSafetensors(body).tensors);
 }

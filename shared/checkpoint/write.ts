@@ -1,7 +1,7 @@
 // Writing and deleting checkpoints. Parts first, by each worker that has a share, and the manifest
 // last: until it is there the checkpoint does not exist, and it is never replaced by another.
 
-import { createHash } from 'node:crypto';
+import { sha256Of } from '../sha256.js';
 import { PreconditionFailed, type ObjectStore } from '../store/store.js';
 import type { Step } from '../words.js';
 import {
@@ -25,7 +25,7 @@ export async function storePart(
 ): Promise<PartRecord> {
   const file = partFile(part.name);
   // The sum is of the bytes that are given to the store, taken before they leave.
-  const sha256 = createHash('sha256').update(part.body).digest('hex');
+  const sha256 = sha256Of(part.body);
   await store.put(checkpointPrefix(step) + file, part.body);
   return { name: part.name, file, bytes: part.body.length, sha256 };
 }

@@ -1,7 +1,7 @@
 // Whether two specs are equal, whatever the order of their keys, their comments or the way their
 // numbers were written, and where they differ.
 
-import { createHash } from 'node:crypto';
+import { sha256Of } from '../sha256.js';
 import type { RunSpec } from './schema.js';
 
 /** JSON with sorted keys and no blanks (RFC 8785 for data without exotic numbers). */
@@ -18,12 +18,7 @@ export function canonicalJson(value: unknown): string {
 
 /** SHA-256 of the canonical JSON of a spec, in hexadecimal. */
 export function specDigest(spec: RunSpec): string {
-  return textDigest(canonicalJson(spec));
-}
-
-/** SHA-256 of a text, in hexadecimal. */
-export function textDigest(text: string): string {
-  return createHash('sha256').update(text).digest('hex');
+  return sha256Of(canonicalJson(spec));
 }
 
 /** A key that has another value in each of two specs; undefined where one lacks it. */

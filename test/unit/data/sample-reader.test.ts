@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import type { Pixels } from '../../../dataset/decode.js';
-import { sumOf } from '../../../dataset/dataset-index.js';
+import { sha256Of } from '../../../shared/sha256.js';
 import {
   ObjectNotFound,
   StoreUnavailable,
@@ -96,7 +96,7 @@ async function readWith(answers: readonly Answer[], claims: Partial<SamplePlace>
   const shard = Buffer.concat([Buffer.alloc(512), picture, Buffer.alloc(512)]);
   const place: SamplePlace = {
     ...{ key: 'ada', shard: 'shard-000000.tar', offset: 512, bytes: picture.length },
-    ...{ width: 80, height: 72, sha256: sumOf(picture), ...claims },
+    ...{ width: 80, height: 72, sha256: sha256Of(picture), ...claims },
   };
   let asked = 0;
   const notices: string[] = [];
