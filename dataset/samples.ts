@@ -19,15 +19,31 @@ export function keyFraction(key: string): number {
   return createHash('sha256').update(key, 'utf8').digest().readUInt32BE(0) / 2 ** 32;
 }
 
-/** Splits the samples: those whose key's fraction is below `testFraction` are for testing. */
+/** What is held out together: single pictures, or all pictures of a person. */
+export type SplitBy = 'picture' | 'identity';
+
+/**
+ * Who a picture shows, by its key: all before the last underscore of its name ("faces/017_03" and
+ * "faces/017_08" show faces/017); without an underscore the picture stands alone.
+ */
+export function identityOf(key: string): string {
+  const end = key.lastIndexOf('_');
+  return end > key.lastIndexOf('/') + 1 ? key.slice(0, end) : key;
+}
+
+/**
+ * Splits the samples: those whose fraction (of the key, or of the identity that it names) is below
+ * `testFraction` are for testing.
+ */
 export function splitSamples(
   index: Pick<DatasetIndex, 'samples'>,
   testFraction: number,
+  splitBy: SplitBy = 'picture',
 ): DatasetSplit {
   const train: DatasetSample[] = [];
   const drawn: { fraction: number; sample: DatasetSample }[] = [];
   for (const sample of index.samples) {
-    const fraction = keyFraction(sample.key);
+    const fraction = keyFraction(splitBy === 'picture' ? sample.key : identityOf(sample.key));
     if (fraction < testFraction) drawn.push({ fraction, sample });
     else train.push(sample);
   }

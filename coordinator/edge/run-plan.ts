@@ -72,8 +72,8 @@ export async function planRun(request: RunRequest): Promise<RunPlan> {
   if (existing !== undefined && found?.manifest !== undefined)
     requireUneditedSpec(request.store.url, existing.spec, found.manifest);
   const { index, sha256, damages } = await readDataset(request, spec);
-  const { testFraction, url } = spec.dataset;
-  const split = splitSamples(index, testFraction);
+  const { testFraction, splitBy, url } = spec.dataset;
+  const split = splitSamples(index, testFraction, splitBy);
   const { train, test } = split;
   const savedStep = found?.manifest?.step;
   const problems = [

@@ -57,7 +57,10 @@ export function tinyRun(datasetUrl: string, adversarialSteps = 3): RunSpec {
     version: 1,
     name: 'tiny',
     seed: 11,
-    dataset: { url: datasetUrl, testFraction: 0.2, resize: 0, crop: 32, flip: true },
+    dataset: {
+      ...{ url: datasetUrl, testFraction: 0.2, splitBy: 'picture' },
+      ...{ resize: 0, crop: 32, flip: true },
+    },
     batch: { microShards: 5, size: 2 },
     generator: {
       blocks: 1,
@@ -136,7 +139,7 @@ export async function openBatches(
   const store = openStore(dataset.url);
   const { index } = await readDatasetIndex(store);
   await store.close();
-  const { train: samples } = splitSamples(index, dataset.testFraction);
+  const { train: samples } = splitSamples(index, dataset.testFraction, dataset.splitBy);
   const { microShards, size: microShardSize } = batch;
   const order = { seed, samples: samples.length, microShards, microShardSize };
   const loader = createLoader({

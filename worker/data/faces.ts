@@ -68,7 +68,7 @@ export async function openFaceSupply(
   { dataset, evaluation }: RunSpec,
 ): Promise<FaceSupply> {
   const { index } = await readDatasetIndex(store, dataset.indexSha256);
-  const { test: samples } = splitSamples(index, dataset.testFraction);
+  const { test: samples } = splitSamples(index, dataset.testFraction, dataset.splitBy);
   const options = { store, index, samples, resize: dataset.resize, limit: evaluation.limit };
   let kept: readonly TestFace[] | undefined;
   return async function* () {

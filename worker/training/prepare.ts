@@ -110,7 +110,7 @@ async function openData(
   const store = openStore(dataset.url, options.storeOptions);
   const { index } = await readDatasetIndex(store, dataset.indexSha256);
   await store.close();
-  const { train: samples, test } = splitSamples(index, dataset.testFraction);
+  const { train: samples, test } = splitSamples(index, dataset.testFraction, dataset.splitBy);
   const { microShards, size: microShardSize } = batch;
   const loader = createLoader({
     ...dataset,

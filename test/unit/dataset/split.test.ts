@@ -3,7 +3,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { DatasetSample } from '../../../dataset/dataset-index.js';
-import { heldOutShares, nameSome, splitNotices, splitSamples } from '../../../dataset/samples.js';
+import {
+  heldOutShares,
+  identityOf,
+  nameSome,
+  splitNotices,
+  splitSamples,
+} from '../../../dataset/samples.js';
 
 const samples = (count: number, sumOf: (i: number) => string | undefined): DatasetSample[] =>
   Array.from({ length: count }, (_, i) => ({
@@ -47,4 +53,19 @@ test('the shares at pack are those of the split', () => {
 test('long lists of names are cut', () => {
   assert.equal(nameSome(['a', 'b']), '"a", "b"');
   assert.match(nameSome([...'abcdefgh']), /^"a", .*"e", and 3 more$/);
+});
+
+test('split by identity, no person is on both sides, and single pictures stand alone', () => {
+  const keys = Array.from({ length: 200 }, (_, i) => `faces/${i >> 1}_0${i % 2}`);
+  const list = samples(200, String).map((sample, i) => ({ ...sample, key: keys[i] }));
+  const { train, test: held } = splitSamples({ samples: list }, 0.2, 'identity');
+  const trained = new Set(train.map(({ key }) => identityOf(key)));
+  assert.ok(held.length > 20 && held.length < 60, `${held.length} held out`);
+  assert.deepEqual(
+    held.filter(({ key }) => trained.has(identityOf(key))),
+    [],
+  );
+  assert.equal(identityOf('faces/017_03'), 'faces/017');
+  assert.equal(identityOf('a_b/017'), 'a_b/017');
+  assert.equal(identityOf('faces/_17'), 'faces/_17', 'a name of an identity is not empty');
 });
