@@ -86,7 +86,7 @@ export async function findCheckpoint(
   record: RunRecord,
 ): Promise<FoundCheckpoint> {
   const { manifest, passedOver } = await newestWholeCheckpoint(store);
-  if (manifest !== undefined && manifest.specSha256 !== specDigest(record.spec))
+  if (manifest !== undefined && specDigest(manifest.spec) !== specDigest(record.spec))
     throw new Error(
       `the checkpoint of step ${manifest.step} in ${store.url} is of another spec than the run`,
     );
