@@ -83,7 +83,7 @@ export const runSpecSchema = z.strictObject({
       .optional(),
     /** Share of samples, chosen by a hash of their key, that training never sees. */
     testFraction: z.number().min(0).max(0.9),
-    /** `identity` holds out all pictures of a person: of the keys `017_03`, `017_08`, those of 017. */
+    /** `identity` holds out all pictures of a person: `017_03` and `017_08` are of 017. */
     splitBy: z.enum(['picture', 'identity']).default('picture'),
     /** Pictures are first scaled so that their shorter side has this many pixels; 0: not. */
     resize: z.int().min(0).max(8192),
