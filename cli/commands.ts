@@ -88,6 +88,11 @@ export const commands: readonly CommandEntry[] = [
     register: async (y) => y.command((await import('./commands/export.js')).exportCommand),
   },
   {
+    usage: 'models <action>',
+    summary: 'List the trained generators that come with Lockstep',
+    register: async (y) => y.command((await import('./commands/models.js')).modelsCommand),
+  },
+  {
     usage: 'upscale <model> <input> <output>',
     summary: 'Enlarge a picture with an exported model',
     stopsInOrder: true,

@@ -2,7 +2,6 @@
 // Lockstep exported, before the file is given to ONNX Runtime.
 
 import { InferenceSession, Tensor } from 'onnxruntime-node';
-import { readRegularFile } from '../shared/local-files.js';
 import { messageOf, OperatorError } from '../shared/problems.js';
 import type { Network } from './enlarge.js';
 import {
@@ -12,24 +11,25 @@ import {
   readMetadata,
   type ModelMetadata,
 } from './model-metadata.js';
+import { readModel, type ShippedModel } from './models.js';
 
 /** A loaded generator; owns ONNX Runtime's session until `close`. */
 export interface LoadedNetwork {
   readonly metadata: ModelMetadata;
+  /** Only of a model that ships. */
+  readonly shipped?: ShippedModel;
   readonly run: Network;
   close(): Promise<void>;
 }
 
-/** A generator of the paper has 6 MB; nothing that fits a protobuf message is refused by size. */
-const largestModelBytes = 2 ** 31 - 1;
-
-/** Loads a model file; an OperatorError says what is wrong with it. */
-export async function loadNetwork(path: string, threads: number): Promise<LoadedNetwork> {
-  const model = await readModel(path);
-  const metadata = metadataOf(path, model);
-  const session = await createSession(path, model, threads);
+/** Loads a model: the name of one that ships, or a file. An OperatorError says what is wrong. */
+export async function loadNetwork(model: string, threads: number): Promise<LoadedNetwork> {
+  const { path, bytes, shipped } = await readModel(model);
+  const metadata = metadataOf(path, bytes);
+  const session = await createSession(path, bytes, threads);
   return {
     metadata,
+    ...(shipped === undefined ? {} : { shipped }),
     run: async (pixels, height, width) => {
       const input = new Tensor('float32', pixels, [1, height, width, 3]);
       const output = (await session.run({ [modelInput]: input }))[modelOutput];
@@ -37,13 +37,6 @@ export async function loadNetwork(path: string, threads: number): Promise<Loaded
     },
     close: () => session.release(),
   };
-}
-
-async function readModel(path: string): Promise<Uint8Array> {
-  const allowed = 'a file that lockstep export RUN --format onnx wrote';
-  return readRegularFile(path, largestModelBytes).catch((error: unknown) => {
-    throw refusal(path, `the model cannot be read: ${messageOf(error)}`, allowed);
-  });
 }
 
 function metadataOf(path: string, model: Uint8Array): ModelMetadata {
