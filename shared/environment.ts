@@ -24,6 +24,7 @@ const variables = z.object({
   LOCKSTEP_TEST_NATS_SERVER: z.string().max(4096).optional(),
   LOCKSTEP_TEST_VERSITYGW: z.string().max(4096).optional(),
   LOCKSTEP_TEST_KUBERNETES: z.string().max(4096).optional(),
+  LOCKSTEP_TEST_PYTHON: z.string().max(4096).optional(),
   NO_COLOR: z.string().optional(),
   CI: z.string().optional(),
 });
@@ -47,6 +48,8 @@ export interface Environment {
     readonly versitygw: string | undefined;
     /** Folder of the programs of a Kubernetes control plane. */
     readonly kubernetes: string | undefined;
+    /** An interpreter that has the packages of `test/python/requirements.txt`. */
+    readonly python: string | undefined;
   };
 }
 
@@ -73,6 +76,7 @@ export function parseEnvironment(given: Readonly<Record<string, string | undefin
       natsServer: values.LOCKSTEP_TEST_NATS_SERVER,
       versitygw: values.LOCKSTEP_TEST_VERSITYGW,
       kubernetes: values.LOCKSTEP_TEST_KUBERNETES,
+      python: values.LOCKSTEP_TEST_PYTHON,
     }),
   });
 }

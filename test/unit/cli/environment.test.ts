@@ -18,6 +18,7 @@ test('an empty environment has the defaults', () => {
       natsServer: undefined,
       versitygw: undefined,
       kubernetes: undefined,
+      python: undefined,
     },
   });
 });
