@@ -35,6 +35,11 @@ const generatorSchema = z.strictObject({
   /** `bicubic` adds the network's output to the bicubic enlargement of its input. */
   skip: z.enum(['none', 'bicubic']),
   output: z.enum(['tanh', 'linear']),
+  /**
+   * How filters start. `uniform`, the default; `icnr`: the four filters whose outputs a shuffle
+   * puts side by side start equal, so that no checkerboard is there to be unlearned.
+   */
+  initialization: z.enum(['uniform', 'icnr']).optional(),
 });
 
 /** The discriminator: eight convolutions (strides 1, 2, 1, 2, ...), then a head. */
@@ -58,8 +63,13 @@ const phaseSchema = z.strictObject({
     pixelNorm: z.enum(['mse', 'mae']).default('mse'),
     /** Weight of the adversarial loss; 0 leaves the discriminator out of the phase. */
     adversarial: z.number().min(0).max(1e6),
-    /** `bce`: cross entropy on logits (the paper); `lsgan`: squares on the sigmoid. */
-    objective: z.enum(['bce', 'lsgan']).default('bce'),
+    /**
+     * `bce`: cross entropy on logits (the paper); `lsgan`: squares on the sigmoid; `relativistic`:
+     * cross entropy on logits less the mean of the other kind's in the micro-shard (ESRGAN).
+     */
+    objective: z.enum(['bce', 'lsgan', 'relativistic']).default('bce'),
+    /** What the discriminator is to give a real picture; 1, unless labels are smoothed. */
+    realLabel: z.number().gt(0.5).max(1).optional(),
   }),
   learningRate: z.strictObject({ generator: rate, discriminator: rate }),
 });

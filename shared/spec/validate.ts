@@ -94,6 +94,7 @@ const relations: readonly Relation[] = [
   { reads: ['dataset', 'batch', 'generator', 'discriminator'], check: activationsFit },
   { reads: ['dataset', 'discriminator'], check: denseHeadFits },
   { reads: ['generator'], check: shuffleDividesChannels },
+  { reads: ['generator'], check: icnrHasShuffle },
   { reads: ['phases'], check: phaseNamesDiffer },
   { reads: ['phases'], check: phasesLearn },
   { reads: ['phases', 'batch'], check: positionsAreExact },
@@ -152,6 +153,13 @@ function shuffleDividesChannels({
       allowed: 'a multiple of 4 when generator.upsampling is pixel-shuffle',
     },
   ];
+}
+
+function icnrHasShuffle({ generator: { upsampling, initialization } }: RunSpec): Problem[] {
+  if (initialization !== 'icnr' || upsampling === 'pixel-shuffle') return [];
+  const allowed =
+    'uniform when generator.upsampling is nearest, which starts without checkerboards';
+  return [{ key: 'generator.initialization', given: initialization, allowed }];
 }
 
 function phaseNamesDiffer({ phases }: RunSpec): Problem[] {

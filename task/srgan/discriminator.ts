@@ -82,6 +82,7 @@ function discriminatorUnits(spec: DiscriminatorSpec): Unit[] {
     order: spec.order,
     activation: 'leaky',
     gain: 1,
+    copies: 1,
   }));
 }
 
@@ -93,7 +94,11 @@ function dense(x: Tensor2D, name: string, p: NamedTensors): Tensor2D {
 function denseParameters(name: string, inputs: number, outputs: number): Parameter[] {
   const prefix = `${discriminatorName}/${name}`;
   return [
-    { name: `${prefix}/weights`, shape: [inputs, outputs], start: { kind: 'uniform', gain: 1 } },
+    {
+      name: `${prefix}/weights`,
+      shape: [inputs, outputs],
+      start: { kind: 'uniform', gain: 1, copies: 1 },
+    },
     { name: `${prefix}/bias`, shape: [outputs], start: { kind: 'constant', value: 0 } },
   ];
 }

@@ -92,9 +92,11 @@ function generatorUnits(spec: GeneratorSpec): GeneratorUnits {
     order,
     activation: 'none',
     gain: 1,
+    copies: 1,
     ...rest,
   });
   const narrow = isShuffled ? wide / 4 : wide;
+  const copies = spec.initialization === 'icnr' ? 4 : 1;
   return {
     head: unit('head', { side: 9, inputs: 3, activation }),
     blocks: Array.from({ length: spec.blocks }, (_, i) => ({
@@ -103,7 +105,7 @@ function generatorUnits(spec: GeneratorSpec): GeneratorUnits {
     })),
     middle: unit('middle', { isNormalized }),
     stages: [channels, narrow].map((inputs, i) =>
-      unit(`stage${i}`, { inputs, outputs: wide, isShuffled, activation }),
+      unit(`stage${i}`, { inputs, outputs: wide, isShuffled, activation, copies }),
     ),
     tail: unit('tail', { side: 9, inputs: narrow, outputs: 3, gain: tailGain(spec) }),
   };

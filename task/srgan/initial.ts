@@ -1,4 +1,5 @@
-// Initial parameters: filters uniform in ±1/sqrt(fan-in), constants for all else. Only exact
+// Initial parameters: filters uniform in ±1/sqrt(fan-in), in equal runs where a shuffle follows and
+// the spec says so, constants for all else. Only exact
 // arithmetic (+, *, /, sqrt), so that the bytes are the same on every machine; each tensor has a
 // stream of its own, so that one tensor's values depend on no other tensor.
 
@@ -12,7 +13,16 @@ export type Start =
    * Uniform in ±gain / sqrt(fan-in). 1 is PyTorch's default. With He's sqrt(6) the generator
    * without normalization gained 0.25 dB in 120 steps of Adam, with 1 it gained 1 dB in 100.
    */
-  | { readonly kind: 'uniform'; readonly gain: number };
+  | {
+      readonly kind: 'uniform';
+      readonly gain: number;
+      /**
+       * Outputs come in so many runs of equal filters, one run behind the other: ICNR (Aitken et
+       * al. 2017, "Checkerboard artifact free sub-pixel convolution"). TensorFlow's depthToSpace
+       * takes a pixel's place from the run and its channel from the place in it. 1: all differ.
+       */
+      readonly copies: number;
+    };
 
 /** A trainable tensor; the last extent of a filter or matrix is its outputs. */
 export interface Parameter extends TensorSpec {
@@ -41,5 +51,8 @@ function fillStart(values: Float32Array, { name, shape, start }: Parameter, seed
   const limit = start.gain / Math.sqrt(fanIn);
   const letters = Array.from(name, (letter) => letter.codePointAt(0)!);
   const stream = createRandomStream(hashIntegers(seed, ...letters));
-  for (let i = 0; i < values.length; i++) values[i] = limit * (2 * stream.uniform() - 1);
+  const outputs = shape.at(-1)!;
+  const distinct = outputs / start.copies;
+  for (let i = 0; i < values.length; i++)
+    values[i] = i % outputs < distinct ? limit * (2 * stream.uniform() - 1) : values[i - distinct];
 }

@@ -8,10 +8,6 @@ import {
   keep,
   mean,
   mul,
-  neg,
-  sigmoid,
-  softplus,
-  square,
   squaredDifference,
   sub,
   valueAndGrads,
@@ -22,12 +18,8 @@ import {
 import '../ops/gradients.js';
 import type { PhaseSpec, RunSpec } from '../../shared/spec/schema.js';
 import type { NamedTensors, StepDefinition, StepOutputs } from '../task.js';
-import {
-  discriminate,
-  discriminatorName,
-  discriminatorParameters,
-  type Verdicts,
-} from './discriminator.js';
+import { adversarialLoss, discriminatorLoss, meanScores } from './adversarial.js';
+import { discriminate, discriminatorName, discriminatorParameters } from './discriminator.js';
 import { generate, generatorName, generatorParameters, generatorStatistics } from './generator.js';
 import { trainingNormalization } from './units.js';
 
@@ -78,8 +70,8 @@ function trainGenerator(
     metrics['loss/pixel'] = pixel;
     if (weights.adversarial === 0) return mul(pixel, weights.pixel);
     // The discriminator's parameters are constants here: only pictures get gradients through it.
-    const { fake } = discriminate(spec.discriminator, hr, generated, inputs);
-    const adversarial = keep(adversarialLoss(weights.objective, fake));
+    const verdicts = discriminate(spec.discriminator, hr, generated, inputs);
+    const adversarial = keep(adversarialLoss(weights.objective, verdicts));
     metrics['loss/adversarial'] = adversarial;
     return add(mul(pixel, weights.pixel), mul(adversarial, weights.adversarial));
   });
@@ -95,14 +87,16 @@ function trainDiscriminator(
   generated: Tensor,
 ): StepOutputs {
   const hr = inputs['hr'] as Tensor4D;
+  const { objective, realLabel = 1 } = phase.loss;
   const metrics: NamedTensors = {};
   const parameters = discriminatorParameters(spec.discriminator, spec.dataset.crop);
   const names = parameters.map(({ name }) => name);
   const { value, gradients } = differentiate(names, inputs, (p) => {
     const verdicts = discriminate(spec.discriminator, hr, generated as Tensor4D, p);
-    metrics['score/real'] = keep(meanScore(verdicts.real));
-    metrics['score/fake'] = keep(meanScore(verdicts.fake));
-    return discriminatorLoss(phase.loss.objective, verdicts);
+    const scores = meanScores(objective, verdicts);
+    metrics['score/real'] = keep(scores.real);
+    metrics['score/fake'] = keep(scores.fake);
+    return discriminatorLoss(objective, verdicts, realLabel);
   });
   metrics['loss/discriminator'] = value;
   return { gradients, statistics: {}, metrics };
@@ -132,43 +126,17 @@ function merge(first: StepOutputs, second: StepOutputs): StepOutputs {
 
 // The losses are all means, so that the mean over micro-shards is the batch's loss.
 
-type LossSpec = PhaseSpec['loss'];
-
 /** Mean squared error; pictures in [-1, 1], so PSNR = 10 log10(4 / error). */
 function meanSquaredError(generated: Tensor, original: Tensor): Scalar {
   return mean<Scalar>(squaredDifference(generated, original));
 }
 
 /** Mean squared or mean absolute difference of pictures in [-1, 1]. */
-function pixelLoss(norm: LossSpec['pixelNorm'], generated: Tensor, original: Tensor): Scalar {
+function pixelLoss(
+  norm: PhaseSpec['loss']['pixelNorm'],
+  generated: Tensor,
+  original: Tensor,
+): Scalar {
   if (norm === 'mse') return meanSquaredError(generated, original);
   return mean<Scalar>(abs(sub(generated, original)));
-}
-
-/**
- * What the generator pays for being found out. `bce`: -log D(G) = softplus(-logit) (Ledig et al.
- * 2017, equation 6); `lsgan`: (sigmoid - 1)² (Mao et al. 2017, as Keras-GAN has it).
- */
-function adversarialLoss(objective: LossSpec['objective'], fake: Tensor): Scalar {
-  return objective === 'bce' ? meanSoftplus(neg(fake)) : meanSquare(sub(sigmoid(fake), 1));
-}
-
-/** What the discriminator pays: for real pictures not believed, and for generated ones believed. */
-function discriminatorLoss(objective: LossSpec['objective'], verdicts: Verdicts): Scalar {
-  const { real, fake } = verdicts;
-  if (objective === 'bce') return add(meanSoftplus(neg(real)), meanSoftplus(fake));
-  return add(meanSquare(sub(sigmoid(real), 1)), meanSquare(sigmoid(fake)));
-}
-
-/** Mean probability that the discriminator gives for "real". */
-function meanScore(logits: Tensor): Scalar {
-  return mean<Scalar>(sigmoid(logits));
-}
-
-function meanSoftplus(x: Tensor): Scalar {
-  return mean<Scalar>(softplus(x));
-}
-
-function meanSquare(x: Tensor): Scalar {
-  return mean<Scalar>(square(x));
 }

@@ -43,6 +43,8 @@ export interface Unit {
   readonly activation: 'none' | 'relu' | 'prelu' | 'leaky';
   /** Initial filters are uniform in ±gain / sqrt(fan-in). */
   readonly gain: number;
+  /** Runs of equal filters among the initial ones (`Start`); 1: all differ. */
+  readonly copies: number;
 }
 
 /** How a unit normalizes, with the parameters and statistics under `<name>/norm`. */
@@ -63,7 +65,7 @@ const initialSlope = 0.25;
 
 /** The parameters of a unit; no bias right before a normalization, where it would do nothing. */
 export function unitParameters(unit: Unit): Parameter[] {
-  const { name, side, inputs, outputs, gain } = unit;
+  const { name, side, inputs, outputs, gain, copies } = unit;
   const channels = [unit.isShuffled ? outputs / 4 : outputs];
   const constant = (part: string, shape: number[], value: number): Parameter => ({
     name: `${name}/${part}`,
@@ -73,7 +75,7 @@ export function unitParameters(unit: Unit): Parameter[] {
   const filter: Parameter = {
     name: `${name}/filter`,
     shape: [side, side, inputs, outputs],
-    start: { kind: 'uniform', gain },
+    start: { kind: 'uniform', gain, copies },
   };
   return [
     filter,

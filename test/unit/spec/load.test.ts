@@ -119,6 +119,11 @@ const mistakes: readonly (readonly [string, string])[] = [
     'generator.upsamplingChannels=130',
     '--set generator.upsamplingChannels: a multiple of 4 when generator.upsampling is pixel-shuffle',
   ],
+  [
+    'generator.upsampling=nearest generator.initialization=icnr',
+    '--set generator.initialization: uniform when generator.upsampling is nearest, which starts without checkerboards',
+  ],
+  ['phases.1.loss.realLabel=0.5', '--set phases.1.loss.realLabel: a number above 0.5 to 1'],
   ['phases.1.name=pixel', '--set phases.1.name: a name that no earlier phase has'],
   [
     'phases.0.loss.pixel=0',

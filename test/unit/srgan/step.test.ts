@@ -120,38 +120,39 @@ test('metrics are the formulas of the losses', async () => {
   assert.ok(metric('score/real') > 0 && metric('score/real') < 1);
 });
 
-test('gradients agree with differences of the loss', async () => {
-  const spec = tinySpec();
-  const outputs = await runStep(spec, 'adversarial');
-  const task = createSrganTask(spec);
-  const cases: [string, string][] = [
-    ['generator/head/slope', 'loss/generator'],
-    ['generator/stage0/filter', 'loss/generator'],
-    ['discriminator/conv3/norm/scale', 'loss/discriminator'],
-    ['discriminator/hidden/weights', 'loss/discriminator'],
-  ];
-  for (const [name, metric] of cases) {
-    const at = outputs.gradients[name].reduce(
-      (best, value, i, all) => (Math.abs(value) > Math.abs(all[best]) ? i : best),
-      0,
-    );
-    // Large enough for float32; small, since a discriminator of few values bends sharply.
-    const nudge = name.startsWith('generator/') ? 1e-2 : 1e-3;
-    const lossAt = (amount: number): number => {
-      const inputs = inputsOf(spec);
-      const values = inputs[name].dataSync().slice() as Float32Array;
-      values[at] += amount;
-      inputs[name] = tf.tensor(values, inputs[name].shape);
-      return task.step('adversarial').run(inputs).metrics[metric].dataSync()[0];
-    };
-    const slope = (lossAt(nudge) - lossAt(-nudge)) / (2 * nudge);
-    const gradient = outputs.gradients[name][at];
-    assert.ok(
-      Math.abs(slope - gradient) < 0.05 * Math.abs(gradient) + 1e-5,
-      `${name}: ${slope}, ${gradient}`,
-    );
-  }
-});
+for (const loss of [{}, { objective: 'relativistic', realLabel: 0.9, adversarial: 0.1 }] as const)
+  test(`gradients agree with differences of the loss ${JSON.stringify(loss)}`, async () => {
+    const spec = tinySpec({ loss });
+    const outputs = await runStep(spec, 'adversarial');
+    const task = createSrganTask(spec);
+    const cases: [string, string][] = [
+      ['generator/head/slope', 'loss/generator'],
+      ['generator/stage0/filter', 'loss/generator'],
+      ['discriminator/conv3/norm/scale', 'loss/discriminator'],
+      ['discriminator/hidden/weights', 'loss/discriminator'],
+    ];
+    for (const [name, metric] of cases) {
+      const at = outputs.gradients[name].reduce(
+        (best, value, i, all) => (Math.abs(value) > Math.abs(all[best]) ? i : best),
+        0,
+      );
+      // Large enough for float32; small, since a discriminator of few values bends sharply.
+      const nudge = name.startsWith('generator/') && loss.adversarial === undefined ? 1e-2 : 1e-3;
+      const lossAt = (amount: number): number => {
+        const inputs = inputsOf(spec);
+        const values = inputs[name].dataSync().slice() as Float32Array;
+        values[at] += amount;
+        inputs[name] = tf.tensor(values, inputs[name].shape);
+        return task.step('adversarial').run(inputs).metrics[metric].dataSync()[0];
+      };
+      const slope = (lossAt(nudge) - lossAt(-nudge)) / (2 * nudge);
+      const gradient = outputs.gradients[name][at];
+      assert.ok(
+        Math.abs(slope - gradient) < 0.05 * Math.abs(gradient) + 1e-5,
+        `${name}: ${slope}, ${gradient}`,
+      );
+    }
+  });
 
 for (const order of ['norm-activation', 'activation-norm'] as const)
   test(`inference with a micro-shard's own statistics is its training forward: ${order}`, async () => {
