@@ -10,6 +10,7 @@ import {
   verifyCheckpoint,
 } from '../shared/checkpoint/read.js';
 import type { CheckpointManifest } from '../shared/checkpoint/manifest.js';
+import { parametersForUse } from '../shared/checkpoint/state.js';
 import { OperatorError } from '../shared/problems.js';
 import { readRunRecord } from '../shared/spec/record.js';
 import type { ObjectStore } from '../shared/store/store.js';
@@ -50,8 +51,8 @@ export async function exportRun(request: ExportRequest): Promise<ExportResult> {
   const task = createSrganTask(manifest.spec);
   const { network: name } = task.inference;
   const networks = task.networks.filter((network) => network.name === name);
-  const { parameters, statistics } = (await readState(store, manifest, networks)).networks[name];
-  const contents = contentsOf(format, task, parameters, statistics);
+  const generator = (await readState(store, manifest, networks)).networks[name];
+  const contents = contentsOf(format, task, parametersForUse(generator), generator.statistics);
   const files: string[] = [];
   let bytes = 0;
   for (const [i, content] of contents.entries()) {

@@ -14,6 +14,8 @@ export interface NetworkSpec {
   readonly parameters: readonly TensorSpec[];
   /** Running BatchNorm means and variances, by the name of the step's output for them. */
   readonly statistics: readonly TensorSpec[];
+  /** Whether an average of the parameters over the updates is kept beside them. */
+  readonly isAveraged?: boolean;
 }
 
 /** A tensor's place in a flat vector; offset and size in floats. */

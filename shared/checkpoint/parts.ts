@@ -5,11 +5,11 @@ import { createLayout, sliceViews, type NetworkSpec, type TensorSpec } from '../
 import { encodeSafetensors, type NamedTensor } from './safetensors.js';
 import { floatsOf, type NetworkState } from './state.js';
 
-export type PartKind = 'parameters' | 'adam' | 'statistics';
+export type PartKind = 'parameters' | 'adam' | 'statistics' | 'average';
 
 /** One file of a checkpoint, before it is written. */
 export interface PartPlan {
-  /** "generator", "generator-adam", "generator-statistics": the file without its ending. */
+  /** "generator", "generator-adam", "generator-average": the file without its ending. */
   readonly name: string;
   readonly network: string;
   readonly kind: PartKind;
@@ -23,16 +23,22 @@ export interface EncodedPart {
   readonly body: Buffer;
 }
 
-const nameSuffix = { parameters: '', adam: '-adam', statistics: '-statistics' } as const;
+const nameSuffix = {
+  parameters: '',
+  adam: '-adam',
+  statistics: '-statistics',
+  average: '-average',
+} as const;
 
 /** The vectors of a part and what their tensors' names start with in the file. */
 const vectorsOf = {
-  parameters: [{ prefix: '', of: (state: NetworkState) => state.parameters }],
+  parameters: [{ prefix: '', vector: 'parameters' }],
   adam: [
-    { prefix: 'first-moment/', of: (state: NetworkState) => state.firstMoment },
-    { prefix: 'second-moment/', of: (state: NetworkState) => state.secondMoment },
+    { prefix: 'first-moment/', vector: 'firstMoment' },
+    { prefix: 'second-moment/', vector: 'secondMoment' },
   ],
-  statistics: [{ prefix: '', of: (state: NetworkState) => state.statistics }],
+  statistics: [{ prefix: '', vector: 'statistics' }],
+  average: [{ prefix: '', vector: 'average' }],
 } as const;
 
 /** The tensors a vector of this kind is made of. */
@@ -43,10 +49,9 @@ function tensorsOf(kind: PartKind, network: NetworkSpec): readonly TensorSpec[] 
 /** The parts of a checkpoint, in the order of the networks. */
 export function partsOf(networks: readonly NetworkSpec[]): PartPlan[] {
   return networks.flatMap((network) => {
-    const kinds: readonly PartKind[] =
-      network.statistics.length === 0
-        ? ['parameters', 'adam']
-        : ['parameters', 'adam', 'statistics'];
+    const kinds: PartKind[] = ['parameters', 'adam'];
+    if (network.statistics.length > 0) kinds.push('statistics');
+    if (network.isAveraged === true) kinds.push('average');
     return kinds.map((kind) => {
       const bytes = 4 * floatsOf(tensorsOf(kind, network)) * vectorsOf[kind].length;
       return { name: network.name + nameSuffix[kind], network: network.name, kind, bytes };
@@ -75,8 +80,8 @@ export function partsOfShare(
 /** The file of a part: the same bytes whenever the state is the same. */
 export function encodePart(part: PartPlan, network: NetworkSpec, state: NetworkState): EncodedPart {
   const layout = createLayout(tensorsOf(part.kind, network));
-  const tensors = vectorsOf[part.kind].flatMap(({ prefix, of }) => {
-    const views = sliceViews(layout, of(state));
+  const tensors = vectorsOf[part.kind].flatMap(({ prefix, vector }) => {
+    const views = sliceViews(layout, state[vector]);
     return layout.slices.map(({ name, shape }): NamedTensor => ({
       name: prefix + name,
       shape,
@@ -88,22 +93,22 @@ export function encodePart(part: PartPlan, network: NetworkSpec, state: NetworkS
 }
 
 /**
- * The flat vectors of a part out of the tensors of its file; throws, naming it, when a tensor is
- * missing, has another shape, or is one too many.
+ * Fills the state's vectors of a part out of the tensors of its file; throws, naming it, when a
+ * tensor is missing, has another shape, or is one too many.
  */
-export function vectorsOfPart(
+export function fillFromPart(
   part: PartPlan,
   network: NetworkSpec,
   tensors: ReadonlyMap<string, NamedTensor>,
-): Float32Array[] {
+  state: NetworkState,
+): void {
   const layout = createLayout(tensorsOf(part.kind, network));
   const vectors = vectorsOf[part.kind];
   if (tensors.size !== layout.slices.length * vectors.length)
     throw new Error(
       `${part.name}: ${tensors.size} tensors, ${layout.slices.length * vectors.length} are due`,
     );
-  return vectors.map(({ prefix }) => {
-    const flat = new Float32Array(layout.size);
+  for (const { prefix, vector } of vectors) {
     for (const { name, shape, offset } of layout.slices) {
       const found = tensors.get(prefix + name);
       if (found === undefined || found.shape.join() !== shape.join())
@@ -111,8 +116,7 @@ export function vectorsOfPart(
           `${part.name}: tensor ${prefix}${name} of shape [${shape.join()}] is due, not ` +
             (found === undefined ? 'missing' : `[${found.shape.join()}]`),
         );
-      flat.set(found.data, offset);
+      state[vector].set(found.data, offset);
     }
-    return flat;
-  });
+  }
 }

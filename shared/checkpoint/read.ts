@@ -16,9 +16,9 @@ import {
   type CheckpointManifest,
   type PartRecord,
 } from './manifest.js';
-import { partsOf, vectorsOfPart, type PartPlan } from './parts.js';
+import { fillFromPart, partsOf, type PartPlan } from './parts.js';
 import { decodeSafetensors } from './safetensors.js';
-import type { NetworkState, TrainingState } from './state.js';
+import { createState, type NetworkState, type TrainingState } from './state.js';
 
 /** A checkpoint's folder, its sums not looked at. */
 export interface CheckpointEntry {
@@ -157,9 +157,9 @@ export async function readState(
 ): Promise<TrainingState> {
   const broken = (reason: string): Error =>
     new Error(`checkpoint of step ${manifest.step} in ${store.url} can't be used: ${reason}`);
-  const states: Record<string, NetworkState> = {};
+  const state = createState(networks);
   for (const network of networks) {
-    const vectors: Float32Array[] = [];
+    const own = state.networks[network.name];
     for (const part of partsOf([network])) {
       const record = manifest.parts.find(({ name }) => name === part.name);
       if (record === undefined) throw broken(`it has no part ${part.name}`);
@@ -167,18 +167,17 @@ export async function readState(
         throw error instanceof ObjectNotFound ? broken(`${record.file} is missing`) : error;
       });
       try {
-        vectors.push(...decodePart(body, record, part, network));
+        decodePart(body, record, part, network, own);
       } catch (error) {
         throw broken((error as Error).message);
       }
     }
     const updates = manifest.updates[network.name];
     if (updates === undefined) throw broken(`it does not tell the updates of ${network.name}`);
-    const [parameters, firstMoment, secondMoment, statistics = new Float32Array(0)] = vectors;
-    states[network.name] = { parameters, firstMoment, secondMoment, statistics, updates };
+    own.updates = updates;
   }
   const { step, skippedInARow = 0 } = manifest;
-  return { step, networks: states, skippedInARow };
+  return Object.assign(state, { step, skippedInARow });
 }
 
 async function readPart(store: ObjectStore, step: Step, record: PartRecord): Promise<Buffer> {
@@ -191,8 +190,9 @@ function decodePart(
   { file, bytes, sha256 }: PartRecord,
   part: PartPlan,
   network: NetworkSpec,
-): Float32Array[] {
+  state: NetworkState,
+): void {
   if (body.length !== bytes) throw new Error(`${file} has not the ${bytes} bytes it should have`);
   if (sha256Of(body) !== sha256) throw new Error(`${file} has other bytes than its sum says`);
-  return vectorsOfPart(part, network, decodeSafetensors(body).tensors);
+  fillFromPart(part, network, decodeSafetensors(body).tensors, state);
 }

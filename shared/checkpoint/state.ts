@@ -11,6 +11,8 @@ export interface NetworkState {
   readonly firstMoment: Float32Array;
   readonly secondMoment: Float32Array;
   readonly statistics: Float32Array;
+  /** The parameters averaged over the updates, in their layout; empty where none is kept. */
+  readonly average: Float32Array;
   updates: number;
 }
 
@@ -24,13 +26,14 @@ export interface TrainingState {
 
 /** Memory for the state of these networks (`Task.networks`); all zeros. */
 export function createState(networks: readonly NetworkSpec[]): TrainingState {
-  const states = networks.map(({ name, parameters, statistics }) => {
+  const states = networks.map(({ name, parameters, statistics, isAveraged }) => {
     const vector = (): Float32Array => new Float32Array(floatsOf(parameters));
     const network: NetworkState = {
       parameters: vector(),
       firstMoment: vector(),
       secondMoment: vector(),
       statistics: new Float32Array(floatsOf(statistics)),
+      average: isAveraged === true ? vector() : new Float32Array(0),
       updates: 0,
     };
     return [name, network] as const;
@@ -46,10 +49,22 @@ export function copyState(from: TrainingState, into: TrainingState): void {
     network.firstMoment.set(source.firstMoment);
     network.secondMoment.set(source.secondMoment);
     network.statistics.set(source.statistics);
+    network.average.set(source.average);
     network.updates = source.updates;
   }
   into.step = from.step;
   into.skippedInARow = from.skippedInARow;
+}
+
+/**
+ * The parameters to use a network with, for samples, evaluation and models: their average where one
+ * is kept.
+ */
+export function parametersForUse({
+  parameters,
+  average,
+}: Pick<NetworkState, 'parameters' | 'average'>): Float32Array {
+  return average.length > 0 ? average : parameters;
 }
 
 /** Floats of these tensors together. */
@@ -63,8 +78,8 @@ export function vectorsInOrder(
   state: TrainingState,
 ): Float32Array[] {
   return networks.flatMap(({ name }) => {
-    const { parameters, firstMoment, secondMoment, statistics } = state.networks[name];
-    return [parameters, firstMoment, secondMoment, statistics];
+    const { parameters, firstMoment, secondMoment, statistics, average } = state.networks[name];
+    return [parameters, firstMoment, secondMoment, statistics, average];
   });
 }
 

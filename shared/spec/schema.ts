@@ -116,6 +116,11 @@ export const runSpecSchema = z.strictObject({
   }),
   /** Share of the running BatchNorm statistics that a step keeps. */
   statisticsMomentum: z.number().min(0).lt(1),
+  /**
+   * Decay of the average of the generator's parameters, which samples, evaluation and export use;
+   * 0: none is kept.
+   */
+  ema: z.number().min(0).lt(1).default(0),
   phases: z.array(phaseSchema).min(1).max(16),
   checkpoint: z.strictObject({
     everySteps: z.int().min(1).max(1_000_000_000),

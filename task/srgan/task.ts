@@ -69,7 +69,7 @@ function describeNetworks(
     statistics,
   });
   return [
-    describe(generatorName, generatorStatistics(spec.generator)),
+    { ...describe(generatorName, generatorStatistics(spec.generator)), isAveraged: spec.ema > 0 },
     describe(discriminatorName, []),
   ];
 }

@@ -21,6 +21,7 @@ export const fakeNetworks: readonly NetworkSpec[] = [
     name: 'generator',
     parameters: [{ name: 'w', shape: [5] }],
     statistics: [{ name: 'mean', shape: [2] }],
+    isAveraged: true,
   },
 ];
 
@@ -127,7 +128,9 @@ export const turn = (): Promise<void> => new Promise((resolve) => setImmediate(r
 /** The state that every fake run starts from. */
 export function fakeSeed(): TrainingState {
   const state = createState(fakeNetworks);
-  state.networks['generator'].parameters.set([0.5, -1.25, 3, 0.1, -7]);
+  const { parameters, average } = state.networks['generator'];
+  parameters.set([0.5, -1.25, 3, 0.1, -7]);
+  average.set(parameters);
   return state;
 }
 

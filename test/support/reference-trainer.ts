@@ -1,5 +1,6 @@
 // The oracle: a trainer written from the definition of a run, in one process and without any of
-// the worker's code. A run is right when its parameters have the SHA-256 that this one gives.
+// the worker's code. A run is right when its parameters, and the average of the generator's, have
+// the SHA-256 that this one gives.
 
 import { createHash } from 'node:crypto';
 import { createLayout, sliceViews } from '../../shared/layout.js';
@@ -13,8 +14,18 @@ type Values = Record<string, Float32Array>;
 /** Gives a step's micro-shard: the step's inputs by name. */
 export type BatchOf = (step: number, leaf: number) => Promise<Values>;
 
-/** SHA-256 of all parameters of both networks after `steps` steps of the spec. */
-export async function referenceSha256(spec: RunSpec, steps: number, batchOf: BatchOf) {
+/** Sums over the parameters of both networks, and over the average of the generator's. */
+export interface ReferenceSums {
+  readonly sha256: string;
+  readonly average: string;
+}
+
+/** What a run has after `steps` steps of the spec, as SHA-256. */
+export async function referenceSums(
+  spec: RunSpec,
+  steps: number,
+  batchOf: BatchOf,
+): Promise<ReferenceSums> {
   const task = createSrganTask(spec);
   const flat = task.networks.map(({ name }) => task.initialParameters(name, spec.seed));
   const views = task.networks.map((network, i) =>
@@ -24,6 +35,7 @@ export async function referenceSha256(spec: RunSpec, steps: number, batchOf: Bat
   const m = zerosLike(parameters);
   const v = zerosLike(parameters);
   const updates: Record<string, number> = {};
+  const average = flat[0].slice();
   const graphs = new Map<string, CompiledGraph>();
 
   for (let step = 0; step < steps; step++) {
@@ -65,11 +77,18 @@ export async function referenceSha256(spec: RunSpec, steps: number, batchOf: Bat
       const t = (updates[network.name] = (updates[network.name] ?? 0) + 1);
       for (const { name } of network.parameters)
         adam(spec, rate, t, parameters[name], sums[name], m[name], v[name]);
+      if (network !== task.networks[0]) continue;
+      const toNew = 1 - Math.min(spec.ema, (1 + t) / (10 + t));
+      for (const [i, value] of average.entries()) average[i] = value + toNew * (flat[0][i] - value);
     }
   }
   for (const graph of graphs.values()) await graph.close();
+  return { sha256: sha256Of(...flat), average: sha256Of(average) };
+}
+
+function sha256Of(...vectors: Float32Array[]): string {
   const hash = createHash('sha256');
-  for (const values of flat) hash.update(new Uint8Array(values.buffer));
+  for (const { buffer } of vectors) hash.update(new Uint8Array(buffer));
   return hash.digest('hex');
 }
 

@@ -10,6 +10,7 @@ export const generator = {
     { name: 'g/bias', shape: [2] },
   ],
   statistics: [],
+  isAveraged: true,
 };
 
 export const discriminator = {

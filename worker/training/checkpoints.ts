@@ -9,7 +9,7 @@ import {
   partsOfShare,
   type EncodedPart,
 } from '../../shared/checkpoint/parts.js';
-import type { TrainingState } from '../../shared/checkpoint/state.js';
+import { parametersForUse, type TrainingState } from '../../shared/checkpoint/state.js';
 import type { SnapshotReport, WorkerMessage } from '../../shared/control/messages.js';
 import type { NetworkSpec } from '../../shared/layout.js';
 import { isDue } from '../../shared/spec/schema.js';
@@ -223,8 +223,9 @@ export function createEvaluations(
   const evaluator = createEvaluator(setup);
   const pending = new Set<Promise<void>>();
   const evaluate = async (isLast: boolean): Promise<void> => {
-    const { parameters, statistics } = state.networks[generator];
-    const request = { step: state.step, parameters, statistics, isLast };
+    const network = state.networks[generator];
+    const parameters = parametersForUse(network);
+    const request = { step: state.step, parameters, statistics: network.statistics, isLast };
     const outcome = await evaluator.evaluate(request);
     if (outcome.kind === 'failed')
       warn(`the evaluation of step ${outcome.step} failed: ${outcome.reason}`);

@@ -244,9 +244,10 @@ export async function openState(
 
 function seedState(task: Task, seed: number): TrainingState {
   const state = createState(task.networks);
-  for (const { name } of task.networks) {
+  for (const { name, isAveraged } of task.networks) {
     state.networks[name].parameters.set(task.initialParameters(name, seed));
     state.networks[name].statistics.set(task.initialStatistics(name));
+    if (isAveraged === true) state.networks[name].average.set(state.networks[name].parameters);
   }
   return state;
 }

@@ -34,6 +34,7 @@ export function commitStep(
     const learningRate = phase.spec.learningRate[network as 'generator' | 'discriminator'];
     const options = { ...spec.optimizer, learningRate };
     applyAdam(state.networks[network], mean.subarray(start, end), options);
+    updateAverage(state.networks[network], spec.ema);
   }
   const { start, end } = phase.vector.statistics;
   const averages = mean.subarray(start, end);
@@ -78,7 +79,7 @@ interface AdamOptions {
 }
 
 /** What Adam changes: three vectors of one length, and the number of updates so far. */
-export type AdamState = Omit<NetworkState, 'statistics'>;
+export type AdamState = Omit<NetworkState, 'statistics' | 'average'>;
 
 /**
  * One update in place (Kingma and Ba, "Adam", algorithm 1, in double precision, stored as
@@ -99,6 +100,20 @@ export function applyAdam(state: AdamState, gradient: Float32Array, options: Ada
     secondMoment[i] = v;
     parameters[i] -= (learningRate * m * scale1) / (Math.sqrt(v * scale2) + epsilon);
   }
+}
+
+/**
+ * After update number n (from 1): average = d * average + (1 - d) * parameters, in double
+ * precision, stored as float32; d is `decay`, or less at first: (1 + n) / (10 + n), as in
+ * TensorFlow's ExponentialMovingAverage, so that the average forgets the initial parameters soon.
+ * A state that keeps no average (an empty vector) stays as it is.
+ */
+export function updateAverage(
+  { parameters, average, updates }: Pick<NetworkState, 'parameters' | 'average' | 'updates'>,
+  decay: number,
+): void {
+  const rest = 1 - Math.min(decay, (1 + updates) / (10 + updates));
+  for (let i = 0; i < average.length; i++) average[i] += rest * (parameters[i] - average[i]);
 }
 
 /**

@@ -25,7 +25,8 @@ import { loadReferenceBackend } from '../../support/engine/reference-backend.js'
 import { createSrganTask } from '../../../task/srgan/task.js';
 import { tinySpec } from '../../support/engine/srgan-specs.js';
 
-const spec = tinySpec();
+/** With an average of the generator, which is what is exported. */
+const spec = { ...tinySpec(), ema: 0.9 };
 const task = createSrganTask(spec);
 const createdAt = new Date(0).toISOString();
 let folder: string;
@@ -42,18 +43,22 @@ afterEach(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-/** A checkpoint whose generator started from the step's number as its seed. */
-async function saveCheckpoint(step: number): Promise<void> {
+/** A checkpoint: what is to be exported started from the step's number as its seed. */
+async function saveCheckpoint(step: number, { ema } = spec): Promise<void> {
+  const own = { ...spec, ema };
+  const task = createSrganTask(own);
   const states = task.networks.map(({ name }): [string, NetworkState] => {
     const values = task.initialParameters(name, step);
     const zeros = () => new Float32Array(values.length);
+    const isAveraged = ema > 0 && name === task.inference.network;
     return [
       name,
       {
-        parameters: values,
+        parameters: isAveraged ? task.initialParameters(name, step + 100) : values,
         firstMoment: zeros(),
         secondMoment: zeros(),
         statistics: task.initialStatistics(name),
+        average: isAveraged ? values : new Float32Array(0),
         updates: step,
       },
     ];
@@ -65,7 +70,13 @@ async function saveCheckpoint(step: number): Promise<void> {
     parts.push(await storePart(store, step, encodePart(part, network, networks[part.network])));
   }
   await commitManifest(store, {
-    ...{ format: 'lockstep-checkpoint/1', run: 'run', step, spec, specSha256: specDigest(spec) },
+    ...{
+      format: 'lockstep-checkpoint/1',
+      run: 'run',
+      step,
+      spec: own,
+      specSha256: specDigest(own),
+    },
     ...{ datasetIndexSha256: '0'.repeat(64), fingerprint: 'test', worldSize: 1, parts, createdAt },
     updates: Object.fromEntries(states.map(([name]) => [name, step])),
     parametersSha256: parametersSha256(states.map(([, { parameters }]) => parameters)),
@@ -120,6 +131,13 @@ test('the newest whole checkpoint is exported, or the one asked for', async () =
   await exportRun({ ...request, step: 2, isForced: true });
   assert.ok(distance(await outputOf(newest.files[0]), expectedAt(2)) < 1e-4);
   assert.ok(distance(expectedAt(4), expectedAt(2)) > 1e-2);
+});
+
+test('a run without an average gives its parameters', async () => {
+  await saveCheckpoint(2, { ...spec, ema: 0 });
+  const folderOut = join(folder, 'out');
+  const result = await exportRun({ store, format: 'onnx', folder: folderOut, isForced: false });
+  assert.ok(distance(await outputOf(result.files[0]), expectedAt(2)) < 1e-4);
 });
 
 test("the TF.js model's files load from their folder", async () => {

@@ -198,7 +198,7 @@ describe('checkpoints in a store', () => {
     };
     await pruneCheckpoints(watched, 1, 2);
     assert.equal(deleted[0], 'checkpoints/step-00000001/manifest.json');
-    assert.equal(deleted.length, 6);
+    assert.equal(deleted.length, 7);
   });
 
   it('that are torn are written anew once the run passes them again', async () => {

@@ -10,6 +10,7 @@ import { readDatasetIndex } from '../../../dataset/dataset-index.js';
 import { splitSamples } from '../../../dataset/samples.js';
 import { pictureOf } from '../../../inference/pictures/picture.js';
 import { meanQuality, qualityOf } from '../../../inference/quality.js';
+import { createState } from '../../../shared/checkpoint/state.js';
 import { createLayout } from '../../../shared/layout.js';
 import { loadPreset } from '../../../shared/spec/load.js';
 import type { RunSpec } from '../../../shared/spec/schema.js';
@@ -17,6 +18,8 @@ import { openStore } from '../../../shared/store/open-store.js';
 import type { NamedTensors } from '../../../task/task.js';
 import { createSrganTask } from '../../../task/srgan/task.js';
 import { createEvaluator } from '../../../worker/evaluation/evaluator.js';
+import type { ToNetwork } from '../../../worker/network/ports.js';
+import { createEvaluations } from '../../../worker/training/checkpoints.js';
 import { loadTestFaces, testFolder } from '../../support/tiny-run.js';
 
 const faces = 8;
@@ -120,6 +123,31 @@ test('the thread finds the figures of the reference and writes the pictures', as
     const { format } = await sharp(await run.get(report.sampleKey)).metadata();
     assert.equal(format, 'png');
   }
+});
+
+test('the generator is judged by its average, where it has one', async (t) => {
+  const [average, parameters] = [snapshotOf(1), snapshotOf(2).parameters];
+  const task = createSrganTask({ ...spec, ema: 0.9 });
+  const { network } = task.inference;
+  const state = createState(task.networks);
+  state.networks[network].parameters.set(parameters);
+  state.networks[network].average.set(average.parameters);
+  state.networks[network].statistics.set(average.statistics);
+  const setup = { spec, runUrl: runUrl('c'), storeOptions: {}, threads: 1 };
+  const found: number[] = [];
+  const send = (sent: ToNetwork): void => {
+    if (sent.kind === 'tell' && sent.message.kind === 'evaluation') found.push(sent.message.psnr);
+  };
+  const evaluations = createEvaluations(setup, state, network, {
+    send,
+    warn: (text) => assert.fail(text),
+  });
+  t.after(() => evaluations.close());
+  evaluations.evaluate(true);
+  await evaluations.drain();
+  const [psnr] = found;
+  const expected = await expectedQuality(average);
+  assert.ok(Math.abs(psnr - expected.psnr) < 0.01, `${psnr} ${expected.psnr}`);
 });
 
 test('a dataset that is not there is a reason, not a crash', async (t) => {

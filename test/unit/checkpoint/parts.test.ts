@@ -3,12 +3,13 @@ import { createHash } from 'node:crypto';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { parametersSha256 } from '../../../shared/checkpoint/digests.js';
+import { createState, vectorsInOrder } from '../../../shared/checkpoint/state.js';
 import { checkpointsToPrune } from '../../../shared/checkpoint/write.js';
 import {
   encodePart,
+  fillFromPart,
   partsOf,
   partsOfShare,
-  vectorsOfPart,
 } from '../../../shared/checkpoint/parts.js';
 import { checkpointPrefix, parseCheckpointKey } from '../../../shared/checkpoint/manifest.js';
 import { decodeSafetensors } from '../../../shared/checkpoint/safetensors.js';
@@ -17,12 +18,13 @@ import { discriminator, networks, stateAt } from '../../support/two-networks.js'
 describe('checkpoint parts', () => {
   const parts = partsOf(networks);
 
-  it('are parameters, moments and, where there are any, statistics of each network', () => {
+  it('are parameters, moments and, where there are any, statistics and average of each network', () => {
     assert.deepEqual(
       parts.map(({ name, bytes }) => [name, bytes]),
       [
         ['generator', 4 * 23],
         ['generator-adam', 8 * 23],
+        ['generator-average', 4 * 23],
         ['discriminator', 20],
         ['discriminator-adam', 40],
         ['discriminator-statistics', 12],
@@ -31,30 +33,35 @@ describe('checkpoint parts', () => {
   });
 
   it('come back from their files as they were, tensors under their own names', () => {
-    const state = stateAt(3).networks['discriminator'];
-    const [own, adam, statistics] = partsOf([discriminator]).map((part) => {
-      const file = decodeSafetensors(encodePart(part, discriminator, state).body);
-      assert.equal(file.metadata['network'], 'discriminator');
-      return {
-        names: [...file.tensors.keys()],
-        vectors: vectorsOfPart(part, discriminator, file.tensors),
-      };
-    });
-    assert.deepEqual(own, { names: ['d/kernel'], vectors: [state.parameters] });
-    assert.deepEqual(adam.names, ['first-moment/d/kernel', 'second-moment/d/kernel']);
-    assert.deepEqual(adam.vectors, [state.firstMoment, state.secondMoment]);
-    assert.deepEqual(statistics.vectors, [state.statistics]);
+    const names: Record<string, string[]> = {};
+    const into = createState(networks);
+    const from = stateAt(3);
+    for (const part of parts) {
+      const network = networks.find(({ name }) => name === part.network)!;
+      const { body } = encodePart(part, network, from.networks[part.network]);
+      const { metadata, tensors } = decodeSafetensors(body);
+      assert.deepEqual([metadata['network'], metadata['kind']], [part.network, part.kind]);
+      fillFromPart(part, network, tensors, into.networks[part.network]);
+      names[part.name] = [...tensors.keys()];
+    }
+    assert.deepEqual(vectorsInOrder(networks, into), vectorsInOrder(networks, from));
+    assert.deepEqual(names['discriminator'], ['d/kernel']);
+    assert.deepEqual(names['generator-average'], ['g/kernel', 'g/bias']);
+    const moments = ['first-moment/d/kernel', 'second-moment/d/kernel'];
+    assert.deepEqual(names['discriminator-adam'], moments);
   });
 
   it('refuses a file of other tensors', () => {
     const [part] = partsOf([discriminator]);
+    const state = stateAt(3).networks['discriminator'];
     const wrong = (name: string, shape: number[]): (() => void) => {
       const tensor = { name, shape, data: new Float32Array(5) };
-      return () => vectorsOfPart(part, discriminator, new Map([[name, tensor]]));
+      return () => fillFromPart(part, discriminator, new Map([[name, tensor]]), state);
     };
     assert.throws(wrong('d/kernel', [1, 5]), /shape \[5\] is due, not \[1,5\]/);
     assert.throws(wrong('other', [5]), /not missing/);
-    assert.throws(() => vectorsOfPart(part, discriminator, new Map()), /0 tensors, 1 are due/);
+    const nothing = () => fillFromPart(part, discriminator, new Map(), state);
+    assert.throws(nothing, /0 tensors, 1 are due/);
   });
 
   it('each belong to exactly one share, and shares are near in size', () => {

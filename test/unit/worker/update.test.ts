@@ -3,7 +3,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { applyAdam, areFinite, integerPower } from '../../../worker/training/update.js';
+import {
+  applyAdam,
+  areFinite,
+  integerPower,
+  updateAverage,
+} from '../../../worker/training/update.js';
 
 const options = { learningRate: 0.01, beta1: 0.9, beta2: 0.99, epsilon: 1e-8 };
 const stateOf = (...values: number[]) => ({
@@ -36,6 +41,24 @@ test('a gradient of zero moves nothing at first', () => {
   const state = stateOf(1, -1);
   applyAdam(state, new Float32Array(2), options);
   assert.deepEqual([...state.parameters], [1, -1]);
+});
+
+test('an average follows the parameters, soon at first and then by its decay', () => {
+  const average = Float32Array.of(8);
+  const after = (updates: number, value: number): number => {
+    updateAverage({ parameters: Float32Array.of(value), average, updates }, 0.5);
+    return average[0];
+  };
+  // (1 + 1) / (10 + 1) at first; (1 + n) / (10 + n) is 0.5 with n = 8, and then the decay counts.
+  assert.equal(after(1, 19), Math.fround((8 * 2) / 11 + (19 * 9) / 11));
+  average.set([4]);
+  assert.deepEqual([after(8, 8), after(9, 8), after(1000, 7)], [6, 7, 7]);
+});
+
+test('where no average is kept, none comes', () => {
+  const average = new Float32Array(0);
+  updateAverage({ parameters: Float32Array.of(1), average, updates: 1 }, 0.9);
+  assert.equal(average.length, 0);
 });
 
 test('integer powers are powers', () => {
