@@ -28,6 +28,8 @@ const lineSchema = z.discriminatedUnion('kind', [
     ssim: measured,
     bicubic_psnr: measured,
     bicubic_ssim: measured,
+    identity: measured.optional(),
+    bicubic_identity: measured.optional(),
     faces: z.int().optional(),
     sample_key: z.string(),
   }),

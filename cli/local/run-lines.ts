@@ -197,10 +197,12 @@ function describeWorld(line: RunLine): string {
 function describeEvaluation(line: RunLine): string {
   const fixed = (key: string, digits: number): string =>
     figure(line[key], (known) => known.toFixed(digits));
+  const identity = (key: string): string =>
+    key in line ? `, identity distance ${fixed(key, 4)}` : '';
   return (
-    `step ${text(line['step'])}: PSNR ${fixed('psnr', 2)} dB, SSIM ${fixed('ssim', 4)} on ` +
-    `${text(line['faces'])} held-out faces (bicubic ${fixed('bicubic_psnr', 2)} dB, ` +
-    `${fixed('bicubic_ssim', 4)})`
+    `step ${text(line['step'])}: PSNR ${fixed('psnr', 2)} dB, SSIM ${fixed('ssim', 4)}` +
+    `${identity('identity')} on ${text(line['faces'])} held-out faces (bicubic ` +
+    `${fixed('bicubic_psnr', 2)} dB, ${fixed('bicubic_ssim', 4)}${identity('bicubic_identity')})`
   );
 }
 

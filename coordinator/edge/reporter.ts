@@ -261,8 +261,14 @@ function describeStep(report: StepReport, paces: () => PaceView[]) {
 
 function describeEvaluation(report: EvaluationReport) {
   const { step, psnr, ssim, bicubicPsnr, bicubicSsim, faces, sampleKey } = report;
-  const bicubic = { bicubic_psnr: bicubicPsnr, bicubic_ssim: bicubicSsim };
-  return { step, psnr, ssim, ...bicubic, faces, sample_key: sampleKey };
+  const { identity, bicubicIdentity } = report;
+  return {
+    ...{ step, psnr, ssim },
+    ...(identity === undefined ? {} : { identity }),
+    ...{ bicubic_psnr: bicubicPsnr, bicubic_ssim: bicubicSsim },
+    ...(bicubicIdentity === undefined ? {} : { bicubic_identity: bicubicIdentity }),
+    ...{ faces, sample_key: sampleKey },
+  };
 }
 
 function pad(step: number): string {

@@ -133,6 +133,8 @@ const evaluation = z.object({
   ssim: measured,
   bicubicPsnr: measured,
   bicubicSsim: measured,
+  identity: measured.optional(),
+  bicubicIdentity: measured.optional(),
   faces: z.number().int().min(0),
   sampleKey: text,
   seconds,

@@ -34,6 +34,17 @@ test('texts lose what controls a terminal or turns its direction', () => {
   assert.deepEqual(received(named), { ...report(1), phase: ' ]0;title ' });
 });
 
+test('an evaluation has the distance of descriptors only where the worker took it', () => {
+  const plain = {
+    kind: 'evaluation',
+    ...{ step: 1, psnr: 26, ssim: 0.8, bicubicPsnr: 25, bicubicSsim: 0.7 },
+    ...{ faces: 2, sampleKey: 'samples/a.png', seconds: 1 },
+  } as const;
+  assert.deepEqual(received(plain), plain);
+  const whole: WorkerMessage = { ...plain, identity: 0, bicubicIdentity: 0.125 };
+  assert.deepEqual(received(whole), whole);
+});
+
 const part = (file: string): WorkerMessage => ({
   ...{ kind: 'partStored', step: 1, name: 'g', file, bytes: 1, sha256: 'a'.repeat(64) },
   stateDigest: '0'.repeat(16),
