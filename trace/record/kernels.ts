@@ -129,6 +129,30 @@ function convolution(x: readonly number[], filter: readonly number[], attrs: Raw
   return { outShape: info.outShape, geometry };
 }
 
+/** Windows without padding or dilation; `side` and `stride` in pixels, the same both ways. */
+function pooling(x: readonly number[], attrs: RawAttributes) {
+  const info = backend_util.computePool2DInfo(
+    [...x] as Shape4,
+    attrs['filterSize'] as number,
+    attrs['strides'] as number,
+    1,
+    attrs['pad'] as 'valid',
+    attrs['dimRoundingMode'] as undefined,
+  );
+  const { filterHeight: side, strideHeight: stride } = info;
+  const isSquare = info.filterWidth === side && info.strideWidth === stride;
+  if (!isSquare || attrs['pad'] !== 'valid') throw new Error('only square, unpadded pooling');
+  return { outShape: info.outShape, window: { side, stride } };
+}
+
+const pool: Recording = ({ x }, attrs) => {
+  const { outShape, window } = pooling(x.shape, attrs);
+  return one(outShape, 'float32', window);
+};
+
+const poolGradient: Recording = ({ input }, attrs) =>
+  one(input.shape, 'float32', pooling(input.shape, attrs).window);
+
 /** Of the shape of x and two values a channel: normalized values or gradients. */
 const batchNorm: Recording = ({ x }, { epsilon }) => {
   const channel: GraphValue = { shape: [x.shape.at(-1)!], dtype: 'float32' };
@@ -219,6 +243,8 @@ export const recordings: Readonly<Record<string, Recording>> = {
     const shape = attrs['filterShape'] as number[];
     return one(shape, 'float32', convolution(x.shape, shape, attrs).geometry);
   },
+  ...all(['MaxPool', 'AvgPool'], pool),
+  ...all(['MaxPoolGrad', 'AvgPoolGrad'], poolGradient),
   BatchNormTraining: batchNorm,
   BatchNormTrainingGrad: batchNorm,
   FusedBatchNorm: ({ x }, attrs) => one(x.shape, 'float32', { epsilon: attrs['varianceEpsilon'] }),

@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import type { TensorSpec } from '../../../shared/layout.js';
 import { batchNormTraining } from '../../../task/ops/gradients.js';
+import { avgPoolHalving, maxPoolHalving, maxPoolOverlapping } from '../../../task/ops/pooling.js';
 import type { NamedTensors } from '../../../task/task.js';
 import { trace } from '../../../trace/trace.js';
 import type { Engine } from '../../../worker/engine/engine.js';
@@ -128,6 +129,15 @@ const convolutions: [string, number[], number[], number, 'same' | 'valid' | numb
   ['to many channels', [1, 5, 5, 2], [3, 3, 2, 20], 1, 'same'],
 ];
 
+const pools: [string, number[], (x: tf.Tensor4D) => tf.Tensor][] = [
+  ['maxPool 2x2', [2, 4, 6, 3], (x) => tf.maxPool(x, 2, 2, 'valid')],
+  ['maxPool 2x2 of odd extents', [1, 5, 7, 3], maxPoolHalving],
+  ['maxPool 3x3 by 2', [2, 7, 9, 3], maxPoolOverlapping],
+  ['maxPool 3x3 by 2 of even extents', [1, 6, 8, 4], maxPoolOverlapping],
+  ['avgPool 2x2', [2, 4, 6, 3], (x) => tf.avgPool(x, 2, 2, 'valid')],
+  ['avgPool 2x2 of odd extents', [1, 5, 7, 3], avgPoolHalving],
+];
+
 /** The value and all gradients of f, weighted so that every output value counts differently. */
 function withGradients(tensors: NamedTensors, f: (t: NamedTensors) => tf.Tensor): NamedTensors {
   const names = Object.keys(tensors);
@@ -194,6 +204,14 @@ const kernelCases: readonly KernelCase[] = [
       const { mean, variance } = run(t);
       return { ...withGradients(t, (inputs) => run(inputs).y), mean, variance };
     }),
+  ),
+  ...pools.map(([name, x, f]) =>
+    kernelCase(`${name} with gradient`, { x }, (t: NamedTensors) =>
+      withGradients(t, ({ x }) => f(x as tf.Tensor4D)),
+    ),
+  ),
+  kernelCase('avgPool 3x3, stride 1', { x: [2, 5, 6, 3] }, ({ x }: X) =>
+    tf.avgPool(x, 3, 1, 'valid'),
   ),
   kernelCase('batchNorm', { x: shape4, m: [4], v: [4], s: [4], o: [4] }, (t: NamedTensors) =>
     tf.batchNorm(t['x'], t['m'], positive(t['v']), t['o'], t['s']),

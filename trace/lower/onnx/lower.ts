@@ -9,6 +9,7 @@ import { convolutionToOnnx } from './kernels/convolution.js';
 import { elementwiseToOnnx } from './kernels/elementwise.js';
 import { movementToOnnx } from './kernels/movement.js';
 import { normActivationToOnnx } from './kernels/norm-activation.js';
+import { poolingToOnnx } from './kernels/pooling.js';
 import { sumsToOnnx } from './kernels/sums.js';
 import { prepareForOnnx } from './prepare.js';
 import {
@@ -27,6 +28,7 @@ export const onnxLowerings: OnnxLowerings = {
   ...movementToOnnx,
   ...convolutionToOnnx,
   ...normActivationToOnnx,
+  ...poolingToOnnx,
 };
 
 export interface OnnxLowerOptions {

@@ -107,3 +107,13 @@ export function convolutionAttrs(
       : { padding: stringAttr(padding) }),
   };
 }
+
+/** Attributes of pooling over windows of `side` pixels, `stride` apart, unpadded, NHWC. */
+export function poolingAttrs(side: number, stride: number): AttrValues {
+  return {
+    ksize: integersAttr([1, side, side, 1]),
+    strides: integersAttr([1, stride, stride, 1]),
+    padding: stringAttr('VALID'),
+    data_format: stringAttr('NHWC'),
+  };
+}

@@ -128,6 +128,17 @@ const nearest = {
   coordinate_transformation_mode: 'asymmetric',
 };
 
+/** Each pixel of x [n, h, w, c] repeated `factors` [height, width] times, which gives `shape`. */
+export function repeatPixels(
+  b: OnnxBuilder,
+  x: OnnxValue,
+  shape: readonly number[],
+  factors: readonly number[],
+): OnnxValue {
+  const names = [fullName(b, x, nchw), '', b.constant([4], 'float32', [1, 1, ...factors])];
+  return stored(b.emit('Resize', names, nearest), shape, 'float32', nchw);
+}
+
 export const movementToOnnx: OnnxLowerings = {
   Identity: (_b, call) => input(call, 'x'),
   Reshape: restore,
@@ -153,9 +164,7 @@ export const movementToOnnx: OnnxLowerings = {
   ResizeNearestNeighbor: (b, call) => {
     const x = input(call, 'images');
     const { shape } = output(call);
-    const scales = [1, 1, ...resizeFactors(call, x.shape, shape)];
-    const names = [fullName(b, x, nchw), '', b.constant([4], 'float32', scales)];
-    return stored(b.emit('Resize', names, nearest), shape, 'float32', nchw);
+    return repeatPixels(b, x, shape, resizeFactors(call, x.shape, shape));
   },
   // The sum over the pixels that came from one.
   ResizeNearestNeighborGrad: (b, call) => {

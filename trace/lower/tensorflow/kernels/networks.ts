@@ -1,8 +1,8 @@
-// Convolutions, batch normalization and matrix products: one operation each, and one for each
-// gradient. The gradients of a convolution know padding by name only; other paddings become zeros
-// around the image and a convolution without any. The gradient of a normalization takes what the
-// forward operation reserved for it, which differs from device to device, and never the kernel's
-// own mean and variance.
+// Convolutions, pooling, batch normalization and matrix products: one operation each, and one for
+// each gradient. The gradients of a convolution know padding by name only; other paddings become
+// zeros around the image and a convolution without any. The gradient of a normalization takes what
+// the forward operation reserved for it, which differs from device to device, and never the
+// kernel's own mean and variance.
 
 import type { ConvAttributes } from '../../../step-graph.js';
 import { attribute, input, inputsOf, output, type KernelCall } from '../../lowering.js';
@@ -12,7 +12,7 @@ import {
   type TensorflowLowerings,
   type TensorRef,
 } from '../builder.js';
-import { convolutionAttrs, paddingName, typeAttr } from '../node-def.js';
+import { convolutionAttrs, paddingName, poolingAttrs, typeAttr } from '../node-def.js';
 
 type Call = KernelCall<TensorRef>;
 
@@ -21,6 +21,8 @@ const geometryOf = (call: Call) => call.attrs as unknown as ConvAttributes;
 function paddingOf(call: Call, image: readonly number[], filter: readonly number[]) {
   return paddingName(image.slice(1, 3), filter.slice(0, 2), geometryOf(call));
 }
+
+const poolingOf = (call: Call) => poolingAttrs(attribute(call, 'side'), attribute(call, 'stride'));
 
 const forward = 'FusedBatchNormV3';
 
@@ -71,6 +73,14 @@ export const networksToTensorflow: TensorflowLowerings = {
     const [top, left, bottom, right] = geometryOf(call).padding;
     const zeros = b.integers([0, 0, top, bottom, left, right, 0, 0], [4, 2]);
     return gradient(b.op('Pad', [x.name, zeros]), 'VALID');
+  },
+  MaxPool: (b, call) => b.op('MaxPool', [input(call, 'x').name], poolingOf(call)),
+  MaxPoolGrad: (b, call) =>
+    b.op('MaxPoolGrad', namesOf(inputsOf(call, 'input', 'output', 'dy')), poolingOf(call)),
+  AvgPool: (b, call) => b.op('AvgPool', [input(call, 'x').name], poolingOf(call)),
+  AvgPoolGrad: (b, call) => {
+    const extents = b.integers(output(call).shape);
+    return b.op('AvgPoolGrad', [extents, input(call, 'dy').name], poolingOf(call));
   },
   BatchNormTraining: (b, call) => {
     const [x, scale, offset] = inputsOf(call, 'x', 'scale', 'offset');
