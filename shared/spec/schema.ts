@@ -54,6 +54,24 @@ const discriminatorSchema = z.strictObject({
   hidden: count(4096),
 });
 
+/** A range that each sample draws from, evenly. */
+const range = (low: number, high: number, number = z.number()) =>
+  z
+    .array(number.min(low).max(high))
+    .length(2)
+    .refine(([from, to]) => from <= to)
+    .describe(`two numbers from ${low} to ${high}, the lower one first`);
+
+/** Each is left out where its key is; in this order. */
+const degradationSchema = z.strictObject({
+  /** Standard deviation of a Gaussian blur, in high-resolution pixels. */
+  blur: range(0, 8).optional(),
+  /** Standard deviation of Gaussian noise, in 8-bit values. */
+  noise: range(0, 100).optional(),
+  /** Quality of a JPEG. */
+  jpeg: range(1, 100, z.int()).optional(),
+});
+
 const phaseSchema = z.strictObject({
   name: name(32),
   steps: z.int().min(1).max(1_000_000_000),
@@ -100,6 +118,8 @@ export const runSpecSchema = z.strictObject({
     /** Side of the square high-resolution crop, a multiple of 16. */
     crop: z.int().min(16).max(1024).multipleOf(16),
     flip: z.boolean(),
+    /** What is done to the copy that the low resolution is made of, before it is reduced. */
+    degradation: degradationSchema.optional(),
   }),
   batch: z.strictObject({
     /** M: micro-shards of a step; at most so many workers can share it. */
@@ -145,6 +165,7 @@ export const runSpecSchema = z.strictObject({
 });
 
 export type RunSpec = z.infer<typeof runSpecSchema>;
+export type DegradationSpec = z.infer<typeof degradationSchema>;
 export type GeneratorSpec = RunSpec['generator'];
 export type DiscriminatorSpec = RunSpec['discriminator'];
 export type PhaseSpec = RunSpec['phases'][number];

@@ -117,7 +117,8 @@ function reduceRow(row: Float64Array, taps: Taps, out: Float32Array, offset: num
   }
 }
 
-function toByte(value: number): number {
+/** Clamps to 0 to 255 and rounds to a whole number, halves up. */
+export function toByte(value: number): number {
   return value <= 0 ? 0 : value >= 255 ? 255 : (value + 0.5) | 0;
 }
 

@@ -6,6 +6,7 @@ import sharp from 'sharp';
 import { parentPort, workerData } from 'node:worker_threads';
 import { openStore } from '../../shared/store/open-store.js';
 import { scale } from './bicubic.js';
+import { chooseDegradation, writeDegradedPatch } from './degradation.js';
 import type {
   FromLoaderThread,
   JobSample,
@@ -38,7 +39,10 @@ async function prepare(job: number, samples: readonly JobSample[]): Promise<void
       if (job < wantedFrom) return;
       const picture = await reader.read(place);
       const key = { seed: settings.seed, epoch, sample };
-      writePatch(picture, chooseCut(key, picture, settings.crop, settings.flip), hr, lr, slot);
+      const cut = chooseCut(key, picture, settings.crop, settings.flip);
+      if (settings.degradation === undefined) return writePatch(picture, cut, hr, lr, slot);
+      const degradation = chooseDegradation(key, settings.degradation);
+      await writeDegradedPatch(picture, cut, degradation, hr, lr, slot);
     }),
   );
   const failed = written.find((result) => result.status === 'rejected');

@@ -6,6 +6,7 @@ import { Worker } from 'node:worker_threads';
 import { fitProblems } from '../../dataset/samples.js';
 import type { DatasetIndex, DatasetSample } from '../../dataset/dataset-index.js';
 import { OperatorError } from '../../shared/problems.js';
+import type { DegradationSpec } from '../../shared/spec/schema.js';
 import { samplesOf, type SampleOrder, type SamplePick } from '../../shared/plan/samples.js';
 import {
   cloneableOptions,
@@ -17,7 +18,7 @@ import { placeOf, SampleError, type SamplePlace } from './sample-reader.js';
 
 /**
  * One micro-shard. `hr` is [b, crop, crop, 3] in [-1, 1]; `lr` is [b, crop/4, crop/4, 3] in
- * [0, 1], the antialiased bicubic reduction of the same pixels.
+ * [0, 1], the antialiased bicubic reduction of the same pixels or of a degraded copy.
  */
 export interface MicroBatch {
   readonly hr: Float32Array;
@@ -49,6 +50,8 @@ interface PatchSettings {
   readonly flip: boolean;
   /** Pixels of the shorter side that pictures are scaled to first; 0: not scaled. */
   readonly resize: number;
+  /** What is done to the copy that the low resolution is made of; undefined: nothing. */
+  readonly degradation?: DegradationSpec | undefined;
 }
 
 export interface LoaderOptions extends PatchSettings {
@@ -199,8 +202,9 @@ class ThreadedLoader implements Loader {
 
   #startThread(number: number): Worker {
     const { storeUrl, storeOptions, seed, crop, flip, resize, cacheMib, threads } = this.#options;
+    const { degradation } = this.#options;
     const settings: LoaderThreadSettings = {
-      ...{ storeUrl, seed, crop, flip, resize },
+      ...{ storeUrl, seed, crop, flip, resize, degradation },
       storeOptions: cloneableOptions(storeOptions ?? {}),
       cacheBytes: Math.floor((cacheMib * mib) / threads),
     };

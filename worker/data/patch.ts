@@ -9,7 +9,7 @@ import { downsampleBicubic, scale } from './bicubic.js';
 const salts = { x: 0x63726f70, y: 0x63726f71, flip: 0x666c6970 } as const;
 
 /** The square of a picture that is used this time; x, y, side in pixels of the picture. */
-interface Cut {
+export interface Cut {
   readonly x: number;
   readonly y: number;
   readonly side: number;
@@ -18,7 +18,7 @@ interface Cut {
 }
 
 /** What the choices about a sample depend on, and nothing else. */
-interface CutKey {
+export interface CutKey {
   readonly seed: number;
   readonly epoch: number;
   /** Index of the sample among the training samples. */

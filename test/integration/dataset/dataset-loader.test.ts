@@ -133,6 +133,22 @@ test('a micro-shard is the crops of its samples, in both resolutions', async () 
   assert.equal(flips.size, 2, 'both kinds were among them');
 });
 
+test('degraded low resolutions are the same whoever makes them, and the originals stay', async () => {
+  const degradation = { blur: [0.2, 2], noise: [0, 20], jpeg: [30, 95] };
+  const plainly = await withLoader({}, (loader) => takeAll(loader, 1, 3, [0, 5]));
+  const once = await withLoader({ degradation }, (loader) => takeAll(loader, 1, 3, [0, 5]));
+  const again = await withLoader({ degradation, threads: 2, aheadMicroShards: 1 }, (loader) =>
+    takeAll(loader, 2, 3, [5]),
+  );
+  assert.deepEqual(again['2/5'], once['2/5']);
+  for (const [name, { hr, lr }] of Object.entries(once)) {
+    assert.deepEqual(hr, plainly[name].hr, name);
+    const errors = lr.map((value, i) => Math.abs(value - plainly[name].lr[i]));
+    const mean = errors.reduce((sum, error) => sum + error, 0) / errors.length;
+    assert.ok(mean > 0.002 && mean < 0.1, `${name}: ${mean}`);
+  }
+});
+
 test('starting anew goes on from there, and what was not taken is given up', async () => {
   const reference = await withLoader({}, (loader) => takeAll(loader, 0, 8, [2, 3]));
   await withLoader({ threads: 2 }, async (loader) => {
