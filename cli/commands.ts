@@ -84,7 +84,7 @@ export const commands: readonly CommandEntry[] = [
   },
   {
     usage: 'export <run>',
-    summary: 'Export the trained generator of a run as an ONNX or TF.js model',
+    summary: 'Export the trained generator of a run as an ONNX, TF.js or PyTorch model',
     register: async (y) => y.command((await import('./commands/export.js')).exportCommand),
   },
   {

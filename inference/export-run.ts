@@ -15,10 +15,10 @@ import { OperatorError } from '../shared/problems.js';
 import { readRunRecord } from '../shared/spec/record.js';
 import type { ObjectStore } from '../shared/store/store.js';
 import { createSrganTask } from '../task/srgan/task.js';
-import { exportOnnx, exportTfjs } from './generator.js';
+import { exportOnnx, exportPytorch, exportTfjs } from './generator.js';
 import { createPartialFile, outputProblem, type OutputPlace, writing } from './output-file.js';
 
-export type ExportFormat = 'onnx' | 'tfjs';
+export type ExportFormat = 'onnx' | 'tfjs' | 'pytorch';
 
 export interface ExportRequest {
   /** Opened at the run. */
@@ -52,7 +52,11 @@ export async function exportRun(request: ExportRequest): Promise<ExportResult> {
   const { network: name } = task.inference;
   const networks = task.networks.filter((network) => network.name === name);
   const generator = (await readState(store, manifest, networks)).networks[name];
-  const contents = contentsOf(format, task, parametersForUse(generator), generator.statistics);
+  const [parameters, { statistics }] = [parametersForUse(generator), generator];
+  const contents =
+    format === 'pytorch'
+      ? [exportPytorch(task, manifest.spec.generator, parameters, statistics)]
+      : contentsOf(format, task, parameters, statistics);
   const files: string[] = [];
   let bytes = 0;
   for (const [i, content] of contents.entries()) {
@@ -66,11 +70,12 @@ export async function exportRun(request: ExportRequest): Promise<ExportResult> {
 const fileNames: Readonly<Record<ExportFormat, readonly string[]>> = {
   onnx: ['model.onnx'],
   tfjs: ['weights.bin', 'model.json'],
+  pytorch: ['model.safetensors'],
 };
 
-/** What goes into each of the files. */
+/** What goes into each of the files of a model. */
 function contentsOf(
-  format: ExportFormat,
+  format: 'onnx' | 'tfjs',
   ...[task, parameters, statistics]: Parameters<typeof exportOnnx>
 ): Uint8Array[] {
   if (format === 'onnx') return [exportOnnx(task, parameters, statistics)];

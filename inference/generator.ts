@@ -1,8 +1,11 @@
 // A trained generator as a model that needs nothing of Lockstep: ONNX, or TF.js's graph model.
 // Both come from the task's own forward pass, traced, with parameters and statistics inside and
-// the number and size of pictures left open.
+// the number and size of pictures left open. And its weights alone, as PyTorch has them.
 
+import { encodeSafetensors } from '../shared/checkpoint/safetensors.js';
 import { createLayout, sliceViews, type NetworkSpec } from '../shared/layout.js';
+import type { GeneratorSpec } from '../shared/spec/schema.js';
+import { pytorchTensors, toPytorch } from '../task/srgan/pytorch.js';
 import type { Task } from '../task/task.js';
 import { lowerToGraphModel, type GraphModelFiles } from '../trace/lower/graph-model.js';
 import { lowerDynamic } from '../trace/lower/onnx/lower.js';
@@ -46,6 +49,26 @@ export function exportTfjs(
   const { graph, openAxes } = traceGenerator(task);
   const embed = embeddedValues(task, parameters, statistics);
   return lowerToGraphModel(graph, { embed, openAxes, metadata: formatMetadata(task.inference) });
+}
+
+/**
+ * The generator's weights as the state dict of the SRResNet in examples/pytorch/srresnet.py, a
+ * safetensors file; its metadata say how that network is built.
+ */
+export function exportPytorch(
+  task: Task,
+  generator: GeneratorSpec,
+  parameters: Float32Array,
+  statistics: Float32Array,
+): Uint8Array {
+  const values = embeddedValues(task, parameters, statistics);
+  const tensors = pytorchTensors(generator, networkOf(task)).map((tensor) => ({
+    name: tensor.pytorchName,
+    shape: tensor.pytorchShape,
+    data: toPytorch(tensor, values[tensor.name]),
+  }));
+  const metadata = { format: 'pt', 'lockstep.generator': JSON.stringify(generator) };
+  return encodeSafetensors(tensors, metadata);
 }
 
 interface TracedGenerator {

@@ -10,9 +10,11 @@ import { runUrl, withStore } from '../stores.js';
 
 const options = {
   format: {
-    choices: ['onnx', 'tfjs'],
+    choices: ['onnx', 'tfjs', 'pytorch'],
     demandOption: true,
-    describe: 'onnx: model.onnx; tfjs: model.json and weights.bin for tf.loadGraphModel',
+    describe:
+      'onnx: model.onnx; tfjs: model.json and weights.bin for tf.loadGraphModel; ' +
+      'pytorch: model.safetensors for examples/pytorch/srresnet.py',
   },
   out: textOption('Folder for the files', { demandOption: true }),
   step: numberOption('Checkpoint; the newest whole one if left out'),
@@ -24,7 +26,7 @@ type Arguments = { readonly run?: string | undefined } & InferredOptionTypes<typ
 
 export const exportCommand: CommandModule<object, Arguments> = {
   command: 'export <run>',
-  describe: 'Export the trained generator of a run as an ONNX or TF.js model',
+  describe: 'Export the trained generator of a run as an ONNX, TF.js or PyTorch model',
   builder: (y) =>
     y
       .positional('run', textOption('file:// or s3:// folder of the run, or the id of a local run'))

@@ -217,6 +217,7 @@ function storeProblems(given: LaunchParameters, spec: RunSpec): Problem[] {
       ['--run', runUrl, isS3(runUrl), 's3://bucket/prefix, which all pods can reach'],
       ['--dataset', datasetUrl, isS3(datasetUrl), 's3://bucket/prefix, which all pods can reach'],
       ['dataset.url', spec.dataset.url, isS3(spec.dataset.url), 's3://bucket/prefix'],
+      ['init.generator', spec.init?.generator, isS3(spec.init?.generator), 's3://bucket/prefix'],
       ['--s3-endpoint', s3Endpoint, isUrl(s3Endpoint, /^https?:$/), 'an http(s):// address'],
       ['--s3-region', s3Region, /^[a-z0-9-]{1,64}$/.test(s3Region), 'the name of a region'],
       ['--nats', natsUrl, isUrl(natsUrl, /^(nats|tls):$/), 'a nats:// or tls:// address'],

@@ -5,6 +5,7 @@ import { fitProblems, splitNotices, splitSamples } from '../../dataset/samples.j
 import { hasSums, readDatasetIndex, withoutSums } from '../../dataset/dataset-index.js';
 import { shardLengthProblems } from '../../dataset/shards.js';
 import type { CheckpointManifest } from '../../shared/checkpoint/manifest.js';
+import { parseWeightsPlace, weightsUrl } from '../../shared/checkpoint/weights-place.js';
 import { newestWholeCheckpoint } from '../../shared/checkpoint/read.js';
 import { OperatorError, type Problem } from '../../shared/problems.js';
 import {
@@ -67,7 +68,7 @@ export async function planRun(request: RunRequest): Promise<RunPlan> {
   const isNew = existing === undefined;
   const recorded = existing?.spec ?? request.spec;
   if (recorded === undefined) throw new Error('a run has a spec');
-  const spec = withDatasetAt(recorded, request.datasetUrl);
+  const spec = withPlaces(recorded, request.datasetUrl);
   const found = existing === undefined ? undefined : await newestWholeCheckpoint(request.store);
   if (existing !== undefined && found?.manifest !== undefined)
     requireUneditedSpec(request.store.url, existing.spec, found.manifest);
@@ -82,10 +83,11 @@ export async function planRun(request: RunRequest): Promise<RunPlan> {
     ...fitProblems(train, spec.dataset),
   ];
   if (problems.length > 0) throw new OperatorError('the run can not start', problems);
+  const pinned = savedStep === undefined ? await pinInit(spec, request.storeOptions) : {};
   const record: RunRecord = existing ?? {
     format: 'lockstep-run/1',
     run: request.run,
-    spec: { ...spec, dataset: { ...spec.dataset, indexSha256: sha256 } },
+    spec: { ...spec, ...pinned, dataset: { ...spec.dataset, indexSha256: sha256 } },
     createdAt: new Date(request.nowMs).toISOString(),
   };
   return {
@@ -142,12 +144,27 @@ async function findRun({
   return undefined;
 }
 
-/** The spec with a dataset that is found from any folder: at `url`, if it has been moved. */
-function withDatasetAt(spec: RunSpec, url = spec.dataset.url): RunSpec {
-  return { ...spec, dataset: { ...spec.dataset, url: parseStoreUrl(url).url } };
+/** The spec with places that are found from any folder; the dataset at `url`, if it has moved. */
+function withPlaces(spec: RunSpec, url = spec.dataset.url): RunSpec {
+  const dataset = { ...spec.dataset, url: parseStoreUrl(url).url };
+  if (spec.init === undefined) return { ...spec, dataset };
+  const generator = weightsUrl(parseWeightsPlace(spec.init.generator, 'init.generator'));
+  return { ...spec, dataset, init: { ...spec.init, generator } };
 }
 
-/** A run has pinned the sum of its dataset's index, which the operator need not know. */
+/**
+ * The weights that the spec starts from, with the checkpoint that they are and its sum; an
+ * OperatorError when they do not fit. No step needs them once there is a checkpoint of the run.
+ */
+async function pinInit(spec: RunSpec, options: StoreOptions): Promise<Pick<RunSpec, 'init'>> {
+  if (spec.init === undefined) return {};
+  // Imported here, since tensors take long to load and no other run needs them.
+  const { readStartingWeights } = await import('../../inference/starting-weights.js');
+  const { url, sha256 } = await readStartingWeights(spec, spec.init, options);
+  return { init: { generator: url, sha256 } };
+}
+
+/** A run has pinned what the operator need not know: sums, and the newest checkpoint of `init`. */
 function requireSameSpec(
   url: string,
   given: RunSpec,
@@ -155,10 +172,14 @@ function requireSameSpec(
   datasetUrl: string | undefined,
 ): void {
   const { indexSha256 = existing.dataset.indexSha256 } = given.dataset;
-  const pinned = { ...given, dataset: { ...given.dataset, indexSha256 } };
+  const pinned = {
+    ...given,
+    dataset: { ...given.dataset, indexSha256 },
+    init: pinnedAs(given, existing),
+  };
   const differences = specDifferences(
-    withDatasetAt(pinned, datasetUrl),
-    withDatasetAt(existing, datasetUrl),
+    withPlaces(pinned, datasetUrl),
+    withPlaces(existing, datasetUrl),
   );
   if (differences.length === 0) return;
   throw new OperatorError(
@@ -170,6 +191,17 @@ function requireSameSpec(
       hint: 'another spec is another run: give it another --run',
     })),
   );
+}
+
+/** What `given` starts from, as the run has pinned it where it names the same place. */
+function pinnedAs({ init: given }: RunSpec, { init: existing }: RunSpec): RunSpec['init'] {
+  if (given === undefined || existing === undefined) return given;
+  const [asked, has] = [given, existing].map((init) =>
+    parseWeightsPlace(init.generator, 'init.generator'),
+  );
+  const isSame =
+    weightsUrl(asked) === weightsUrl(has) || (asked.kind === 'run' && asked.root === has.root);
+  return isSame ? { ...existing, sha256: given.sha256 ?? existing.sha256 } : given;
 }
 
 /** The checkpoints say what the run was trained with: a record that was edited since is refused. */

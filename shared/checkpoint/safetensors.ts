@@ -58,14 +58,23 @@ export function encodeSafetensors(
   return file;
 }
 
-/** Reads a file; the values are copies. Throws `SafetensorsFault` on anything irregular. */
-export function decodeSafetensors(file: Uint8Array): SafetensorsFile {
+/**
+ * Reads a file; the values are copies. Throws `SafetensorsFault` on anything irregular. Tensors
+ * whose names `isSkipped` are left out, and may be of any type.
+ */
+export function decodeSafetensors(
+  file: Uint8Array,
+  isSkipped = (_name: string): boolean => false,
+): SafetensorsFile {
   const { header, dataStart } = readHeader(file);
   const { __metadata__: metadata = {}, ...entries } = header;
-  const slices = Object.entries(entries).map(([name, entry]) => readEntry(name, entry));
+  const slices = Object.entries(entries).map(([name, entry]) =>
+    readEntry(name, entry, isSkipped(name)),
+  );
   requireNoGaps(slices, file.byteLength - dataStart);
   const tensors = new Map<string, NamedTensor>();
   for (const { name, shape, start, end } of slices) {
+    if (isSkipped(name)) continue;
     const data = new Float32Array((end - start) / 4);
     new Uint8Array(data.buffer).set(file.subarray(dataStart + start, dataStart + end));
     tensors.set(name, { name, shape, data });
@@ -102,19 +111,19 @@ function isCount(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0;
 }
 
-function readEntry(name: string, entry: unknown): FileSlice {
+function readEntry(name: string, entry: unknown, isSkipped: boolean): FileSlice {
   const fault = (what: string): SafetensorsFault =>
     new SafetensorsFault(`tensor ${JSON.stringify(name.slice(0, 100))}: ${what}`);
   if (typeof entry !== 'object' || entry === null) throw fault('its entry is no object');
   const { dtype, shape, data_offsets: offsets, ...rest } = entry as Record<string, unknown>;
   if (Object.keys(rest).length > 0) throw fault(`unknown key ${Object.keys(rest)[0]}`);
-  if (dtype !== 'F32') throw fault(`type ${String(dtype)}; only F32 is read`);
+  if (dtype !== 'F32' && !isSkipped) throw fault(`type ${String(dtype)}; only F32 is read`);
   if (!Array.isArray(shape) || shape.length > maxRank || !shape.every(isCount))
     throw fault('its shape is none');
   if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(isCount))
     throw fault('its offsets are none');
   const [start, end] = offsets as [number, number];
-  if (end - start !== sizeOf(shape) * 4)
+  if (end < start || (!isSkipped && end - start !== sizeOf(shape) * 4))
     throw fault(`shape [${shape.join(', ')}] does not take ${end - start} bytes`);
   return { name, shape, start, end };
 }

@@ -137,7 +137,9 @@ function setValue(document: Document, path: KeyPath, text: string): Problem[] {
   const index = path.at(-1);
   if (isSeq(parent) && typeof index === 'number' && index > parent.items.length)
     return [{ key, given: text, allowed: `an index from 0 to ${parent.items.length}` }];
-  if (!isCollection(parent))
+  // A map that is left out comes with its first key.
+  const isAbsent = parent === undefined && schemaAt(path.slice(0, -1))?.type === 'object';
+  if (!isCollection(parent) && !isAbsent)
     return [{ key, given: text, allowed: `${keyName(path.slice(0, -1))} must be there first` }];
   const value = parseValue(path, text);
   if (value === undefined) return [{ key, given: text, allowed: 'a value that is valid YAML' }];

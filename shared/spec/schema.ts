@@ -17,6 +17,17 @@ const name = (letters: number) =>
 export const engineNames = ['onnx', 'tensorflow', 'tensorflow-eager'] as const;
 export type EngineName = (typeof engineNames)[number];
 
+/** A folder or a file of an object store. */
+const place = (what: string) =>
+  z
+    .string()
+    .regex(/^(s3|file):\/\/.+/)
+    .describe(what);
+const sha256 = z
+  .string()
+  .regex(/^[0-9a-f]{64}$/)
+  .describe('64 hexadecimal digits');
+
 const normalization = z.enum(['none', 'batch']);
 
 /** The generator: head, residual blocks, upsampling by 4 in two stages, tail. */
@@ -99,16 +110,9 @@ export const runSpecSchema = z.strictObject({
   seed,
   dataset: z.strictObject({
     /** s3://bucket/prefix or file://folder, as `lockstep dataset pack` wrote it. */
-    url: z
-      .string()
-      .regex(/^(s3|file):\/\/.+/)
-      .describe('s3://bucket/prefix or file://folder'),
+    url: place('s3://bucket/prefix or file://folder'),
     /** Sum of the index, pinned when the run starts; a run on other data is another run. */
-    indexSha256: z
-      .string()
-      .regex(/^[0-9a-f]{64}$/)
-      .describe('64 hexadecimal digits')
-      .optional(),
+    indexSha256: sha256.optional(),
     /** Share of samples, chosen by a hash of their key, that training never sees. */
     testFraction: z.number().min(0).max(0.9),
     /** `identity` holds out all pictures of a person: `017_03` and `017_08` are of 017. */
@@ -129,6 +133,15 @@ export const runSpecSchema = z.strictObject({
   }),
   generator: generatorSchema,
   discriminator: discriminatorSchema,
+  /** Trained weights to start from; left out, all parameters come from the seed. */
+  init: z
+    .strictObject({
+      /** A run, one of its checkpoints (RUN/checkpoints/step-00000400) or a .safetensors file. */
+      generator: place('the s3:// or file:// place of a run, a checkpoint or a .safetensors file'),
+      /** Sum of the checkpoint's manifest or of the file, pinned when the run starts. */
+      sha256: sha256.optional(),
+    })
+    .optional(),
   optimizer: z.strictObject({
     beta1: z.number().min(0).lt(1),
     beta2: z.number().min(0).lt(1),

@@ -5,6 +5,7 @@ import type { z } from 'zod';
 import { OperatorError, type Problem } from '../problems.js';
 import { allowedAt, keyName, unknownKey, type KeyPath } from './keys.js';
 import { runSpecSchema, type RunSpec, lastStep } from './schema.js';
+import { weightsPlaceProblem } from '../checkpoint/weights-place.js';
 import { placeProblem } from '../store/places.js';
 
 export type Validated =
@@ -91,6 +92,7 @@ const tensorValues = 2 ** 31;
 const relations: readonly Relation[] = [
   { reads: ['dataset'], check: datasetHasPlace },
   { reads: ['dataset'], check: resizeCoversCrop },
+  { reads: ['init'], check: initHasPlace },
   { reads: ['dataset', 'batch', 'generator', 'discriminator'], check: activationsFit },
   { reads: ['dataset', 'discriminator'], check: denseHeadFits },
   { reads: ['generator'], check: shuffleDividesChannels },
@@ -103,6 +105,11 @@ const relations: readonly Relation[] = [
 
 function datasetHasPlace({ dataset: { url } }: RunSpec): Problem[] {
   const problem = placeProblem('dataset.url', url);
+  return problem === undefined ? [] : [problem];
+}
+
+function initHasPlace({ init }: RunSpec): Problem[] {
+  const problem = init && weightsPlaceProblem('init.generator', init.generator);
   return problem === undefined ? [] : [problem];
 }
 

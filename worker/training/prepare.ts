@@ -64,7 +64,8 @@ export async function prepare(
   const task = createSrganTask(spec);
   const { loader, hasFaces } = await openData(spec, options);
   const store = openStore(runUrl, storeOptions);
-  const local = new LocalState(task.networks, (step) => openState(task, spec, store, step), send);
+  const open = (step: number) => openState(task, spec, store, step, storeOptions);
+  const local = new LocalState(task.networks, open, send);
   const { state } = local;
   // On TensorFlow another number of threads gives other bytes: there it is the spec's.
   const threads =

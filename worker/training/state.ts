@@ -1,6 +1,7 @@
 // This worker's state: where it comes from when a world begins (it has it, reads it, or a peer
 // sends it), and how it is sent to peers that are behind. It is replaced as a whole or not at all.
 
+import { readStartingWeights } from '../../inference/starting-weights.js';
 import { stateDigest } from '../../shared/checkpoint/digests.js';
 import { isManifest, readManifest, readState } from '../../shared/checkpoint/read.js';
 import {
@@ -15,6 +16,7 @@ import {
 import type { NetworkSpec } from '../../shared/layout.js';
 import { OperatorError } from '../../shared/problems.js';
 import type { RunSpec } from '../../shared/spec/schema.js';
+import type { StoreOptions } from '../../shared/store/open-store.js';
 import type { ObjectStore } from '../../shared/store/store.js';
 import type { Step } from '../../shared/words.js';
 import type { Task } from '../../task/task.js';
@@ -229,25 +231,37 @@ function stage(networks: readonly NetworkSpec[], step: Step, header: StateHeader
   return state;
 }
 
-/** The state at `step`, in memory of its own: from the checkpoint, at step 0 from the seed. */
+/**
+ * The state at `step`, in memory of its own: from the checkpoint; at step 0 from the seed, and the
+ * generator from the weights that the spec names, if any.
+ */
 export async function openState(
   task: Task,
-  { seed }: RunSpec,
+  spec: RunSpec,
   store: ObjectStore,
   step: Step,
+  storeOptions: StoreOptions = {},
 ): Promise<TrainingState> {
-  if (step === 0) return seedState(task, seed);
+  if (step === 0) return startState(task, spec, storeOptions);
   const manifest = await readManifest(store, step);
   if (!isManifest(manifest)) throw new Error(`checkpoint of step ${step}: ${manifest.text}`);
   return readState(store, manifest, task.networks);
 }
 
-function seedState(task: Task, seed: number): TrainingState {
+async function startState(
+  task: Task,
+  spec: RunSpec,
+  storeOptions: StoreOptions,
+): Promise<TrainingState> {
+  const { seed, init } = spec;
+  const weights = init && (await readStartingWeights(spec, init, storeOptions));
   const state = createState(task.networks);
   for (const { name, isAveraged } of task.networks) {
-    state.networks[name].parameters.set(task.initialParameters(name, seed));
-    state.networks[name].statistics.set(task.initialStatistics(name));
-    if (isAveraged === true) state.networks[name].average.set(state.networks[name].parameters);
+    const start = name === task.inference.network ? weights : undefined;
+    const { parameters, statistics, average } = state.networks[name];
+    parameters.set(start?.parameters ?? task.initialParameters(name, seed));
+    statistics.set(start?.statistics ?? task.initialStatistics(name));
+    if (isAveraged === true) average.set(parameters);
   }
   return state;
 }
