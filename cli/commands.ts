@@ -99,6 +99,12 @@ export const commands: readonly CommandEntry[] = [
     register: async (y) => y.command((await import('./commands/upscale.js')).upscaleCommand),
   },
   {
+    usage: 'serve [model]',
+    summary: 'Serve a page that enlarges the pictures dropped on it',
+    stopsInOrder: true,
+    register: async (y) => y.command((await import('./commands/serve.js')).serveCommand),
+  },
+  {
     usage: 'coordinator',
     summary: 'Run the coordinator of a run: workers join it',
     stopsInOrder: true,

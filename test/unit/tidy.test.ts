@@ -9,7 +9,7 @@ import { packageFile } from '../../shared/paths.js';
 const root = packageFile('.');
 const folders = [
   ...['bench', 'bin', 'cli', 'coordinator', 'dataset', 'inference'],
-  ...['shared', 'task', 'test', 'trace', 'worker'],
+  ...['shared', 'task', 'test', 'trace', 'web', 'worker'],
 ];
 
 /** Paths of all sources below the package's folders, relative to its root. */
