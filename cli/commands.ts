@@ -99,6 +99,12 @@ export const commands: readonly CommandEntry[] = [
     register: async (y) => y.command((await import('./commands/upscale.js')).upscaleCommand),
   },
   {
+    usage: 'evaluate <model> [faces]',
+    summary: 'Judge a model by originals: PSNR, SSIM, identity, LPIPS, beside bicubic',
+    stopsInOrder: true,
+    register: async (y) => y.command((await import('./commands/evaluate.js')).evaluateCommand),
+  },
+  {
     usage: 'serve [model]',
     summary: 'Serve a page that enlarges the pictures dropped on it',
     stopsInOrder: true,

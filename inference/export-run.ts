@@ -16,7 +16,7 @@ import { readRunRecord } from '../shared/spec/record.js';
 import type { ObjectStore } from '../shared/store/store.js';
 import { createSrganTask } from '../task/srgan/task.js';
 import { exportOnnx, exportPytorch, exportTfjs } from './generator.js';
-import { createPartialFile, outputProblem, type OutputPlace, writing } from './output-file.js';
+import { outputProblem, type OutputPlace, writeOutput } from './output-file.js';
 
 export type ExportFormat = 'onnx' | 'tfjs' | 'pytorch';
 
@@ -60,7 +60,7 @@ export async function exportRun(request: ExportRequest): Promise<ExportResult> {
   const files: string[] = [];
   let bytes = 0;
   for (const [i, content] of contents.entries()) {
-    files.unshift(await writeWhole(places[i], content));
+    files.unshift(await writeOutput(places[i], content));
     bytes += content.length;
   }
   return { run: manifest.run, step: manifest.step, files, bytes, passedOver };
@@ -134,15 +134,4 @@ async function findStep(store: ObjectStore, step: number): Promise<Found> {
       hint: text,
     })),
   );
-}
-
-async function writeWhole(place: OutputPlace, content: Uint8Array): Promise<string> {
-  const file = await createPartialFile(place);
-  try {
-    await writing(place, () => file.handle.writeFile(content).finally(() => file.handle.close()));
-    await file.publish();
-  } finally {
-    await file.discard();
-  }
-  return place.path;
 }

@@ -43,6 +43,18 @@ export interface PartialFile {
   discard(): Promise<void>;
 }
 
+/** Writes a whole file to its place; gives its path. */
+export async function writeOutput(place: OutputPlace, content: Uint8Array): Promise<string> {
+  const file = await createPartialFile(place);
+  try {
+    await writing(place, () => file.handle.writeFile(content).finally(() => file.handle.close()));
+    await file.publish();
+  } finally {
+    await file.discard();
+  }
+  return place.path;
+}
+
 /** Starts a file that will be at `place`, making folders; OperatorError when it can't be there. */
 export async function createPartialFile(place: OutputPlace): Promise<PartialFile> {
   const final = await realpath(place.path).catch(() => place.path);

@@ -34,15 +34,6 @@ export function qualityOf(picture: Picture, original: Picture, border = qualityB
   return { psnr: psnrOf(a, b), ssim: ssimOf(a, b) };
 }
 
-/** The mean of qualities; NaN when there are none. */
-export function meanQuality(qualities: readonly Quality[]): Quality {
-  const mean = (values: number[]): number => values.reduce((a, b) => a + b, 0) / values.length;
-  return {
-    psnr: mean(qualities.map((quality) => quality.psnr)),
-    ssim: mean(qualities.map((quality) => quality.ssim)),
-  };
-}
-
 // ITU-R BT.601 with the footroom of MATLAB's rgb2ycbcr (16 to 235), not rounded.
 function lumaOf({ width, height, data }: Picture, border: number): Plane {
   const inner = { width: width - 2 * border, height: height - 2 * border };

@@ -14,14 +14,20 @@ import {
   type TextLook,
 } from './picture.js';
 
+/** What is written below a picture: PSNR in decibels, the distance of descriptors. */
+interface FaceNote {
+  readonly psnr: number;
+  readonly identity?: number;
+}
+
 /** One face as it was shown to the network, made, and meant; all but `low` of one size. */
 export interface FaceResult {
   readonly low: Picture;
   readonly bicubic: Picture;
   readonly generated: Picture;
   readonly original: Picture;
-  /** PSNR in decibels of the bicubic and of the generated picture. */
-  readonly psnr: { readonly bicubic: number; readonly generated: number };
+  /** How near the bicubic and the generated picture come to the original. */
+  readonly figures: { readonly bicubic: FaceNote; readonly generated: FaceNote };
 }
 
 const paper: Colour = [255, 255, 255];
@@ -51,12 +57,13 @@ export function gridOf(faces: readonly FaceResult[]): Picture {
 }
 
 function gridRow(face: FaceResult, factor: number): Cell[] {
-  const { low, original, psnr } = face;
-  const isBetter = psnr.generated > psnr.bicubic;
+  const { low, original, figures } = face;
+  const { bicubic, generated } = figures;
+  const isBetter = generated.psnr > bicubic.psnr;
   return [
     { picture: asLargeAs(low, original, factor), note: sizeOf(low) },
-    { picture: enlargeNearest(face.bicubic, factor), note: decibels(psnr.bicubic) },
-    { picture: enlargeNearest(face.generated, factor), note: decibels(psnr.generated), isBetter },
+    { picture: enlargeNearest(face.bicubic, factor), note: noteOf(bicubic) },
+    { picture: enlargeNearest(face.generated, factor), note: noteOf(generated), isBetter },
     { picture: enlargeNearest(original, factor), note: sizeOf(original) },
   ];
 }
@@ -79,8 +86,10 @@ function sizeOf({ width, height }: Picture): string {
   return `${width}x${height}`;
 }
 
-function decibels(psnr: number): string {
-  return `${psnr.toFixed(2)} dB`;
+/** "26.31 dB, id 0.032" */
+function noteOf({ psnr, identity }: FaceNote): string {
+  const decibels = `${psnr.toFixed(2)} dB`;
+  return identity === undefined ? decibels : `${decibels}, id ${identity.toFixed(3)}`;
 }
 
 function tableOf(

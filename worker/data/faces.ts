@@ -86,10 +86,19 @@ export async function openFaceSupply(
 }
 
 function faceOf(place: SamplePlace, picture: Pixels, maxSide: number): TestFace {
+  const face = cutFace(place.key, picture, maxSide);
+  if (face === undefined) throw new SampleError(place, `smaller than ${scale} pixels`, false);
+  return face;
+}
+
+/**
+ * A picture as a face to judge by: cut around its centre to sides that are multiples of 4, at most
+ * `maxSide`, and reduced. Undefined for one below 4 pixels.
+ */
+export function cutFace(key: string, picture: Pixels, maxSide: number): TestFace | undefined {
   const width = faceSide(picture.width, maxSide);
   const height = faceSide(picture.height, maxSide);
-  if (width === 0 || height === 0)
-    throw new SampleError(place, `smaller than ${scale} pixels`, false);
+  if (width === 0 || height === 0) return undefined;
   const x = Math.floor((picture.width - width) / 2);
   const y = Math.floor((picture.height - height) / 2);
   const pixels = new Uint8Array(width * height * 3);
@@ -98,7 +107,7 @@ function faceOf(place: SamplePlace, picture: Pixels, maxSide: number): TestFace 
   const lr = new Float32Array(pixels.length / (scale * scale));
   writeSigned(pixels, hr, 0);
   downsampleBicubic(pixels, width, height, lr);
-  return { key: place.key, width, height, hr, lr };
+  return { key, width, height, hr, lr };
 }
 
 function faceSide(side: number, maxSide: number): number {

@@ -1,11 +1,11 @@
 // The generator under evaluation: the task's inference graph, compiled for each size of face
 // there is, fed with the parameters of one snapshot after the other.
 
+import type { Enlarge } from '../../inference/evaluation/assess.js';
 import { createLayout, sliceViews } from '../../shared/layout.js';
 import type { Task } from '../../task/task.js';
 import { scale } from '../data/bicubic.js';
 import type { CompiledGraph, Engine } from '../engine/engine.js';
-import type { Enlarge } from './assess.js';
 import type { EvaluationRequest } from './evaluator.js';
 
 /** Gives the function that enlarges with a snapshot; one call at a time. */

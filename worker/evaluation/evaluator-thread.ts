@@ -2,13 +2,15 @@
 // session and stores of its own, so that the training thread waits for nothing of it.
 
 import { parentPort, workerData } from 'node:worker_threads';
+import { assess } from '../../inference/evaluation/assess.js';
+import { openMeasuringNetworks } from '../../inference/evaluation/measuring-networks.js';
+import type { MeasuringNetworks } from '../../inference/evaluation/judge.js';
 import type { EvaluationReport } from '../../shared/control/messages.js';
 import { messageOf } from '../../shared/problems.js';
 import { openStore } from '../../shared/store/open-store.js';
 import { createSrganTask } from '../../task/srgan/task.js';
 import { openFaceSupply, type FaceSupply } from '../data/faces.js';
 import { createOnnxEngine } from '../engine/onnx-engine.js';
-import { assess } from './assess.js';
 import { createEnlargers, type EnlargerOf } from './enlarger.js';
 import type { EvaluationOutcome, EvaluationRequest, EvaluationSetup } from './evaluator.js';
 import { putSamples, sampleKey } from './samples.js';
@@ -21,19 +23,26 @@ const run = openStore(runUrl, storeOptions);
 const dataset = openStore(spec.dataset.url, storeOptions);
 
 // Made by the first request, not before: a failure belongs to a request, and the next tries anew.
-let tools: { readonly enlargerOf: EnlargerOf; readonly readFaces: FaceSupply } | undefined;
+let tools: Tools | undefined;
+
+interface Tools {
+  readonly enlargerOf: EnlargerOf;
+  readonly readFaces: FaceSupply;
+  readonly networks: MeasuringNetworks;
+}
 
 async function evaluate(request: EvaluationRequest): Promise<EvaluationOutcome> {
   const { step } = request;
   const startedAt = performance.now();
-  const { enlargerOf, readFaces } = (tools ??= {
+  const { enlargerOf, readFaces, networks } = (tools ??= {
     enlargerOf: createEnlargers(createOnnxEngine({ threads }), createSrganTask(spec)),
     readFaces: await openFaceSupply(dataset, spec),
+    networks: await openMeasuringNetworks({ threads }),
   });
   const { generated, bicubic, faces, ...pictures } = await assess(
     readFaces(),
     enlargerOf(request),
-    spec.evaluation.faces,
+    { shown: spec.evaluation.faces, networks },
   );
   await putSamples(run, step, pictures);
   const report: EvaluationReport = {
@@ -43,7 +52,9 @@ async function evaluate(request: EvaluationRequest): Promise<EvaluationOutcome> 
     ssim: generated.ssim,
     bicubicPsnr: bicubic.psnr,
     bicubicSsim: bicubic.ssim,
-    faces,
+    ...(generated.identity === undefined ? {} : { identity: generated.identity }),
+    ...(bicubic.identity === undefined ? {} : { bicubicIdentity: bicubic.identity }),
+    faces: faces.length,
     sampleKey: sampleKey(step),
     seconds: (performance.now() - startedAt) / 1000,
   };

@@ -9,6 +9,7 @@ import sharp from 'sharp';
 import yargs from 'yargs';
 import { exportCommand } from '../../../cli/commands/export.js';
 import { upscaleCommand } from '../../../cli/commands/upscale.js';
+import { loadJudgedRun } from '../../../inference/evaluation/evaluate.js';
 import { exportRun } from '../../../inference/export-run.js';
 import { loadNetwork } from '../../../inference/onnx-network.js';
 import { commitManifest, storePart } from '../../../shared/checkpoint/write.js';
@@ -138,6 +139,16 @@ test('a run without an average gives its parameters', async () => {
   const folderOut = join(folder, 'out');
   const result = await exportRun({ store, format: 'onnx', folder: folderOut, isForced: false });
   assert.ok(distance(await outputOf(result.files[0]), expectedAt(2)) < 1e-4);
+});
+
+test('a run is judged by what would be exported of it', async () => {
+  for (const step of [2, 4]) await saveCheckpoint(step);
+  const model = await loadJudgedRun(store, undefined, 1);
+  assert.deepEqual([model.name, model.step], [store.url, 4]);
+  const made = await model.network.run(pixels, 6, 5);
+  await model.network.close();
+  assert.ok(distance(made, expectedAt(4)) < 1e-4);
+  await assert.rejects(loadJudgedRun(store, 3, 1), /there are: 2, 4/);
 });
 
 test("the TF.js model's files load from their folder", async () => {

@@ -8,8 +8,9 @@ import { packDataset } from '../../../dataset/pack.js';
 import { openPictureSource } from '../../../dataset/picture-source.js';
 import { readDatasetIndex } from '../../../dataset/dataset-index.js';
 import { splitSamples } from '../../../dataset/samples.js';
+import { meanOf, summarize } from '../../../inference/evaluation/judge.js';
 import { pictureOf } from '../../../inference/pictures/picture.js';
-import { meanQuality, qualityOf } from '../../../inference/quality.js';
+import { qualityOf } from '../../../inference/quality.js';
 import { createState } from '../../../shared/checkpoint/state.js';
 import { createLayout } from '../../../shared/layout.js';
 import { loadPreset } from '../../../shared/spec/load.js';
@@ -94,7 +95,7 @@ async function expectedQuality(snapshot: ReturnType<typeof snapshotOf>) {
     const original = pictureOf(hr, width, height, 'signed');
     return qualityOf(pictureOf(made, width, height, 'signed'), original);
   });
-  return meanQuality(qualities);
+  return summarize(qualities, meanOf);
 }
 
 function runUrl(name: string): string {
@@ -120,6 +121,9 @@ test('the thread finds the figures of the reference and writes the pictures', as
     assert.ok(Math.abs(report.ssim - expected.ssim) < 1e-4);
     assert.equal(report.faces, 4);
     assert.ok(report.bicubicPsnr > 10 && report.bicubicPsnr < 60);
+    const { identity, bicubicIdentity } = report;
+    for (const distance of [identity, bicubicIdentity])
+      assert.ok(distance !== undefined && distance > 0 && distance < 1, `${distance}`);
     const { format } = await sharp(await run.get(report.sampleKey)).metadata();
     assert.equal(format, 'png');
   }

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { pictureOf } from '../../../inference/pictures/picture.js';
+import { assess, type Enlarge } from '../../../inference/evaluation/assess.js';
+import { summarize } from '../../../inference/evaluation/judge.js';
+import { pictureOf, type Picture } from '../../../inference/pictures/picture.js';
 import { qualityOf } from '../../../inference/quality.js';
 import { downsampleBicubic, upsampleBicubic } from '../../../worker/data/bicubic.js';
-import { assess, type Enlarge } from '../../../worker/evaluation/assess.js';
 
 /** A face of waves: smooth enough to enlarge, rough enough to lose something. */
 function faceOf(width: number, height: number, pitch: number) {
@@ -13,7 +14,13 @@ function faceOf(width: number, height: number, pitch: number) {
   });
   const lr = new Float32Array((width * height * 3) / 16);
   downsampleBicubic(pixels, width, height, lr);
-  return { width, height, hr: Float32Array.from(pixels, (value) => value / 127.5 - 1), lr };
+  return {
+    key: `${pitch}`,
+    width,
+    height,
+    hr: Float32Array.from(pixels, (value) => value / 127.5 - 1),
+    lr,
+  };
 }
 
 const enlargeAsBicubic: Enlarge = async (lr, width, height) =>
@@ -21,12 +28,15 @@ const enlargeAsBicubic: Enlarge = async (lr, width, height) =>
 
 test('a generator that is bicubic scores as bicubic', async () => {
   const faces = [faceOf(64, 64, 3), faceOf(48, 64, 2)];
-  const { generated, bicubic, faces: count } = await assess(faces, enlargeAsBicubic, 2);
+  const { generated, bicubic, faces: count } = await assess(faces, enlargeAsBicubic, { shown: 2 });
   assert.ok(Math.abs(generated.psnr - bicubic.psnr) < 0.02);
   assert.ok(Math.abs(generated.ssim - bicubic.ssim) < 1e-3);
-  assert.equal(count, 2);
+  assert.deepEqual(
+    count.map(({ key }) => key),
+    ['3', '2'],
+  );
   const means = await Promise.all(
-    faces.map(async (face) => await assess([face], enlargeAsBicubic, 1)),
+    faces.map(async (face) => await assess([face], enlargeAsBicubic, { shown: 1 })),
   );
   const mean = means.reduce((sum, one) => sum + one.bicubic.psnr, 0) / 2;
   assert.ok(Math.abs(bicubic.psnr - mean) < 1e-9, 'figures are means over faces');
@@ -34,7 +44,7 @@ test('a generator that is bicubic scores as bicubic', async () => {
 
 test('the bicubic figure is that of the enlarged low resolution', async () => {
   const face = faceOf(64, 64, 3);
-  const { bicubic } = await assess([face], enlargeAsBicubic, 1);
+  const { bicubic } = await assess([face], enlargeAsBicubic, { shown: 1 });
   const enlarged = pictureOf(upsampleBicubic(face.lr, 16, 16), 64, 64, 'unit');
   assert.deepEqual(bicubic, qualityOf(enlarged, pictureOf(face.hr, 64, 64, 'signed')));
   assert.ok(bicubic.psnr < 45);
@@ -42,14 +52,40 @@ test('the bicubic figure is that of the enlarged low resolution', async () => {
 
 test('a perfect generator has the highest score', async () => {
   const face = faceOf(64, 64, 3);
-  const { generated } = await assess([face], async () => await Promise.resolve(face.hr), 1);
+  const { generated } = await assess([face], async () => await Promise.resolve(face.hr), {
+    shown: 1,
+  });
   assert.equal(generated.psnr, 100);
 });
 
 test('the pictures show as many faces as were asked for', async () => {
   const faces = [3, 4, 5].map((pitch) => faceOf(64, 64, pitch));
-  const one = await assess(faces, enlargeAsBicubic, 1);
-  const three = await assess(faces, enlargeAsBicubic, 9);
+  const one = await assess(faces, enlargeAsBicubic, { shown: 1 });
+  const three = await assess(faces, enlargeAsBicubic, { shown: 9 });
   assert.ok(three.grid.height > 2 * one.grid.height);
   assert.equal(three.grid.width, one.grid.width);
+});
+
+test('networks measure both enlargements, and their figures are means like the others', async () => {
+  const faces = [faceOf(64, 64, 3), faceOf(48, 64, 2)];
+  const seen: number[] = [];
+  const networks = {
+    identity: async (pictures: readonly Picture[], original: Picture) => {
+      seen.push(pictures.length, original.width);
+      return await Promise.resolve(pictures.map((_, i) => i + original.width / 64));
+    },
+  };
+  const found = await assess(faces, enlargeAsBicubic, { shown: 1, networks });
+  assert.deepEqual(seen, [2, 64, 2, 48]);
+  assert.deepEqual([found.generated.identity, found.bicubic.identity], [0.875, 1.875]);
+  assert.equal('lpips' in found.generated, false);
+});
+
+test('a measure that is missing once is not summed up', () => {
+  const judgements = [
+    { psnr: 20, ssim: 0.5, identity: 1 },
+    { psnr: 30, ssim: 0.75 },
+  ];
+  const largest = summarize(judgements, (values) => Math.max(...values));
+  assert.deepEqual(largest, { psnr: 30, ssim: 0.75 });
 });

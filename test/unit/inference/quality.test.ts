@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { createPicture, type Picture } from '../../../inference/pictures/picture.js';
-import { meanQuality, qualityOf, type Quality } from '../../../inference/quality.js';
+import { qualityOf, type Quality } from '../../../inference/quality.js';
 
 type Formula = (x: number, y: number, channel: number) => number;
 
@@ -90,12 +90,4 @@ test('pictures of different or too small a size are refused', () => {
   assert.throws(() => qualityOf(large, createPicture(30, 29, [0, 0, 0])), /different sizes/);
   const small = createPicture(18, 30, [0, 0, 0]);
   assert.throws(() => qualityOf(small, small), /18x30 pixels are too few/);
-});
-
-test('a mean is taken of each figure', () => {
-  const mean = meanQuality([
-    { psnr: 20, ssim: 0.5 },
-    { psnr: 30, ssim: 0.75 },
-  ]);
-  assert.deepEqual(mean, { psnr: 25, ssim: 0.625 });
 });
