@@ -42,6 +42,10 @@ const shownFaces = 8;
 
 const options = {
   out: wordOption('Folder for evaluation.json (every face) and faces.png'),
+  beside: textOption('A model that enlarges the same faces, for a comparison; may be repeated', {
+    array: true,
+    default: [] as string[],
+  }),
   lpips: wordOption('LPIPS as well: VGG-16 weights, file:// or s3:// (safetensors, torchvision)'),
   limit: amountOption('Faces at most, the first by name; all when left out'),
   resize: amountOption('Scale originals first: pixels of the shorter side', { default: 0 }),
@@ -70,6 +74,7 @@ export const evaluateCommand: CommandModule<object, Arguments> = {
       )
       .options(options)
       .example('$0 evaluate model.onnx faces --out report', 'Figures, and pictures to look at')
+      .example('$0 evaluate gan.onnx faces --beside pixel.onnx', 'Two models on the same faces')
       .example('$0 evaluate faces-1', 'The newest checkpoint of a run, on its held-out faces'),
   handler: runEvaluate,
 };
@@ -96,7 +101,7 @@ async function runEvaluate(args: Arguments): Promise<void> {
     const mode = progressMode(json, readEnvironment().isPlain);
     progress = createProgress({ label: 'evaluate', total: faces.total, mode });
     const { evaluation, grid } = await evaluate(judged.model, {
-      ...{ faces, location, networks, shown: shownFaces, signal: stop },
+      ...{ faces, location, networks, beside: judged.beside, shown: shownFaces, signal: stop },
       onPicture: (done) => progress?.update(done),
       onSkipped: ({ file, reason }) => printNote(`${file} was skipped: ${reason}`),
     });
@@ -118,6 +123,7 @@ async function runEvaluate(args: Arguments): Promise<void> {
 
 interface Judged {
   readonly model: JudgedModel;
+  readonly beside: readonly JudgedModel[];
   readonly faces: FaceFiles;
   readonly location: string;
   close(): Promise<void>;
@@ -125,7 +131,7 @@ interface Judged {
 
 /** Opens the faces first: what is wrong with them is known before a model is loaded. */
 async function openJudged(
-  { model: name = '', faces: location, step }: Arguments,
+  { model: name = '', faces: location, step, beside: others }: Arguments,
   choice: FaceChoice,
   threads: number,
 ): Promise<Judged> {
@@ -145,19 +151,31 @@ async function openJudged(
         return openHeldOutFaces(spec, choice);
       }));
   try {
-    const model =
-      run === undefined
-        ? await loadJudgedModel(name, threads)
-        : await withStore(run, (store) => loadJudgedRun(store, step, threads));
+    const model = await loadJudged(name, threads, run, step);
+    const beside: JudgedModel[] = [];
+    for (const other of others) beside.push(await loadJudged(other, threads));
     const close = async (): Promise<void> => {
-      await model.network.close();
+      for (const { network } of [model, ...beside]) await network.close();
       await faces.close();
     };
-    return { model, faces, location: location ?? name, close };
+    return { model, beside, faces, location: location ?? name, close };
   } catch (error) {
     await faces.close();
     throw error;
   }
+}
+
+/** A model's file, one that ships, or a run's newest checkpoint. */
+async function loadJudged(
+  name: string,
+  threads: number,
+  run?: string,
+  step?: number,
+): Promise<JudgedModel> {
+  const url = run ?? (await runOf(name));
+  return url === undefined
+    ? loadJudgedModel(name, threads)
+    : withStore(url, (store) => loadJudgedRun(store, step, threads));
 }
 
 /** The url of the run that a word names; undefined where it names a model. */
@@ -179,6 +197,8 @@ const columns: Readonly<Record<Measure, readonly [heading: string, digits: numbe
 };
 
 function printEvaluation({ faces, mean, median }: Evaluation, files: readonly string[]): void {
+  const others = (what: string, { beside = {} }: Evaluation['mean']): Row[] =>
+    Object.entries(beside).map(([name, judgement]) => row(`${name}, ${what}`, judgement));
   const taken = measures.filter((measure) => mean.generated[measure] !== undefined);
   const row = (name: string, judgement: Judgement): Row => [
     name,
@@ -187,8 +207,10 @@ function printEvaluation({ faces, mean, median }: Evaluation, files: readonly st
   printTable([
     [faces.length === 1 ? '1 face' : `${faces.length} faces`, ...taken.map((m) => columns[m][0])],
     row('generated, mean', mean.generated),
+    ...others('mean', mean),
     row('bicubic, mean', mean.bicubic),
     row('generated, median', median.generated),
+    ...others('median', median),
     row('bicubic, median', median.bicubic),
   ]);
   printLine('+: higher is nearer the originals; -: lower is');

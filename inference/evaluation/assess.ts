@@ -10,17 +10,22 @@ import { judge, meanOf, summarize, type Judgement, type MeasuringNetworks } from
 /** Enlarges [height, width, 3] in [0, 1] by 4, to values in [-1, 1]. */
 export type Enlarge = (lr: Float32Array, width: number, height: number) => Promise<Float32Array>;
 
-/** How near the generated and the bicubic enlargement come to one face. */
-export interface FaceFigures {
-  readonly key: string;
+/** The figures of every enlargement. */
+export interface Figures {
   readonly generated: Judgement;
   readonly bicubic: Judgement;
+  /** Of other models that enlarged the same faces, by name; only where there are some. */
+  readonly beside?: Readonly<Record<string, Judgement>>;
 }
 
-/** Means over all faces, each face's figures, and the pictures of the first few. */
+/** How near the enlargements come to one face. */
+export interface FaceFigures extends Figures {
+  readonly key: string;
+}
+
+/** Each face's figures, their means, and the pictures of the first few. */
 export interface Assessment {
-  readonly generated: Judgement;
-  readonly bicubic: Judgement;
+  readonly mean: Figures;
   readonly faces: readonly FaceFigures[];
   readonly grid: Picture;
   readonly frame: Picture;
@@ -31,6 +36,8 @@ export interface AssessOptions {
   readonly shown: number;
   /** What measures besides PSNR and SSIM. */
   readonly networks?: MeasuringNetworks;
+  /** Other models, for a comparison. */
+  readonly beside?: readonly { readonly name: string; readonly enlarge: Enlarge }[];
   /** Called after each face. */
   onFace?(figures: FaceFigures): void;
 }
@@ -41,47 +48,73 @@ const historyFaces = 4;
 export async function assess(
   faces: Iterable<TestFace> | AsyncIterable<TestFace>,
   enlarge: Enlarge,
-  { shown, networks = {}, onFace }: AssessOptions,
+  { shown, networks = {}, beside = [], onFace }: AssessOptions,
 ): Promise<Assessment> {
   const judged: FaceFigures[] = [];
   const results: FaceResult[] = [];
   for await (const face of faces) {
-    const pictures = await picturesOf(face, enlarge);
-    const [generated, bicubic] = await judge(
-      [pictures.generated, pictures.bicubic],
-      pictures.original,
+    const { original, ...made } = await picturesOf(face, enlarge);
+    const others: Picture[] = [];
+    for (const other of beside) others.push(await enlargedBy(other.enlarge, face));
+    const [generated, bicubic, ...rest] = await judge(
+      [made.generated, made.bicubic, ...others],
+      original,
       networks,
     );
-    const figures = { key: face.key, generated, bicubic };
+    const besides = beside.map(({ name }, i) => [name, rest[i]] as const);
+    const figures = {
+      ...{ key: face.key, generated, bicubic },
+      ...(beside.length === 0 ? {} : { beside: Object.fromEntries(besides) }),
+    };
     judged.push(figures);
-    if (results.length < shown) results.push({ ...pictures, figures });
+    const drawn = beside.map(({ name }, i) => ({ name, picture: others[i], figures: rest[i] }));
+    if (results.length < shown) results.push({ ...made, original, figures, beside: drawn });
     onFace?.(figures);
   }
   if (results.length === 0) throw new Error('there are no test faces to judge by');
   return {
-    generated: summarize(
-      judged.map(({ generated }) => generated),
-      meanOf,
-    ),
-    bicubic: summarize(
-      judged.map(({ bicubic }) => bicubic),
-      meanOf,
-    ),
+    mean: summarizeFigures(judged, meanOf),
     faces: judged,
     grid: gridOf(results),
     frame: historyFrame(results.slice(0, historyFaces)),
   };
 }
 
+/** Each measure of each enlargement over the faces, summed up by `of`: a mean, a median. */
+export function summarizeFigures(
+  faces: readonly Figures[],
+  of: (values: readonly number[]) => number,
+): Figures {
+  const names = Object.keys(faces[0]?.beside ?? {});
+  const besides = names.map((name) => {
+    const judgements = faces.flatMap(({ beside }) => beside?.[name] ?? []);
+    return [name, summarize(judgements, of)] as const;
+  });
+  const each = (kind: 'generated' | 'bicubic'): Judgement =>
+    summarize(
+      faces.map((figures) => figures[kind]),
+      of,
+    );
+  return {
+    ...{ generated: each('generated'), bicubic: each('bicubic') },
+    ...(names.length === 0 ? {} : { beside: Object.fromEntries(besides) }),
+  };
+}
+
 async function picturesOf(
-  { width, height, hr, lr }: TestFace,
+  face: TestFace,
   enlarge: Enlarge,
-): Promise<Omit<FaceResult, 'figures'>> {
+): Promise<Omit<FaceResult, 'figures' | 'beside'>> {
+  const { width, height, hr, lr } = face;
   const small = { width: width / scale, height: height / scale };
   return {
     low: pictureOf(lr, small.width, small.height, 'unit'),
     bicubic: pictureOf(upsampleBicubic(lr, small.width, small.height), width, height, 'unit'),
-    generated: pictureOf(await enlarge(lr, small.width, small.height), width, height, 'signed'),
+    generated: await enlargedBy(enlarge, face),
     original: pictureOf(hr, width, height, 'signed'),
   };
+}
+
+async function enlargedBy(enlarge: Enlarge, { width, height, lr }: TestFace): Promise<Picture> {
+  return pictureOf(await enlarge(lr, width / scale, height / scale), width, height, 'signed');
 }

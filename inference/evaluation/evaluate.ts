@@ -19,9 +19,15 @@ import { outputProblem, writeOutput, type OutputPlace } from '../output-file.js'
 import { encodePng } from '../pictures/encode.js';
 import type { Picture } from '../pictures/picture.js';
 import { qualityBorder } from '../quality.js';
-import { assess, type Enlarge, type FaceFigures } from './assess.js';
+import {
+  assess,
+  summarizeFigures,
+  type Enlarge,
+  type FaceFigures,
+  type Figures,
+} from './assess.js';
 import { noFaces, type FaceFiles } from './face-files.js';
-import { summarize, type Judgement, type MeasuringNetworks } from './judge.js';
+import type { MeasuringNetworks } from './judge.js';
 
 /** A model that is judged. */
 export interface JudgedModel {
@@ -86,20 +92,18 @@ export function enlargerOf({ metadata, run }: LoadedNetwork, signal?: AbortSigna
   };
 }
 
-/** The figures of both enlargements. */
-interface Both {
-  readonly generated: Judgement;
-  readonly bicubic: Judgement;
-}
+type ModelOfEvaluation = Omit<JudgedModel, 'network'>;
 
 /** All that an evaluation finds; its JSON form is what `--json` and evaluation.json have. */
 export interface Evaluation {
-  readonly model: { readonly name: string; readonly sha256: string; readonly step?: number };
+  readonly model: ModelOfEvaluation;
+  /** Models that were judged beside it; only where there are some. */
+  readonly beside?: readonly ModelOfEvaluation[];
   readonly scale: number;
   /** Pixels left out on each side for PSNR and SSIM. */
   readonly border: number;
-  readonly mean: Both;
-  readonly median: Both;
+  readonly mean: Figures;
+  readonly median: Figures;
   readonly faces: readonly FaceFigures[];
   readonly skipped: readonly Skipped[];
 }
@@ -109,6 +113,8 @@ export interface EvaluateOptions {
   /** As the operator gave them, for messages. */
   readonly location: string;
   readonly networks: MeasuringNetworks;
+  /** Models that enlarge the same faces, for a comparison. */
+  readonly beside?: readonly JudgedModel[];
   /** Faces in the picture. */
   readonly shown: number;
   readonly signal?: AbortSignal;
@@ -122,7 +128,7 @@ export async function evaluate(
   { network, ...model }: JudgedModel,
   options: EvaluateOptions,
 ): Promise<{ readonly evaluation: Evaluation; readonly grid: Picture }> {
-  const { faces, networks, shown, onPicture, signal } = options;
+  const { faces, networks, beside = [], shown, onPicture, signal } = options;
   const skipped: Skipped[] = [];
   let done = 0;
   const usable = async function* (): AsyncGenerator<TestFace, void, undefined> {
@@ -137,16 +143,18 @@ export async function evaluate(
     }
     if (skipped.length === done) throw noFaces(options.location, skipped);
   };
-  const found = await assess(usable(), enlargerOf(network, signal), { shown, networks });
-  const each = (kind: keyof Both): Judgement[] => found.faces.map((figures) => figures[kind]);
+  const others = beside.map((other) => ({
+    name: other.name,
+    enlarge: enlargerOf(other.network, signal),
+  }));
+  const found = await assess(usable(), enlargerOf(network, signal), {
+    ...{ shown, networks, beside: others },
+  });
   const evaluation = {
     model,
+    ...(beside.length === 0 ? {} : { beside: beside.map(({ network: _, ...other }) => other) }),
     ...{ scale, border: qualityBorder },
-    mean: { generated: found.generated, bicubic: found.bicubic },
-    median: {
-      generated: summarize(each('generated'), median),
-      bicubic: summarize(each('bicubic'), median),
-    },
+    ...{ mean: found.mean, median: summarizeFigures(found.faces, median) },
     faces: found.faces,
     skipped,
   };

@@ -28,6 +28,12 @@ export interface FaceResult {
   readonly original: Picture;
   /** How near the bicubic and the generated picture come to the original. */
   readonly figures: { readonly bicubic: FaceNote; readonly generated: FaceNote };
+  /** What other models made of it: columns between bicubic and generated. */
+  readonly beside?: readonly {
+    readonly name: string;
+    readonly picture: Picture;
+    readonly figures: FaceNote;
+  }[];
 }
 
 const paper: Colour = [255, 255, 255];
@@ -48,7 +54,8 @@ export function gridOf(faces: readonly FaceResult[]): Picture {
     ...faces.map(({ original: { width, height } }) => Math.max(width, height)),
   );
   const factor = Math.max(1, Math.round(256 / largest));
-  const labels = ['low resolution', 'bicubic', 'generated', 'original'];
+  const others = faces[0]?.beside?.map(({ name }) => name) ?? [];
+  const labels = ['low resolution', 'bicubic', ...others, 'generated', 'original'];
   return tableOf(
     labels,
     faces.map((face) => gridRow(face, factor)),
@@ -60,9 +67,15 @@ function gridRow(face: FaceResult, factor: number): Cell[] {
   const { low, original, figures } = face;
   const { bicubic, generated } = figures;
   const isBetter = generated.psnr > bicubic.psnr;
+  const others = (face.beside ?? []).map((other): Cell => ({
+    picture: enlargeNearest(other.picture, factor),
+    note: noteOf(other.figures),
+    isBetter: other.figures.psnr > bicubic.psnr,
+  }));
   return [
     { picture: asLargeAs(low, original, factor), note: sizeOf(low) },
     { picture: enlargeNearest(face.bicubic, factor), note: noteOf(bicubic) },
+    ...others,
     { picture: enlargeNearest(face.generated, factor), note: noteOf(generated), isBetter },
     { picture: enlargeNearest(original, factor), note: sizeOf(original) },
   ];

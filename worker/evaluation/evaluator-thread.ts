@@ -39,11 +39,10 @@ async function evaluate(request: EvaluationRequest): Promise<EvaluationOutcome> 
     readFaces: await openFaceSupply(dataset, spec),
     networks: await openMeasuringNetworks({ threads }),
   });
-  const { generated, bicubic, faces, ...pictures } = await assess(
-    readFaces(),
-    enlargerOf(request),
-    { shown: spec.evaluation.faces, networks },
-  );
+  const { mean, faces, ...pictures } = await assess(readFaces(), enlargerOf(request), {
+    ...{ shown: spec.evaluation.faces, networks },
+  });
+  const { generated, bicubic } = mean;
   await putSamples(run, step, pictures);
   const report: EvaluationReport = {
     kind: 'evaluation',

@@ -28,23 +28,24 @@ const enlargeAsBicubic: Enlarge = async (lr, width, height) =>
 
 test('a generator that is bicubic scores as bicubic', async () => {
   const faces = [faceOf(64, 64, 3), faceOf(48, 64, 2)];
-  const { generated, bicubic, faces: count } = await assess(faces, enlargeAsBicubic, { shown: 2 });
+  const found = await assess(faces, enlargeAsBicubic, { shown: 2 });
+  const { generated, bicubic } = found.mean;
   assert.ok(Math.abs(generated.psnr - bicubic.psnr) < 0.02);
   assert.ok(Math.abs(generated.ssim - bicubic.ssim) < 1e-3);
   assert.deepEqual(
-    count.map(({ key }) => key),
+    found.faces.map(({ key }) => key),
     ['3', '2'],
   );
   const means = await Promise.all(
     faces.map(async (face) => await assess([face], enlargeAsBicubic, { shown: 1 })),
   );
-  const mean = means.reduce((sum, one) => sum + one.bicubic.psnr, 0) / 2;
+  const mean = means.reduce((sum, one) => sum + one.mean.bicubic.psnr, 0) / 2;
   assert.ok(Math.abs(bicubic.psnr - mean) < 1e-9, 'figures are means over faces');
 });
 
 test('the bicubic figure is that of the enlarged low resolution', async () => {
   const face = faceOf(64, 64, 3);
-  const { bicubic } = await assess([face], enlargeAsBicubic, { shown: 1 });
+  const { bicubic } = (await assess([face], enlargeAsBicubic, { shown: 1 })).mean;
   const enlarged = pictureOf(upsampleBicubic(face.lr, 16, 16), 64, 64, 'unit');
   assert.deepEqual(bicubic, qualityOf(enlarged, pictureOf(face.hr, 64, 64, 'signed')));
   assert.ok(bicubic.psnr < 45);
@@ -52,10 +53,8 @@ test('the bicubic figure is that of the enlarged low resolution', async () => {
 
 test('a perfect generator has the highest score', async () => {
   const face = faceOf(64, 64, 3);
-  const { generated } = await assess([face], async () => await Promise.resolve(face.hr), {
-    shown: 1,
-  });
-  assert.equal(generated.psnr, 100);
+  const { mean } = await assess([face], async () => await Promise.resolve(face.hr), { shown: 1 });
+  assert.equal(mean.generated.psnr, 100);
 });
 
 test('the pictures show as many faces as were asked for', async () => {
@@ -77,8 +76,21 @@ test('networks measure both enlargements, and their figures are means like the o
   };
   const found = await assess(faces, enlargeAsBicubic, { shown: 1, networks });
   assert.deepEqual(seen, [2, 64, 2, 48]);
-  assert.deepEqual([found.generated.identity, found.bicubic.identity], [0.875, 1.875]);
-  assert.equal('lpips' in found.generated, false);
+  assert.deepEqual([found.mean.generated.identity, found.mean.bicubic.identity], [0.875, 1.875]);
+  assert.equal('lpips' in found.mean.generated, false);
+});
+
+test('other models are judged and drawn beside it, on the same faces', async () => {
+  const faces = [faceOf(64, 64, 3), faceOf(64, 64, 5)];
+  const originals = new Map<Float32Array, Float32Array>(faces.map(({ lr, hr }) => [lr, hr]));
+  const perfect: Enlarge = async (lr) => await Promise.resolve(originals.get(lr)!);
+  const alone = await assess(faces, enlargeAsBicubic, { shown: 2 });
+  const beside = [{ name: 'perfect', enlarge: perfect }];
+  const both = await assess(faces, enlargeAsBicubic, { shown: 2, beside });
+  assert.equal(both.mean.beside?.['perfect'].psnr, 100);
+  assert.deepEqual(both.mean.generated, alone.mean.generated);
+  assert.ok(both.grid.width > alone.grid.width, 'a column more');
+  assert.equal('beside' in alone.mean, false);
 });
 
 test('a measure that is missing once is not summed up', () => {
