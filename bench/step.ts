@@ -11,6 +11,7 @@ import {
 } from '../shared/layout.js';
 import { median } from '../shared/median.js';
 import { createRandomStream } from '../shared/random.js';
+import type { TrainedNetwork } from '../shared/spec/schedule.js';
 import type { EngineName, PhaseSpec, RunSpec } from '../shared/spec/schema.js';
 import { createSrganTask } from '../task/srgan/task.js';
 import type { StepDefinition, Task } from '../task/task.js';
@@ -151,7 +152,7 @@ function update(
 ): void {
   trained.forEach(({ state, gradient }, i) => {
     const { name } = networks[i];
-    const rate = learningRate[name as keyof typeof learningRate];
+    const rate = learningRate[name as TrainedNetwork];
     applyAdam(state, gradient, { ...optimizer, learningRate: rate });
   });
 }

@@ -3,6 +3,7 @@
 
 import type { Tensor } from '@tensorflow/tfjs-core';
 import type { NetworkSpec, TensorSpec } from '../shared/layout.js';
+import type { StepPart } from '../shared/spec/schedule.js';
 
 export type NamedTensors = Record<string, Tensor>;
 
@@ -51,6 +52,7 @@ export interface Task {
   initialParameters(network: string, seed: number): Float32Array;
   /** Initial statistics of a network (means 0, variances 1), flat. */
   initialStatistics(network: string): Float32Array;
-  step(phase: string): StepDefinition;
+  /** The step of a phase, or what a step of it does that trains only the discriminator. */
+  step(phase: string, part?: StepPart): StepDefinition;
   readonly inference: InferenceDefinition;
 }

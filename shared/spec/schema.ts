@@ -100,7 +100,24 @@ const phaseSchema = z.strictObject({
     /** What the discriminator is to give a real picture; 1, unless labels are smoothed. */
     realLabel: z.number().gt(0.5).max(1).optional(),
   }),
-  learningRate: z.strictObject({ generator: rate, discriminator: rate }),
+  learningRate: z.strictObject({
+    generator: rate,
+    discriminator: rate,
+    /** Steps of the phase over which the rates rise to these, in equal parts. */
+    warmUp: z.int().min(0).max(1_000_000_000).optional(),
+    /** From step `at` of the phase on (from 0), both rates are multiplied by `factor`. */
+    steps: z
+      .array(
+        z.strictObject({
+          at: z.int().min(1).max(1_000_000_000),
+          factor: z.number().gt(0).max(1000),
+        }),
+      )
+      .max(64)
+      .optional(),
+  }),
+  /** Steps of the discriminator for each of the generator's: in all others it trains alone. */
+  discriminatorSteps: count(16).optional(),
 });
 
 /** The run spec, as a zod schema; unknown keys are refused. */

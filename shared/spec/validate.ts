@@ -99,6 +99,8 @@ const relations: readonly Relation[] = [
   { reads: ['generator'], check: icnrHasShuffle },
   { reads: ['phases'], check: phaseNamesDiffer },
   { reads: ['phases'], check: phasesLearn },
+  { reads: ['phases'], check: ratesHaveTheirSteps },
+  { reads: ['phases'], check: generatorTakesPart },
   { reads: ['phases', 'batch'], check: positionsAreExact },
   { reads: ['dataset', 'evaluation'], check: evaluationHasFaces },
 ];
@@ -190,6 +192,40 @@ function phasesLearn({ phases }: RunSpec): Problem[] {
     if (loss.adversarial === 0 && learningRate.generator === 0)
       add('learningRate.generator', 0, 'above 0 when loss.adversarial is 0: nothing would learn');
     return problems;
+  });
+}
+
+/** The changes of the rates lie within their phase, one after the other. */
+function ratesHaveTheirSteps({ phases }: RunSpec): Problem[] {
+  return phases.flatMap(({ steps, learningRate: { warmUp = 0, steps: changes = [] } }, i) => {
+    const key = `phases.${i}.learningRate`;
+    const problems: Problem[] = [];
+    if (warmUp > steps)
+      problems.push({
+        key: `${key}.warmUp`,
+        given: warmUp,
+        allowed: `at most ${steps}, as phases.${i}.steps`,
+      });
+    changes.forEach(({ at }, n) => {
+      const first = n === 0 ? 1 : changes[n - 1].at + 1;
+      if (at >= first && at < steps) return;
+      const allowed = `${first} to ${steps - 1}: after the one before it, within the phase`;
+      problems.push({ key: `${key}.steps.${n}.at`, given: at, allowed });
+    });
+    return problems;
+  });
+}
+
+/** Steps of the discriminator alone need one, and leave the generator its own. */
+function generatorTakesPart({ phases }: RunSpec): Problem[] {
+  return phases.flatMap(({ loss, steps, discriminatorSteps = 1 }, i) => {
+    const most = loss.adversarial === 0 ? 1 : steps;
+    if (discriminatorSteps <= most) return [];
+    const allowed =
+      loss.adversarial === 0
+        ? '1 when loss.adversarial is 0: the phase has no discriminator'
+        : `at most ${steps}, as phases.${i}.steps: the generator would not train`;
+    return [{ key: `phases.${i}.discriminatorSteps`, given: discriminatorSteps, allowed }];
   });
 }
 

@@ -24,7 +24,8 @@ import { generate, generatorName, generatorParameters, generatorStatistics } fro
 import { trainingNormalization } from './units.js';
 
 const pixelMetrics = ['loss/generator', 'loss/pixel', 'mse'];
-const adversarialMetrics = ['loss/adversarial', 'loss/discriminator', 'score/real', 'score/fake'];
+const discriminatorMetrics = ['loss/discriminator', 'score/real', 'score/fake'];
+const adversarialMetrics = ['loss/adversarial', ...discriminatorMetrics];
 
 /** The step of a phase. Inputs: `lr` in [0, 1], `hr` in [-1, 1], the parameters by name. */
 export function createStep(spec: RunSpec, phase: PhaseSpec): StepDefinition {
@@ -46,6 +47,24 @@ export function createStep(spec: RunSpec, phase: PhaseSpec): StepDefinition {
         statistics: outputs.statistics,
         metrics: outputs.metrics,
       };
+    },
+  };
+}
+
+/**
+ * A step of a phase that trains the discriminator alone, on what the generator makes of `lr` as it
+ * is. The generator's running statistics are left alone, too.
+ */
+export function createDiscriminatorStep(spec: RunSpec, phase: PhaseSpec): StepDefinition {
+  return {
+    reads: [generatorName, discriminatorName],
+    trains: [discriminatorName],
+    statistics: [],
+    metrics: discriminatorMetrics,
+    run: (inputs) => {
+      const lr = inputs['lr'] as Tensor4D;
+      const generated = generate(spec.generator, lr, inputs, trainingNormalization(inputs));
+      return trainDiscriminator(spec, phase, inputs, generated);
     },
   };
 }

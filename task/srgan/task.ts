@@ -15,7 +15,7 @@ import {
   generatorStatistics,
 } from './generator.js';
 import { initialValues, type Parameter } from './initial.js';
-import { createStep } from './step.js';
+import { createDiscriminatorStep, createStep } from './step.js';
 import { inferenceNormalization } from './units.js';
 
 /** Enlargement a side; the two upsampling stages of the generator make it. */
@@ -39,7 +39,12 @@ export function createSrganTask(spec: RunSpec): Task {
     ],
     initialParameters: (network, seed) => initialValues(parameters[networkOf(network).name], seed),
     initialStatistics: (network) => initialStatistics(networkOf(network)),
-    step: (phase) => createStep(spec, find<PhaseSpec>(spec.phases, phase, 'phase')),
+    step: (name, part) => {
+      const phase = find<PhaseSpec>(spec.phases, name, 'phase');
+      return part === 'discriminator'
+        ? createDiscriminatorStep(spec, phase)
+        : createStep(spec, phase);
+    },
     inference: {
       network: generatorName,
       scale,

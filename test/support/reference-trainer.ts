@@ -40,25 +40,27 @@ export async function referenceSums(
 
   for (let step = 0; step < steps; step++) {
     const phase = phaseAt(spec, step);
-    const { trains, reads, run } = task.step(phase.name);
+    const before = spec.phases.slice(0, spec.phases.indexOf(phase));
+    const i = step - before.reduce((sum, { steps }) => sum + steps, 0);
+    const isAlone = (i + 1) % (phase.discriminatorSteps ?? 1) !== 0;
+    const { trains, reads, run } = task.step(phase.name, isAlone ? 'discriminator' : 'all');
+    const graph = `${phase.name} ${isAlone}`;
     const networksIn = (names: readonly string[]) =>
       task.networks.filter((n) => names.includes(n.name));
     const inputs = [
       ...task.batch(spec.batch.size),
       ...networksIn(reads).flatMap((n) => n.parameters),
     ];
-    if (!graphs.has(phase.name)) {
+    if (!graphs.has(graph)) {
       const engine = await createEngine(spec.engine.name, { threads: spec.engine.threads });
       const gradients = await engine.compile(inputs, (tensors) => run(tensors).gradients);
-      graphs.set(phase.name, gradients);
+      graphs.set(graph, gradients);
     }
     const sum = async (from: number, to: number): Promise<Values> => {
       if (to - from === 1) {
         const names = networksIn(trains).flatMap((n) => n.parameters.map(({ name }) => name));
         const out = zerosLike(Object.fromEntries(names.map((name) => [name, parameters[name]])));
-        await graphs
-          .get(phase.name)!
-          .run({ ...parametersOf(), ...(await batchOf(step, from)) }, out);
+        await graphs.get(graph)!.run({ ...parametersOf(), ...(await batchOf(step, from)) }, out);
         return out;
       }
       // The canonical tree: the left half is the larger one; float32, left + right.
@@ -73,7 +75,10 @@ export async function referenceSums(
       );
     const sums = await sum(0, spec.batch.microShards);
     for (const network of networksIn(trains)) {
-      const rate = phase.learningRate[network.name as 'generator' | 'discriminator'];
+      const { warmUp = 0, steps: changes = [], ...base } = phase.learningRate;
+      let rate = base[network.name as 'generator' | 'discriminator'];
+      if (i + 1 < warmUp) rate = (rate * (i + 1)) / warmUp;
+      for (const { at, factor } of changes) if (i >= at) rate *= factor;
       const t = (updates[network.name] = (updates[network.name] ?? 0) + 1);
       for (const { name } of network.parameters)
         adam(spec, rate, t, parameters[name], sums[name], m[name], v[name]);

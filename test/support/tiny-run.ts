@@ -50,7 +50,10 @@ export function printSpec(spec: RunSpec): string {
   return stringify(spec, { lineWidth: 100 });
 }
 
-/** The tiny run over the dataset at `datasetUrl`: 3 steps of pixel loss, then adversarial ones. */
+/**
+ * The tiny run over the dataset at `datasetUrl`: 3 steps of pixel loss, then adversarial ones, of
+ * which every other trains the discriminator alone.
+ */
 export function tinyRun(datasetUrl: string, adversarialSteps = 3): RunSpec {
   const loss = { pixel: 1, pixelNorm: 'mse', objective: 'bce' } as const;
   return {
@@ -89,13 +92,19 @@ export function tinyRun(datasetUrl: string, adversarialSteps = 3): RunSpec {
         name: 'pixel',
         steps: 3,
         loss: { ...loss, adversarial: 0 },
-        learningRate: { generator: 1e-3, discriminator: 0 },
+        learningRate: {
+          generator: 1e-3,
+          discriminator: 0,
+          warmUp: 2,
+          steps: [{ at: 2, factor: 0.3 }],
+        },
       },
       {
         name: 'adversarial',
         steps: adversarialSteps,
         loss: { ...loss, adversarial: 1e-3 },
         learningRate: { generator: 1e-3, discriminator: 1e-3 },
+        discriminatorSteps: 2,
       },
     ],
     checkpoint: { everySteps: 4, keep: 3 },

@@ -15,7 +15,7 @@ import { sumInto } from '../exchange/values.js';
 import { letMessagesIn, orAborted } from './failure.js';
 import type { Phase } from './phase.js';
 import type { PreparedRun } from './prepare.js';
-import { commitStep, troubleOf } from './update.js';
+import { commitStep, troubleOf, type Committed } from './update.js';
 
 /** What this worker is doing; its heartbeats carry it. */
 type Activity = 'compile' | 'data' | 'compute' | 'exchange' | 'update';
@@ -78,9 +78,9 @@ export async function train(
     const mean = await world.allReduce(step, layout.size);
 
     clock.turnTo('update');
-    const isSkipped = commitStep(task, spec, phase, state, mean) === 'skipped';
+    const committed = commitStep(task, spec, phase, state, mean);
     isVotedOut = mean[vote] > 0;
-    await world.onCommitted(reportOf(phase, state.step, mean, clock.seconds(), isSkipped));
+    await world.onCommitted(reportOf(phase, state.step, mean, clock.seconds(), committed));
   }
 }
 
@@ -128,16 +128,19 @@ function reportOf(
   step: Step,
   mean: Float32Array,
   seconds: Readonly<Record<Activity, number>>,
-  isSkipped: boolean,
+  { isSkipped, gradientNorms }: Committed,
 ): StepReport {
   const { start } = phase.vector.metrics;
+  const metrics = [
+    ...phase.definition.metrics.map((name, i) => [name, mean[start + i]] as const),
+    ...[...gradientNorms].map(([network, norm]) => [`gradient/${network}`, norm] as const),
+  ];
   return {
     kind: 'stepReport',
     step,
     phase: phase.spec.name,
     // A loss may have become infinite, which a message can't say.
-    metrics: phase.definition.metrics.map((name, i) => {
-      const value = mean[start + i];
+    metrics: metrics.map(([name, value]) => {
       return { name, value: Number.isFinite(value) ? value : NaN };
     }),
     dataS: seconds.data,

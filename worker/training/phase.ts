@@ -1,5 +1,5 @@
-// A phase made ready to run: its step traced, lowered and compiled once, and bound to the state;
-// and the layout of its vector, which is what workers exchange.
+// A phase made ready to run: its step (or both of its kinds) traced, lowered and compiled once, and
+// bound to the state; and the layout of its vector, which is what workers exchange.
 
 import { isDeepStrictEqual } from 'node:util';
 import type { TrainingState } from '../../shared/checkpoint/state.js';
@@ -12,6 +12,7 @@ import {
 } from '../../shared/layout.js';
 import type { Range } from '../../shared/plan/reduction.js';
 import { phaseAt, type PhaseSpec, type RunSpec } from '../../shared/spec/schema.js';
+import { partAt, partsOfPhase, stepInPhase, type StepPart } from '../../shared/spec/schedule.js';
 import type { NamedTensors, StepDefinition, Task } from '../../task/task.js';
 import type { MicroBatch } from '../data/loader.js';
 import type { Engine } from '../engine/engine.js';
@@ -31,7 +32,7 @@ export interface Phase {
 
 /** The phases of a run, of which one is compiled at a time. */
 export interface Phases {
-  /** The phase of update number `step`. */
+  /** The phase of update number `step`, with the vector and the graph of that step. */
   at(step: number): Promise<Phase>;
   close(): Promise<void>;
 }
@@ -43,22 +44,24 @@ export function createPhases(
   engine: Engine,
   state: TrainingState,
 ): Phases {
-  let current: Phase | undefined;
+  // Phases with the same losses take the same steps: they differ in number and learning rates.
+  let loss: PhaseSpec['loss'] | undefined;
+  const compiled = new Map<StepPart, Phase>();
   const close = async (): Promise<void> => {
-    const closing = current;
-    current = undefined;
-    await closing?.close();
+    const closing = [...compiled.values()];
+    compiled.clear();
+    await Promise.all(closing.map((phase) => phase.close()));
   };
   return {
     at: async (step) => {
       const wanted = phaseAt(spec, step);
-      if (current?.spec.name === wanted.name) return current;
-      // Phases that differ in steps and learning rates take the same step.
-      if (current !== undefined && isDeepStrictEqual(current.spec.loss, wanted.loss))
-        return (current = { ...current, spec: wanted });
-      await close();
-      current = await compilePhase(task, spec, wanted, engine, state);
-      return current;
+      if (!isDeepStrictEqual(loss, wanted.loss)) await close();
+      ({ loss } = wanted);
+      const part = partAt(wanted, stepInPhase(spec, step));
+      const phase =
+        compiled.get(part) ?? (await compilePhase(task, spec, wanted, part, engine, state));
+      compiled.set(part, phase);
+      return { ...phase, spec: wanted };
     },
     close,
   };
@@ -68,10 +71,11 @@ async function compilePhase(
   task: Task,
   spec: RunSpec,
   phase: PhaseSpec,
+  part: StepPart,
   engine: Engine,
   state: TrainingState,
 ): Promise<Phase> {
-  const definition = task.step(phase.name);
+  const definition = task.step(phase.name, part);
   const vector = stepVector(task, definition);
   const networks = task.networks.filter(({ name }) => definition.reads.includes(name));
   const inputs = [
@@ -150,7 +154,9 @@ export function stepVector(task: Task, definition: StepDefinition): StepVector {
 
 /** The length of the longest vector that any phase of the run exchanges, in floats. */
 export function longestVector(task: Task, spec: RunSpec): number {
-  const sizes = spec.phases.map(({ name }) => stepVector(task, task.step(name)).layout.size);
+  const sizes = spec.phases.flatMap((phase) =>
+    partsOfPhase(phase).map((part) => stepVector(task, task.step(phase.name, part)).layout.size),
+  );
   return Math.max(...sizes);
 }
 

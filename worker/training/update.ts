@@ -5,11 +5,20 @@
 import type { NetworkState, TrainingState } from '../../shared/checkpoint/state.js';
 import { createLayout, type TensorSpec } from '../../shared/layout.js';
 import type { RunSpec } from '../../shared/spec/schema.js';
+import { learningRateAt, stepInPhase, type TrainedNetwork } from '../../shared/spec/schedule.js';
 import type { Task } from '../../task/task.js';
 import type { Phase } from './phase.js';
 
 /** So many skipped steps in a row end the training: better ones will not come. */
 const maxSkippedInARow = 10;
+
+/** What became of a step. */
+export interface Committed {
+  /** Whether it changed nothing but the number of the step. */
+  readonly isSkipped: boolean;
+  /** L2 norm of each trained network's mean gradient. */
+  readonly gradientNorms: ReadonlyMap<string, number>;
+}
 
 /**
  * Commits one step: `mean` is the reduced vector of the phase, averages over micro-shards. With
@@ -22,24 +31,27 @@ export function commitStep(
   phase: Phase,
   state: TrainingState,
   mean: Float32Array,
-): 'applied' | 'skipped' {
+): Committed {
+  const { gradients, statistics } = phase.vector;
+  const squares = Object.entries(gradients).map(
+    ([network, { start, end }]) => [network, sumOfSquares(mean.subarray(start, end))] as const,
+  );
+  const averages = mean.subarray(statistics.start, statistics.end);
+  const total = squares.reduce((sum, [, square]) => sum + square, sumOfSquares(averages));
+  const isSkipped = !Number.isFinite(total);
+  const gradientNorms = new Map(squares.map(([name, square]) => [name, Math.sqrt(square)]));
+  const index = stepInPhase(spec, state.step);
   state.step += 1;
-  // Gradients come first and statistics next: all that is applied.
-  if (!areFinite(mean.subarray(0, phase.vector.statistics.end))) {
-    state.skippedInARow += 1;
-    return 'skipped';
-  }
-  state.skippedInARow = 0;
-  for (const [network, { start, end }] of Object.entries(phase.vector.gradients)) {
-    const learningRate = phase.spec.learningRate[network as 'generator' | 'discriminator'];
+  state.skippedInARow = isSkipped ? state.skippedInARow + 1 : 0;
+  if (isSkipped) return { isSkipped, gradientNorms };
+  for (const [network, { start, end }] of Object.entries(gradients)) {
+    const learningRate = learningRateAt(phase.spec, network as TrainedNetwork, index);
     const options = { ...spec.optimizer, learningRate };
     applyAdam(state.networks[network], mean.subarray(start, end), options);
     updateAverage(state.networks[network], spec.ema);
   }
-  const { start, end } = phase.vector.statistics;
-  const averages = mean.subarray(start, end);
   updateStatistics(task, phase.definition.statistics, state, averages, spec.statisticsMomentum);
-  return 'applied';
+  return { isSkipped, gradientNorms };
 }
 
 /** Why a run can't go on from this state; empty when it can. The same on all workers. */
@@ -52,22 +64,26 @@ export function troubleOf({ step, skippedInARow }: TrainingState): string {
 }
 
 /**
- * Whether no value is infinite or NaN. Sums in float64 decide it. Finite float32 values are below
- * 2^128 in size, so that a sum of n of them stays below n * 2^128: it could leave float64's range
- * (2^1024) with 2^896 of them, more than any memory holds. And a sum that has once become
- * infinite or NaN stays one of the two, whatever is added.
+ * The sum of the values' squares, in float64; finite when each of them is, and only then. Squares
+ * of finite float32 values are below 2^256, so that a sum of n of them stays below n * 2^256: it
+ * could leave float64's range (2^1024) with 2^768 of them, more than any memory holds. And a sum
+ * that has once become infinite or NaN stays so, since no square is negative.
  */
-export function areFinite(values: Float32Array): boolean {
+export function sumOfSquares(values: Float32Array): number {
   let [a, b, c, d] = [0, 0, 0, 0];
   const whole = values.length - (values.length % 4);
   for (let i = 0; i < whole; i += 4) {
-    a += values[i];
-    b += values[i + 1];
-    c += values[i + 2];
-    d += values[i + 3];
+    const p = values[i];
+    const q = values[i + 1];
+    const r = values[i + 2];
+    const s = values[i + 3];
+    a += p * p;
+    b += q * q;
+    c += r * r;
+    d += s * s;
   }
-  for (let i = whole; i < values.length; i++) a += values[i];
-  return Number.isFinite(a + b + c + d);
+  for (let i = whole; i < values.length; i++) a += values[i] * values[i];
+  return a + b + c + d;
 }
 
 /** Adam's constants; `learningRate` is that of the phase. */

@@ -138,6 +138,26 @@ const mistakes: readonly (readonly [string, string])[] = [
     '--set phases.0.learningRate.generator: above 0 when loss.adversarial is 0: nothing would learn',
   ],
   [
+    'phases.1.learningRate.warmUp=201',
+    '--set phases.1.learningRate.warmUp: at most 200, as phases.1.steps',
+  ],
+  [
+    'phases.1.learningRate.steps=[{"at":200,"factor":0.5}]',
+    'phases.1.learningRate.steps.0.at: 1 to 199: after the one before it, within the phase',
+  ],
+  [
+    'phases.1.learningRate.steps=[{"at":20,"factor":0.5},{"at":20,"factor":0.5}]',
+    'phases.1.learningRate.steps.1.at: 21 to 199: after the one before it, within the phase',
+  ],
+  [
+    'phases.0.discriminatorSteps=2',
+    '--set phases.0.discriminatorSteps: 1 when loss.adversarial is 0: the phase has no discriminator',
+  ],
+  [
+    'phases.1.steps=4 phases.1.discriminatorSteps=5',
+    '--set phases.1.discriminatorSteps: at most 4, as phases.1.steps: the generator would not train',
+  ],
+  [
     'dataset.testFraction=0',
     'evaluation.everySteps: 0 when dataset.testFraction is 0: there would be no face to evaluate',
   ],

@@ -97,6 +97,29 @@ test('a phase of pixel loss runs no discriminator and gives the generator alone 
   assert.ok(Object.values(outputs.gradients).every((gradient) => gradient.some((v) => v !== 0)));
 });
 
+test('a step of the discriminator alone has its part of the whole step', async () => {
+  const spec = tinySpec();
+  const task = createSrganTask(spec);
+  const [whole, alone] = [task.step('adversarial'), task.step('adversarial', 'discriminator')];
+  const expected = await runStep(spec, 'adversarial');
+  const outputs = alone.run(inputsOf(spec));
+  assert.deepEqual(namesOf(alone.statistics), Object.keys(outputs.statistics));
+  assert.deepEqual([alone.reads, alone.trains], [whole.reads, ['discriminator']]);
+  assert.deepEqual(Object.keys(outputs.gradients), namesOf(task.networks[1].parameters));
+  for (const [name, gradient] of Object.entries(outputs.gradients))
+    assert.deepEqual(gradient.dataSync(), expected.gradients[name], name);
+  assert.deepEqual(Object.keys(outputs.metrics).sort(), [...alone.metrics].sort());
+  for (const [name, value] of Object.entries(outputs.metrics))
+    assert.deepEqual(value.dataSync(), expected.metrics[name], name);
+
+  // The generator runs forward only: its filters get no gradients.
+  const inputs = [...task.batch(spec.batch.size), ...task.networks.flatMap((n) => n.parameters)];
+  const { nodes } = trace(inputs, (tensors) => alone.run(tensors).gradients);
+  const count = (kernel: string) => nodes.filter((node) => node.kernel === kernel).length;
+  assert.equal(count('Conv2D'), generatorConvolutions + 2 * 8);
+  assert.equal(count('Conv2DBackpropFilter'), 2 * 8);
+});
+
 test("the generator's loss leaves the discriminator's gradients as they are", async () => {
   // Were the loss of one network to leak into the other, its weight would show there.
   const light = await runStep(tinySpec({ loss: { adversarial: 1e-3 } }), 'adversarial');

@@ -34,6 +34,20 @@ test('a world is entered, trained in and halted once', async () => {
   assert.equal(reports.at(-1), reports.at(-2));
 });
 
+test('a report has the norm of each mean gradient, NaN where it is not finite', async () => {
+  const worker = await fakeWorker({
+    gradient: (value, step) => (step === 1 ? Infinity : step === 2 ? 3 : value),
+  });
+  await worker.train(1, 3);
+  const norms = worker
+    .of('tell')
+    .flatMap(({ message }) => (message.kind === 'stepReport' ? [message] : []))
+    .map(({ metrics }) => metrics.find(({ name }) => name === 'gradient/generator')?.value);
+  assert.ok(norms[0]! > 0);
+  // Of five values of 3 each.
+  assert.deepEqual([norms[1], Math.fround(norms[2]!)], [NaN, Math.fround(Math.sqrt(45))]);
+});
+
 test('an abort between two micro-shards leaves the rest uncomputed and the state as it was', async () => {
   const computed: string[] = [];
   const worker = await fakeWorker({
