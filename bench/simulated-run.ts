@@ -141,7 +141,11 @@ function leadSimulated(
       ...{ formed: ignore, lost: ignore, notice: ignore, target: ignore, message: ignore },
       ...{ superseded: ignore, ended: ignore },
     },
-    checkpoints: { find: (done) => clock.soon(() => done(found)), commit: ignore },
+    checkpoints: {
+      find: (done) => clock.soon(() => done(found)),
+      commit: ignore,
+      noteBest: ignore,
+    },
     newestTerm: (done) => done(0),
     holdTerm: (done) => done(undefined),
   });

@@ -114,6 +114,8 @@ export function lead(ports: LeadingPorts): Leading {
         return inTurn(ifLeading(ports, (done) => checkpoints.find(done)));
       case 'storeManifest':
         return inTurn(ifLeading(ports, (done) => checkpoints.commit(effect, done)));
+      case 'noteBest':
+        return checkpoints.noteBest(effect.best);
       case 'end':
         sessions.broadcast({ kind: 'end', ...effect.ending });
         return reporter.ended(effect.ending, worldSize, () => ports.onOver(effect.ending));

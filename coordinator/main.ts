@@ -186,11 +186,12 @@ async function leadRun(options: CoordinatorMainOptions, parts: LeadingParts): Pr
   const over = new Promise<Ending>((resolve) => (onOver = resolve));
   reporter.started();
   plan.notices.forEach(onNotice);
+  const checkpoints = openCheckpoints(store, record, { ...reporter, log });
   const leading = lead({
     ...{ clock: processClock, config, savedStep: plan.savedStep, runUrl, sessions, reporter },
     // The record's text is the same from every coordinator of this dataset's place.
     record: canonicalJson(plan.workersRecord),
-    checkpoints: openCheckpoints(store, record, { ...reporter, log }),
+    checkpoints,
     newestTerm: (done) => void newestTermNumber(store).then(done, () => done(0)),
     holdTerm: (done) => void holdOwnTerm(store, parts, onNotice).then(done),
     onOver,
@@ -220,6 +221,7 @@ async function leadRun(options: CoordinatorMainOptions, parts: LeadingParts): Pr
   forgetStop();
   await sessions.close(leaveMs);
   await closeBus(bus, onNotice);
+  await checkpoints.settled();
   await store.close();
   stores.close();
   if (result !== undefined) options.onLine(result);
@@ -252,17 +254,21 @@ function whenAborted(stop: AbortSignal, listener: (reason: string) => void): () 
 
 function configOf(
   options: CoordinatorMainOptions,
-  { record, savedFingerprint }: RunPlan,
+  { record, savedFingerprint, savedBest }: RunPlan,
   term: number,
   recordSha256: string,
 ): CoordinatorConfig {
   const last = lastStep(record.spec);
+  const { checkpoint, evaluation } = record.spec;
   return {
     ...{ term, run: record.run, recordSha256 },
     worldSize: options.worldSize,
     microShards: record.spec.batch.microShards,
     allowsMixed: record.spec.engine.mixed,
     savedFingerprint,
+    best: checkpoint.best && {
+      ...{ metric: checkpoint.best, everySteps: evaluation.everySteps, known: savedBest },
+    },
     until: options.stopAfter ?? last,
     lastStep: last,
     timing: { ...defaultTiming, joinTimeoutMs: options.joinTimeoutMs },

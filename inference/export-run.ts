@@ -2,6 +2,7 @@
 // the model's files. The format of the files is decided in generator.ts.
 
 import { join } from 'node:path';
+import { readBest } from '../shared/checkpoint/best.js';
 import {
   listCheckpoints,
   newestWholeCheckpoint,
@@ -29,7 +30,7 @@ export interface ExportRequest {
   /** Replaces files of an earlier export. */
   readonly isForced: boolean;
   /** The checkpoint; the newest whole one when left out. */
-  readonly step?: number;
+  readonly step?: number | 'best';
 }
 
 export interface ExportResult {
@@ -47,7 +48,7 @@ export async function exportRun(request: ExportRequest): Promise<ExportResult> {
   const { store, format, step } = request;
   const places = await freePlaces(request);
   const { manifest, passedOver } =
-    step === undefined ? await findNewest(store) : await findStep(store, step);
+    step === undefined ? await findNewest(store) : await findStep(store, await stepOf(store, step));
   const task = createSrganTask(manifest.spec);
   const { network: name } = task.inference;
   const networks = task.networks.filter((network) => network.name === name);
@@ -116,6 +117,25 @@ async function findNewest(store: ObjectStore): Promise<Found> {
       given: reason,
       allowed: 'every file as its manifest says',
     })),
+  ]);
+}
+
+/** The step asked for; an OperatorError when the best one is, and none is noted. */
+async function stepOf(store: ObjectStore, step: number | 'best'): Promise<number> {
+  if (step !== 'best') return step;
+  const best = await readBest(store);
+  if (best !== undefined) return best.step;
+  const { spec } = await readRunRecord(store);
+  const metric = spec.checkpoint.best;
+  throw new OperatorError('there is no best checkpoint', [
+    {
+      key: '--best',
+      given: true,
+      allowed:
+        metric === undefined
+          ? 'a run whose spec has checkpoint.best'
+          : `a run of which a checkpoint was evaluated by ${metric}`,
+    },
   ]);
 }
 

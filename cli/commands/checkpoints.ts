@@ -1,6 +1,7 @@
 // `lockstep checkpoints`: lists the checkpoints of a run, and sums them up to see which are whole.
 
 import type { Argv, CommandModule } from 'yargs';
+import { readBest, type BestCheckpoint } from '../../shared/checkpoint/best.js';
 import {
   listCheckpoints,
   newestWholeCheckpoint,
@@ -34,7 +35,9 @@ const lsCommand: CommandModule<object, RunArguments> = {
   handler: async ({ run, json }) => {
     await withStore(runUrl(run), async (store) => {
       const lines: ListLine[] = [];
-      for (const entry of await requireCheckpoints(store)) lines.push(await lineOf(store, entry));
+      const entries = await requireCheckpoints(store);
+      const best = await readBest(store);
+      for (const entry of entries) lines.push(await lineOf(store, entry, best));
       if (json) return lines.forEach(printJson);
       printTable([
         ['step', 'written', 'workers', 'MiB', 'parameters', 'computed by', 'state'],
@@ -45,7 +48,9 @@ const lsCommand: CommandModule<object, RunArguments> = {
           mebibytes(line.bytes),
           line.sha256?.slice(0, 12) ?? '-',
           line.fingerprint ?? '-',
-          line.state,
+          line.best === undefined
+            ? line.state
+            : `${line.state}, best ${line.best.metric}: ${line.best.value.toFixed(4)}`,
         ]),
       ]);
       printNote(`Read every byte of them: lockstep checkpoints verify ${run}`);
@@ -126,9 +131,15 @@ interface ListLine {
   readonly sha256?: string;
   /** What computed it: engine, version, provider. */
   readonly fingerprint?: string;
+  /** Where it is the best one by the spec's metric. */
+  readonly best?: Omit<BestCheckpoint, 'step'>;
 }
 
-async function lineOf(store: ObjectStore, { step, bytes }: CheckpointEntry): Promise<ListLine> {
+async function lineOf(
+  store: ObjectStore,
+  { step, bytes }: CheckpointEntry,
+  best: BestCheckpoint | undefined,
+): Promise<ListLine> {
   const manifest = await readManifest(store, step);
   if (!isManifest(manifest))
     return { step, state: manifest.kind === 'missing' ? 'unfinished' : manifest.text, bytes };
@@ -140,6 +151,7 @@ async function lineOf(store: ObjectStore, { step, bytes }: CheckpointEntry): Pro
     world: manifest.worldSize,
     sha256: manifest.parametersSha256,
     fingerprint: manifest.fingerprint,
+    ...(best?.step === step ? { best: { metric: best.metric, value: best.value } } : {}),
   };
 }
 

@@ -18,6 +18,7 @@ const options = {
   },
   out: textOption('Folder for the files', { demandOption: true }),
   step: numberOption('Checkpoint; the newest whole one if left out'),
+  best: flagOption('The best checkpoint by checkpoint.best of the spec'),
   force: flagOption('Replace the files of an earlier export'),
   json: flagOption('Print JSON on one line'),
 } as const satisfies Record<string, Options>;
@@ -32,11 +33,17 @@ export const exportCommand: CommandModule<object, Arguments> = {
       .positional('run', textOption('file:// or s3:// folder of the run, or the id of a local run'))
       .options(options)
       .example('$0 export faces-1 --format onnx --out models', 'Write models/model.onnx')
+      .example('$0 export faces-1 --best --format onnx --out models', 'Of the best checkpoint')
       .example('$0 export s3://bucket/runs/faces --format tfjs --out web/model', 'For a browser'),
   handler: runExport,
 };
 
-async function runExport({ run = '', format, out, step, force, json }: Arguments): Promise<void> {
+async function runExport(args: Arguments): Promise<void> {
+  const { run = '', format, out, step, best, force, json } = args;
+  if (best && step !== undefined)
+    throw new OperatorError('the flags are wrong', [
+      { key: '--best', given: true, allowed: 'left out where --step says which checkpoint' },
+    ]);
   if (step !== undefined && !(Number.isSafeInteger(step) && step >= 0))
     throw new OperatorError('the flags are wrong', [
       { key: '--step', given: step, allowed: 'a whole number, the step of a checkpoint' },
@@ -44,6 +51,7 @@ async function runExport({ run = '', format, out, step, force, json }: Arguments
   const folder = parseFolder(out, '--out');
   const result = await withStore(runUrl(run), (store) => {
     const request = { store, format, folder, isForced: force };
+    if (best) return exportRun({ ...request, step: 'best' });
     return exportRun(step === undefined ? request : { ...request, step });
   });
   for (const { step: torn, reason } of result.passedOver)

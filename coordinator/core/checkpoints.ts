@@ -1,9 +1,15 @@
 // Checkpoints in the making, and digests of the state: workers store the parts, and when all parts
 // of a step are known, and all workers had the same state, the manifest is written.
 
-import type { DigestReport, PartStored, SnapshotReport } from '../../shared/control/messages.js';
+import type {
+  DigestReport,
+  EvaluationReport,
+  PartStored,
+  SnapshotReport,
+} from '../../shared/control/messages.js';
 import type { Step } from '../../shared/words.js';
 import { fingerprintOf } from './admission.js';
+import { forgetAbove, noteCheckpoint, noteEvaluation, stepsToKeep, type Contest } from './best.js';
 import { halt } from './ending.js';
 import {
   notice,
@@ -84,7 +90,13 @@ function complete(
   const computedWith = members && fingerprintOf(state, members);
   const fingerprint = computedWith ?? state.fingerprint ?? 'unknown';
   const worldSize = members?.length ?? state.target;
-  return [{ kind: 'storeManifest', snapshot, parts: stored, worldSize, fingerprint }];
+  const kept = state.contest === undefined ? [] : stepsToKeep(state.contest);
+  return [
+    {
+      ...{ kind: 'storeManifest', snapshot, parts: stored, worldSize, fingerprint },
+      stepsToKeep: kept,
+    },
+  ];
 }
 
 /** Whether the digest of a member of the world that is still training is missing. */
@@ -110,15 +122,32 @@ export function onManifestStored(state: CoordinatorState, step: Step): Coordinat
   for (const known of [...state.pending.keys()]) if (known <= step) state.pending.delete(known);
   state.savedStep = Math.max(step, state.savedStep ?? 0);
   const message = { kind: 'checkpointed', step: state.savedStep } as const;
-  return [...state.workers.keys()].map((worker): CoordinatorEffect => {
+  const told = [...state.workers.keys()].map((worker): CoordinatorEffect => {
     return { kind: 'send', worker, message };
   });
+  const { contest } = state;
+  return contest !== undefined && noteCheckpoint(contest, step)
+    ? [...told, ...noteBest(contest)]
+    : told;
+}
+
+/** Notes an evaluation, and says so if another checkpoint is the best one now. */
+export function judgeCheckpoint(
+  { contest }: CoordinatorState,
+  report: EvaluationReport,
+): CoordinatorEffect[] {
+  return contest !== undefined && noteEvaluation(contest, report) ? noteBest(contest) : [];
+}
+
+function noteBest({ best }: Contest): CoordinatorEffect[] {
+  return best === undefined ? [] : [{ kind: 'noteBest', best }];
 }
 
 /** A world starts from an earlier checkpoint: what was stored above it does not count. */
 export function setBack(state: CoordinatorState, step: Step, isStored: boolean): void {
   for (const known of [...state.pending.keys()]) if (known > step) state.pending.delete(known);
   state.savedStep = isStored ? step : undefined;
+  if (state.contest !== undefined) forgetAbove(state.contest, step);
   state.newestStep = step;
 }
 

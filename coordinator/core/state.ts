@@ -13,6 +13,8 @@ import type {
 } from '../../shared/control/messages.js';
 import type { ExitCode } from '../../shared/exit-codes.js';
 import type { Generation, Member, Step, World } from '../../shared/words.js';
+import type { BestCheckpoint } from '../../shared/checkpoint/best.js';
+import { createContest, type Contest, type ContestRules } from './best.js';
 import type { CoordinatorTiming } from './timing.js';
 
 /** What does not change during the coordinator's life. */
@@ -34,6 +36,8 @@ export interface CoordinatorConfig {
   readonly allowsMixed?: boolean | undefined;
   /** What the newest whole checkpoint was computed with; undefined without one. */
   readonly savedFingerprint?: string | undefined;
+  /** The spec keeps the best checkpoint by a metric. */
+  readonly best?: ContestRules | undefined;
   readonly timing: CoordinatorTiming;
 }
 
@@ -177,6 +181,8 @@ export interface CoordinatorState {
   /** When the world of an earlier term was taken over; undefined without one. */
   adoptedMs: number | undefined;
   readonly pending: Map<Step, PendingCheckpoint>;
+  /** Which checkpoint is the best one; undefined where the spec does not ask. */
+  readonly contest: Contest | undefined;
   /** Newest step whose manifest lies in the store; undefined before the first. */
   savedStep: Step | undefined;
   /**
@@ -272,7 +278,11 @@ export type CoordinatorEffect =
       readonly parts: readonly PartStored[];
       readonly worldSize: number;
       readonly fingerprint: string;
+      /** Steps whose checkpoints stay besides the newest. */
+      readonly stepsToKeep: readonly Step[];
     }
+  /** Note which checkpoint is the best one. */
+  | { readonly kind: 'noteBest'; readonly best: BestCheckpoint }
   | {
       readonly kind: 'formed';
       readonly world: FormedWorld;
@@ -320,6 +330,7 @@ export function initialCoordinatorState(
     passedOver: 0,
     adoptedMs: undefined,
     pending: new Map(),
+    contest: config.best && createContest(config.best, savedStep),
     savedStep,
     coldStep: undefined,
     newestStep: savedStep ?? 0,

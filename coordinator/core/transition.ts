@@ -13,6 +13,7 @@ import {
   completeCheckpoints,
   onManifestStored,
   setBack,
+  judgeCheckpoint,
 } from './checkpoints.js';
 import { awaitFinish, countFailure, end, leaveWhenDue, stepDown, supersededBy } from './ending.js';
 import { awaitWorkers } from './forming.js';
@@ -163,7 +164,7 @@ function onReport(state: CoordinatorState, view: WorkerView, message: Report): C
       state.furthestStep = Math.max(state.furthestStep, message.step);
       return [{ kind: 'report', message }];
     case 'evaluation':
-      return [{ kind: 'report', message }];
+      return [{ kind: 'report', message }, ...judgeCheckpoint(state, message)];
     case 'partStored':
       addPart(state, view.worker, message);
       return [];

@@ -1,6 +1,7 @@
 // The run's checkpoints in the object store, as far as the coordinator has to do with them: where a
 // world starts when no worker has any state, and the manifest that makes a checkpoint one.
 
+import { writeBest, type BestCheckpoint } from '../../shared/checkpoint/best.js';
 import { manifestKey, type CheckpointManifest } from '../../shared/checkpoint/manifest.js';
 import { newestWholeCheckpoint } from '../../shared/checkpoint/read.js';
 import { commitManifest, pruneCheckpoints } from '../../shared/checkpoint/write.js';
@@ -24,6 +25,8 @@ export interface RunCheckpoints {
   find(done: (found: CoordinatorEvent) => void): void;
   /** Writes a manifest. */
   commit(wanted: StoreManifest, done: (outcome: CoordinatorEvent) => void): void;
+  /** Writes down which checkpoint is the best one; what it can't write is a notice. */
+  noteBest(best: BestCheckpoint): void;
 }
 
 /** What is reported of checkpoints besides the outcome. */
@@ -39,12 +42,25 @@ export function openCheckpoints(
   store: ObjectStore,
   record: RunRecord,
   listeners: CheckpointListeners,
-): RunCheckpoints {
+): RunCheckpoints & { settled(): Promise<void> } {
   const { keep } = record.spec.checkpoint;
+  let noting = Promise.resolve();
   return {
     find: (done) => void search(store, record, listeners).then(done),
     commit: (wanted, done) =>
-      void commitCheckpoint(store, manifestOf(record, wanted), keep, listeners).then(done),
+      void commitCheckpoint(store, manifestOf(record, wanted), keep, listeners, {
+        stepsToKeep: wanted.stepsToKeep,
+      }).then(done),
+    noteBest: (best) => {
+      listeners.log?.info('best checkpoint', best);
+      noting = noting
+        .then(() => writeBest(store, best))
+        .catch((error: unknown) =>
+          listeners.notice(`step ${best.step} is not noted as the best: ${messageOf(error)}`),
+        );
+    },
+    // What the last evaluation gave is written before the coordinator ends.
+    settled: () => atMost(defaultPruneWaitMs, noting),
   };
 }
 
@@ -117,8 +133,15 @@ function manifestOf(
   };
 }
 
+interface PruneOptions {
+  readonly stepsToKeep?: readonly Step[];
+  /** Longest wait for old checkpoints to be deleted. */
+  readonly pruneWaitMs?: number;
+}
+
 /**
- * Writes a manifest, reports it, and deletes all but the `keep` newest checkpoints. Only the first
+ * Writes a manifest, reports it, and deletes all but the `keep` newest checkpoints and those of
+ * `stepsToKeep`. Only the first
  * can fail; a checkpoint that exists stays one whatever happens to older ones. Never rejects.
  */
 export async function commitCheckpoint(
@@ -126,7 +149,7 @@ export async function commitCheckpoint(
   manifest: CheckpointManifest,
   keep: number,
   listeners: CheckpointListeners,
-  pruneWaitMs = defaultPruneWaitMs,
+  { stepsToKeep = [], pruneWaitMs = defaultPruneWaitMs }: PruneOptions = {},
 ): Promise<CoordinatorEvent & { kind: 'manifestStored' | 'manifestFailed' }> {
   const { step, parametersSha256 } = manifest;
   try {
@@ -135,7 +158,7 @@ export async function commitCheckpoint(
     return { kind: 'manifestFailed', step, reason: messageOf(error) };
   }
   listeners.committed(step, parametersSha256);
-  const pruning = pruneCheckpoints(store, keep, step).then(
+  const pruning = pruneCheckpoints(store, keep, step, stepsToKeep).then(
     (steps) => {
       if (steps.length > 0) listeners.log?.info('checkpoints pruned', { steps });
     },

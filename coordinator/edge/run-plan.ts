@@ -4,6 +4,7 @@
 import { fitProblems, splitNotices, splitSamples } from '../../dataset/samples.js';
 import { hasSums, readDatasetIndex, withoutSums } from '../../dataset/dataset-index.js';
 import { shardLengthProblems } from '../../dataset/shards.js';
+import { readBest, type BestCheckpoint } from '../../shared/checkpoint/best.js';
 import type { CheckpointManifest } from '../../shared/checkpoint/manifest.js';
 import { parseWeightsPlace, weightsUrl } from '../../shared/checkpoint/weights-place.js';
 import { newestWholeCheckpoint } from '../../shared/checkpoint/read.js';
@@ -38,6 +39,8 @@ export interface RunPlan {
   readonly savedFingerprint: string | undefined;
   /** Sum of the parameters in that checkpoint; empty without one. */
   readonly savedSha256: string;
+  /** The best checkpoint so far, by the spec's metric. */
+  readonly savedBest: BestCheckpoint | undefined;
   readonly trainSamples: number;
   readonly testSamples: number;
   /** What the operator should know of the dataset. */
@@ -98,6 +101,10 @@ export async function planRun(request: RunRequest): Promise<RunPlan> {
     savedStep,
     savedFingerprint: found?.manifest?.fingerprint,
     savedSha256: found?.manifest?.parametersSha256 ?? '',
+    savedBest:
+      existing === undefined || spec.checkpoint.best === undefined
+        ? undefined
+        : await readBest(request.store),
     trainSamples: train.length,
     testSamples: test.length,
     notices: [...(hasSums(index) ? [] : [withoutSums(url)]), ...splitNotices(split, testFraction)],

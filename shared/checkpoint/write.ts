@@ -63,15 +63,16 @@ async function deleteCheckpoint(store: ObjectStore, { step, files }: CheckpointE
     if (file !== 'manifest.json') await store.delete(checkpointPrefix(step) + file);
 }
 
-/** The checkpoints that may go, so that `keep` finished ones and step `whole` stay. */
+/** The checkpoints that may go, so that `keep` finished ones, step `whole` and `others` stay. */
 export function checkpointsToPrune(
   entries: readonly CheckpointEntry[],
   keep: number,
   whole: Step,
+  others: readonly Step[] = [],
 ): CheckpointEntry[] {
   const finished = entries.filter(({ hasManifest }) => hasManifest);
   const newest = [...finished].sort((a, b) => b.step - a.step).slice(0, Math.max(1, keep));
-  const kept = new Set([whole, ...newest.map(({ step }) => step)]);
+  const kept = new Set([whole, ...others, ...newest.map(({ step }) => step)]);
   // Newer than the whole one and unfinished: perhaps being written at this moment.
   return entries.filter(
     ({ step, hasManifest }) => !kept.has(step) && (hasManifest || step < whole),
@@ -81,19 +82,21 @@ export function checkpointsToPrune(
 /**
  * Deletes all but the `keep` newest checkpoints and leftovers of unfinished ones; never the newest
  * whole one. `knownWhole` is a step that the caller knows to be whole, having just committed it;
- * without it checkpoints are read and summed up to find one. Gives the steps deleted.
+ * without it checkpoints are read and summed up to find one. `others` are steps that stay as well.
+ * Gives the steps deleted.
  */
 export async function pruneCheckpoints(
   store: ObjectStore,
   keep: number,
   knownWhole?: Step,
+  others: readonly Step[] = [],
 ): Promise<Step[]> {
   const entries = await listCheckpoints(store);
   // Nothing to delete whichever is whole: then nothing needs to be read.
   if (entries.length <= keep && entries.every(({ hasManifest }) => hasManifest)) return [];
   const whole = knownWhole ?? (await newestWholeCheckpoint(store)).manifest?.step;
   if (whole === undefined) return [];
-  const doomed = checkpointsToPrune(entries, keep, whole);
+  const doomed = checkpointsToPrune(entries, keep, whole, others);
   for (const entry of doomed) await deleteCheckpoint(store, entry);
   return doomed.map(({ step }) => step);
 }

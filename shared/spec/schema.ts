@@ -28,6 +28,9 @@ const sha256 = z
   .regex(/^[0-9a-f]{64}$/)
   .describe('64 hexadecimal digits');
 
+/** What a best checkpoint can be chosen by. */
+export const bestMetrics = ['psnr', 'ssim', 'identity'] as const;
+
 const normalization = z.enum(['none', 'batch']);
 
 /** The generator: head, residual blocks, upsampling by 4 in two stages, tail. */
@@ -176,6 +179,8 @@ export const runSpecSchema = z.strictObject({
     everySteps: z.int().min(1).max(1_000_000_000),
     /** Newest checkpoints that are kept; older ones are deleted. */
     keep: count(1000),
+    /** Besides these the best one stays, by this metric of the test faces. */
+    best: z.enum(bestMetrics).optional(),
   }),
   evaluation: z.strictObject({
     /** Sample pictures and test metrics every so many steps; 0: at the end only. */

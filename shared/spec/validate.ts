@@ -103,6 +103,7 @@ const relations: readonly Relation[] = [
   { reads: ['phases'], check: generatorTakesPart },
   { reads: ['phases', 'batch'], check: positionsAreExact },
   { reads: ['dataset', 'evaluation'], check: evaluationHasFaces },
+  { reads: ['dataset', 'checkpoint', 'evaluation'], check: bestIsEvaluated },
 ];
 
 function datasetHasPlace({ dataset: { url } }: RunSpec): Problem[] {
@@ -241,4 +242,18 @@ function evaluationHasFaces({ dataset, evaluation }: RunSpec): Problem[] {
   if (dataset.testFraction > 0 || evaluation.everySteps === 0) return [];
   const allowed = '0 when dataset.testFraction is 0: there would be no face to evaluate';
   return [{ key: 'evaluation.everySteps', given: evaluation.everySteps, allowed }];
+}
+
+/** Only a checkpoint whose step is evaluated can be the best one. */
+function bestIsEvaluated({ dataset, checkpoint, evaluation }: RunSpec): Problem[] {
+  if (checkpoint.best === undefined) return [];
+  if (dataset.testFraction === 0) {
+    const allowed = 'left out when dataset.testFraction is 0: there would be no face to evaluate';
+    return [{ key: 'checkpoint.best', given: checkpoint.best, allowed }];
+  }
+  const [often, seldom] = [evaluation.everySteps, checkpoint.everySteps].sort((a, b) => a - b);
+  if (often > 0 && seldom % often === 0) return [];
+  const allowed = `a multiple or a divisor of checkpoint.everySteps (${checkpoint.everySteps})`;
+  const hint = 'for checkpoint.best checkpoints must be of steps that are evaluated';
+  return [{ key: 'evaluation.everySteps', given: evaluation.everySteps, allowed, hint }];
 }

@@ -84,6 +84,7 @@ export class CoordinatorNode {
       checkpoints: {
         find: (done) => process.spawn(this.#findCheckpoint(done)),
         commit: (wanted, done) => process.spawn(this.#storeManifest(wanted, done)),
+        noteBest: () => undefined,
       },
       newestTerm: (done) => process.spawn(this.#reportTerm(done)),
       holdTerm: (done) => process.spawn(this.#holdTerm(done)),

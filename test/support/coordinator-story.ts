@@ -197,9 +197,14 @@ function describe(effect: CoordinatorEffect): string {
     case 'lost':
       return `lost ${effect.worker}: ${effect.reason}`;
     case 'storeManifest':
-      return `manifest ${effect.snapshot.step}: ${effect.parts.map((part) => part.name).join(' ')}`;
+      return (
+        `manifest ${effect.snapshot.step}: ${effect.parts.map((part) => part.name).join(' ')}` +
+        effect.stepsToKeep.map((step) => `, keep ${step}`).join('')
+      );
     case 'notice':
       return `notice: ${effect.text}`;
+    case 'noteBest':
+      return `best ${effect.best.step}: ${effect.best.metric} ${effect.best.value}`;
     case 'report':
       return `${effect.message.kind} ${effect.message.step}`;
     case 'target':

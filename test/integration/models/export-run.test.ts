@@ -13,6 +13,7 @@ import { loadJudgedRun } from '../../../inference/evaluation/evaluate.js';
 import { exportRun } from '../../../inference/export-run.js';
 import { loadNetwork } from '../../../inference/onnx-network.js';
 import { commitManifest, storePart } from '../../../shared/checkpoint/write.js';
+import { writeBest } from '../../../shared/checkpoint/best.js';
 import { parametersSha256 } from '../../../shared/checkpoint/digests.js';
 import { encodePart, partsOf } from '../../../shared/checkpoint/parts.js';
 import { checkpointPrefix } from '../../../shared/checkpoint/manifest.js';
@@ -132,6 +133,15 @@ test('the newest whole checkpoint is exported, or the one asked for', async () =
   await exportRun({ ...request, step: 2, isForced: true });
   assert.ok(distance(await outputOf(newest.files[0]), expectedAt(2)) < 1e-4);
   assert.ok(distance(expectedAt(4), expectedAt(2)) > 1e-2);
+});
+
+test('the best checkpoint is exported where one is noted', async () => {
+  for (const step of [2, 4]) await saveCheckpoint(step);
+  const out = join(folder, 'out');
+  const request = { store, format: 'onnx', folder: out, isForced: false, step: 'best' } as const;
+  await assert.rejects(exportRun(request), /no such run|no best checkpoint/);
+  await writeBest(store, { step: 2, metric: 'ssim', value: 0.9 });
+  assert.equal((await exportRun(request)).step, 2);
 });
 
 test('a run without an average gives its parameters', async () => {

@@ -189,6 +189,13 @@ describe('checkpoints in a store', () => {
     assert.equal((await newestWholeCheckpoint(store)).manifest?.step, 3);
   });
 
+  it('are pruned to the newest and those that are to stay', async () => {
+    for (const step of [1, 2, 3, 4, 5]) await save(store, stateAt(step));
+    assert.deepEqual(await pruneCheckpoints(store, 1, 5, [2, 9]), [1, 3, 4]);
+    const left = (await listCheckpoints(store)).map(({ step }) => step);
+    assert.deepEqual(left, [2, 5]);
+  });
+
   it('are pruned manifest first', async () => {
     for (const step of [1, 2]) await save(store, stateAt(step));
     const deleted: string[] = [];
@@ -232,7 +239,7 @@ describe('checkpoints in a store', () => {
     assert.deepEqual(told, ['step 3', 'old checkpoints stay until the next one: away']);
     assert.equal((await newestWholeCheckpoint(store)).manifest?.step, 3);
     const silent = { ...store, delete: () => new Promise<void>(() => undefined) };
-    const late = await commitCheckpoint(silent, manifest, 1, listeners, 50);
+    const late = await commitCheckpoint(silent, manifest, 1, listeners, { pruneWaitMs: 50 });
     assert.equal(late.kind, 'manifestStored');
   });
 

@@ -5,6 +5,7 @@ import { truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import { before, describe, it } from 'node:test';
 import { commitManifest, storePart } from '../../../shared/checkpoint/write.js';
+import { readBest, writeBest } from '../../../shared/checkpoint/best.js';
 import { exitCodes } from '../../../shared/exit-codes.js';
 import { specDigest } from '../../../shared/spec/compare.js';
 import { loadPreset } from '../../../shared/spec/load.js';
@@ -53,6 +54,20 @@ describe('lockstep checkpoints', () => {
         [10, 20].map((step) => ({ step, ...line, sha256: sum, fingerprint: 'test' })),
       );
     }
+  });
+
+  it('marks the best one, which is none once its checkpoint is gone', async () => {
+    const store = openStore(`file://${folder}/runs/faces`);
+    const best = async () => (await run('ls', 'faces', '--json')).lines.map((line) => line['best']);
+    await writeBest(store, { step: 20, metric: 'psnr', value: 30 });
+    await writeBest(store, { step: 10, metric: 'psnr', value: 31.5 });
+    assert.deepEqual(await best(), [{ metric: 'psnr', value: 31.5 }, undefined]);
+    await writeBest(store, { step: 11, metric: 'psnr', value: 32 });
+    assert.deepEqual(await best(), [undefined, undefined]);
+    await store.put('checkpoints/best.json', Buffer.from('{"step":'));
+    assert.equal(await readBest(store), undefined);
+    await store.delete('checkpoints/best.json');
+    await store.close();
   });
 
   it('says that all are whole, and fails when one is not, naming what is wrong', async () => {

@@ -33,7 +33,7 @@ function createLeader(ports: Partial<LeadingPorts> = {}) {
       ...{ message: nothing, notice: nothing },
       ended: (_ending, _worldSize, done) => done(),
     },
-    checkpoints: { find: nothing, commit: nothing },
+    checkpoints: { find: nothing, commit: nothing, noteBest: nothing },
     newestTerm: (done) => done(1),
     holdTerm: (done) => done(undefined),
     decide: (_state, events) => {
@@ -99,7 +99,7 @@ test('who says hello and fails at once has been welcomed all the same', () => {
 test('checkpoints are searched and stored one after the other', () => {
   const asked: ((outcome: CoordinatorEvent) => void)[] = [];
   const { leading, batches } = createLeader({
-    checkpoints: { find: (done) => void asked.push(done), commit: nothing },
+    checkpoints: { find: (done) => void asked.push(done), commit: nothing, noteBest: nothing },
     decide: (_state, [event]) => {
       batches.push(event.kind);
       return event.kind === 'tick' ? [{ kind: 'findCheckpoint' }] : [];
@@ -117,12 +117,17 @@ test('what only a leader may is done by one that the store knows as such', () =>
   const manifest = {
     kind: 'storeManifest',
     ...{ snapshot: undefined as never, parts: [], worldSize: 1, fingerprint: '' },
+    stepsToKeep: [],
   } as const;
   const done: string[] = [];
   const leadAs = (holder: string | undefined) =>
     createLeader({
       holdTerm: (tell) => tell(holder),
-      checkpoints: { find: () => done.push('find'), commit: () => done.push('commit') },
+      checkpoints: {
+        find: () => done.push('find'),
+        commit: () => done.push('commit'),
+        noteBest: nothing,
+      },
       decide: (state, events, nowMs) => {
         const [event] = events;
         if (event.kind !== 'scaleAsked') return transition(state, events, nowMs);

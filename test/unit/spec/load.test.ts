@@ -124,6 +124,19 @@ const mistakes: readonly (readonly [string, string])[] = [
     '--set generator.initialization: uniform when generator.upsampling is nearest, which starts without checkerboards',
   ],
   ['phases.1.loss.realLabel=0.5', '--set phases.1.loss.realLabel: a number above 0.5 to 1'],
+  [
+    'checkpoint.best=psnr checkpoint.everySteps=20 evaluation.everySteps=50',
+    '--set evaluation.everySteps: a multiple or a divisor of checkpoint.everySteps (20)',
+  ],
+  [
+    'checkpoint.best=psnr evaluation.everySteps=0',
+    '--set evaluation.everySteps: a multiple or a divisor of checkpoint.everySteps (250)',
+  ],
+  [
+    'checkpoint.best=ssim dataset.testFraction=0 evaluation.everySteps=0',
+    '--set checkpoint.best: left out when dataset.testFraction is 0: there would be no face to evaluate',
+  ],
+  ['checkpoint.best=mse', '--set checkpoint.best: psnr, ssim, identity'],
   ['phases.1.name=pixel', '--set phases.1.name: a name that no earlier phase has'],
   [
     'phases.0.loss.pixel=0',
