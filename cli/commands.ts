@@ -10,6 +10,8 @@ export interface CommandEntry {
   readonly summary: string;
   /** It says itself what an interruption means; any other command is ended by it at once. */
   readonly stopsInOrder?: boolean;
+  /** A "-" among its arguments is standard input or output. */
+  readonly takesDash?: boolean;
   /** Loads the module and adds the whole command. */
   register(y: Argv): Promise<Argv>;
 }
@@ -93,9 +95,10 @@ export const commands: readonly CommandEntry[] = [
     register: async (y) => y.command((await import('./commands/models.js')).modelsCommand),
   },
   {
-    usage: 'upscale <model> <input> <output>',
-    summary: 'Enlarge a picture with an exported model',
+    usage: 'upscale <inputs..>',
+    summary: 'Enlarge pictures with a trained generator',
     stopsInOrder: true,
+    takesDash: true,
     register: async (y) => y.command((await import('./commands/upscale.js')).upscaleCommand),
   },
   {

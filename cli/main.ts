@@ -9,6 +9,7 @@ import { nearMiss, OperatorError, type Problem } from '../shared/problems.js';
 import { chosenCommand, commands, wordOf, type CommandEntry } from './commands.js';
 import { endingOf, UsageError } from './failure.js';
 import { endWhenInterrupted, listenForInterruptions } from './interruptions.js';
+import { dashWord } from './options.js';
 import { printNote } from './output.js';
 
 /** Runs a command line (without `node` and the script) and returns the exit code. */
@@ -18,9 +19,9 @@ export async function main(args: readonly string[]): Promise<number> {
   if (chosen?.stopsInOrder !== true) endWhenInterrupted();
   try {
     refuseUnknownCommand(args, chosen);
-    refuseDash(args);
+    if (chosen?.takesDash !== true) refuseDash(args);
     const parser = await createParser(chosen, args);
-    await parser.parseAsync([...args]);
+    await parser.parseAsync(args.map((arg) => (arg === '-' ? dashWord : arg)));
     return Number(process.exitCode ?? exitCodes.ok);
   } catch (error) {
     const isVerbose = args.includes('--verbose');
@@ -43,7 +44,7 @@ function refuseUnknownCommand(args: readonly string[], chosen: CommandEntry | un
 /** Before yargs, which hands on an empty text for it. */
 function refuseDash(args: readonly string[]): void {
   if (!args.includes('-')) return;
-  const what = 'no command reads from standard input, or writes a file to standard output';
+  const what = 'only upscale reads a file from standard input, or writes one to standard output';
   throw new UsageError(`"-" is no name of a file here: ${what}.`);
 }
 

@@ -3,6 +3,12 @@
 
 import type { Argv, Options } from 'yargs';
 
+/**
+ * Stands for "-" among the words that yargs reads, since it drops a "-" that is no option's value.
+ * No word of a command line has this character in it.
+ */
+export const dashWord = '\0';
+
 type Entry<T extends string, M> = { readonly type: T; readonly describe: string } & M;
 
 /** Off unless it is given. */

@@ -31,10 +31,19 @@ export class PictureError extends Error {
   }
 }
 
-/** Opens a picture's first frame, upright, to be read in whole; any damage makes reading fail. */
-export function openImage(bytes: Uint8Array, limitInputPixels: number): Sharp {
-  const options = { limitInputPixels, failOn: 'warning', pages: 1, autoOrient: true } as const;
-  return sharp(withSoundScans(bytes), options);
+/**
+ * Opens a picture's first frame, upright, to be read in whole; any damage makes reading fail.
+ * Colours become sRGB, or stay the numbers of the picture's own profile.
+ */
+export function openImage(
+  bytes: Uint8Array,
+  limitInputPixels: number,
+  colours: 'srgb' | 'own' = 'srgb',
+): Sharp {
+  return sharp(withSoundScans(bytes), {
+    ...{ limitInputPixels, failOn: 'warning', pages: 1, autoOrient: true },
+    ignoreIcc: colours === 'own',
+  });
 }
 
 /**

@@ -37,8 +37,18 @@ export function spanLength({ start, end }: Span): number {
   return end - start;
 }
 
-/** RGB bytes of whole rows, [rows, width, 3]. */
-export type Rows = Uint8Array;
+/** Samples of 8 or 16 bits. */
+export type Samples = Uint8Array | Uint16Array;
+
+/** No samples yet, of the same kind as `samples`. */
+export function emptyLike<S extends Samples>(samples: S, length: number): S {
+  return (samples instanceof Uint16Array ? new Uint16Array(length) : new Uint8Array(length)) as S;
+}
+
+/** The largest value of a sample. */
+export function largestOf(samples: Samples): number {
+  return samples instanceof Uint16Array ? 65_535 : 255;
+}
 
 /** Runs the network on [1, h, w, 3] in [0, 1]; gives [1, scale * h, scale * w, 3] in [-1, 1]. */
 export type Network = (
@@ -47,7 +57,8 @@ export type Network = (
   width: number,
 ) => Promise<Float32Array>;
 
-export interface EnlargeJob {
+/** One picture to enlarge; its rows are RGB samples [rows, width, 3], as those of the result. */
+export interface EnlargeJob<S extends Samples = Uint8Array> {
   readonly width: number;
   readonly height: number;
   readonly scale: number;
@@ -55,9 +66,9 @@ export interface EnlargeJob {
   readonly tile: number;
   readonly margin: number;
   readonly network: Network;
-  readRows(rows: Span): Promise<Rows>;
+  readRows(rows: Span): Promise<S>;
   /** Takes the output's rows from top to bottom, with the input rows that they came from. */
-  writeRows(rows: Rows, from: Span): Promise<void>;
+  writeRows(rows: S, from: Span): Promise<void>;
   /** Called after each tile. */
   onTile?(done: number, total: number): void;
   /** Looked at before each tile; aborted, the job ends with its reason. */
@@ -75,13 +86,13 @@ export function countTiles({ width, height, tile, margin }: TileCounts): number 
 }
 
 /** Enlarges the whole picture. */
-export async function enlarge(job: EnlargeJob): Promise<void> {
+export async function enlarge<S extends Samples>(job: EnlargeJob<S>): Promise<void> {
   const { width, height, scale, tile, margin } = job;
   const [bands, columns] = [cutSide(height, tile, margin), cutSide(width, tile, margin)];
   let done = 0;
   for (const band of bands) {
     const rows = await job.readRows(band.read);
-    const output = new Uint8Array(spanLength(band.core) * scale * width * scale * 3);
+    const output = emptyLike(rows, spanLength(band.core) * scale * width * scale * 3);
     for (const column of columns) {
       job.signal?.throwIfAborted();
       const pixels = cutOut(rows, width, band.read, column.read);
@@ -95,13 +106,14 @@ export async function enlarge(job: EnlargeJob): Promise<void> {
 }
 
 /** The columns of rows as the network wants them, in [0, 1]. */
-function cutOut(rows: Rows, width: number, band: Span, column: Span): Float32Array {
+function cutOut(rows: Samples, width: number, band: Span, column: Span): Float32Array {
   const [height, columns] = [spanLength(band), spanLength(column)];
   const pixels = new Float32Array(height * columns * 3);
+  const largest = largestOf(rows);
   for (let y = 0; y < height; y++) {
     const from = (y * width + column.start) * 3;
     const to = y * columns * 3;
-    for (let i = 0; i < columns * 3; i++) pixels[to + i] = rows[from + i] / 255;
+    for (let i = 0; i < columns * 3; i++) pixels[to + i] = rows[from + i] / largest;
   }
   return pixels;
 }
@@ -131,11 +143,11 @@ async function runExtended(
   return kept;
 }
 
-/** Copies the core of a generated tile into the band's output as bytes. */
+/** Copies the core of a generated tile into the band's output. */
 function pasteCore(
-  output: Rows,
+  output: Samples,
   generated: Float32Array,
-  { width, scale }: EnlargeJob,
+  { width, scale }: Pick<EnlargeJob, 'width' | 'scale'>,
   band: TileSpan,
   column: TileSpan,
 ): void {
@@ -143,14 +155,15 @@ function pasteCore(
   const top = (band.core.start - band.read.start) * scale;
   const left = (column.core.start - column.read.start) * scale * 3;
   const length = spanLength(column.core) * scale * 3;
+  const largest = largestOf(output);
   for (let y = 0; y < spanLength(band.core) * scale; y++) {
     const from = (top + y) * tileRow + left;
     const to = (y * width + column.core.start) * scale * 3;
-    for (let i = 0; i < length; i++) output[to + i] = toByte(generated[from + i]);
+    for (let i = 0; i < length; i++) output[to + i] = toSample(generated[from + i], largest);
   }
 }
 
-/** [-1, 1] to 0..255, rounded and clamped. */
-function toByte(value: number): number {
-  return Math.min(255, Math.max(0, Math.round((value + 1) * 127.5)));
+/** [-1, 1] to 0..largest, rounded and clamped. */
+function toSample(value: number, largest: number): number {
+  return Math.min(largest, Math.max(0, Math.round(((value + 1) * largest) / 2)));
 }

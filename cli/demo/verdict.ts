@@ -87,7 +87,7 @@ export function placeRows(folder: DemoFolder): Row[] {
 /** The next commands to try; `lockstep` is the word that starts it here. */
 export function nextCommands({ onnxModel }: DemoFolder, lockstep: string): string[] {
   return [
-    `upscale ${onnxModel} PICTURE.jpg LARGER.png`,
+    `upscale PICTURE.jpg --model ${onnxModel}`,
     'dataset pack YOUR-FACES/ file://faces',
     'train --preset demo --set dataset.url=file://faces --workers 2',
   ].map((command) => `${lockstep} ${command}`);

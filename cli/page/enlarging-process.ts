@@ -2,8 +2,9 @@
 // stranger has sent is decoded here, and the server answers while a tile is computed. It is told
 // what to do in one message, says how far it is, and ends with its parent.
 
-import { openPicture } from '../../inference/picture-file.js';
-import { upscale } from '../../inference/upscale.js';
+import { loadNetwork } from '../../inference/onnx-network.js';
+import { openPicture, readPicture } from '../../inference/upscale/picture-file.js';
+import { upscalePicture } from '../../inference/upscale/upscale.js';
 import { messageOf, OperatorError } from '../../shared/problems.js';
 import { EnlargingProblem, type EnlargingAnswer, type EnlargingJob } from './enlarging.js';
 
@@ -17,14 +18,22 @@ process.once('message', (job: EnlargingJob) => {
 });
 
 async function enlargeFile(job: EnlargingJob): Promise<void> {
-  const { width, height } = await openPicture(job.input);
+  const input = await readPicture(job.input);
+  const { width, height } = await openPicture(input);
   if (width * height > job.pixels || Math.max(width, height) > job.side)
     throw new EnlargingProblem(
       `The picture has ${width} x ${height} pixels; at most ${job.pixels} are taken, and sides ` +
         `of at most ${job.side}.`,
     );
   const onTile = (done: number, total: number): void => tell({ kind: 'tile', done, total });
-  await upscale({ ...job, isForced: false, onTile });
+  const place = { path: job.output, isForced: false, key: 'output' };
+  const network = await loadNetwork(job.model, job.threads);
+  try {
+    const form = () => ({ format: 'png' }) as const;
+    await upscalePicture({ network, input, place, form, tile: job.tile, onTile });
+  } finally {
+    await network.close();
+  }
   tell({ kind: 'done' });
 }
 

@@ -46,7 +46,8 @@ test('the demo leaves pictures, models and metrics in one folder', async (t) => 
   const model = JSON.parse(await readFile(join(out, 'tfjs', 'model.json'), 'utf8')) as object;
   assert.ok('modelTopology' in model);
 
-  const upscale = ['upscale', 'demo-out/model.onnx', 'demo-out/history.gif', 'larger.png'];
+  const onnx = ['--model', 'demo-out/model.onnx'];
+  const upscale = ['upscale', 'demo-out/history.gif', '--out', 'larger.png', ...onnx];
   assert.equal((await runLockstep(upscale, cwd)).code, 0);
   assert.equal((await sharp(join(cwd, 'larger.png')).metadata()).width, 4 * film.width);
 });

@@ -10,7 +10,6 @@ import sharp from 'sharp';
 import { exportOnnx } from '../../inference/generator.js';
 import { createLayout } from '../../shared/layout.js';
 import { createSrganTask } from '../../task/srgan/task.js';
-import { upscale } from '../../inference/upscale.js';
 import {
   enlargeOn,
   openPage,
@@ -22,6 +21,7 @@ import {
 } from './browser.js';
 import { tinySpec } from '../support/engine/srgan-specs.js';
 import { startLockstep, type RunningCommand } from '../support/lockstep-command.js';
+import { upscaleFile } from '../support/models/upscale-file.js';
 import { facesFolder } from '../support/pictures.js';
 import { testFolder } from '../support/tiny-run.js';
 
@@ -44,8 +44,7 @@ describe('the page', { skip: withoutChromium }, () => {
     await writeFile(model, exportOnnx(task, parameters, task.initialStatistics('generator')));
     const face = join(facesFolder, 'female', '1.jpg');
     await sharp(face).resize(64).png().toFile(at('face.png'));
-    const options = { tile: 192, threads: 1, isForced: false };
-    await upscale({ ...options, model, input: at('face.png'), output: at('expected.png') });
+    await upscaleFile(at('face.png'), at('expected.png'), { model, tile: 192 });
     browser = await startBrowser();
     server = startLockstep(['serve', model, '--port', '0', '--threads', '1', '--json'], folder);
     url = String((await server.line('listening'))['url']);

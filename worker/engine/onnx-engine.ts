@@ -4,10 +4,10 @@
 
 import * as ort from 'onnxruntime-node';
 import { lowerToOnnx } from '../../trace/lower/onnx/lower.js';
-import { OperatorError } from '../../shared/problems.js';
 import type { StepGraph } from '../../trace/step-graph.js';
 import type { CompiledGraph, Engine, EngineOptions, Provider } from './engine.js';
 import { traceAndLower } from './lowering.js';
+import { sessionOn } from './onnx-providers.js';
 
 /** Creates the engine; sessions are made by `compile`. */
 export function createOnnxEngine(options: EngineOptions): Engine {
@@ -27,28 +27,14 @@ export function createOnnxEngine(options: EngineOptions): Engine {
   };
 }
 
-async function createSession(
+function createSession(
   model: Uint8Array,
   provider: Provider,
   options: EngineOptions,
 ): Promise<ort.InferenceSession> {
-  try {
-    return await ort.InferenceSession.create(model, sessionOptions(options, provider));
-  } catch (error) {
-    if (provider === 'cpu') throw error;
-    const { message } = error as Error;
-    throw new OperatorError(`ONNX Runtime can not compute with ${provider}`, [
-      { key: '--provider', given: provider, allowed: needs[provider], hint: message.slice(0, 500) },
-    ]);
-  }
+  const create = () => ort.InferenceSession.create(model, sessionOptions(options, provider));
+  return sessionOn(provider, create);
 }
-
-const needs: Readonly<Record<Exclude<Provider, 'cpu'>, string>> = {
-  webgpu: 'a machine with a GPU and its Vulkan driver',
-  cuda:
-    'a machine with CUDA 12, cuDNN 9 and the provider itself, which is a download: ' +
-    'cd node_modules/onnxruntime-node && ONNXRUNTIME_NODE_INSTALL=cuda12 node script/install.js',
-};
 
 function sessionOptions(
   { threads, profile }: EngineOptions,

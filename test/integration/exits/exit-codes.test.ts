@@ -30,7 +30,7 @@ const causes: readonly (readonly [line: string, code: number, words: RegExp])[] 
   ['dataset ls file://deep', configuration, /index\.json: given .*JSON/],
   ['resume file://deep', configuration, /run\.json|run record/],
   ['train --preset demo --workers abc', configuration, /--workers: given "abc"; allowed: a number/],
-  ['upscale m.onnx a.png b.png --tile=1O', configuration, /--tile: given "1O"; allowed: a number/],
+  ['upscale a.png --tile=1O', configuration, /--tile: given "1O"; allowed: a number/],
   [
     'spec demo --set phases.0.steps=x',
     configuration,

@@ -77,7 +77,8 @@ test('a folder is judged face by face, beside bicubic; what is broken is named',
   const raw = { width: cutWidth / 4, height: cutHeight / 4, channels: 3 } as const;
   const small = Uint8Array.from(lr, (value) => Math.round(value * 255));
   await sharp(small, { raw }).png().toFile(join(folder, 'low.png'));
-  const upscaled = await runLockstep(['upscale', model, 'low.png', 'high.png'], folder);
+  const upscale = ['upscale', 'low.png', '--model', model, '--out', 'high.png'];
+  const upscaled = await runLockstep(upscale, folder);
   assert.equal(upscaled.code, exitCodes.ok, upscaled.stderr);
   const high = await decodePicture(await readFile(join(folder, 'high.png')));
   const { psnr, ssim } = qualityOf(high, original);

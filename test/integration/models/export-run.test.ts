@@ -222,11 +222,12 @@ test('the commands: export a run, upscale a picture', async () => {
   const black = { width: 31, height: 17, channels: 3, background: '#123' } as const;
   await sharp({ create: black }).png().toFile(input);
   const [model, output] = [join(out, 'model.onnx'), join(folder, 'out.png')];
-  await cli().parseAsync(['upscale', model, input, output, '--tile', '16', '--json']);
+  const upscale = ['upscale', input, '--model', model, '--out', output];
+  await cli().parseAsync([...upscale, '--tile', '16', '--json']);
   const { width, height } = await sharp(output).metadata();
   assert.deepEqual([width, height], [124, 68]);
   await assert.rejects(
-    cli().parseAsync(['upscale', model, input, output, '--tile', '3', '--threads', '0', '--force']),
+    cli().parseAsync([...upscale, '--tile', '3', '--threads', '0', '--force']),
     (error) => error instanceof OperatorError && error.problems.length === 2,
   );
 });

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { before, test } from 'node:test';
 import { exportOnnx } from '../../../inference/generator.js';
 import { createPartialFile, outputProblem, writing } from '../../../inference/output-file.js';
-import { upscale } from '../../../inference/upscale.js';
+import { upscaleFile } from '../../support/models/upscale-file.js';
 import { OperatorError } from '../../../shared/problems.js';
 import { createSrganTask } from '../../../task/srgan/task.js';
 import { tinySpec } from '../../support/engine/srgan-specs.js';
@@ -32,8 +32,7 @@ before(async () => {
 });
 
 function run(model: string, input: string, output: string, isForced = false) {
-  const options = { tile: 192, threads: 1, isForced };
-  return upscale({ model: at(model), input: at(input), output: at(output), ...options });
+  return upscaleFile(at(input), at(output), { model: at(model), isForced });
 }
 
 async function write(name: string, isForced = false, content = 'new'): Promise<void> {
@@ -124,7 +123,8 @@ test('what a killed process left goes with the next file; what others write stay
 test('upscale that is killed leaves a file that the next one takes away', async () => {
   await mkdir(at('out'));
   await noise(400, 400).png().toFile(at('large.png'));
-  const args = ['upscale', at('model.onnx'), at('large.png'), at('out/large.png')];
+  const model = ['--model', at('model.onnx')];
+  const args = ['upscale', at('large.png'), '--out', at('out/large.png'), ...model];
   const killed = startLockstep([...args, '--tile', '16'], root);
   await until(async () => (await readdir(at('out'))).length > 0, 'it writes');
   killed.process.kill('SIGKILL');

@@ -49,7 +49,7 @@ test('a slip in the command line says what was meant, on stderr', () => {
 });
 
 test('a dash names no file, and is what the message is about', () => {
-  const { status, stderr } = lockstep('upscale', 'model.onnx', '-', 'out.png');
+  const { status, stderr } = lockstep('train', '-f', '-');
   assert.equal(status, exitCodes.configuration);
   assert.match(stderr, /"-" is no name of a file here.*standard input/);
 });

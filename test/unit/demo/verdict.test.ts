@@ -55,7 +55,7 @@ test('places are named from the working folder, and the next commands work there
   ]);
   assert.equal(
     nextCommands(folder, 'npx lockstep')[0],
-    'npx lockstep upscale demo-out/model.onnx PICTURE.jpg LARGER.png',
+    'npx lockstep upscale PICTURE.jpg --model demo-out/model.onnx',
   );
   assert.match(folder.datasetUrl, /^file:\/\/\/.*\/demo-out\/store\/dataset$/);
 });

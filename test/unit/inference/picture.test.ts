@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import sharp from 'sharp';
-import { PngWriter, type PngChannels } from '../../../inference/picture-file.js';
+import { PngWriter, type PngChannels } from '../../../inference/upscale/png-writer.js';
 import {
   createPicture,
   drawText,
@@ -17,6 +17,7 @@ import {
 } from '../../../inference/pictures/picture.js';
 import { createRandomStream } from '../../../shared/random.js';
 
+const plain = { depth: 8, chunks: [] } as const;
 const look = { ink: [0, 0, 0], paper: [255, 255, 255] } as const;
 
 /** One character a pixel: `#` where it is black. */
@@ -96,7 +97,10 @@ for (const channels of [1, 2, 3, 4] as const satisfies readonly PngChannels[])
       i % 3 === 0 ? 256 * stream.uniform() : i,
     );
     const path = await temporaryFile(t);
-    const png = new PngWriter(await open(path, 'w'), width, height, channels);
+    const png = new PngWriter(await open(path, 'w'), {
+      ...{ width, height, channels },
+      ...plain,
+    });
     const row = width * channels;
     for (const [from, to] of [
       [0, 1],
@@ -115,14 +119,20 @@ for (const channels of [1, 2, 3, 4] as const satisfies readonly PngChannels[])
   });
 
 test('missing rows and rows too many are refused', async (t) => {
-  const png = new PngWriter(await open(await temporaryFile(t), 'w'), 2, 2, 3);
+  const png = new PngWriter(await open(await temporaryFile(t), 'w'), {
+    ...{ width: 2, height: 2, channels: 3 },
+    ...plain,
+  });
   await assert.rejects(png.write(new Uint8Array(18)), /not up to 2 rows/);
   await assert.rejects(png.close(), /2 rows are missing/);
   png.abort();
 });
 
 test('a file that cannot be written fails, and does not hang', async () => {
-  const png = new PngWriter(await open('/dev/null', 'r'), 100, 100, 3);
+  const png = new PngWriter(await open('/dev/null', 'r'), {
+    ...{ width: 100, height: 100, channels: 3 },
+    ...plain,
+  });
   await assert.rejects(async () => {
     await png.write(new Uint8Array(30_000));
     await png.close();
