@@ -24,7 +24,7 @@ import { openMeasuringNetworks } from '../../inference/evaluation/measuring-netw
 import { readEnvironment } from '../../shared/environment.js';
 import { exitCodes } from '../../shared/exit-codes.js';
 import { OperatorError } from '../../shared/problems.js';
-import { readRunRecord } from '../../shared/spec/record.js';
+import { readRunRecord, recordKey } from '../../shared/spec/record.js';
 import { parseFolder } from '../../shared/store/places.js';
 import { CommandFailed } from '../failure.js';
 import { stopWhenInterrupted } from '../interruptions.js';
@@ -70,7 +70,9 @@ export const evaluateCommand: CommandModule<object, Arguments> = {
       )
       .positional(
         'faces',
-        textOption("Folder of pictures, picture or dataset; a run's held-out faces when left out"),
+        textOption(
+          'Folder of pictures, picture, dataset, or a run for its held-out faces (the default)',
+        ),
       )
       .options(options)
       .example('$0 evaluate model.onnx faces --out report', 'Figures, and pictures to look at')
@@ -144,9 +146,10 @@ async function openJudged(
     throw new OperatorError('there is nothing to judge by', [
       { key: 'FACES', given: '', allowed: 'a folder of pictures, a picture or a packed dataset' },
     ]);
-  const faces = await (location !== undefined
-    ? openFaceFiles(location, choice)
-    : withStore(run!, async (store) => {
+  const held = location === undefined ? run : await runWithFaces(location);
+  const faces = await (held === undefined
+    ? openFaceFiles(location!, choice)
+    : withStore(held, async (store) => {
         const { spec } = await readRunRecord(store);
         return openHeldOutFaces(spec, choice);
       }));
@@ -163,6 +166,14 @@ async function openJudged(
     await faces.close();
     throw error;
   }
+}
+
+/** The run that FACES names; undefined where it names pictures or a dataset. */
+async function runWithFaces(location: string): Promise<string | undefined> {
+  const url = await runOf(location);
+  if (url === undefined || !/^(file|s3):\/\//.test(location)) return url;
+  const isRun = await withStore(url, async (store) => (await store.head(recordKey)) !== undefined);
+  return isRun ? url : undefined;
 }
 
 /** A model's file, one that ships, or a run's newest checkpoint. */

@@ -16,7 +16,11 @@ export interface DemoFolder {
   readonly faces: string;
   readonly history: string;
   readonly metrics: string;
-  readonly onnxModel: string;
+  /** Every face's figures, as `lockstep evaluate` leaves them beside `faces`. */
+  readonly evaluation: string;
+  /** The generator after the pixel phase, and at the end. */
+  readonly pixelModel: string;
+  readonly ganModel: string;
   readonly tfjsFolder: string;
   /** The packed dataset; absolute, since it becomes part of the run's spec. */
   readonly datasetUrl: string;
@@ -30,7 +34,9 @@ export function demoFolder(path: string): DemoFolder {
     faces: join(path, 'faces.png'),
     history: join(path, 'history.gif'),
     metrics: join(path, 'metrics.json'),
-    onnxModel: join(path, 'model.onnx'),
+    evaluation: join(path, 'evaluation.json'),
+    pixelModel: join(path, 'pixel', 'model.onnx'),
+    ganModel: join(path, 'gan', 'model.onnx'),
     tfjsFolder: join(path, 'tfjs'),
     datasetUrl: `file://${resolve(path, 'store', 'dataset')}`,
     runUrl: `file://${join(path, 'store', 'runs', 'demo')}`,

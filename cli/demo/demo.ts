@@ -1,13 +1,13 @@
 // The demo from beginning to end: real faces, a training by two processes that is stopped and
 // resumed, and in one folder what came out. Prints its progress; returns the exit code.
 
-import { writeFile } from 'node:fs/promises';
-import { basename } from 'node:path';
+import { readFile, writeFile } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import { openPictureSource, type PictureSource } from '../../dataset/picture-source.js';
 import { packDataset } from '../../dataset/pack.js';
 import { exitCodes, type ExitCode } from '../../shared/exit-codes.js';
 import { loadPreset } from '../../shared/spec/load.js';
-import { lastStep } from '../../shared/spec/schema.js';
+import { lastStep, type RunSpec } from '../../shared/spec/schema.js';
 import { requireWorkers } from '../../shared/spec/validate.js';
 import { openStore, type StoreOptions } from '../../shared/store/open-store.js';
 import { parseFolder } from '../../shared/store/places.js';
@@ -16,8 +16,17 @@ import { formatTable, printLine, printNote } from '../output.js';
 import { demoFolder, facesLocation, prepareFolder, type DemoFolder } from './demo-folder.js';
 import { runLockstep } from '../processes.js';
 import { formatDuration } from '../progress.js';
-import { trainInTwoGoes, type TrainingResult } from './training.js';
-import { metricsOf, nextCommands, placeRows, qualityRows, type DemoMetrics } from './verdict.js';
+import { trainInTwoGoes } from './training.js';
+import {
+  metricsOf,
+  nextCommands,
+  parseComparison,
+  placeRows,
+  qualityRows,
+  shortfalls,
+  type Comparison,
+  type DemoMetrics,
+} from './verdict.js';
 
 export interface DemoOptions {
   /** Folder for everything the demo leaves. */
@@ -51,7 +60,8 @@ export async function runDemo(options: DemoOptions): Promise<ExitCode> {
     ...options,
     datasetUrl: folder.datasetUrl,
     runUrl: folder.runUrl,
-    stopAfter: Math.max(1, Math.floor(lastStep(spec) / 2)),
+    stopAfter: endOfPixelPhase(spec),
+    onStopped: () => exportModel(folder.runUrl, 'onnx', folder.pixelModel, options.signal),
     lastStep: lastStep(spec),
     run: runLockstep,
     announce,
@@ -64,11 +74,13 @@ export async function runDemo(options: DemoOptions): Promise<ExitCode> {
     announce(`Stopped on request; to go on: ${commandWord()} resume ${folder.runUrl} --workers 2`);
     return exitCodes.stopped;
   }
-  announce('Pictures and models');
-  await leavePictures(folder, training, options.store);
-  await leaveModels(folder, options.signal);
+  announce('Models and pictures');
+  await exportModel(folder.runUrl, 'onnx', folder.ganModel, options.signal);
+  await exportModel(folder.runUrl, 'tfjs', join(folder.tfjsFolder, 'model.json'), options.signal);
+  await leaveHistory(folder, options.store);
+  const comparison = await compare(folder, options.signal);
   const seconds = Math.round((performance.now() - startedAt) / 100) / 10;
-  const metrics = metricsOf(training.finished, training.evaluations, seconds);
+  const metrics = metricsOf(training, comparison, seconds);
   await writeFile(folder.metrics, `${JSON.stringify(metrics, null, 2)}\n`);
   printResult(folder, metrics);
   return metrics.passed ? exitCodes.ok : exitCodes.failed;
@@ -97,15 +109,15 @@ async function packFaces(
   }
 }
 
-async function leavePictures(
-  folder: DemoFolder,
-  { evaluations }: TrainingResult,
-  options: StoreOptions,
-): Promise<void> {
+/** The step at which the first phase ends; half-way where there is no other. */
+function endOfPixelPhase(spec: RunSpec): number {
+  const [{ steps }] = spec.phases;
+  return steps < lastStep(spec) ? steps : Math.max(1, Math.floor(steps / 2));
+}
+
+async function leaveHistory(folder: DemoFolder, options: StoreOptions): Promise<void> {
   const run = openStore(folder.runUrl, options);
   try {
-    const last = evaluations.at(-1);
-    if (last !== undefined) await writeFile(folder.faces, await run.get(last.sample_key));
     const history = await readHistory(run);
     if (history !== undefined) await writeFile(folder.history, history);
   } finally {
@@ -113,25 +125,36 @@ async function leavePictures(
   }
 }
 
-async function leaveModels(
-  { path, runUrl, tfjsFolder }: DemoFolder,
+/** Exports the newest checkpoint as `file`, which has the name that the format gives it. */
+async function exportModel(
+  runUrl: string,
+  format: 'onnx' | 'tfjs',
+  file: string,
   signal: AbortSignal,
 ): Promise<void> {
-  for (const [format, out] of [
-    ['onnx', path],
-    ['tfjs', tfjsFolder],
-  ] as const) {
-    const args = ['export', runUrl, '--format', format, '--out', out];
-    const { code, complaint } = await runLockstep(args, { onLine: () => undefined, signal });
-    if (code !== exitCodes.ok) throw new Error(`lockstep export failed (${code}):\n${complaint}`);
-  }
+  await runWell(['export', runUrl, '--format', format, '--out', dirname(file)], signal);
+}
+
+/** Judges both models on the held-out faces, side by side, which leaves the picture. */
+async function compare(folder: DemoFolder, signal: AbortSignal): Promise<Comparison> {
+  const { path, runUrl, pixelModel, ganModel } = folder;
+  await runWell(
+    ['evaluate', ganModel, runUrl, '--beside', pixelModel, '--out', path, '--force', '--json'],
+    signal,
+  );
+  return parseComparison(await readFile(folder.evaluation, 'utf8'));
+}
+
+async function runWell(args: readonly string[], signal: AbortSignal): Promise<void> {
+  const { code, complaint } = await runLockstep(args, { onLine: () => undefined, signal });
+  if (code !== exitCodes.ok) throw new Error(`lockstep ${args[0]} failed (${code}):\n${complaint}`);
 }
 
 function printResult(folder: DemoFolder, metrics: DemoMetrics): void {
-  const { gain_db: gain, required_gain_db: required } = metrics;
-  const faces = metrics.test_faces === undefined ? 'the' : String(metrics.test_faces);
   printLine();
-  printLine(`On ${faces} faces that training never saw (luma, 4 pixels of border left out):`);
+  printLine(
+    `On ${metrics.test_faces} faces that training never saw (luma, 4 pixels of border left out):`,
+  );
   for (const line of formatTable(qualityRows(metrics))) printLine(`  ${line}`);
   printLine();
   printLine(
@@ -143,10 +166,7 @@ function printResult(folder: DemoFolder, metrics: DemoMetrics): void {
   printLine();
   printLine('Next:');
   for (const command of nextCommands(folder, commandWord())) printLine(`  ${command}`);
-  if (!metrics.passed)
-    printNote(
-      `\nThe generated faces beat bicubic by ${gain.toFixed(2)} dB; ${required} dB were expected.`,
-    );
+  for (const shortfall of shortfalls(metrics)) printNote(`\n${shortfall}`);
 }
 
 /** How the operator starts `lockstep`: by its name when it is installed, else through npx. */

@@ -1,4 +1,4 @@
-// The demo's training: it starts, stops at a checkpoint half-way, and resumes, each time as the
+// The demo's training: it starts, stops at a checkpoint on the way, and resumes, each time as the
 // command a person would type. The lines of their `--json` are read as far as the demo needs them.
 
 import { z } from 'zod';
@@ -79,6 +79,8 @@ export interface TrainingOptions {
   readonly signal: AbortSignal;
   /** Runs a lockstep command. */
   readonly run: typeof runLockstep;
+  /** Called between the two goes, with the checkpoint of `stopAfter` in place. */
+  readonly onStopped: () => Promise<void>;
   /** Called before each command, with what it is for. */
   readonly announce: (text: string) => void;
 }
@@ -99,6 +101,7 @@ export async function trainInTwoGoes(
   if (signal.aborted && first.end.code !== exitCodes.stopped) return 'interrupted';
   if (signal.aborted) return 'stopped';
   expectCode(first.end, exitCodes.stopped, 'lockstep train');
+  await options.onStopped();
   announce(`Stopped at the checkpoint of step ${stopAfter}; resuming from it`);
   const second = await follow(['resume', runUrl, ...common], options, evaluations);
   if (signal.aborted) return 'stopped';

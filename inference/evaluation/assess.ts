@@ -36,6 +36,8 @@ export interface AssessOptions {
   readonly shown: number;
   /** What measures besides PSNR and SSIM. */
   readonly networks?: MeasuringNetworks;
+  /** What the generated pictures are called where others stand beside them. */
+  readonly name?: string;
   /** Other models, for a comparison. */
   readonly beside?: readonly { readonly name: string; readonly enlarge: Enlarge }[];
   /** Called after each face. */
@@ -48,7 +50,7 @@ const historyFaces = 4;
 export async function assess(
   faces: Iterable<TestFace> | AsyncIterable<TestFace>,
   enlarge: Enlarge,
-  { shown, networks = {}, beside = [], onFace }: AssessOptions,
+  { shown, networks = {}, name, beside = [], onFace }: AssessOptions,
 ): Promise<Assessment> {
   const judged: FaceFigures[] = [];
   const results: FaceResult[] = [];
@@ -61,13 +63,15 @@ export async function assess(
       original,
       networks,
     );
-    const besides = beside.map(({ name }, i) => [name, rest[i]] as const);
+    const besides = beside.map((other, i) => [other.name, rest[i]] as const);
     const figures = {
       ...{ key: face.key, generated, bicubic },
       ...(beside.length === 0 ? {} : { beside: Object.fromEntries(besides) }),
     };
     judged.push(figures);
-    const drawn = beside.map(({ name }, i) => ({ name, picture: others[i], figures: rest[i] }));
+    const drawn = beside.map((other, i) => ({
+      ...{ name: other.name, picture: others[i], figures: rest[i] },
+    }));
     if (results.length < shown) results.push({ ...made, original, figures, beside: drawn });
     onFace?.(figures);
   }
@@ -75,7 +79,7 @@ export async function assess(
   return {
     mean: summarizeFigures(judged, meanOf),
     faces: judged,
-    grid: gridOf(results),
+    grid: gridOf(results, name),
     frame: historyFrame(results.slice(0, historyFaces)),
   };
 }

@@ -143,12 +143,14 @@ export async function evaluate(
     }
     if (skipped.length === done) throw noFaces(options.location, skipped);
   };
-  const others = beside.map((other) => ({
-    name: other.name,
+  const [name, ...names] = shortNames([model, ...beside].map((judged) => judged.name));
+  const others = beside.map((other, i) => ({
+    name: names[i],
     enlarge: enlargerOf(other.network, signal),
   }));
   const found = await assess(usable(), enlargerOf(network, signal), {
     ...{ shown, networks, beside: others },
+    ...(beside.length === 0 ? {} : { name }),
   });
   const evaluation = {
     model,
@@ -159,6 +161,15 @@ export async function evaluate(
     skipped,
   };
   return { evaluation, grid: found.grid };
+}
+
+/** "gan" of "out/gan/model.onnx"; names as they were given where that would make two alike. */
+export function shortNames(names: readonly string[]): string[] {
+  const short = names.map((name) => {
+    const parts = name.split('/').filter((part) => part !== '' && part !== 'model.onnx');
+    return (parts.at(-1) ?? name).replace(/\.onnx$/, '');
+  });
+  return new Set(short).size === names.length ? short : [...names];
 }
 
 /** Where the figures of each face go, and the picture. */

@@ -49,13 +49,13 @@ interface Cell {
 }
 
 /** The whole grid; faces are enlarged to about 256 pixels, by a whole factor, pixel by pixel. */
-export function gridOf(faces: readonly FaceResult[]): Picture {
+export function gridOf(faces: readonly FaceResult[], name = 'generated'): Picture {
   const largest = Math.max(
     ...faces.map(({ original: { width, height } }) => Math.max(width, height)),
   );
   const factor = Math.max(1, Math.round(256 / largest));
   const others = faces[0]?.beside?.map(({ name }) => name) ?? [];
-  const labels = ['low resolution', 'bicubic', ...others, 'generated', 'original'];
+  const labels = ['low resolution', 'bicubic', ...others, name, 'original'];
   return tableOf(
     labels,
     faces.map((face) => gridRow(face, factor)),

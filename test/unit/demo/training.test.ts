@@ -36,6 +36,7 @@ function optionsWith(run: typeof runLockstep) {
     isPlain: true,
     signal: new AbortController().signal,
     announce: () => undefined,
+    onStopped: async () => await Promise.resolve(),
   };
 }
 
@@ -54,8 +55,14 @@ test('it trains, stops, resumes, and gathers what both goes said', async () => {
     { code: 3, lines: [evaluation(2), evaluation(4, 20)] },
     { code: 0, lines: [evaluation(4, 21), evaluation(8), end] },
   ]);
-  const result = await trainInTwoGoes(optionsWith(run));
+  const callsWhenStopped: number[] = [];
+  const onStopped = async (): Promise<void> => {
+    callsWhenStopped.push(calls.length);
+    return await Promise.resolve();
+  };
+  const result = await trainInTwoGoes({ ...optionsWith(run), onStopped });
   assert.ok(typeof result === 'object');
+  assert.deepEqual(callsWhenStopped, [1], 'once, between the two goes');
   assert.equal(result.finished.sha256, 'ab');
   assert.deepEqual(
     result.evaluations.map(({ step, psnr }) => [step, psnr]),
