@@ -100,10 +100,13 @@ function requireNumbers(parsed: Readonly<Record<string, unknown>>, args: readonl
   return true;
 }
 
-/** yargs makes a list of what is given twice; only `--set` is one. */
+/** What may be given more than once. */
+const lists = ['_', 'set', 'beside'];
+
+/** yargs makes a list of what is given twice; only a few options are one. */
 function requireOnce(parsed: Readonly<Record<string, unknown>>, args: readonly string[]): true {
   const problems = Object.entries(parsed)
-    .filter(([name, value]) => Array.isArray(value) && name !== '_' && name !== 'set')
+    .filter(([name, value]) => Array.isArray(value) && !lists.includes(name))
     .filter(([name]) => optionPlace(name, args) >= 0 || args.includes(`-${name}`))
     .map(([name, given]) => {
       const key = name.length === 1 ? `-${name}` : `--${name}`;

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { before, test } from 'node:test';
 import sharp from 'sharp';
 import { decodePicture } from '../../../dataset/decode.js';
-import type { Evaluation } from '../../../inference/evaluation/evaluate.js';
+import { shortNames, type Evaluation } from '../../../inference/evaluation/evaluate.js';
 import { exportOnnx } from '../../../inference/generator.js';
 import { pictureOf } from '../../../inference/pictures/picture.js';
 import { qualityOf } from '../../../inference/quality.js';
@@ -99,6 +99,27 @@ test('a dataset and a single picture are judged as the same faces', async () => 
   const picture = join(faces, 'a', '10.jpg');
   const alone = await runLockstep(['evaluate', model, picture], folder);
   assert.equal(alone.code, exitCodes.ok, alone.stderr);
+});
+
+test('models stand beside each other under short names, each with its own figures', async () => {
+  const task = createSrganTask(tinyRun('file://nowhere'));
+  const other = join(folder, 'other', 'model.onnx');
+  await mkdir(join(folder, 'other'));
+  const start = task.initialParameters('generator', 6);
+  await writeFile(other, exportOnnx(task, start, task.initialStatistics('generator')));
+  const picture = join(faces, 'a', '10.jpg');
+  const judge = async (args: readonly string[]): Promise<Evaluation> => {
+    const { code, lines, stderr } = await runLockstep(['evaluate', ...args, '--json'], folder);
+    assert.equal(code, exitCodes.ok, stderr);
+    return lines[0] as unknown as Evaluation;
+  };
+  const both = await judge([model, picture, '--beside', other]);
+  const alone = await judge([other, picture]);
+  assert.deepEqual(both.mean.beside, { other: alone.mean.generated });
+  assert.notDeepEqual(both.mean.generated, alone.mean.generated);
+  assert.equal(both.beside?.[0].sha256, sha256Of(await readFile(other)));
+  assert.deepEqual(shortNames(['a/x/model.onnx', 'y.onnx', 'file://r/z']), ['x', 'y', 'z']);
+  assert.deepEqual(shortNames(['a/x.onnx', 'b/x.onnx']), ['a/x.onnx', 'b/x.onnx']);
 });
 
 test('what can not be evaluated is refused before anything is read', async () => {
