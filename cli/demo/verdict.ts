@@ -1,6 +1,6 @@
-// What the demo found, as numbers and as words: three enlargements of the same faces (bicubic, by the
-// pixel loss, by the GAN with face features), whether they are as good as they should be, and the
-// tables at the end. Pure.
+// What the demo found, as numbers and as words: three enlargements of the same faces (bicubic, by
+// the pixel loss, by the GAN with face features), whether they are as good as they should be, and
+// the tables at the end. Pure.
 
 import { z } from 'zod';
 import { parseJson } from '../../shared/bounded-json.js';
@@ -93,7 +93,8 @@ export function shortfalls({
   // Written so that NaN falls short.
   if (!(gain >= required))
     texts.push(
-      `The pixel model's faces beat bicubic by ${gain.toFixed(2)} dB; ${required} dB were expected.`,
+      `The pixel model's faces beat bicubic by ${gain.toFixed(2)} dB; ` +
+        `${required} dB were expected.`,
     );
   if (!(gan.identity < bicubic.identity))
     texts.push(
