@@ -46,7 +46,7 @@ const options = {
     array: true,
     default: [] as string[],
   }),
-  lpips: wordOption('LPIPS as well: VGG-16 weights, file:// or s3:// (safetensors, torchvision)'),
+  lpips: wordOption('LPIPS as well, by these VGG-16 weights: safetensors, torchvision names'),
   limit: amountOption('Faces at most, the first by name; all when left out'),
   resize: amountOption('Scale originals first: pixels of the shorter side', { default: 0 }),
   step: amountOption('Checkpoint of a run; the newest whole one when left out'),
@@ -98,7 +98,9 @@ async function runEvaluate(args: Arguments): Promise<void> {
   let progress: Progress | undefined;
   const judged = await openJudged(args, choice, threads);
   try {
-    const networks = await openMeasuringNetworks({ threads, lpips: args.lpips });
+    const vgg16 = args.lpips;
+    const lpips = vgg16 === undefined ? undefined : { url: vgg16, storeOptions: storeOptions() };
+    const networks = await openMeasuringNetworks({ threads, lpips });
     const { faces, location } = judged;
     const mode = progressMode(json, readEnvironment().isPlain);
     progress = createProgress({ label: 'evaluate', total: faces.total, mode });

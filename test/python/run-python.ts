@@ -30,7 +30,7 @@ export async function runPython(
   script: string,
   input: unknown,
   args: readonly string[] = [],
-  limitMs = 120_000,
+  limitMs = 300_000,
 ): Promise<unknown> {
   const path = join(packageFile('test/python'), script);
   const output = await new Promise<string>((resolve, reject) => {
