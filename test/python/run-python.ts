@@ -7,13 +7,14 @@ import { join } from 'node:path';
 import { childEnvironment, readEnvironment } from '../../shared/environment.js';
 import { packageFile } from '../../shared/paths.js';
 
-const interpreter = readEnvironment().test.python ?? 'python3';
+/** The interpreter that is used. */
+export const pythonInterpreter = readEnvironment().test.python ?? 'python3';
 
 /** For `{ skip }` of a test: false when Python has the modules, else the reason. */
 export function skipWithoutPython(...modules: readonly string[]): false | string {
   const asked = `import importlib.util as u, sys
 print(*[name for name in sys.argv[1:] if u.find_spec(name) is None])`;
-  const { status, stdout } = spawnSync(interpreter, ['-c', asked, ...modules], {
+  const { status, stdout } = spawnSync(pythonInterpreter, ['-c', asked, ...modules], {
     encoding: 'utf8',
     timeout: 30_000,
   });
@@ -35,7 +36,7 @@ export async function runPython(
   const path = join(packageFile('test/python'), script);
   const output = await new Promise<string>((resolve, reject) => {
     const child = execFile(
-      interpreter,
+      pythonInterpreter,
       [path, ...args],
       // One thread: a sum's order, and so its last digits, depend on how many there are.
       {
