@@ -13,6 +13,7 @@ import { median } from '../shared/median.js';
 import { createRandomStream } from '../shared/random.js';
 import type { TrainedNetwork } from '../shared/spec/schedule.js';
 import type { EngineName, PhaseSpec, RunSpec } from '../shared/spec/schema.js';
+import { readFrozenInputs } from '../shared/weights/feature-weights.js';
 import { createSrganTask } from '../task/srgan/task.js';
 import type { StepDefinition, Task } from '../task/task.js';
 import { createEngine } from '../worker/engine/create-engine.js';
@@ -82,7 +83,10 @@ export async function benchStep(options: StepBenchOptions): Promise<StepBenchRes
   });
   const networks = task.networks.filter(({ name }) => step.trains.includes(name));
   const trained = networks.map((network) => startTraining(task, network));
-  const feeds = { ...randomBatch(task, batch), ...merge(trained, (t) => t.state.parameters) };
+  const feeds = {
+    ...{ ...randomBatch(task, batch), ...merge(trained, (t) => t.state.parameters) },
+    ...(await readFrozenInputs(spec, step.frozen, {})),
+  };
   const fetches = { ...merge(trained, (t) => t.gradient), ...otherOutputs(step) };
   const tensorsBefore = engine.nativeTensors();
   const times: Taken[] = [];
@@ -106,7 +110,7 @@ export async function benchStep(options: StepBenchOptions): Promise<StepBenchRes
 
 function stepInputs(task: Task, step: StepDefinition, batch: number) {
   const read = task.networks.filter(({ name }) => step.reads.includes(name));
-  return [...task.batch(batch), ...read.flatMap(({ parameters }) => parameters)];
+  return [...task.batch(batch), ...read.flatMap(({ parameters }) => parameters), ...step.frozen];
 }
 
 function startTraining(task: Task, network: NetworkSpec): Trained {

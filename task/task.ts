@@ -8,8 +8,8 @@ import type { StepPart } from '../shared/spec/schedule.js';
 export type NamedTensors = Record<string, Tensor>;
 
 /**
- * The step of one phase. `run` is traced once: it maps named inputs (batch tensors and every
- * parameter of `reads`) to outputs, all of them float32:
+ * The step of one phase. `run` is traced once: it maps named inputs (batch tensors, every parameter
+ * of `reads` and the `frozen` weights) to outputs, all of them float32:
  * - `gradients`: for each trained network the gradients by parameter name;
  * - `statistics`: this micro-shard's own BatchNorm means and variances by statistic name;
  * - `metrics`: scalars by name.
@@ -18,6 +18,8 @@ export type NamedTensors = Record<string, Tensor>;
 export interface StepDefinition {
   /** Networks whose parameters are inputs. */
   readonly reads: readonly string[];
+  /** Weights that never change, inputs as well, named "<network>/<tensor>". */
+  readonly frozen: readonly TensorSpec[];
   /** Networks whose gradients come out, in the order of `Task.networks`. */
   readonly trains: readonly string[];
   /** Statistics that come out (a subset of the networks'). */

@@ -20,6 +20,11 @@ import {
 import { specDifferences } from '../../shared/spec/compare.js';
 import { lastStep, type RunSpec } from '../../shared/spec/schema.js';
 import { workersProblem } from '../../shared/spec/validate.js';
+import {
+  pinFeatureWeights,
+  readFeatureWeights,
+  withPinnedSums,
+} from '../../shared/weights/feature-weights.js';
 import { openStore, type StoreOptions } from '../../shared/store/open-store.js';
 import { parseStoreUrl } from '../../shared/store/places.js';
 import { requireConditionalPuts } from '../../shared/store/probe.js';
@@ -76,6 +81,7 @@ export async function planRun(request: RunRequest): Promise<RunPlan> {
   if (existing !== undefined && found?.manifest !== undefined)
     requireUneditedSpec(request.store.url, existing.spec, found.manifest);
   const { index, sha256, damages } = await readDataset(request, spec);
+  const weights = await readFeatureWeights(spec, request.storeOptions);
   const { testFraction, splitBy, url } = spec.dataset;
   const split = splitSamples(index, testFraction, splitBy);
   const { train, test } = split;
@@ -90,7 +96,10 @@ export async function planRun(request: RunRequest): Promise<RunPlan> {
   const record: RunRecord = existing ?? {
     format: 'lockstep-run/1',
     run: request.run,
-    spec: { ...spec, ...pinned, dataset: { ...spec.dataset, indexSha256: sha256 } },
+    spec: pinFeatureWeights(
+      { ...spec, ...pinned, dataset: { ...spec.dataset, indexSha256: sha256 } },
+      weights,
+    ),
     createdAt: new Date(request.nowMs).toISOString(),
   };
   return {
@@ -179,11 +188,9 @@ function requireSameSpec(
   datasetUrl: string | undefined,
 ): void {
   const { indexSha256 = existing.dataset.indexSha256 } = given.dataset;
-  const pinned = {
-    ...given,
-    dataset: { ...given.dataset, indexSha256 },
-    init: pinnedAs(given, existing),
-  };
+  const dataset = { ...given.dataset, indexSha256 };
+  const init = pinnedAs(given, existing);
+  const pinned = withPinnedSums({ ...given, dataset, init }, existing);
   const differences = specDifferences(
     withPlaces(pinned, datasetUrl),
     withPlaces(existing, datasetUrl),

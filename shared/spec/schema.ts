@@ -3,6 +3,7 @@
 
 import { z } from 'zod';
 import type { Step } from '../words.js';
+import { featureNetworkNames } from './feature-layers.js';
 
 const count = (max: number) => z.int().min(1).max(max);
 const seed = z.int().min(0).max(0xffff_ffff);
@@ -86,6 +87,18 @@ const degradationSchema = z.strictObject({
   jpeg: range(1, 100, z.int()).optional(),
 });
 
+/** Compares pictures by what a frozen network's layer says of them. */
+const featureLossSchema = z.strictObject({
+  network: z.enum(featureNetworkNames),
+  /** As the network names it: `conv32_1`; for vgg19 `conv3_4`, or the paper's `vgg22`, `vgg54`. */
+  layer: z.string().max(32).describe('the name of a layer'),
+  /** Whether the layer's output is taken before or after its ReLU. */
+  activation: z.enum(['before', 'after']).default('before'),
+  norm: z.enum(['mse', 'mae']).default('mse'),
+  /** At 1 a loss on `face` starts at about the size of the pixel loss of the bicubic picture. */
+  weight: z.number().gt(0).max(1e6),
+});
+
 const phaseSchema = z.strictObject({
   name: name(32),
   steps: z.int().min(1).max(1_000_000_000),
@@ -95,6 +108,8 @@ const phaseSchema = z.strictObject({
     pixelNorm: z.enum(['mse', 'mae']).default('mse'),
     /** Weight of the adversarial loss; 0 leaves the discriminator out of the phase. */
     adversarial: z.number().min(0).max(1e6),
+    /** Losses on the features of frozen networks, added to the generator's; none when left out. */
+    features: z.array(featureLossSchema).min(1).max(8).optional(),
     /**
      * `bce`: cross entropy on logits (the paper); `lsgan`: squares on the sigmoid; `relativistic`:
      * cross entropy on logits less the mean of the other kind's in the micro-shard (ESRGAN).
@@ -160,6 +175,22 @@ export const runSpecSchema = z.strictObject({
       generator: place('the s3:// or file:// place of a run, a checkpoint or a .safetensors file'),
       /** Sum of the checkpoint's manifest or of the file, pinned when the run starts. */
       sha256: sha256.optional(),
+    })
+    .optional(),
+  /** The frozen networks of feature losses; their sums are pinned when the run starts. */
+  featureNetworks: z
+    .strictObject({
+      face: z.strictObject({ sha256: sha256.optional() }).optional(),
+      vgg19: z
+        .strictObject({
+          /** A safetensors or Keras HDF5 file: s3://bucket/path or file://path. */
+          url: z
+            .string()
+            .regex(/^(s3|file):\/\/.+/)
+            .describe('s3://bucket/file or file://path'),
+          sha256: sha256.optional(),
+        })
+        .optional(),
     })
     .optional(),
   optimizer: z.strictObject({

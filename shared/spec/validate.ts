@@ -2,9 +2,10 @@
 // own by the schema, then the relations between keys.
 
 import type { z } from 'zod';
-import { OperatorError, type Problem } from '../problems.js';
+import { nearMiss, OperatorError, type Problem } from '../problems.js';
+import { layerNames, smallestCrop } from './feature-layers.js';
 import { allowedAt, keyName, unknownKey, type KeyPath } from './keys.js';
-import { runSpecSchema, type RunSpec, lastStep } from './schema.js';
+import { lastStep, runSpecSchema, type PhaseSpec, type RunSpec } from './schema.js';
 import { weightsPlaceProblem } from '../checkpoint/weights-place.js';
 import { placeProblem } from '../store/places.js';
 
@@ -101,6 +102,9 @@ const relations: readonly Relation[] = [
   { reads: ['phases'], check: phasesLearn },
   { reads: ['phases'], check: ratesHaveTheirSteps },
   { reads: ['phases'], check: generatorTakesPart },
+  { reads: ['phases'], check: featureLayersExist },
+  { reads: ['phases', 'dataset'], check: cropsReachLayers },
+  { reads: ['phases', 'featureNetworks'], check: vgg19HasPlace },
   { reads: ['phases', 'batch'], check: positionsAreExact },
   { reads: ['dataset', 'evaluation'], check: evaluationHasFaces },
   { reads: ['dataset', 'checkpoint', 'evaluation'], check: bestIsEvaluated },
@@ -186,8 +190,8 @@ function phasesLearn({ phases }: RunSpec): Problem[] {
     const problems: Problem[] = [];
     const add = (key: string, given: number, allowed: string): number =>
       problems.push({ key: `phases.${i}.${key}`, given, allowed });
-    if (loss.pixel === 0 && loss.adversarial === 0)
-      add('loss.pixel', 0, 'above 0 when loss.adversarial is 0: the phase would have no loss');
+    if (loss.pixel === 0 && loss.adversarial === 0 && loss.features === undefined)
+      add('loss.pixel', 0, 'above 0 when it is the only loss: the phase would have none');
     if (loss.adversarial > 0 && learningRate.discriminator === 0)
       add('learningRate.discriminator', 0, 'above 0 when loss.adversarial is above 0');
     if (loss.adversarial === 0 && learningRate.generator === 0)
@@ -228,6 +232,54 @@ function generatorTakesPart({ phases }: RunSpec): Problem[] {
         : `at most ${steps}, as phases.${i}.steps: the generator would not train`;
     return [{ key: `phases.${i}.discriminatorSteps`, given: discriminatorSteps, allowed }];
   });
+}
+
+/** A feature loss, and where it stands in the spec. */
+type PlacedFeature = NonNullable<PhaseSpec['loss']['features']>[number] & { readonly at: string };
+
+function featuresOf({ phases }: Pick<RunSpec, 'phases'>): PlacedFeature[] {
+  return phases.flatMap(({ loss }, i) =>
+    (loss.features ?? []).map((one, j) => ({ ...one, at: `phases.${i}.loss.features.${j}` })),
+  );
+}
+
+/** A layer is one of its network's, and named once in a phase: a metric has its name. */
+function featureLayersExist(spec: RunSpec): Problem[] {
+  const all = featuresOf(spec);
+  return all.flatMap(({ at, network, layer }): Problem[] => {
+    const key = `${at}.layer`;
+    const names = layerNames(network);
+    if (!names.includes(layer)) {
+      const near = nearMiss(layer, names);
+      const hint = near === undefined ? {} : { hint: `did you mean ${near}?` };
+      return [{ key, given: layer, allowed: names.join(', '), ...hint }];
+    }
+    const phase = at.slice(0, at.lastIndexOf('.'));
+    const first = all.find(
+      (one) => one.at.startsWith(`${phase}.`) && one.network === network && one.layer === layer,
+    );
+    if (first?.at === at) return [];
+    return [{ key, given: layer, allowed: 'a layer that no other feature loss of the phase has' }];
+  });
+}
+
+function cropsReachLayers(spec: RunSpec): Problem[] {
+  const { crop } = spec.dataset;
+  return featuresOf(spec).flatMap(({ at, network, layer }) => {
+    const least = smallestCrop(network, layer);
+    if (!layerNames(network).includes(layer) || crop >= least) return [];
+    const allowed = `an earlier layer, or a dataset.crop of at least ${least}`;
+    return [{ key: `${at}.layer`, given: layer, allowed }];
+  });
+}
+
+/** The weights of vgg19 come from the operator; those of face with Lockstep. */
+function vgg19HasPlace({ phases, featureNetworks }: RunSpec): Problem[] {
+  if (!featuresOf({ phases }).some(({ network }) => network === 'vgg19')) return [];
+  const key = 'featureNetworks.vgg19.url';
+  const url = featureNetworks?.vgg19?.url;
+  const allowed = 's3://bucket/file or file://path of weights with torchvision or Keras names';
+  return url === undefined ? [{ key, given: url, allowed }] : [];
 }
 
 /** Positions in the stream of samples are whole numbers that a double holds exactly. */

@@ -11,14 +11,19 @@ export interface FrozenWeights {
   readonly tensors: ReadonlyMap<string, Float32Array>;
 }
 
-/** The values of these tensors; throws, naming it, for one that is missing or of another size. */
+/**
+ * The values of those tensors whose names begin with `prefix`, which their own names lack; throws,
+ * naming it, for one that is missing or of another size.
+ */
 export function takeTensors(
   { tensors }: FrozenWeights,
   wanted: readonly TensorSpec[],
+  prefix = '',
 ): Record<string, Float32Array> {
+  const ours = wanted.filter(({ name }) => name.startsWith(prefix));
   return Object.fromEntries(
-    wanted.map(({ name, shape }) => {
-      const values = tensors.get(name);
+    ours.map(({ name, shape }) => {
+      const values = tensors.get(name.slice(prefix.length));
       if (values === undefined) throw new Error(`there is no tensor ${name}`);
       if (values.length !== sizeOf(shape))
         throw new Error(`${name} has ${values.length} values, not those of [${shape.join(', ')}]`);

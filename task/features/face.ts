@@ -51,6 +51,7 @@ export const faceNetwork: FeatureNetwork = {
     ...['conv256_1', 'conv256_2'].map((layer) => residual(layer, 256)),
     residualDown(lastLayer, 256, 256),
   ],
+  constants: [],
   // (255 * (x + 1) / 2 - mean) / 255
   normalize: (pictures) =>
     sub(mul(pictures, 0.5), tensor1d(meanRgb.map((value) => value / 255 - 0.5))),

@@ -26,8 +26,10 @@ export interface FeaturePlace {
 export interface FeatureNetwork {
   readonly name: string;
   readonly stages: readonly FeatureStage[];
+  /** What `normalize` needs of the weights. */
+  readonly constants: readonly TensorSpec[];
   /** Pictures [n, h, w, 3] in [-1, 1] as the first stage takes them. */
-  normalize(pictures: Tensor4D): Tensor4D;
+  normalize(pictures: Tensor4D, weights: NamedTensors): Tensor4D;
   /** What features are multiplied by, so that their distance is of the size of the pixels'. */
   scale(place: FeaturePlace): number;
 }
@@ -56,7 +58,7 @@ export function extractFeatures(
   places: readonly FeaturePlace[],
 ): Tensor4D[] {
   const found: Tensor4D[] = [];
-  let x = network.normalize(pictures);
+  let x = network.normalize(pictures, weights);
   for (const stage of stagesFor(network, places)) {
     const before = stage.run(x, weights);
     x = relu(before);

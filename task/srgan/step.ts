@@ -17,6 +17,7 @@ import {
 } from '@tensorflow/tfjs-core';
 import '../ops/gradients.js';
 import type { PhaseSpec, RunSpec } from '../../shared/spec/schema.js';
+import { createFeatureLosses, type FeatureLosses } from '../features/feature-loss.js';
 import type { NamedTensors, StepDefinition, StepOutputs } from '../task.js';
 import { adversarialLoss, discriminatorLoss, meanScores } from './adversarial.js';
 import { discriminate, discriminatorName, discriminatorParameters } from './discriminator.js';
@@ -30,14 +31,17 @@ const adversarialMetrics = ['loss/adversarial', ...discriminatorMetrics];
 /** The step of a phase. Inputs: `lr` in [0, 1], `hr` in [-1, 1], the parameters by name. */
 export function createStep(spec: RunSpec, phase: PhaseSpec): StepDefinition {
   const isAdversarial = phase.loss.adversarial > 0;
+  const features = createFeatureLosses(phase.loss.features);
+  const contentMetrics = [...pixelMetrics, ...features.metrics];
   const networks = isAdversarial ? [generatorName, discriminatorName] : [generatorName];
   return {
     reads: networks,
+    frozen: features.weights,
     trains: networks,
     statistics: generatorStatistics(spec.generator),
-    metrics: isAdversarial ? [...pixelMetrics, ...adversarialMetrics] : pixelMetrics,
+    metrics: isAdversarial ? [...contentMetrics, ...adversarialMetrics] : contentMetrics,
     run: (inputs) => {
-      const generator = trainGenerator(spec, phase, inputs);
+      const generator = trainGenerator(spec, phase, features, inputs);
       const outputs = isAdversarial
         ? merge(generator, trainDiscriminator(spec, phase, inputs, generator.generated))
         : generator;
@@ -58,6 +62,7 @@ export function createStep(spec: RunSpec, phase: PhaseSpec): StepDefinition {
 export function createDiscriminatorStep(spec: RunSpec, phase: PhaseSpec): StepDefinition {
   return {
     reads: [generatorName, discriminatorName],
+    frozen: [],
     trains: [discriminatorName],
     statistics: [],
     metrics: discriminatorMetrics,
@@ -73,6 +78,7 @@ export function createDiscriminatorStep(spec: RunSpec, phase: PhaseSpec): StepDe
 function trainGenerator(
   spec: RunSpec,
   phase: PhaseSpec,
+  features: FeatureLosses,
   inputs: NamedTensors,
 ): StepOutputs & { readonly generated: Tensor } {
   const lr = inputs['lr'] as Tensor4D;
@@ -81,18 +87,24 @@ function trainGenerator(
   const statistics: NamedTensors = {};
   const metrics: NamedTensors = {};
   let generated: Tensor4D | undefined;
+  const distances = features.against(hr, inputs);
   const names = generatorParameters(spec.generator).map(({ name }) => name);
   const { value, gradients } = differentiate(names, inputs, (p) => {
     generated = keep(generate(spec.generator, lr, p, trainingNormalization(p, statistics)));
     metrics['mse'] = keep(meanSquaredError(generated, hr));
     const pixel = keep(pixelLoss(weights.pixelNorm, generated, hr));
     metrics['loss/pixel'] = pixel;
-    if (weights.adversarial === 0) return mul(pixel, weights.pixel);
+    let content = mul<Scalar>(pixel, weights.pixel);
+    for (const { metric, weight, value } of distances(generated)) {
+      metrics[metric] = keep(value);
+      content = add(content, mul(value, weight));
+    }
+    if (weights.adversarial === 0) return content;
     // The discriminator's parameters are constants here: only pictures get gradients through it.
     const verdicts = discriminate(spec.discriminator, hr, generated, inputs);
     const adversarial = keep(adversarialLoss(weights.objective, verdicts));
     metrics['loss/adversarial'] = adversarial;
-    return add(mul(pixel, weights.pixel), mul(adversarial, weights.adversarial));
+    return add(content, mul(adversarial, weights.adversarial));
   });
   metrics['loss/generator'] = value;
   return { gradients, statistics, metrics, generated: generated! };

@@ -140,6 +140,7 @@ function fakeRun(local: LocalState, saved: string[], effects: FakeEffects): Prep
   // One phase, and a checkpoint after every fourth step.
   const spec: RunSpec = { ...tiny, phases: [{ ...tiny.phases[0], steps: 1000 }] };
   const definition: StepDefinition = {
+    frozen: [],
     reads: ['generator'],
     trains: ['generator'],
     statistics: fakeNetworks[0].statistics,

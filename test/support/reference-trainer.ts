@@ -5,6 +5,7 @@
 import { createHash } from 'node:crypto';
 import { createLayout, sliceViews } from '../../shared/layout.js';
 import { phaseAt, type RunSpec } from '../../shared/spec/schema.js';
+import { readFrozenInputs } from '../../shared/weights/feature-weights.js';
 import { createSrganTask } from '../../task/srgan/task.js';
 import type { CompiledGraph } from '../../worker/engine/engine.js';
 import { createEngine } from '../../worker/engine/create-engine.js';
@@ -37,19 +38,22 @@ export async function referenceSums(
   const updates: Record<string, number> = {};
   const average = flat[0].slice();
   const graphs = new Map<string, CompiledGraph>();
+  const allFrozen = spec.phases.flatMap(({ name }) => task.step(name).frozen);
+  const weights = await readFrozenInputs(spec, allFrozen, {});
 
   for (let step = 0; step < steps; step++) {
     const phase = phaseAt(spec, step);
     const before = spec.phases.slice(0, spec.phases.indexOf(phase));
     const i = step - before.reduce((sum, { steps }) => sum + steps, 0);
     const isAlone = (i + 1) % (phase.discriminatorSteps ?? 1) !== 0;
-    const { trains, reads, run } = task.step(phase.name, isAlone ? 'discriminator' : 'all');
+    const { trains, reads, frozen, run } = task.step(phase.name, isAlone ? 'discriminator' : 'all');
     const graph = `${phase.name} ${isAlone}`;
     const networksIn = (names: readonly string[]) =>
       task.networks.filter((n) => names.includes(n.name));
     const inputs = [
       ...task.batch(spec.batch.size),
       ...networksIn(reads).flatMap((n) => n.parameters),
+      ...frozen,
     ];
     if (!graphs.has(graph)) {
       const engine = await createEngine(spec.engine.name, { threads: spec.engine.threads });
@@ -60,7 +64,8 @@ export async function referenceSums(
       if (to - from === 1) {
         const names = networksIn(trains).flatMap((n) => n.parameters.map(({ name }) => name));
         const out = zerosLike(Object.fromEntries(names.map((name) => [name, parameters[name]])));
-        await graphs.get(graph)!.run({ ...parametersOf(), ...(await batchOf(step, from)) }, out);
+        const batch = await batchOf(step, from);
+        await graphs.get(graph)!.run({ ...frozenOf(), ...parametersOf(), ...batch }, out);
         return out;
       }
       // The canonical tree: the left half is the larger one; float32, left + right.
@@ -69,6 +74,8 @@ export async function referenceSums(
       for (const name in left) left[name] = left[name].map((x, i) => x + right[name][i]);
       return left;
     };
+    const frozenOf = (): Values =>
+      Object.fromEntries(frozen.map(({ name }) => [name, weights[name]]));
     const parametersOf = (): Values =>
       Object.fromEntries(
         networksIn(reads).flatMap((n) => n.parameters.map(({ name }) => [name, parameters[name]])),

@@ -1,6 +1,7 @@
-// A run that is small but has everything: both phases, BatchNorm in both networks, an average of
-// the generator, an epoch that ends within a step, and micro-shards enough for five workers; the
-// dataset of real photographs that it trains on, and folders to run it in.
+// A run that is small but has everything: both phases, BatchNorm in both networks, a loss on the
+// features of a frozen network, an average of the generator, an epoch that ends within a step, and
+// micro-shards enough for five workers; the dataset of real photographs that it trains on, and
+// folders to run it in.
 
 import { mkdtempSync, rmSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
@@ -55,6 +56,7 @@ export function printSpec(spec: RunSpec): string {
  * which every other trains the discriminator alone.
  */
 export function tinyRun(datasetUrl: string, adversarialSteps = 3): RunSpec {
+  const feature = { network: 'face', layer: 'conv32_1', norm: 'mse', weight: 1 } as const;
   const loss = { pixel: 1, pixelNorm: 'mse', objective: 'bce' } as const;
   return {
     version: 1,
@@ -102,7 +104,7 @@ export function tinyRun(datasetUrl: string, adversarialSteps = 3): RunSpec {
       {
         name: 'adversarial',
         steps: adversarialSteps,
-        loss: { ...loss, adversarial: 1e-3 },
+        loss: { ...loss, adversarial: 1e-3, features: [{ ...feature, activation: 'before' }] },
         learningRate: { generator: 1e-3, discriminator: 1e-3 },
         discriminatorSteps: 2,
       },

@@ -37,12 +37,16 @@ export interface Phases {
   close(): Promise<void>;
 }
 
-/** The phases over a state, whose arrays must stay the same objects. */
+/**
+ * The phases over a state, whose arrays must stay the same objects; `frozen` are the weights that
+ * never change, by the names of the step's inputs.
+ */
 export function createPhases(
   task: Task,
   spec: RunSpec,
   engine: Engine,
   state: TrainingState,
+  frozen: Readonly<Record<string, Float32Array>>,
 ): Phases {
   // Phases with the same losses take the same steps: they differ in number and learning rates.
   let loss: PhaseSpec['loss'] | undefined;
@@ -59,7 +63,7 @@ export function createPhases(
       ({ loss } = wanted);
       const part = partAt(wanted, stepInPhase(spec, step));
       const phase =
-        compiled.get(part) ?? (await compilePhase(task, spec, wanted, part, engine, state));
+        compiled.get(part) ?? (await compilePhase(task, spec, wanted, part, engine, state, frozen));
       compiled.set(part, phase);
       return { ...phase, spec: wanted };
     },
@@ -74,6 +78,7 @@ async function compilePhase(
   part: StepPart,
   engine: Engine,
   state: TrainingState,
+  frozen: Readonly<Record<string, Float32Array>>,
 ): Promise<Phase> {
   const definition = task.step(phase.name, part);
   const vector = stepVector(task, definition);
@@ -81,10 +86,11 @@ async function compilePhase(
   const inputs = [
     ...task.batch(spec.batch.size),
     ...networks.flatMap(({ parameters }) => parameters),
+    ...definition.frozen,
   ];
   const compiled = await engine.compile(inputs, (tensors) => outputsBySlice(definition, tensors));
-  const parameters = Object.assign(
-    {},
+  const weights = Object.assign(
+    Object.fromEntries(definition.frozen.map(({ name }) => [name, frozen[name]])),
     ...networks.map((network) =>
       sliceViews(createLayout(network.parameters), state.networks[network.name].parameters),
     ),
@@ -96,7 +102,7 @@ async function compilePhase(
     definition,
     vector,
     compute: async (batch) => {
-      await compiled.run({ ...parameters, ...batch }, fetches);
+      await compiled.run({ ...weights, ...batch }, fetches);
       return out;
     },
     close: () => compiled.close(),

@@ -6,6 +6,7 @@ import { splitSamples } from '../../dataset/samples.js';
 import { parseRunRecord } from '../../shared/spec/record.js';
 import type { RunSpec } from '../../shared/spec/schema.js';
 import { cloneableOptions, openStore, type StoreOptions } from '../../shared/store/open-store.js';
+import { readFrozenInputs } from '../../shared/weights/feature-weights.js';
 import { createSrganTask } from '../../task/srgan/task.js';
 import type { Task } from '../../task/task.js';
 import { createLoader, type Loader } from '../data/loader.js';
@@ -73,7 +74,9 @@ export async function prepare(
       ? Math.min(spec.engine.threads, options.maxThreads)
       : spec.engine.threads;
   const engine = await createEngine(spec.engine.name, { threads, provider: options.provider });
-  const phases = createPhases(task, spec, engine, state);
+  const wanted = spec.phases.flatMap(({ name }) => task.step(name).frozen);
+  const frozen = await readFrozenInputs(spec, wanted, storeOptions);
+  const phases = createPhases(task, spec, engine, state, frozen);
   const saver = createSaver(task.networks, state, setup, send);
   let evaluations: Evaluations | undefined;
   return {

@@ -1,7 +1,7 @@
 // Run specs of SRGAN: the paper's, and small ones of its wiring that TF.js's CPU backend runs in
 // moments. Their steps, as functions with values for their inputs.
 
-import { createLayout, sliceViews, type TensorSpec } from '../../../shared/layout.js';
+import { createLayout, sizeOf, sliceViews, type TensorSpec } from '../../../shared/layout.js';
 import { loadPreset } from '../../../shared/spec/load.js';
 import type { RunSpec } from '../../../shared/spec/schema.js';
 import { createSrganTask } from '../../../task/srgan/task.js';
@@ -73,6 +73,21 @@ export const engineSpecs: readonly (readonly [string, RunSpec])[] = [
       loss: { ...kerasGan.loss, pixelNorm: 'mae' },
     }),
   ],
+  [
+    'features of both frozen networks beside the pixels',
+    tinySpec({
+      crop: 32,
+      ...small,
+      loss: {
+        features: [
+          { network: 'face', layer: 'conv32_1', activation: 'before', norm: 'mse', weight: 1 },
+          { network: 'face', layer: 'conv128_2', activation: 'after', norm: 'mae', weight: 0.5 },
+          { network: 'vgg19', layer: 'vgg22', activation: 'after', norm: 'mse', weight: 1 },
+          { network: 'vgg19', layer: 'conv3_1', activation: 'before', norm: 'mse', weight: 2 },
+        ],
+      },
+    }),
+  ],
 ];
 
 /** A step as a function, with values for its inputs. */
@@ -91,8 +106,14 @@ export function stepOf(spec: RunSpec, phase = -1): StepCase {
   const values = randomInputs(batch, 5);
   for (const { name, parameters } of networks)
     Object.assign(values, sliceViews(createLayout(parameters), task.initialParameters(name, 3)));
+  // Such as keep the size of what goes through them.
+  for (const { name, shape } of step.frozen) {
+    const gain = Math.sqrt(2 / sizeOf(shape.slice(0, -1)));
+    const { [name]: drawn } = randomInputs([{ name, shape }], 9);
+    values[name] = drawn.map((value) => value * (shape.length === 1 ? 0.1 : gain));
+  }
   return {
-    inputs: [...batch, ...networks.flatMap(({ parameters }) => parameters)],
+    inputs: [...batch, ...networks.flatMap(({ parameters }) => parameters), ...step.frozen],
     values,
     run: (inputs) => {
       const { gradients, statistics, metrics } = step.run(inputs);

@@ -140,7 +140,7 @@ const mistakes: readonly (readonly [string, string])[] = [
   ['phases.1.name=pixel', '--set phases.1.name: a name that no earlier phase has'],
   [
     'phases.0.loss.pixel=0',
-    '--set phases.0.loss.pixel: above 0 when loss.adversarial is 0: the phase would have no loss',
+    '--set phases.0.loss.pixel: above 0 when it is the only loss: the phase would have none',
   ],
   [
     'phases.1.learningRate.discriminator=0',

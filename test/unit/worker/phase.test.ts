@@ -25,7 +25,8 @@ function phasesOf(...phases: PhaseSpec[]) {
       return Promise.resolve({ run: () => Promise.resolve(), close });
     },
   };
-  return { spec, task, log, phases: createPhases(task, spec, engine, createState(task.networks)) };
+  const state = createState(task.networks);
+  return { spec, task, log, phases: createPhases(task, spec, engine, state, {}) };
 }
 
 const [pixel, adversarial] = tinyRun('file://nowhere').phases;
