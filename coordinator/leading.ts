@@ -39,7 +39,7 @@ export interface LeadingPorts {
   /** The run's record, as every worker gets it; its sum is in the configuration. */
   readonly record: string;
   readonly sessions: Pick<Sessions, 'send' | 'dismiss' | 'broadcast'>;
-  readonly reporter: Omit<Reporter, 'started' | 'committed' | 'rate' | 'worldReason'>;
+  readonly reporter: Omit<Reporter, 'started' | 'committed' | 'rate' | 'worldReason' | 'health'>;
   readonly checkpoints: RunCheckpoints;
   /** Number of the newest term; 0 where the store is away, which says nothing. */
   newestTerm(done: (term: number) => void): void;

@@ -55,6 +55,7 @@ export function statusLines(status: RunStatus): string[] {
     `world ${members} of ${status.target} workers, generation ${status.generation}`,
     `checkpoint ${saved}`,
     `coordinator term ${status.term}, pid ${status.coordinatorPid}`,
+    ...(status.health ? [status.health] : []),
     ...stragglerLines(status),
   ];
 }

@@ -97,6 +97,7 @@ export interface RunView {
 export function createRunView(isPlain: boolean): RunView {
   let progress: Progress | undefined;
   let isLong = false;
+  let ailment = '';
   const print = (text: string): void =>
     progress === undefined ? printNote(text) : progress.print(text);
   const close = (): void => {
@@ -123,7 +124,10 @@ export function createRunView(isPlain: boolean): RunView {
       const left = Number(line['eta_s'] ?? 0);
       if (left > longS && !isLong) print(describeLong(left));
       isLong ||= left > longS;
-      progress?.update(Number(line['step']), describeStep(line), left);
+      progress?.update(Number(line['step']), describeStep(line) + ailment, left);
+    } else if (kind === 'health') {
+      ailment = line['verdict'] === 'healthy' ? '' : `, ${text(line['verdict'])}`;
+      print(`step ${text(line['step'])}: ${text(line['text'])}`);
     } else if (kind === 'activity') print(describeActivity(line));
     else if (kind === 'rollback')
       print(

@@ -46,7 +46,7 @@ export interface LedRun {
 export function answerOperator(
   { run, runUrl }: { readonly run: string; readonly runUrl: string },
   { state, paces, dispatch, send }: LedRun,
-  reporter: Pick<Reporter, 'rate' | 'worldReason'>,
+  reporter: Pick<Reporter, 'rate' | 'worldReason' | 'health'>,
   clock: Clock,
 ): OperatorRequests {
   const { microShards } = state.config;
@@ -54,7 +54,7 @@ export function answerOperator(
     status: () =>
       describeRun(state, {
         ...{ run, url: runUrl, pid: process.pid, nowMs: clock.nowMs(), paces: paces() },
-        ...{ ...reporter.rate(), worldReason: reporter.worldReason() },
+        ...{ ...reporter.rate(), worldReason: reporter.worldReason(), health: reporter.health() },
       }),
     scale: (workers) => {
       const problem = workersProblem(workers, microShards);

@@ -7,6 +7,7 @@ import { exitCodes, isStop, type ExitCode } from '../../shared/exit-codes.js';
 import { lastStep, type RunSpec } from '../../shared/spec/schema.js';
 import type { Generation, Step } from '../../shared/words.js';
 import type { ObjectStore } from '../../shared/store/store.js';
+import { createHealth, forgetSteps, judgeHealth, noteMetrics, notePsnr } from '../core/health.js';
 import type { CoordinatorEffect, Ending } from '../core/state.js';
 import { findStraggler, type PaceView } from '../core/straggler.js';
 import { createMetricSegments, type MetricSegments } from './metric-segments.js';
@@ -52,6 +53,8 @@ export interface Reporter {
   ): void;
   /** Why the newest world was formed; empty before this coordinator has formed one. */
   worldReason(): string;
+  /** What ails the networks, in one line; empty while nothing does. */
+  health(): string;
   /** How fast the run goes, and when it will be there. */
   rate(): { readonly imagesPerS: number; readonly etaS: number };
   /** A checkpoint's manifest was written; also stores the metrics up to it. */
@@ -92,6 +95,7 @@ export function createReporter(options: ReporterOptions): Reporter {
     target: (workers) => onLine({ kind: 'target', workers }),
     superseded: (reason) => onLine({ kind: 'superseded', reason }),
     message: messages.message,
+    health: messages.health,
     rate: () => ({ imagesPerS: rate.imagesPerSecond(), etaS: rate.etaSeconds(until) }),
     committed: (step, sum) => {
       [committedStep, sha256] = [step, sum];
@@ -121,8 +125,7 @@ export function createReporter(options: ReporterOptions): Reporter {
 
 type Publish = (kind: EventKind, name: string, id: string, data: RunEvent['data']) => void;
 
-interface MessageReports {
-  readonly message: Reporter['message'];
+interface MessageReports extends Pick<Reporter, 'message' | 'health'> {
   /** A world starts at `step`, which may be behind what was reported. */
   goBackTo(world: { readonly step: Step; readonly generation: Generation }): void;
 }
@@ -136,7 +139,20 @@ function messageReports(
   const last = lastStep(spec);
   const steps = createStepFilter(startStep);
   const evaluations = createStepFilter(0);
+  const health = createHealth();
+  let ailment = '';
 
+  /** Only what has changed is told. */
+  const judge = (step: Step, generation: Generation): void => {
+    const phase = spec.phases.find(({ name }) => name === health.phase);
+    const judgement = judgeHealth(health, phase?.loss.realLabel ?? 1);
+    if (judgement === undefined) return;
+    ailment = judgement.verdict === 'healthy' ? '' : judgement.text;
+    const data = { generation, step, ...judgement };
+    segments.add({ kind: 'health', ...data });
+    publish('run', 'judged', `run-${pad(step)}-${generation}-judged`, data);
+    onLine({ kind: 'health', ...data });
+  };
   const stepped = (report: StepReport, paces: () => PaceView[], generation: Generation): void => {
     const { step, phase, dataS, computeS, exchangeS, updateS } = report;
     rate.stepped(step, phase, dataS + computeS + exchangeS + updateS);
@@ -147,6 +163,8 @@ function messageReports(
     publish('step', 'committed', idOf('step', data, 'committed'), data);
     const speed = { images_per_s: rate.imagesPerSecond(), eta_s: rate.etaSeconds(until) };
     onLine({ kind: 'step', ...data, last_step: last, until, ...speed });
+    noteMetrics(health, phase, data.metrics);
+    judge(step, generation);
   };
   const evaluated = (report: EvaluationReport, generation: Generation): void => {
     const { step } = report;
@@ -155,6 +173,8 @@ function messageReports(
     const reference = { ...data, url: `${url}/${report.sampleKey}` };
     publish('sample', 'written', idOf('sample', data, 'written'), reference);
     onLine({ kind: 'evaluation', ...data });
+    notePsnr(health, report.psnr, report.bicubicPsnr);
+    judge(step, generation);
   };
   return {
     message: (message, paces, generation) => {
@@ -162,6 +182,7 @@ function messageReports(
         if (steps.isNew(message.step)) stepped(message, paces, generation);
       } else if (evaluations.isNew(message.step)) evaluated(message, generation);
     },
+    health: () => ailment,
     goBackTo: ({ step, generation }) => {
       const from = steps.newest;
       if (step < from) {
@@ -170,6 +191,7 @@ function messageReports(
         segments.add({ kind: 'rollback', ...data });
         onLine({ kind: 'rollback', ...data });
       }
+      if (step < from) forgetSteps(health);
       steps.goBackTo(step);
       evaluations.goBackTo(step);
     },

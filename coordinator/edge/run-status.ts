@@ -23,6 +23,8 @@ export interface StatusFacts {
   readonly pid: number;
   /** Why the world of now was formed, if known. */
   readonly worldReason?: string;
+  /** What ails the networks, if anything does. */
+  readonly health?: string;
   /** On the clock of the state's own times. */
   readonly nowMs: number;
 }
@@ -53,6 +55,7 @@ export function describeRun(state: CoordinatorState, facts: StatusFacts): RunSta
     target: state.target,
     coordinatorPid: facts.pid,
     worldReason: facts.worldReason ?? '',
+    health: facts.health ?? '',
     exitCode: state.stage.kind === 'ended' ? state.stage.ending.exitCode : 0,
   };
 }

@@ -72,6 +72,8 @@ export const runStatusSchema = z.object({
   coordinatorPid: count,
   /** Why the world of now was formed; empty if an earlier coordinator formed it. */
   worldReason: text,
+  /** What ails the networks, in one line; empty while nothing does. */
+  health: text.optional(),
   /** Of the run, once its stage is "ended"; until then 0. */
   exitCode: count,
 });

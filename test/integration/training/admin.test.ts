@@ -52,6 +52,7 @@ const status: RunStatus = {
   target: 2,
   coordinatorPid: 99,
   worldReason: 'worker-2 leaves',
+  health: 'the discriminator wins',
   exitCode: 0,
 };
 

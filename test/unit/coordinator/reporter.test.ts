@@ -82,6 +82,30 @@ test('after a setback each step is told again, marked, and the last one told cou
   );
 });
 
+test('a verdict on the networks is told when it changes, and is there to be asked for', () => {
+  const { reporter, lines, events } = createReports();
+  const seconds = { dataS: 0, computeS: 1, exchangeS: 0, updateS: 0 };
+  const say = (from: number, to: number, real: number, fake: number): void => {
+    for (let step = from; step <= to; step++) {
+      const metrics = Object.entries({ 'score/real': real, 'score/fake': fake });
+      const named = metrics.map(([name, value]) => ({ name, value }));
+      const about = { step, phase: 'adversarial', metrics: named, isSkipped: false };
+      reporter.message({ kind: 'stepReport', ...about, ...seconds }, () => [], 1);
+    }
+  };
+  say(1, 150, 0.99, 0.01);
+  assert.match(reporter.health(), /^the discriminator wins: .* lower learningRate/);
+  say(151, 300, 0.6, 0.4);
+  assert.equal(reporter.health(), '');
+  const told = lines.filter(({ kind }) => kind === 'health');
+  assert.deepEqual(
+    told.map(({ verdict }) => verdict),
+    ['discriminator wins', 'healthy'],
+  );
+  assert.equal(told[0]['step'], 100);
+  assert.equal(events.filter(({ name }) => name === 'judged').length, 2);
+});
+
 test('while nothing is reported, it is said what the workers do: soon, and then less often', () => {
   let ms = 0;
   const watch = createQuietWatch(() => ms);
