@@ -50,6 +50,7 @@ const options = {
   limit: amountOption('Faces at most, the first by name; all when left out'),
   resize: amountOption('Scale originals first: pixels of the shorter side', { default: 0 }),
   step: amountOption('Checkpoint of a run; the newest whole one when left out'),
+  best: flagOption('The best checkpoint of a run, by checkpoint.best of its spec'),
   threads: amountOption('Processor threads; all when left out'),
   force: flagOption('Replace the files of an earlier evaluation'),
   json: flagOption('Print JSON on one line'),
@@ -135,14 +136,19 @@ interface Judged {
 
 /** Opens the faces first: what is wrong with them is known before a model is loaded. */
 async function openJudged(
-  { model: name = '', faces: location, step, beside: others }: Arguments,
+  { model: name = '', faces: location, step, best, beside: others }: Arguments,
   choice: FaceChoice,
   threads: number,
 ): Promise<Judged> {
   const run = await runOf(name);
-  if (run === undefined && step !== undefined)
+  const flag = step === undefined ? '--best' : '--step';
+  if (run === undefined && (best || step !== undefined))
     throw new OperatorError('the flags are wrong', [
-      { key: '--step', given: step, allowed: 'nothing, unless MODEL is a run' },
+      { key: flag, given: step ?? best, allowed: 'nothing, unless MODEL is a run' },
+    ]);
+  if (best && step !== undefined)
+    throw new OperatorError('the flags are wrong', [
+      { key: '--best', given: true, allowed: 'left out where --step says which checkpoint' },
     ]);
   if (run === undefined && location === undefined)
     throw new OperatorError('there is nothing to judge by', [
@@ -156,7 +162,7 @@ async function openJudged(
         return openHeldOutFaces(spec, choice);
       }));
   try {
-    const model = await loadJudged(name, threads, run, step);
+    const model = await loadJudged(name, threads, run, best ? 'best' : step);
     const beside: JudgedModel[] = [];
     for (const other of others) beside.push(await loadJudged(other, threads));
     const close = async (): Promise<void> => {
@@ -178,12 +184,12 @@ async function runWithFaces(location: string): Promise<string | undefined> {
   return isRun ? url : undefined;
 }
 
-/** A model's file, one that ships, or a run's newest checkpoint. */
+/** A model's file, one that ships, or a run's checkpoint: its newest, where none is named. */
 async function loadJudged(
   name: string,
   threads: number,
   run?: string,
-  step?: number,
+  step?: number | 'best',
 ): Promise<JudgedModel> {
   const url = run ?? (await runOf(name));
   return url === undefined

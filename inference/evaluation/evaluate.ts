@@ -52,10 +52,10 @@ export async function loadJudgedModel(name: string, threads: number): Promise<Ju
   ]);
 }
 
-/** Loads the generator of a run, from the checkpoint of a step or its newest whole one. */
+/** Loads the generator of a run: of a step's checkpoint, the best, or the newest whole one. */
 export async function loadJudgedRun(
   store: ObjectStore,
-  step: number | undefined,
+  step: number | 'best' | undefined,
   threads: number,
 ): Promise<JudgedModel> {
   const folder = await mkdtemp(join(tmpdir(), 'lockstep-evaluate-'));

@@ -1,5 +1,5 @@
-// The weights of VGG-16's convolutions, from a safetensors file of the operator's under torchvision's
-// names ("features.0.weight"), which timm uses too.
+// The weights of VGG-16's convolutions, from a safetensors file of the operator's, where they are
+// named as in torchvision ("features.0.weight") and timm.
 
 import { decodeSafetensors, SafetensorsFault } from '../checkpoint/safetensors.js';
 import type { TensorSpec } from '../layout.js';

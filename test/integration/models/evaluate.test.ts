@@ -132,6 +132,7 @@ test('what can not be evaluated is refused before anything is read', async () =>
   await refused([model, 'empty'], /no face to judge by.*FACES/s);
   await refused([model], /FACES/);
   await refused([model, faces, '--step', '4'], /--step.*unless MODEL is a run/s);
+  await refused([model, faces, '--best'], /--best.*unless MODEL is a run/s);
   await writeFile(join(folder, 'empty', 'faces.png'), '');
   await refused([model, faces, '--out', 'empty'], /--out.*--force/s);
 });

@@ -132,3 +132,23 @@ test('while nothing is reported, it is said what the workers do: soon, and then 
   assert.equal(watch.look(status)?.['seconds'], 600);
   assert.equal(watch.look({ ...status, workers: [] }), undefined);
 });
+
+test('an evaluation is told with the distance of descriptors, where the worker took it', async () => {
+  const { reporter, lines, events, bodies, step, form } = createReports();
+  form(0, 1);
+  step(1, 1);
+  const evaluation = {
+    kind: 'evaluation',
+    ...{ step: 1, psnr: 26, ssim: 0.8, bicubicPsnr: 25, bicubicSsim: 0.7 },
+    ...{ faces: 2, sampleKey: 'samples/1.png', seconds: 1 },
+  } as const;
+  reporter.message({ ...evaluation, identity: 0.01, bicubicIdentity: 0.03 }, () => [], 1);
+  const told = lines.find(({ kind }) => kind === 'evaluation');
+  assert.deepEqual([told?.['identity'], told?.['bicubic_identity']], [0.01, 0.03]);
+  assert.ok(events.some(({ data }) => JSON.stringify(data).includes('"bicubic_identity":0.03')));
+  reporter.committed(1, 'ab'.repeat(32));
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.match(bodies.join(''), /"identity":0.01,.*"bicubic_identity":0.03/);
+  reporter.message({ ...evaluation, step: 2 }, () => [], 1);
+  assert.equal('identity' in (lines.findLast(({ kind }) => kind === 'evaluation') ?? {}), false);
+});
