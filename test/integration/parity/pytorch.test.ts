@@ -7,9 +7,10 @@ import { join } from 'node:path';
 import { before, test } from 'node:test';
 import { exportPytorch } from '../../../inference/generator.js';
 import { decodeSafetensors, encodeSafetensors } from '../../../shared/checkpoint/safetensors.js';
-import { createLayout, sizeOf, sliceViews } from '../../../shared/layout.js';
+import { createLayout, sizeOf, sliceViews, type TensorSpec } from '../../../shared/layout.js';
 import { createRandomStream } from '../../../shared/random.js';
 import type { PhaseSpec, RunSpec } from '../../../shared/spec/schema.js';
+import { faceNetwork } from '../../../task/features/face.js';
 import { discriminate, discriminatorName } from '../../../task/srgan/discriminator.js';
 import { generate, generatorName } from '../../../task/srgan/generator.js';
 import { fromPytorch, pytorchTensors } from '../../../task/srgan/pytorch.js';
@@ -22,7 +23,7 @@ import { assertClose, type NamedArrays } from '../../support/engine/graph-parity
 import { kerasGan, tinySpec } from '../../support/engine/srgan-specs.js';
 import { testFolder } from '../../support/tiny-run.js';
 
-const skip = skipWithoutPython('torch', 'safetensors', 'numpy');
+const skip = skipWithoutPython('torch', 'torchvision', 'safetensors', 'numpy');
 const steps = 3;
 const count = 3;
 
@@ -37,8 +38,19 @@ const cases: readonly (readonly [string, RunSpec])[] = [
   ],
   ['relativistic', small({}, { objective: 'relativistic', pixelNorm: 'mae', adversarial: 1 })],
   ['smooth labels', small({}, { realLabel: 0.9, adversarial: 1 })],
+  ['features of frozen networks', small({}, { adversarial: 1, features: featureLosses() })],
   ['smooth labels, least squares', small({}, { ...kerasGan.loss, realLabel: 0.9 })],
 ];
+
+/** Both networks, both activations, both norms. */
+function featureLosses(): Loss['features'] {
+  return [
+    { network: 'face', layer: 'conv32_down', activation: 'after', norm: 'mse', weight: 0.7 },
+    { network: 'face', layer: 'conv64_1', activation: 'before', norm: 'mae', weight: 1 },
+    { network: 'vgg19', layer: 'vgg22', activation: 'after', norm: 'mse', weight: 1 },
+    { network: 'vgg19', layer: 'conv3_1', activation: 'before', norm: 'mae', weight: 2 },
+  ];
+}
 
 function small(wiring: Partial<typeof kerasGan>, loss: Loss): RunSpec {
   const skipped = wiring.generator === undefined ? {} : ({ skip: 'bicubic' } as const);
@@ -107,6 +119,8 @@ interface Start {
   /** The same by tensor. */
   readonly tensors: NamedArrays;
   readonly batch: NamedArrays;
+  /** The weights of the frozen networks, random but for ImageNet's mean. */
+  readonly frozen: NamedArrays;
 }
 
 /** Parameters without a zero, a one or a symmetry, and a micro-shard. */
@@ -129,11 +143,23 @@ function startOf(spec: RunSpec): Start {
   const tensors = task.networks.map((network, i) =>
     sliceViews(createLayout(network.parameters), parameters[i][1]),
   );
+  const frozen = frozenOf(spec).map(({ name, shape }) => {
+    const gain = shape.length === 1 ? 0.1 : Math.sqrt(6 / sizeOf(shape.slice(0, -1)));
+    const drawn = Float32Array.from({ length: sizeOf(shape) }, () => {
+      return gain * (2 * stream.uniform() - 1);
+    });
+    return [name, name === 'vgg19/mean' ? Float32Array.of(0.485, 0.456, 0.406) : drawn] as const;
+  });
   return {
     parameters: Object.fromEntries(parameters),
     tensors: Object.assign({}, ...tensors) as NamedArrays,
     batch: Object.fromEntries(batch),
+    frozen: Object.fromEntries(frozen),
   };
+}
+
+function frozenOf(spec: RunSpec): readonly TensorSpec[] {
+  return createSrganTask(spec).step(spec.phases.at(-1)!.name).frozen;
 }
 
 /** Trains with Lockstep's step, lowered for ONNX Runtime, and its Adam. */
@@ -143,7 +169,11 @@ async function trainHere(spec: RunSpec): Promise<Trained> {
   const phase = spec.phases.at(-1)!;
   const step = task.step(phase.name);
   const engine = await createEngine('onnx', { threads: 1 });
-  const inputs = [...task.batch(count), ...task.networks.flatMap(({ parameters }) => parameters)];
+  const inputs = [
+    ...task.batch(count),
+    ...task.networks.flatMap(({ parameters }) => parameters),
+    ...step.frozen,
+  ];
   const graph = await engine.compile(inputs, (given) => {
     const { gradients, metrics } = step.run(given);
     const low = given['lr'] as Tensor4D;
@@ -157,7 +187,12 @@ async function trainHere(spec: RunSpec): Promise<Trained> {
     const [firstMoment, secondMoment] = [0, 0].map(() => new Float32Array(parameters.length));
     return { parameters, firstMoment, secondMoment, updates: 0, tensors };
   });
-  const feeds = Object.assign({}, start.batch, ...states.map(({ tensors }) => tensors));
+  const feeds = Object.assign(
+    {},
+    start.batch,
+    start.frozen,
+    ...states.map(({ tensors }) => tensors),
+  );
   let first: NamedArrays | undefined;
   for (let i = 0; i < steps; i++) {
     const flat = states.map(({ parameters }) => new Float32Array(parameters.length));
@@ -201,17 +236,22 @@ function pick(arrays: NamedArrays, isWanted: (name: string) => boolean): NamedAr
 async function askPytorch(spec: RunSpec, folder: string) {
   await mkdir(folder);
   const task = createSrganTask(spec);
-  const { parameters, tensors, batch } = startOf(spec);
+  const { parameters, tensors, batch, frozen } = startOf(spec);
   const statistics = task.initialStatistics(generatorName);
   const weights = exportPytorch(task, spec.generator, parameters[generatorName], statistics);
   await writeFile(join(folder, 'generator.safetensors'), weights);
-  const inputs = [...task.batch(count), ...task.networks[1].parameters].map(({ name, shape }) => {
-    return { name, shape, data: batch[name] ?? tensors[name] };
-  });
+  const given: NamedArrays = { ...tensors, ...batch, ...frozen };
+  const inputs = [...task.batch(count), ...task.networks[1].parameters, ...frozenOf(spec)].map(
+    ({ name, shape }) => ({ name, shape, data: given[name] }),
+  );
   await writeFile(join(folder, 'inputs.safetensors'), encodeSafetensors(inputs));
   const { loss, learningRate } = spec.phases.at(-1)!;
   const { optimizer, discriminator } = spec;
-  return { folder, loss, learningRate, optimizer, steps, discriminator };
+  const features = loss.features?.map((one) => {
+    const scale = one.network === 'face' ? faceNetwork.scale(one) : 1 / 12.75;
+    return { ...one, scale };
+  });
+  return { folder, loss: { ...loss, features }, learningRate, optimizer, steps, discriminator };
 }
 
 /** What it has written there. */
