@@ -183,7 +183,7 @@ export const runSpecSchema = z.strictObject({
       face: z.strictObject({ sha256: sha256.optional() }).optional(),
       vgg19: z
         .strictObject({
-          /** A safetensors or Keras HDF5 file: s3://bucket/path or file://path. */
+          /** A safetensors file with torchvision's or timm's names, s3:// or file://. */
           url: z
             .string()
             .regex(/^(s3|file):\/\/.+/)

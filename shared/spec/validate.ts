@@ -278,8 +278,10 @@ function vgg19HasPlace({ phases, featureNetworks }: RunSpec): Problem[] {
   if (!featuresOf({ phases }).some(({ network }) => network === 'vgg19')) return [];
   const key = 'featureNetworks.vgg19.url';
   const url = featureNetworks?.vgg19?.url;
-  const allowed = 's3://bucket/file or file://path of weights with torchvision or Keras names';
-  return url === undefined ? [{ key, given: url, allowed }] : [];
+  const allowed = 's3:// or file:// and the place of a file NAME.safetensors';
+  if (url === undefined) return [{ key, given: url, allowed }];
+  const problem = weightsPlaceProblem(key, url);
+  return problem === undefined ? [] : [{ ...problem, allowed }];
 }
 
 /** Positions in the stream of samples are whole numbers that a double holds exactly. */

@@ -3,7 +3,7 @@
 
 import type { TensorSpec } from '../layout.js';
 import { OperatorError } from '../problems.js';
-import { featureNetworkNames, type FeatureNetworkName } from '../spec/feature-layers.js';
+import { featureNetworkNames, findLayer, type FeatureNetworkName } from '../spec/feature-layers.js';
 import type { RunSpec } from '../spec/schema.js';
 import type { StoreOptions } from '../store/open-store.js';
 import { parseStoreUrl } from '../store/places.js';
@@ -20,7 +20,7 @@ export type FeatureWeights = Readonly<Partial<Record<FeatureNetworkName, FrozenW
  */
 export async function readFeatureWeights(
   spec: RunSpec,
-  _options: StoreOptions,
+  options: StoreOptions,
 ): Promise<FeatureWeights> {
   const all: Partial<Record<FeatureNetworkName, FrozenWeights>> = {};
   for (const network of featureNetworkNames) {
@@ -29,7 +29,7 @@ export async function readFeatureWeights(
     const weights =
       network === 'face'
         ? await readFaceWeights()
-        : await readVgg19Weights(spec.featureNetworks?.vgg19?.url ?? '');
+        : await readVgg19Weights(spec.featureNetworks?.vgg19?.url ?? '', layers, options);
     requirePinned(network, weights.sha256, spec.featureNetworks?.[network]?.sha256);
     all[network] = weights;
   }
@@ -84,7 +84,8 @@ function withSums(spec: RunSpec, sums: FeatureNetworks): RunSpec {
 
 function layersOf({ phases }: RunSpec, name: FeatureNetworkName): string[] {
   const losses = phases.flatMap(({ loss }) => loss.features ?? []);
-  return losses.filter(({ network }) => network === name).map(({ layer }) => layer);
+  const used = losses.filter(({ network }) => network === name);
+  return used.flatMap(({ layer }) => findLayer(name, layer) ?? []);
 }
 
 function requirePinned(network: FeatureNetworkName, found: string, pinned = found): void {

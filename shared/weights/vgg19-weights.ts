@@ -1,8 +1,13 @@
 // The weights of VGG19's convolutions, from a file that the operator names: what they are called
 // and shaped here, whatever the file calls them.
 
+import { decodeSafetensors, type NamedTensor } from '../checkpoint/safetensors.js';
+import { parseWeightsPlace } from '../checkpoint/weights-place.js';
 import type { TensorSpec } from '../layout.js';
-import { OperatorError } from '../problems.js';
+import { maskSecrets, messageOf, OperatorError } from '../problems.js';
+import { sha256Of } from '../sha256.js';
+import { featureLayers } from '../spec/feature-layers.js';
+import { openStore, type StoreOptions } from '../store/open-store.js';
 import type { FrozenWeights } from './frozen-weights.js';
 
 /** Channels of the convolutions of each block. */
@@ -19,9 +24,91 @@ export function vgg19Weights(layer: string): TensorSpec[] {
   ];
 }
 
-/** Refuses any file: its formats come with a later version. */
-export function readVgg19Weights(url: string): Promise<FrozenWeights> {
-  throw new OperatorError('the weights of vgg19 can not be read', [
-    { key: 'featureNetworks.vgg19.url', given: url, allowed: 'no url: use the network face' },
+/** Where torchvision and timm have the convolutions: features.0.weight, features.2.weight, ... */
+const torchPlaces = [0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28, 30, 32, 34];
+
+/** What PyTorch's weights want taken from colours in [0, 1]. */
+const torchMean = [0.485, 0.456, 0.406];
+
+/** The whole of torchvision's file, dense layers included, has 0.55 GiB. */
+const mostBytes = 2 ** 30;
+
+/**
+ * Reads the weights of VGG19's convolutions up to the deepest of `layers` from the safetensors file
+ * at `url`: `mean` of the colours, and filter and bias of each. An OperatorError names the tensor
+ * that is missing or of another shape, or says why the file can't be read.
+ */
+export async function readVgg19Weights(
+  url: string,
+  layers: readonly string[],
+  options: StoreOptions,
+): Promise<FrozenWeights> {
+  const file = await readFile(url, options);
+  const depth = Math.max(...layers.map((layer) => featureLayers.vgg19.indexOf(layer))) + 1;
+  try {
+    const { tensors } = decodeSafetensors(file);
+    if (tensors.has('features.1.weight'))
+      throw new Error('these are weights of VGG19 with batch normalization: take those without');
+    const taken = featureLayers.vgg19.slice(0, depth).flatMap((layer, i) => {
+      const [filter, bias] = vgg19Weights(layer);
+      const at = `features.${torchPlaces[i]}`;
+      return [
+        [filter.name, fromTorch(takeTorch(tensors, `${at}.weight`, filter.shape))],
+        [bias.name, takeTorch(tensors, `${at}.bias`, bias.shape).data],
+      ] as const;
+    });
+    const mean = ['mean', Float32Array.from(torchMean)] as const;
+    return { sha256: sha256Of(file), tensors: new Map([mean, ...taken]) };
+  } catch (error) {
+    throw refusal(url, messageOf(error));
+  }
+}
+
+async function readFile(url: string, options: StoreOptions): Promise<Buffer> {
+  const place = parseWeightsPlace(url, key);
+  if (place.kind !== 'file') throw refusal(url, 'its name does not end in .safetensors');
+  const store = openStore(place.root, options);
+  try {
+    const found = await store.head(place.key);
+    if (found === undefined) throw refusal(url, 'it is not there');
+    if (found.bytes > mostBytes)
+      throw refusal(url, `it has ${found.bytes} bytes, more than ${mostBytes}`);
+    return await store.get(place.key);
+  } finally {
+    await store.close();
+  }
+}
+
+const key = 'featureNetworks.vgg19.url';
+
+function refusal(given: string, hint: string): OperatorError {
+  const allowed = "a file NAME.safetensors with VGG19's weights by torchvision's or timm's names";
+  return new OperatorError('the weights of vgg19 can not be read', [
+    { key, given: maskSecrets(given), allowed, hint },
   ]);
+}
+
+/** The tensor `name` for a shape in TF.js's order: of a filter, [3, 3, inputs, outputs]. */
+function takeTorch(
+  tensors: ReadonlyMap<string, NamedTensor>,
+  name: string,
+  ours: readonly number[],
+): NamedTensor {
+  const theirs = ours.length === 1 ? ours : [ours[3], ours[2], ours[0], ours[1]];
+  const found = tensors.get(name);
+  if (found === undefined) throw new Error(`it has no tensor ${name}`);
+  if (found.shape.join() !== theirs.join())
+    throw new Error(`${name} has the shape [${found.shape.join()}], not [${theirs.join()}]`);
+  return found;
+}
+
+/** [outputs, inputs, height, width] as [height, width, inputs, outputs]. */
+function fromTorch({ shape: [outputs, inputs, height, width], data }: NamedTensor): Float32Array {
+  const taps = height * width;
+  const filter = new Float32Array(data.length);
+  for (let to = 0; to < outputs; to++)
+    for (let from = 0; from < inputs; from++)
+      for (let tap = 0; tap < taps; tap++)
+        filter[(tap * inputs + from) * outputs + to] = data[(to * inputs + from) * taps + tap];
+  return filter;
 }

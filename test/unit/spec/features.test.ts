@@ -56,9 +56,11 @@ test('what is wrong with a feature loss is said at its key', () => {
   assert.deepEqual(problemsOf(specWith([{ ...face, layer: 'conv256_1' }], 48)), [
     `${at}.0.layer: an earlier layer, or a dataset.crop of at least 64`,
   ]);
-  const place = 's3://bucket/file or file://path of weights with torchvision or Keras names';
+  const place = 's3:// or file:// and the place of a file NAME.safetensors';
   assert.deepEqual(problemsOf(specWith([vgg19])), [`featureNetworks.vgg19.url: ${place}`]);
   assert.deepEqual(problemsOf(specWith([vgg19], 64, { featureNetworks: { vgg19: { url } } })), []);
+  const pickle = { featureNetworks: { vgg19: { url: 'file://weights/vgg19.pth' } } };
+  assert.match(problemsOf(specWith([vgg19], 64, pickle))[0], /convert it: python3/);
   assert.match(problemsOf(specWith([{ ...face, weight: 0 }]))[0], /features\.0\.weight/);
 });
 
