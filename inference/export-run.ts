@@ -1,7 +1,6 @@
-// Exports a run's trained generator: finds the checkpoint, reads the generator out of it, writes
-// the model's files. The format of the files is decided in generator.ts.
+// Exports a run's trained generator: finds the checkpoint, reads the generator out of it, and has
+// the files written. The form of a model is decided in generator.ts.
 
-import { join } from 'node:path';
 import { readBest } from '../shared/checkpoint/best.js';
 import {
   listCheckpoints,
@@ -16,29 +15,28 @@ import { OperatorError } from '../shared/problems.js';
 import { readRunRecord } from '../shared/spec/record.js';
 import type { ObjectStore } from '../shared/store/store.js';
 import { createSrganTask } from '../task/srgan/task.js';
+import {
+  type ExportFormat,
+  type ExportPlace,
+  type FileContents,
+  freePlaces,
+  tfjsFiles,
+  webFiles,
+  writeFiles,
+  type WrittenFiles,
+} from './export-files.js';
 import { exportOnnx, exportPytorch, exportTfjs } from './generator.js';
-import { outputProblem, type OutputPlace, writeOutput } from './output-file.js';
 
-export type ExportFormat = 'onnx' | 'tfjs' | 'pytorch';
-
-export interface ExportRequest {
+export interface ExportRequest extends ExportPlace {
   /** Opened at the run. */
   readonly store: ObjectStore;
-  readonly format: ExportFormat;
-  /** Folder of the files; made when missing. */
-  readonly folder: string;
-  /** Replaces files of an earlier export. */
-  readonly isForced: boolean;
   /** The checkpoint; the newest whole one when left out. */
   readonly step?: number | 'best';
 }
 
-export interface ExportResult {
+export interface ExportResult extends WrittenFiles {
   readonly run: string;
   readonly step: number;
-  /** Paths, the file to load first. */
-  readonly files: readonly string[];
-  readonly bytes: number;
   /** Newer checkpoints that were not whole. */
   readonly passedOver: readonly PassedOver[];
 }
@@ -49,50 +47,37 @@ export async function exportRun(request: ExportRequest): Promise<ExportResult> {
   const places = await freePlaces(request);
   const { manifest, passedOver } =
     step === undefined ? await findNewest(store) : await findStep(store, await stepOf(store, step));
-  const task = createSrganTask(manifest.spec);
+  const contents = await contentsOf(format, store, manifest);
+  const { run, step: steps } = manifest;
+  return { run, step: steps, ...(await writeFiles(places, contents)), passedOver };
+}
+
+/** The files of a format, by name. */
+async function contentsOf(
+  format: ExportFormat,
+  store: ObjectStore,
+  manifest: CheckpointManifest,
+): Promise<FileContents> {
+  const { spec, run } = manifest;
+  const task = createSrganTask(spec);
   const { network: name } = task.inference;
   const networks = task.networks.filter((network) => network.name === name);
   const generator = (await readState(store, manifest, networks)).networks[name];
   const [parameters, { statistics }] = [parametersForUse(generator), generator];
-  const contents =
-    format === 'pytorch'
-      ? [exportPytorch(task, manifest.spec.generator, parameters, statistics)]
-      : contentsOf(format, task, parameters, statistics);
-  const files: string[] = [];
-  let bytes = 0;
-  for (const [i, content] of contents.entries()) {
-    files.unshift(await writeOutput(places[i], content));
-    bytes += content.length;
+  switch (format) {
+    case 'onnx':
+      return new Map([['model.onnx', exportOnnx(task, parameters, statistics)]]);
+    case 'pytorch': {
+      const file = exportPytorch(task, spec.generator, parameters, statistics);
+      return new Map([['model.safetensors', file]]);
+    }
+    case 'tfjs':
+    case 'web': {
+      const { weights, topology } = exportTfjs(task, parameters, statistics);
+      const model = { weights, topology: Buffer.from(topology) };
+      return format === 'tfjs' ? tfjsFiles(model) : await webFiles(run, model);
+    }
   }
-  return { run: manifest.run, step: manifest.step, files, bytes, passedOver };
-}
-
-/** In the order of writing: model.json names weights.bin, so it comes last. */
-const fileNames: Readonly<Record<ExportFormat, readonly string[]>> = {
-  onnx: ['model.onnx'],
-  tfjs: ['weights.bin', 'model.json'],
-  pytorch: ['model.safetensors'],
-};
-
-/** What goes into each of the files of a model. */
-function contentsOf(
-  format: 'onnx' | 'tfjs',
-  ...[task, parameters, statistics]: Parameters<typeof exportOnnx>
-): Uint8Array[] {
-  if (format === 'onnx') return [exportOnnx(task, parameters, statistics)];
-  const { weights, topology } = exportTfjs(task, parameters, statistics);
-  return [weights, Buffer.from(topology)];
-}
-
-/** Where the files go; an OperatorError names everything that stands there. */
-async function freePlaces({ folder, format, isForced }: ExportRequest): Promise<OutputPlace[]> {
-  const places = fileNames[format].map((name) => {
-    return { path: join(folder, name), isForced, key: '--out' };
-  });
-  const problems = await Promise.all(places.map(outputProblem));
-  const found = problems.filter((problem) => problem !== undefined);
-  if (found.length > 0) throw new OperatorError('the model cannot be written', found);
-  return places;
 }
 
 interface Found {

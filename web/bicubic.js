@@ -93,8 +93,7 @@ function enlargeRow({ width, data }, y, taps) {
  */
 function writeRow(data, at, [a, b, c, d], [p, q, r, s]) {
   for (let i = 0; i < a.length; i += 4) {
-    const seen = p * a[i + 3] + q * b[i + 3] + r * c[i + 3] + s * d[i + 3];
-    const alpha = Math.min(255, Math.max(0, seen));
+    const alpha = p * a[i + 3] + q * b[i + 3] + r * c[i + 3] + s * d[i + 3];
     for (let j = i; j < i + 3; j++)
       data[at + j] = alpha > 0 ? ((p * a[j] + q * b[j] + r * c[j] + s * d[j]) * 255) / alpha : 0;
     data[at + i + 3] = alpha;

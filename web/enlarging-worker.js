@@ -6,7 +6,8 @@ import './tf-core.min.js';
 import './tf-converter.min.js';
 import './tf-backend-wasm.min.js';
 import { enlargeBicubic } from './bicubic.js';
-import { enlarge } from './enlarge.js';
+import { enlarge } from './inference/enlarge.js';
+import { onBackdrop } from './inference/upscale/backdrop.js';
 import { encodePng } from './picture.js';
 
 /** @typedef {import('./bicubic.js').Pixels} Pixels */
@@ -36,11 +37,12 @@ async function enlargePixels(pixels) {
   tell({ kind: 'loading' });
   const { scale, radius, network } = await loadModel();
   const { width, height } = pixels;
+  const colours = coloursOf(pixels);
   // Its alpha is kept; its colours are replaced by the model's.
   const output = await enlargeBicubic(pixels, scale);
   await enlarge({
     ...{ width, height, scale, tile, margin: radius, network },
-    readRows: async ({ start, end }) => withoutAlpha(pixels, start, end),
+    readRows: async ({ start, end }) => colours.subarray(start * width * 3, end * width * 3),
     writeRows: async (rows, { start }) => {
       const first = start * scale * width * scale * 4;
       for (let i = 0; i * 3 < rows.length; i++)
@@ -52,16 +54,14 @@ async function enlargePixels(pixels) {
 }
 
 /**
+ * The colours alone, [height, width, 3]; what is transparent gets those of `lockstep upscale`.
  * @param {Pixels} pixels
- * @param {number} start
- * @param {number} end
  */
-function withoutAlpha({ width, data }, start, end) {
-  const rows = new Uint8Array((end - start) * width * 3);
-  const first = start * width;
-  for (let i = 0; i * 3 < rows.length; i++)
-    for (let c = 0; c < 3; c++) rows[i * 3 + c] = data[(first + i) * 4 + c];
-  return rows;
+function coloursOf({ width, data }) {
+  const samples = new Uint8Array(data);
+  const isOpaque = data.every((value, i) => i % 4 < 3 || value === 255);
+  if (!isOpaque) return onBackdrop({ samples, width, channels: 4 });
+  return samples.filter((_, i) => i % 4 < 3);
 }
 
 /** Loads the model beside the page, and TF.js's backend for it. */

@@ -1,7 +1,10 @@
 // `lockstep export`: a run's trained generator as a model for other programs.
 
+import { dirname } from 'node:path';
 import type { CommandModule, InferredOptionTypes, Options } from 'yargs';
+import { exportShippedPage } from '../../inference/export-files.js';
 import { exportRun } from '../../inference/export-run.js';
+import { shippedModels } from '../../inference/models.js';
 import { OperatorError } from '../../shared/problems.js';
 import { parseFolder } from '../../shared/store/places.js';
 import { flagOption, numberOption, textOption } from '../options.js';
@@ -10,11 +13,12 @@ import { runUrl, withStore } from '../stores.js';
 
 const options = {
   format: {
-    choices: ['onnx', 'tfjs', 'pytorch'],
+    choices: ['onnx', 'tfjs', 'pytorch', 'web'],
     demandOption: true,
     describe:
       'onnx: model.onnx; tfjs: model.json and weights.bin for tf.loadGraphModel; ' +
-      'pytorch: model.safetensors for examples/pytorch/srresnet.py',
+      'pytorch: model.safetensors for examples/pytorch/srresnet.py; ' +
+      'web: a page that runs the model in the browser, for any static server',
   },
   out: textOption('Folder for the files', { demandOption: true }),
   step: numberOption('Checkpoint; the newest whole one if left out'),
@@ -25,16 +29,20 @@ const options = {
 
 type Arguments = { readonly run?: string | undefined } & InferredOptionTypes<typeof options>;
 
+const whatIsExported =
+  'file:// or s3:// folder of the run, or the id of a local run; for web also a model that ships';
+
 export const exportCommand: CommandModule<object, Arguments> = {
   command: 'export <run>',
   describe: 'Export the trained generator of a run as an ONNX, TF.js or PyTorch model',
   builder: (y) =>
     y
-      .positional('run', textOption('file:// or s3:// folder of the run, or the id of a local run'))
+      .positional('run', textOption(whatIsExported))
       .options(options)
       .example('$0 export faces-1 --format onnx --out models', 'Write models/model.onnx')
       .example('$0 export faces-1 --best --format onnx --out models', 'Of the best checkpoint')
-      .example('$0 export s3://bucket/runs/faces --format tfjs --out web/model', 'For a browser'),
+      .example('$0 export s3://bucket/runs/faces --format tfjs --out tfjs', 'For TF.js')
+      .example('$0 export faces-gan --format web --out page', 'A page to put on a server'),
   handler: runExport,
 };
 
@@ -49,6 +57,12 @@ async function runExport(args: Arguments): Promise<void> {
       { key: '--step', given: step, allowed: 'a whole number, the step of a checkpoint' },
     ]);
   const folder = parseFolder(out, '--out');
+  const shipped = format === 'web' ? await shippedModels() : [];
+  const model = shipped.find(({ name }) => name === run);
+  if (model !== undefined) {
+    const result = await exportShippedPage(model, { folder, isForced: force });
+    return json ? printJson({ model: run, ...result, format }) : printPage(run, result.files);
+  }
   const result = await withStore(runUrl(run), (store) => {
     const request = { store, format, folder, isForced: force };
     if (best) return exportRun({ ...request, step: 'best' });
@@ -57,7 +71,13 @@ async function runExport(args: Arguments): Promise<void> {
   for (const { step: torn, reason } of result.passedOver)
     printNote(`The checkpoint of step ${torn} is not whole and was passed over: ${reason}`);
   if (json) return printJson({ ...result, format });
+  if (format === 'web') return printPage(`${result.run} after ${result.step} steps`, result.files);
   printLine(`The generator of ${result.run} after ${result.step} steps:`);
   for (const file of result.files) printLine(`  ${file}`);
   if (format === 'onnx') printNote(`Next: lockstep upscale ${result.files[0]} in.jpg out.png`);
+}
+
+function printPage(what: string, [page = '']: readonly string[]): void {
+  printLine(`A page with the generator of ${what}: ${page}`);
+  printNote(`Next: python3 -m http.server --directory ${dirname(page)}, or any static server`);
 }

@@ -9,7 +9,7 @@ import { stopWhenInterrupted } from '../interruptions.js';
 import { requireRanges } from '../number-ranges.js';
 import { amountOption, flagOption, textOption, wordOption } from '../options.js';
 import { printJson, printLine, printNote } from '../output.js';
-import { readPageFiles } from '../page/page-files.js';
+import { readPageFiles } from '../../inference/page-files.js';
 import { startPageServer } from '../page/page-server.js';
 
 /** As `lockstep upscale` has it, so that the pictures are the same. */

@@ -2,7 +2,7 @@
 
 import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import type { PictureLimits } from './page-files.js';
+import type { PictureLimits } from '../../inference/page-files.js';
 
 /** What the process is to do; paths of files. */
 export interface EnlargingJob extends PictureLimits {

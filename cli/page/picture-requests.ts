@@ -9,7 +9,7 @@ import { Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { messageOf } from '../../shared/problems.js';
 import { enlargeApart, EnlargingProblem } from './enlarging.js';
-import { pictureLimits } from './page-files.js';
+import { pictureLimits } from '../../inference/page-files.js';
 
 /** The model that is served, and how it is run. */
 export interface ServedModel {

@@ -45,7 +45,10 @@ export async function openPage(context: BrowserContext | Browser, url: string): 
 /** Gives the page a file and waits for the enlarged picture; its RGBA pixels, as downloaded. */
 export async function enlargeOn(page: Page, file: string): Promise<Buffer> {
   await page.locator('#file').setInputFiles(file);
-  await page.locator('#result').waitFor({ state: 'visible', timeout: 120_000 });
+  const ended = page.locator('#result, #problem').filter({ visible: true });
+  await ended.waitFor({ timeout: 120_000 });
+  const problem = page.locator('#problem');
+  assert.ok(!(await problem.isVisible()), (await problem.textContent()) ?? '');
   const [download] = await Promise.all([
     page.waitForEvent('download'),
     page.locator('#download').click(),

@@ -3,7 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import assert from 'node:assert/strict';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { afterEach, before, beforeEach, test } from 'node:test';
 import sharp from 'sharp';
 import yargs from 'yargs';
@@ -190,6 +190,27 @@ function folderHandler(path: string): tf.io.IOHandler {
     },
   };
 }
+
+test('a page has the same model beside it, and is to be opened last', async () => {
+  await saveCheckpoint(4);
+  const place = { store, isForced: false };
+  const tfjs = await exportRun({ ...place, format: 'tfjs', folder: join(folder, 'tfjs') });
+  const web = await exportRun({ ...place, format: 'web', folder: join(folder, 'web') });
+  assert.equal(web.files[0], join(folder, 'web', 'index.html'));
+  const textOf = (...path: string[]) => readFile(join(folder, ...path), 'latin1');
+  for (const name of ['model.json', 'weights.bin'])
+    assert.equal(await textOf('web', 'model', name), await textOf('tfjs', name));
+  assert.equal(tfjs.files.length, 2);
+  assert.equal(JSON.parse(await textOf('web', 'settings.json')).model, 'run');
+  // Everything that a page names is there.
+  const names = web.files.map((file) => relative(join(folder, 'web'), file));
+  for (const file of names.filter((name) => /\.(html|js)$/.test(name) && !/\.min\./.test(name)))
+    for (const [, link = ''] of (await textOf('web', file)).matchAll(
+      /(?: src=|href=|from |import |URL\()["'](?:\.\/)?([\w/.-]+\.\w+)["']/g,
+    ))
+      assert.ok(names.includes(join(dirname(file), link)), `${file}: ${link}`);
+  assert.ok(web.bytes < 2_500_000, `${web.bytes} bytes`);
+});
 
 test('what is not there is an operator’s mistake', async () => {
   const request = { store, format: 'onnx', folder: join(folder, 'out'), isForced: false } as const;

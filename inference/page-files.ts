@@ -4,8 +4,8 @@
 
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
-import { packageFile } from '../../shared/paths.js';
+import { basename, dirname, join } from 'node:path';
+import { packageFile } from '../shared/paths.js';
 
 /** Where the model runs: on the server that the page comes from, or in the browser. */
 export type ModelPlace = 'server' | 'browser';
@@ -26,6 +26,12 @@ const ownByPlace = {
   browser: ['browser-enlarger.js', 'enlarging-worker.js'],
 } as const satisfies Record<ModelPlace, readonly string[]>;
 
+/** Compiled modules that know neither Node nor a browser; they keep their places. */
+const shared = {
+  server: [],
+  browser: ['inference/enlarge.js', 'inference/upscale/backdrop.js'],
+} as const;
+
 /** By the package, and within it. */
 const ofPackages = [['@picocss/pico', 'css/pico.classless.min.css']] as const;
 const ofPackagesByPlace = {
@@ -39,23 +45,35 @@ const ofPackagesByPlace = {
   ],
 } as const satisfies Record<ModelPlace, readonly (readonly [string, string])[]>;
 
+const settingsName = 'settings.json';
+
+/** Names of the page's files, without a model's; the one to open is the last. */
+export function pageFileNames(place: ModelPlace): string[] {
+  const [first = '', ...others] = [...sourcesOf(place).keys(), settingsName];
+  return [...others, first];
+}
+
 /** The page's files by their names; `model` is the model's name, as people see it. */
 export async function readPageFiles(
   place: ModelPlace,
   model: string,
-): Promise<ReadonlyMap<string, Uint8Array>> {
-  const paths = [
-    ...[...own, ...ownByPlace[place]].map((name) => packageFile(`web/${name}`)),
-    ...[...ofPackages, ...ofPackagesByPlace[place]].map(([name, file]) => fileOf(name, file)),
-    ...(place === 'browser' ? [packageFile('dist/inference/enlarge.js')] : []),
-  ];
+): Promise<Map<string, Uint8Array>> {
   const files = new Map<string, Uint8Array>();
-  for (const path of paths) files.set(path.slice(dirname(path).length + 1), await readFile(path));
+  for (const [name, path] of sourcesOf(place)) files.set(name, await readFile(path));
   const settings = { place, model, limits: pictureLimits };
-  return files.set('settings.json', Buffer.from(JSON.stringify(settings)));
+  return files.set(settingsName, Buffer.from(JSON.stringify(settings)));
 }
 
-function fileOf(name: string, file: string): string {
+/** Paths by the names under which the page asks for the files. */
+function sourcesOf(place: ModelPlace): Map<string, string> {
   const { resolve } = createRequire(import.meta.url);
-  return join(dirname(resolve(`${name}/package.json`)), file);
+  const packages = [...ofPackages, ...ofPackagesByPlace[place]];
+  return new Map([
+    ...[...own, ...ownByPlace[place]].map((name) => [name, packageFile(`web/${name}`)] as const),
+    ...shared[place].map((name) => [name, packageFile(`dist/${name}`)] as const),
+    ...packages.map(([name, file]) => {
+      const path = join(dirname(resolve(`${name}/package.json`)), file);
+      return [basename(file), path] as const;
+    }),
+  ]);
 }
