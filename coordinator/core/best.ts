@@ -57,7 +57,11 @@ export function noteCheckpoint(contest: Contest, step: Step): boolean {
   for (const passed of [...contest.evaluated.keys()])
     if (passed <= step) contest.evaluated.delete(passed);
   if (value !== undefined) return compare(contest, step, value);
-  if (!isDue(contest.rules.everySteps, step) || step === contest.best?.step) return false;
+  if (step === contest.best?.step) return false;
+  // The newest may be the last, which is evaluated whatever its step; others only when it is due.
+  const { everySteps } = contest.rules;
+  for (const before of [...contest.unjudged])
+    if (!isDue(everySteps, before)) contest.unjudged.delete(before);
   contest.unjudged.add(step);
   while (contest.unjudged.size > maxUnjudged)
     contest.unjudged.delete(Math.min(...contest.unjudged));

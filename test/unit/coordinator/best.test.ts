@@ -58,6 +58,15 @@ test('checkpoints wait for their evaluation, a few, and not once a later one has
   assert.ok(contest.evaluated.size <= 8);
 });
 
+test('the last checkpoint is judged whatever its step', () => {
+  const contest = contestOf();
+  noteCheckpoint(contest, 10);
+  noteEvaluation(contest, evaluation(10, { psnr: 20 }));
+  for (const step of [13, 17]) noteCheckpoint(contest, step);
+  assert.deepEqual(stepsToKeep(contest), [10, 17]);
+  assert.equal(noteEvaluation(contest, evaluation(17, { psnr: 21 })), true);
+});
+
 test('what is above a step that the run goes back to counts no more', () => {
   const contest = contestOf();
   for (const step of [10, 20, 30]) {
