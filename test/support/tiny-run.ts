@@ -65,6 +65,7 @@ export function tinyRun(datasetUrl: string, adversarialSteps = 3): RunSpec {
     dataset: {
       ...{ url: datasetUrl, testFraction: 0.2, splitBy: 'picture' },
       ...{ resize: 0, crop: 32, flip: true },
+      degradation: { blur: [0, 1.5], noise: [0, 8], jpeg: [40, 95] },
     },
     batch: { microShards: 5, size: 2 },
     generator: {
