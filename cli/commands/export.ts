@@ -74,7 +74,7 @@ async function runExport(args: Arguments): Promise<void> {
   if (format === 'web') return printPage(`${result.run} after ${result.step} steps`, result.files);
   printLine(`The generator of ${result.run} after ${result.step} steps:`);
   for (const file of result.files) printLine(`  ${file}`);
-  if (format === 'onnx') printNote(`Next: lockstep upscale ${result.files[0]} in.jpg out.png`);
+  if (format === 'onnx') printNote(`Next: lockstep upscale in.jpg --model ${result.files[0]}`);
 }
 
 function printPage(what: string, [page = '']: readonly string[]): void {

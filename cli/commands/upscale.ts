@@ -34,8 +34,8 @@ import { amountOption, dashWord, flagOption, textOption, wordOption } from '../o
 import { printJson, printLine, printNote } from '../output.js';
 import { createProgress, progressMode, type Progress, type ProgressMode } from '../progress.js';
 
-/** Cores of this side with the margins of the paper's generator need about 0.8 GB. */
-const defaultTile = 96;
+/** Larger tiles compute less twice, and need more memory: docs/upscaling.md. */
+const defaultTile = 64;
 const mostThreads = 256;
 
 /** Fewer tiles than these are done before a bar would say anything. */

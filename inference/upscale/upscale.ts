@@ -108,7 +108,7 @@ async function writePng(
   try {
     await enlarge<Samples>({
       ...job,
-      network: network.run,
+      network: network.runInPlace,
       readRows: (rows) => picture.readColours(rows),
       writeRows: async (rows, from) => png.write(await finishRows(rows, from, picture, scale)),
       ...(onTile === undefined ? {} : { onTile }),

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { before, test } from 'node:test';
+import { crc32, deflateSync } from 'node:zlib';
 import sharp from 'sharp';
 import { onBackdrop } from '../../../inference/upscale/backdrop.js';
 import { uprightExif } from '../../../inference/upscale/attachments.js';
@@ -184,6 +185,61 @@ test('grey stays grey with its profile, and is sRGB where a format has no grey',
     assert.equal((await sharp(at(output)).metadata()).space, space, output);
   }
 });
+
+test('a grey profile goes with grey only', async () => {
+  const profile = greyProfile();
+  const grey = { width: 24, height: 24, channels: 3, background: '#808080' } as const;
+  const png = await sharp({ create: grey }).toColourspace('b-w').png().toBuffer();
+  // IHDR has 13 bytes.
+  const chunk = Buffer.concat([Buffer.from('icc\0\0'), deflateSync(profile)]);
+  const data = Buffer.concat([Buffer.from('iCCP'), chunk]);
+  const [length, sum] = [Buffer.alloc(4), Buffer.alloc(4)];
+  length.writeUInt32BE(chunk.length);
+  sum.writeUInt32BE(crc32(data));
+  const parts = [png.subarray(0, 33), length, data, sum, png.subarray(33)];
+  await writeFile(at('grey-icc.png'), Buffer.concat(parts));
+  for (const [output, keeps] of [
+    ['grey-icc.jpg', true],
+    ['grey-icc-out.png', true],
+    ['grey-icc.webp', false],
+  ] as const) {
+    await run('grey-icc.png', output);
+    const { icc } = await sharp(at(output)).metadata();
+    assert.equal(icc?.equals(profile) === true, keeps, output);
+  }
+});
+
+/** A profile of version 2 with gamma 2: header, two tags (white point, curve of grey). */
+function greyProfile(): Buffer {
+  const profile = Buffer.alloc(128 + 4 + 2 * 12 + 20 + 16);
+  profile.writeUInt32BE(profile.length, 0);
+  profile.writeUInt32BE(0x02400000, 8);
+  for (const [at, text] of [
+    [12, 'mntr'],
+    [16, 'GRAY'],
+    [20, 'XYZ '],
+    [36, 'acsp'],
+    [132, 'wtpt'],
+    [144, 'kTRC'],
+    [156, 'XYZ '],
+    [176, 'curv'],
+  ] as const)
+    profile.write(text, at, 'latin1');
+  const whitePoint = [0xf6d6, 0x10000, 0xd32d];
+  for (const at of [68, 164])
+    whitePoint.forEach((value, i) => profile.writeUInt32BE(value, at + 4 * i));
+  profile.writeUInt32BE(2, 128);
+  for (const [at, offset, size] of [
+    [136, 156, 20],
+    [148, 176, 14],
+  ]) {
+    profile.writeUInt32BE(offset, at);
+    profile.writeUInt32BE(size, at + 4);
+  }
+  profile.writeUInt32BE(1, 184);
+  profile.writeUInt16BE(0x0200, 188);
+  return profile;
+}
 
 for (const output of ['turned.jpg', 'turned.png', 'turned.webp', 'turned.tif', 'turned-2x.jpg'])
   test(`EXIF stays, but for what is no longer so: ${output}`, async () => {
