@@ -183,7 +183,7 @@ export const runSpecSchema = z.strictObject({
       face: z.strictObject({ sha256: sha256.optional() }).optional(),
       vgg19: z
         .strictObject({
-          /** A safetensors file with torchvision's or timm's names, s3:// or file://. */
+          /** s3:// or file://: safetensors with torchvision's or timm's names, or Keras's HDF5. */
           url: z
             .string()
             .regex(/^(s3|file):\/\/.+/)

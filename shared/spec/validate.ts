@@ -278,9 +278,10 @@ function vgg19HasPlace({ phases, featureNetworks }: RunSpec): Problem[] {
   if (!featuresOf({ phases }).some(({ network }) => network === 'vgg19')) return [];
   const key = 'featureNetworks.vgg19.url';
   const url = featureNetworks?.vgg19?.url;
-  const allowed = 's3:// or file:// and the place of a file NAME.safetensors';
+  const allowed = 's3:// or file:// and the place of a file NAME.safetensors or NAME.h5';
   if (url === undefined) return [{ key, given: url, allowed }];
-  const problem = weightsPlaceProblem(key, url);
+  const isKeras = /[^/]\.(h5|hdf5)$/i.test(url);
+  const problem = isKeras ? placeProblem(key, url) : weightsPlaceProblem(key, url);
   return problem === undefined ? [] : [{ ...problem, allowed }];
 }
 

@@ -2,13 +2,14 @@
 // and shaped here, whatever the file calls them.
 
 import { decodeSafetensors, type NamedTensor } from '../checkpoint/safetensors.js';
-import { parseWeightsPlace } from '../checkpoint/weights-place.js';
 import type { TensorSpec } from '../layout.js';
 import { maskSecrets, messageOf, OperatorError } from '../problems.js';
 import { sha256Of } from '../sha256.js';
 import { featureLayers } from '../spec/feature-layers.js';
 import { openStore, type StoreOptions } from '../store/open-store.js';
+import { parseStoreUrl } from '../store/places.js';
 import type { FrozenWeights } from './frozen-weights.js';
+import { filterForColours, meanOfKeras, openKerasFile } from './keras-vgg19.js';
 
 /** Channels of the convolutions of each block. */
 const blockChannels = [64, 128, 256, 512, 512];
@@ -34,9 +35,9 @@ const torchMean = [0.485, 0.456, 0.406];
 const mostBytes = 2 ** 30;
 
 /**
- * Reads the weights of VGG19's convolutions up to the deepest of `layers` from the safetensors file
- * at `url`: `mean` of the colours, and filter and bias of each. An OperatorError names the tensor
- * that is missing or of another shape, or says why the file can't be read.
+ * Reads the weights of VGG19's convolutions up to the deepest of `layers` from the file at `url`,
+ * safetensors or Keras's HDF5: `mean` of the colours, and filter and bias of each. An OperatorError
+ * names the tensor that is missing or of another shape, or says why the file can't be read.
  */
 export async function readVgg19Weights(
   url: string,
@@ -45,35 +46,63 @@ export async function readVgg19Weights(
 ): Promise<FrozenWeights> {
   const file = await readFile(url, options);
   const depth = Math.max(...layers.map((layer) => featureLayers.vgg19.indexOf(layer))) + 1;
+  const needed = featureLayers.vgg19.slice(0, depth);
   try {
-    const { tensors } = decodeSafetensors(file);
-    if (tensors.has('features.1.weight'))
-      throw new Error('these are weights of VGG19 with batch normalization: take those without');
-    const taken = featureLayers.vgg19.slice(0, depth).flatMap((layer, i) => {
-      const [filter, bias] = vgg19Weights(layer);
-      const at = `features.${torchPlaces[i]}`;
-      return [
-        [filter.name, fromTorch(takeTorch(tensors, `${at}.weight`, filter.shape))],
-        [bias.name, takeTorch(tensors, `${at}.bias`, bias.shape).data],
-      ] as const;
-    });
-    const mean = ['mean', Float32Array.from(torchMean)] as const;
-    return { sha256: sha256Of(file), tensors: new Map([mean, ...taken]) };
+    const isKeras = kerasEnding.test(url);
+    const tensors = isKeras ? await takeFromKeras(file, needed) : takeFromTorch(file, needed);
+    return { sha256: sha256Of(file), tensors };
   } catch (error) {
     throw refusal(url, messageOf(error));
   }
 }
 
-async function readFile(url: string, options: StoreOptions): Promise<Buffer> {
-  const place = parseWeightsPlace(url, key);
-  if (place.kind !== 'file') throw refusal(url, 'its name does not end in .safetensors');
-  const store = openStore(place.root, options);
+/** Endings of HDF5 files. */
+const kerasEnding = /\.(h5|hdf5)$/i;
+
+function takeFromTorch(file: Buffer, layers: readonly string[]): Map<string, Float32Array> {
+  const { tensors } = decodeSafetensors(file);
+  if (tensors.has('features.1.weight'))
+    throw new Error('these are weights of VGG19 with batch normalization: take those without');
+  const taken = layers.flatMap((layer, i) => {
+    const [filter, bias] = vgg19Weights(layer);
+    const at = `features.${torchPlaces[i]}`;
+    return [
+      [filter.name, fromTorch(takeTorch(tensors, `${at}.weight`, filter.shape))],
+      [bias.name, takeTorch(tensors, `${at}.bias`, bias.shape).data],
+    ] as const;
+  });
+  return new Map([['mean', Float32Array.from(torchMean)], ...taken]);
+}
+
+async function takeFromKeras(
+  bytes: Buffer,
+  layers: readonly string[],
+): Promise<Map<string, Float32Array>> {
+  const file = await openKerasFile(bytes);
   try {
-    const found = await store.head(place.key);
+    const taken = layers.flatMap((layer) => {
+      const [filter, bias] = vgg19Weights(layer);
+      const name = layer.replace(/^conv(\d)_(\d)$/, 'block$1_conv$2');
+      const values = file.tensor(name, filter.shape);
+      const ours = layer === 'conv1_1' ? filterForColours(values) : values;
+      return [[filter.name, ours] as const, [bias.name, file.tensor(name, bias.shape)] as const];
+    });
+    return new Map([['mean', meanOfKeras()], ...taken]);
+  } finally {
+    file.close();
+  }
+}
+
+async function readFile(url: string, options: StoreOptions): Promise<Buffer> {
+  const [, folder = '', name = ''] = /^(.+:\/\/|.+\/)([^/]+)$/.exec(url) ?? [];
+  const root = folder === 'file://' ? 'file://.' : folder.replace(/\/$/, '');
+  const store = openStore(parseStoreUrl(root, key).url, options);
+  try {
+    const found = await store.head(name);
     if (found === undefined) throw refusal(url, 'it is not there');
     if (found.bytes > mostBytes)
       throw refusal(url, `it has ${found.bytes} bytes, more than ${mostBytes}`);
-    return await store.get(place.key);
+    return await store.get(name);
   } finally {
     await store.close();
   }
@@ -82,7 +111,7 @@ async function readFile(url: string, options: StoreOptions): Promise<Buffer> {
 const key = 'featureNetworks.vgg19.url';
 
 function refusal(given: string, hint: string): OperatorError {
-  const allowed = "a file NAME.safetensors with VGG19's weights by torchvision's or timm's names";
+  const allowed = "VGG19's weights: NAME.safetensors with torchvision's names, or Keras's NAME.h5";
   return new OperatorError('the weights of vgg19 can not be read', [
     { key, given: maskSecrets(given), allowed, hint },
   ]);

@@ -56,7 +56,7 @@ test('what is wrong with a feature loss is said at its key', () => {
   assert.deepEqual(problemsOf(specWith([{ ...face, layer: 'conv256_1' }], 48)), [
     `${at}.0.layer: an earlier layer, or a dataset.crop of at least 64`,
   ]);
-  const place = 's3:// or file:// and the place of a file NAME.safetensors';
+  const place = 's3:// or file:// and the place of a file NAME.safetensors or NAME.h5';
   assert.deepEqual(problemsOf(specWith([vgg19])), [`featureNetworks.vgg19.url: ${place}`]);
   assert.deepEqual(problemsOf(specWith([vgg19], 64, { featureNetworks: { vgg19: { url } } })), []);
   const pickle = { featureNetworks: { vgg19: { url: 'file://weights/vgg19.pth' } } };

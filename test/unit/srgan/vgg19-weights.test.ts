@@ -54,3 +54,24 @@ test('refused: no safetensors, and no file', async () => {
   const nowhere = url.replace('vgg19', 'vgg16');
   await assert.rejects(readVgg19Weights(nowhere, ['conv1_1'], {}), /it is not there/);
 });
+
+test("Keras's first filter takes blue, green, red, and comes out for red, green, blue", async () => {
+  const h5 = await import('h5wasm');
+  const { FS } = await h5.ready;
+  const file = new h5.File('made.h5', 'w');
+  const group = file.create_group('block1_conv1').create_group('block1_conv1');
+  const values = Float32Array.from({ length: 27 * 64 }, (_, i) => i);
+  group.create_dataset({ name: 'kernel:0', data: values, shape: [3, 3, 3, 64], dtype: '<f' });
+  group.create_dataset({ name: 'bias:0', data: bias.data, shape: [64], dtype: '<f' });
+  file.close();
+  writeFileSync(join(folder, 'vgg19.h5'), FS.readFile('made.h5'));
+  const keras = url.replace('safetensors', 'h5');
+  const { tensors } = await readVgg19Weights(keras, ['conv1_1'], {});
+  const ours = tensors.get('conv1_1/filter')!;
+  // Tap 4, blue, output 7: Keras's first colour.
+  const expected = Math.fround(values[(4 * 3 + 0) * 64 + 7] * 255 * 0.225);
+  assert.equal(ours[(4 * 3 + 2) * 64 + 7], expected);
+  assert.ok(Math.abs(tensors.get('mean')![0] - 123.68 / 255) < 1e-6);
+  assert.deepEqual(tensors.get('conv1_1/bias'), bias.data);
+  await assert.rejects(readVgg19Weights(keras, ['conv2_1'], {}), /it has no group block1_conv2/);
+});
