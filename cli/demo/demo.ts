@@ -60,7 +60,7 @@ export async function runDemo(options: DemoOptions): Promise<ExitCode> {
     ...options,
     datasetUrl: folder.datasetUrl,
     runUrl: folder.runUrl,
-    stopAfter: endOfPixelPhase(spec),
+    stopAfter: endOfPixelPhases(spec),
     onStopped: () => exportModel(folder.runUrl, 'onnx', folder.pixelModel, options.signal),
     lastStep: lastStep(spec),
     run: runLockstep,
@@ -109,10 +109,11 @@ async function packFaces(
   }
 }
 
-/** The step at which the first phase ends; half-way where there is no other. */
-function endOfPixelPhase(spec: RunSpec): number {
-  const [{ steps }] = spec.phases;
-  return steps < lastStep(spec) ? steps : Math.max(1, Math.floor(steps / 2));
+/** The step at which the discriminator comes in; half-way where it never does, or at once. */
+function endOfPixelPhases(spec: RunSpec): number {
+  const first = spec.phases.findIndex(({ loss }) => loss.adversarial > 0);
+  const steps = spec.phases.slice(0, first).reduce((sum, phase) => sum + phase.steps, 0);
+  return first > 0 ? steps : Math.max(1, Math.floor(lastStep(spec) / 2));
 }
 
 async function leaveHistory(folder: DemoFolder, options: StoreOptions): Promise<void> {

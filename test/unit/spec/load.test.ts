@@ -116,7 +116,7 @@ const mistakes: readonly (readonly [string, string])[] = [
   ['phases=[]', '--set phases: a list of 1 to 16'],
   ['dataset.resize=32', '--set dataset.resize: 0, or at least dataset.crop (64)'],
   [
-    'generator.upsamplingChannels=130',
+    'generator.upsampling=pixel-shuffle generator.upsamplingChannels=130',
     '--set generator.upsamplingChannels: a multiple of 4 when generator.upsampling is pixel-shuffle',
   ],
   [
