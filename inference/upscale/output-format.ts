@@ -112,7 +112,7 @@ export function converted(
     .keepXmp();
   if (keepsProfile) image.keepIccProfile();
   const bytes = (wanted.width * wanted.height * 4 * picture.depth) / 8;
-  if (format !== 'tif') return encoded(image, format, quality);
+  if (format !== 'tif') return encoded(image, format, quality, wanted.width * wanted.height);
   const pixelsPerMm = (picture.metadata.density ?? 72) / 25.4;
   return image.tiff({
     ...{ compression: 'lzw', predictor: 'horizontal', bigtiff: bytes > largestTiff },
@@ -123,9 +123,19 @@ export function converted(
 /** Offsets in a plain TIFF end at 4 GiB, and LZW may make noise a little larger. */
 const largestTiff = 2 ** 31;
 
-function encoded(image: Sharp, format: Exclude<OutputFormat, 'tif'>, quality = 100): Sharp {
+/** A JPEG with codes of its own is held in whole until they are known: 12 bytes a pixel. */
+const mostOptimizedPixels = 2 ** 25;
+
+function encoded(
+  image: Sharp,
+  format: Exclude<OutputFormat, 'tif'>,
+  quality: number | undefined,
+  pixels: number,
+): Sharp {
   if (format === 'png') return image.png();
-  if (format === 'webp') return image.webp({ quality });
-  if (format === 'avif') return image.avif({ quality });
-  return image.jpeg({ quality, chromaSubsampling: quality >= 90 ? '4:4:4' : '4:2:0' });
+  if (format === 'webp') return image.webp({ ...(quality && { quality }) });
+  if (format === 'avif') return image.avif({ ...(quality && { quality }) });
+  const chromaSubsampling = (quality ?? 0) >= 90 ? '4:4:4' : '4:2:0';
+  const optimizeCoding = pixels <= mostOptimizedPixels;
+  return image.jpeg({ ...(quality && { quality }), chromaSubsampling, optimizeCoding });
 }
