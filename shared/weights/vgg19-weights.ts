@@ -1,15 +1,15 @@
 // The weights of VGG19's convolutions, from a file that the operator names: what they are called
 // and shaped here, whatever the file calls them.
 
-import { decodeSafetensors, type NamedTensor } from '../checkpoint/safetensors.js';
+import { decodeSafetensors } from '../checkpoint/safetensors.js';
 import type { TensorSpec } from '../layout.js';
-import { maskSecrets, messageOf, OperatorError } from '../problems.js';
+import { messageOf } from '../problems.js';
 import { sha256Of } from '../sha256.js';
 import { featureLayers } from '../spec/feature-layers.js';
-import { openStore, type StoreOptions } from '../store/open-store.js';
-import { parseStoreUrl } from '../store/places.js';
+import type { StoreOptions } from '../store/open-store.js';
 import type { FrozenWeights } from './frozen-weights.js';
 import { filterForColours, meanOfKeras, openKerasFile } from './keras-vgg19.js';
+import { readWeightFile, takeTorch, weightsRefusal } from './torch-weights.js';
 
 /** Channels of the convolutions of each block. */
 const blockChannels = [64, 128, 256, 512, 512];
@@ -31,8 +31,11 @@ const torchPlaces = [0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28, 30, 32, 34]
 /** What PyTorch's weights want taken from colours in [0, 1]. */
 const torchMean = [0.485, 0.456, 0.406];
 
-/** The whole of torchvision's file, dense layers included, has 0.55 GiB. */
-const mostBytes = 2 ** 30;
+const expected = {
+  key: 'featureNetworks.vgg19.url',
+  network: 'vgg19',
+  allowed: "VGG19's weights: NAME.safetensors with torchvision's names, or Keras's NAME.h5",
+};
 
 /**
  * Reads the weights of VGG19's convolutions up to the deepest of `layers` from the file at `url`,
@@ -44,7 +47,8 @@ export async function readVgg19Weights(
   layers: readonly string[],
   options: StoreOptions,
 ): Promise<FrozenWeights> {
-  const file = await readFile(url, options);
+  const given = { ...expected, url };
+  const file = await readWeightFile(given, options);
   const depth = Math.max(...layers.map((layer) => featureLayers.vgg19.indexOf(layer))) + 1;
   const needed = featureLayers.vgg19.slice(0, depth);
   try {
@@ -52,7 +56,7 @@ export async function readVgg19Weights(
     const tensors = isKeras ? await takeFromKeras(file, needed) : takeFromTorch(file, needed);
     return { sha256: sha256Of(file), tensors };
   } catch (error) {
-    throw refusal(url, messageOf(error));
+    throw weightsRefusal(given, messageOf(error));
   }
 }
 
@@ -67,8 +71,8 @@ function takeFromTorch(file: Buffer, layers: readonly string[]): Map<string, Flo
     const [filter, bias] = vgg19Weights(layer);
     const at = `features.${torchPlaces[i]}`;
     return [
-      [filter.name, fromTorch(takeTorch(tensors, `${at}.weight`, filter.shape))],
-      [bias.name, takeTorch(tensors, `${at}.bias`, bias.shape).data],
+      [filter.name, takeTorch(tensors, `${at}.weight`, filter.shape)],
+      [bias.name, takeTorch(tensors, `${at}.bias`, bias.shape)],
     ] as const;
   });
   return new Map([['mean', Float32Array.from(torchMean)], ...taken]);
@@ -91,53 +95,4 @@ async function takeFromKeras(
   } finally {
     file.close();
   }
-}
-
-async function readFile(url: string, options: StoreOptions): Promise<Buffer> {
-  const [, folder = '', name = ''] = /^(.+:\/\/|.+\/)([^/]+)$/.exec(url) ?? [];
-  const root = folder === 'file://' ? 'file://.' : folder.replace(/\/$/, '');
-  const store = openStore(parseStoreUrl(root, key).url, options);
-  try {
-    const found = await store.head(name);
-    if (found === undefined) throw refusal(url, 'it is not there');
-    if (found.bytes > mostBytes)
-      throw refusal(url, `it has ${found.bytes} bytes, more than ${mostBytes}`);
-    return await store.get(name);
-  } finally {
-    await store.close();
-  }
-}
-
-const key = 'featureNetworks.vgg19.url';
-
-function refusal(given: string, hint: string): OperatorError {
-  const allowed = "VGG19's weights: NAME.safetensors with torchvision's names, or Keras's NAME.h5";
-  return new OperatorError('the weights of vgg19 can not be read', [
-    { key, given: maskSecrets(given), allowed, hint },
-  ]);
-}
-
-/** The tensor `name` for a shape in TF.js's order: of a filter, [3, 3, inputs, outputs]. */
-function takeTorch(
-  tensors: ReadonlyMap<string, NamedTensor>,
-  name: string,
-  ours: readonly number[],
-): NamedTensor {
-  const theirs = ours.length === 1 ? ours : [ours[3], ours[2], ours[0], ours[1]];
-  const found = tensors.get(name);
-  if (found === undefined) throw new Error(`it has no tensor ${name}`);
-  if (found.shape.join() !== theirs.join())
-    throw new Error(`${name} has the shape [${found.shape.join()}], not [${theirs.join()}]`);
-  return found;
-}
-
-/** [outputs, inputs, height, width] as [height, width, inputs, outputs]. */
-function fromTorch({ shape: [outputs, inputs, height, width], data }: NamedTensor): Float32Array {
-  const taps = height * width;
-  const filter = new Float32Array(data.length);
-  for (let to = 0; to < outputs; to++)
-    for (let from = 0; from < inputs; from++)
-      for (let tap = 0; tap < taps; tap++)
-        filter[(tap * inputs + from) * outputs + to] = data[(to * inputs + from) * taps + tap];
-  return filter;
 }

@@ -119,5 +119,5 @@ test('a file that is not VGG-16 is refused by name', async (t) => {
   await assert.rejects(read, /--lpips.*not a safetensors file/s);
   const tensor = { name: 'features.0.weight', shape: [1], data: new Float32Array(1) };
   await writeFile(file, encodeSafetensors([tensor]));
-  await assert.rejects(read, /--lpips.*features\.0\.weight is \[1\]/s);
+  await assert.rejects(read, /--lpips.*features\.0\.weight has the shape \[1\]/s);
 });
