@@ -13,8 +13,11 @@ import {
 } from './fault-case.js';
 import type { Stage } from '../support/watched-run.js';
 
-/** Long enough for processes to start. */
+/** Long enough for a process to start. */
 const steps = 160;
+
+/** Long enough for four to start at once beside a world that keeps the cores busy. */
+const stepsOfScaling = 400;
 
 const scaling = 'workers added or let go (scale)';
 const several = 'several faults at once';
@@ -25,12 +28,12 @@ async function playScale(
   stage: Stage,
   dice: Dice,
 ): Promise<Played> {
-  const run = stage.start({ workers: before, steps });
+  const run = stage.start({ workers: before, steps: stepsOfScaling });
   await run.step(dice.between(2, 10));
   await run.scale(after);
   const asked = run.note(`scale ${before} to ${after}`, 'the run');
   const outcome = await outcomeOfChange(run, asked);
-  return { run, steps, outcomes: [outcome] };
+  return { run, steps: stepsOfScaling, outcomes: [outcome] };
 }
 
 /** Up while training, and down again as soon as the newcomer takes part. */
