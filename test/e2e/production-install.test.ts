@@ -123,7 +123,7 @@ test('a coordinator and a worker train a run to its end', { skip }, async (t) =>
   const dataset = `file://${join(writable, 'faces')}`;
   await packFaces(dataset, writable);
   const spec = join(writable, 'run.yaml');
-  await writeFile(spec, printSpec(tinyRun(dataset, 1)));
+  await writeFile(spec, printSpec(tinyRun(dataset, 2)));
   await run('chmod', ['-R', 'a+rX', writable]);
   const coordinator = start([
     ...['coordinator', '-f', spec, '--run', `file://${join(writable, 'runs', 'tiny')}`],
@@ -136,7 +136,7 @@ test('a coordinator and a worker train a run to its end', { skip }, async (t) =>
   assert.equal(await coordinator.ended, 0, coordinator.said());
   assert.equal(await worker.ended, 0, worker.said());
   const last = coordinator.lines.at(-1);
-  assert.deepEqual([last?.['kind'], last?.['step']], ['finished', 4]);
+  assert.deepEqual([last?.['kind'], last?.['step']], ['finished', 5]);
   assert.match(String(last?.['sha256']), /^[0-9a-f]{64}$/);
 });
 
