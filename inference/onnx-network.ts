@@ -26,7 +26,15 @@ export async function loadNetwork(
   threads: number,
   provider: Provider = 'cpu',
 ): Promise<LoadedNetwork> {
-  const file = await readModel(model);
+  return loadModelFile(await readModel(model), threads, provider);
+}
+
+/** Loads a model that has been read. An OperatorError says what is wrong. */
+export async function loadModelFile(
+  file: ModelFile,
+  threads: number,
+  provider: Provider = 'cpu',
+): Promise<LoadedNetwork> {
   const metadata = metadataOf(file);
   const session = await createSession(file, threads, provider);
   try {

@@ -161,17 +161,18 @@ async function openJudged(
         const { spec } = await readRunRecord(store);
         return openHeldOutFaces(spec, choice);
       }));
+  const models: JudgedModel[] = [];
+  const close = async (): Promise<void> => {
+    for (const { network } of models) await network.close();
+    await faces.close();
+  };
   try {
-    const model = await loadJudged(name, threads, run, best ? 'best' : step);
-    const beside: JudgedModel[] = [];
-    for (const other of others) beside.push(await loadJudged(other, threads));
-    const close = async (): Promise<void> => {
-      for (const { network } of [model, ...beside]) await network.close();
-      await faces.close();
-    };
+    models.push(await loadJudged(name, threads, run, best ? 'best' : step));
+    for (const other of others) models.push(await loadJudged(other, threads));
+    const [model, ...beside] = models;
     return { model, beside, faces, location: location ?? name, close };
   } catch (error) {
-    await faces.close();
+    await close();
     throw error;
   }
 }

@@ -14,7 +14,7 @@ import type { TestFace } from '../../worker/data/faces.js';
 import { enlarge, type Span } from '../enlarge.js';
 import { exportRun } from '../export-run.js';
 import { readModel } from '../models.js';
-import { loadNetwork, type LoadedNetwork } from '../onnx-network.js';
+import { loadModelFile, type LoadedNetwork } from '../onnx-network.js';
 import { outputProblem, writeOutput, type OutputPlace } from '../output-file.js';
 import { encodePng } from '../pictures/encode.js';
 import type { Picture } from '../pictures/picture.js';
@@ -42,9 +42,9 @@ export interface JudgedModel {
 
 /** Loads a model's file, or one that ships; an OperatorError says what is wrong with it. */
 export async function loadJudgedModel(name: string, threads: number): Promise<JudgedModel> {
-  const { bytes } = await readModel(name);
-  const network = await loadNetwork(name, threads);
-  if (network.metadata.scale === scale) return { name, sha256: sha256Of(bytes), network };
+  const file = await readModel(name);
+  const network = await loadModelFile(file, threads);
+  if (network.metadata.scale === scale) return { name, sha256: sha256Of(file.bytes), network };
   await network.close();
   const allowed = `one that enlarges by ${scale}, as the bicubic picture beside it`;
   throw new OperatorError('the model can not be evaluated', [
