@@ -5,14 +5,21 @@
 import { sizeOf, type NetworkSpec, type TensorSpec } from '../layout.js';
 import type { Step } from '../words.js';
 
-/** One network's state: parameters, Adam's moments (same layout), updates applied so far. */
-export interface NetworkState {
+/** One network's values: parameters, Adam's moments (same layout), running statistics. */
+export interface NetworkVectors {
   readonly parameters: Float32Array;
   readonly firstMoment: Float32Array;
   readonly secondMoment: Float32Array;
   readonly statistics: Float32Array;
   /** The parameters averaged over the updates, in their layout; empty where none is kept. */
   readonly average: Float32Array;
+}
+
+/** All values of a state, by network. */
+export type StateVectors = Readonly<Record<string, NetworkVectors>>;
+
+/** One network's state: its values, and the updates applied to them so far. */
+export interface NetworkState extends NetworkVectors {
   updates: number;
 }
 

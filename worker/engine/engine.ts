@@ -1,7 +1,10 @@
 // What a compute engine is to the worker: it makes a TF.js function ready once and then runs all
-// of it in one call. It sees names, shapes and float vectors, never a task.
+// of it in one call; and it keeps the state that is trained, wherever that suits it. It sees names,
+// shapes and float vectors, never a task.
 
-import type { TensorSpec } from '../../shared/layout.js';
+import type { StateVectors } from '../../shared/checkpoint/state.js';
+import type { FlatLayout, TensorSpec } from '../../shared/layout.js';
+import type { Range } from '../../shared/plan/reduction.js';
 import type { EngineName } from '../../shared/spec/schema.js';
 import type { TensorFunction } from '../../trace/trace.js';
 
@@ -31,6 +34,103 @@ export interface Engine {
    * one that the engine has no lowering for.
    */
   compile(inputs: readonly TensorSpec[], f: TensorFunction): Promise<CompiledGraph>;
+}
+
+/** A training state as an engine keeps it: in flat arrays, or in buffers of its devices. */
+export interface EngineState {
+  /**
+   * The present values in host memory, to be read only: the engine's own arrays where they lie
+   * there, else a copy; valid until the state changes.
+   */
+  read(): Promise<StateVectors>;
+  /**
+   * Floats [start, end) of the vectors of `vectorsInOrder`, one behind the other, in pieces; valid
+   * until the state changes.
+   */
+  readRange(start: number, end: number): Promise<Float32Array[]>;
+  /** Replaces all values by those of a state of the same networks. */
+  write(values: StateVectors): Promise<void>;
+  /** Makes a step ready on this state. Several may be compiled; one is used at a time. */
+  compileStep(program: StepProgram): Promise<CompiledStep>;
+  close(): Promise<void>;
+}
+
+/** A training step as the engine sees it. */
+export interface StepProgram {
+  /** Inputs of a micro-shard. */
+  readonly batch: readonly TensorSpec[];
+  /** Networks whose parameters `run` takes, by the tensors' names. */
+  readonly reads: readonly string[];
+  /** Inputs that never change, with their values. */
+  readonly frozen: readonly FrozenInput[];
+  /**
+   * Batch, parameters and frozen tensors in; outputs by the names of the layout's slices (the
+   * vote's slice is not among them).
+   */
+  readonly run: TensorFunction;
+  /** The step's flat vector. */
+  readonly layout: FlatLayout;
+  readonly update: UpdateProgram;
+}
+
+/** A weight that a step takes and never changes. */
+export interface FrozenInput extends TensorSpec {
+  readonly values: Float32Array;
+}
+
+/** What an update changes, and where in the reduced vector it finds the values for it. */
+export interface UpdateProgram {
+  /** The networks that are trained; their gradients lie in the layout of their parameters. */
+  readonly networks: readonly { readonly network: string; readonly gradient: Range }[];
+  /** Running statistics: `size` floats at `from` go to `offset` of the network's statistics. */
+  readonly statistics: readonly {
+    readonly network: string;
+    readonly offset: number;
+    readonly from: number;
+    readonly size: number;
+  }[];
+}
+
+/** The numbers of one update: float32 values, the same on every worker. */
+export interface UpdateScalars {
+  readonly beta1: number;
+  /** 1 - beta1; `rest2` is 1 - beta2. */
+  readonly rest1: number;
+  readonly beta2: number;
+  readonly rest2: number;
+  readonly epsilon: number;
+  /** By trained network. */
+  readonly networks: Readonly<Record<string, NetworkScalars>>;
+  /** Of the running statistics: what is kept of them, and 1 less that. */
+  readonly momentum: number;
+  readonly restMomentum: number;
+}
+
+/** The numbers of one network's update number n. */
+export interface NetworkScalars {
+  /** learning rate / (1 - beta1^n) */
+  readonly rate: number;
+  /** 1 / (1 - beta2^n) */
+  readonly scale2: number;
+  /** How far the average goes towards the parameters. */
+  readonly averageRest: number;
+}
+
+/** A step that is ready to run on a state. */
+export interface CompiledStep {
+  /**
+   * Computes a micro-shard at the present state on one of the engine's devices (from 0): gradients,
+   * statistics and metrics into `out`, of `layout.size` floats in memory that threads don't share;
+   * the vote's place is left alone. One at a time on a device, and none while the state changes.
+   */
+  gradients(
+    batch: Readonly<Record<string, Float32Array>>,
+    out: Float32Array,
+    device: number,
+  ): Promise<void>;
+  /** Applies a reduced vector, known to be finite, to the state. */
+  apply(mean: Float32Array, scalars: UpdateScalars): Promise<void>;
+  close(): Promise<void>;
 }
 
 export interface EngineOptions {
