@@ -4,8 +4,8 @@
 
 import type { StateVectors } from '../../shared/checkpoint/state.js';
 import type { FlatLayout, TensorSpec } from '../../shared/layout.js';
-import type { Range } from '../../shared/plan/reduction.js';
 import type { EngineName } from '../../shared/spec/schema.js';
+import type { UpdateProgram, UpdateScalars } from '../../task/ops/update.js';
 import type { TensorFunction } from '../../trace/trace.js';
 
 /** What computes: an execution provider of ONNX Runtime's, or TensorFlow's CPU or CUDA kernels. */
@@ -76,44 +76,6 @@ export interface StepProgram {
 /** A weight that a step takes and never changes. */
 export interface FrozenInput extends TensorSpec {
   readonly values: Float32Array;
-}
-
-/** What an update changes, and where in the reduced vector it finds the values for it. */
-export interface UpdateProgram {
-  /** The networks that are trained; their gradients lie in the layout of their parameters. */
-  readonly networks: readonly { readonly network: string; readonly gradient: Range }[];
-  /** Running statistics: `size` floats at `from` go to `offset` of the network's statistics. */
-  readonly statistics: readonly {
-    readonly network: string;
-    readonly offset: number;
-    readonly from: number;
-    readonly size: number;
-  }[];
-}
-
-/** The numbers of one update: float32 values, the same on every worker. */
-export interface UpdateScalars {
-  readonly beta1: number;
-  /** 1 - beta1; `rest2` is 1 - beta2. */
-  readonly rest1: number;
-  readonly beta2: number;
-  readonly rest2: number;
-  readonly epsilon: number;
-  /** By trained network. */
-  readonly networks: Readonly<Record<string, NetworkScalars>>;
-  /** Of the running statistics: what is kept of them, and 1 less that. */
-  readonly momentum: number;
-  readonly restMomentum: number;
-}
-
-/** The numbers of one network's update number n. */
-export interface NetworkScalars {
-  /** learning rate / (1 - beta1^n) */
-  readonly rate: number;
-  /** 1 / (1 - beta2^n) */
-  readonly scale2: number;
-  /** How far the average goes towards the parameters. */
-  readonly averageRest: number;
 }
 
 /** A step that is ready to run on a state. */
