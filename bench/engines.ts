@@ -8,7 +8,7 @@ import { median } from '../shared/median.js';
 import { packageFile } from '../shared/paths.js';
 
 export interface EnginesBenchOptions {
-  /** Names of engines, or "engine/provider". */
+  /** Names of engines, "engine/provider" or "engine/provider/precision". */
   readonly engines: readonly string[];
   /** A command that takes --batch, --threads and --steps and prints step_s and engine as JSON. */
   readonly peer: string | undefined;
@@ -70,10 +70,11 @@ export async function benchEngines(options: EnginesBenchOptions): Promise<Engine
 async function runOne(name: string, threads: number, options: EnginesBenchOptions) {
   const { preset, batch, steps } = options;
   const counts = ['--batch', batch, '--threads', threads, '--steps', steps].map(String);
-  const [engine = '', provider] = name.split('/');
+  const [engine = '', provider, precision] = name.split('/');
   const ours = [
     ...[packageFile('bin/lockstep.js'), 'bench', 'step', '--json', '--preset', preset],
     ...['--engine', engine, ...(provider === undefined ? [] : ['--provider', provider])],
+    ...(precision === undefined ? [] : ['--precision', precision]),
   ];
   const [program = '', ...args] =
     name === peerName ? (options.peer ?? '').split(/\s+/) : [process.execPath, ...ours];

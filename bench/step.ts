@@ -12,7 +12,7 @@ import {
 import { median } from '../shared/median.js';
 import { createRandomStream } from '../shared/random.js';
 import type { TrainedNetwork } from '../shared/spec/schedule.js';
-import type { EngineName, PhaseSpec, RunSpec } from '../shared/spec/schema.js';
+import type { EngineName, PhaseSpec, Precision, RunSpec } from '../shared/spec/schema.js';
 import { readFrozenInputs } from '../shared/weights/feature-weights.js';
 import { createSrganTask } from '../task/srgan/task.js';
 import type { StepDefinition, Task } from '../task/task.js';
@@ -27,6 +27,7 @@ export interface StepBenchOptions {
   readonly engine: EngineName;
   readonly threads: number;
   readonly provider?: Provider | undefined;
+  readonly precision?: Precision | undefined;
   /** Steps that are measured, after two that are not. */
   readonly steps: number;
   /** Writes the engine's profile to a file that starts with this. */

@@ -3,8 +3,7 @@
 
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { messageOf, OperatorError, type Problem } from '../shared/problems.js';
-import type { Provider } from '../worker/engine/engine.js';
-import { sessionOn } from '../worker/engine/onnx-providers.js';
+import { sessionOn, type OnnxProvider } from '../worker/engine/onnx-providers.js';
 import type { Network } from './enlarge.js';
 import { parseMetadata, readMetadata, type ModelMetadata } from './model-metadata.js';
 import { readModel, type ModelFile, type ShippedModel } from './models.js';
@@ -24,7 +23,7 @@ export interface LoadedNetwork {
 export async function loadNetwork(
   model: string,
   threads: number,
-  provider: Provider = 'cpu',
+  provider: OnnxProvider = 'cpu',
 ): Promise<LoadedNetwork> {
   return loadModelFile(await readModel(model), threads, provider);
 }
@@ -33,7 +32,7 @@ export async function loadNetwork(
 export async function loadModelFile(
   file: ModelFile,
   threads: number,
-  provider: Provider = 'cpu',
+  provider: OnnxProvider = 'cpu',
 ): Promise<LoadedNetwork> {
   const metadata = metadataOf(file);
   const session = await createSession(file, threads, provider);
@@ -65,7 +64,7 @@ function metadataOf({ path, bytes }: ModelFile): ModelMetadata | undefined {
 async function createSession(
   { path, bytes }: ModelFile,
   threads: number,
-  provider: Provider,
+  provider: OnnxProvider,
 ): Promise<InferenceSession> {
   const create = () =>
     InferenceSession.create(bytes, {

@@ -5,6 +5,7 @@ import { Worker } from 'node:worker_threads';
 import type { LogLevel } from '../shared/environment.js';
 import { exitCodes } from '../shared/exit-codes.js';
 import { createLog } from '../shared/log.js';
+import type { DeviceCount } from '../shared/spec/engines.js';
 import type { StoreOptions } from '../shared/store/open-store.js';
 import { createRunningStores } from '../shared/store/notices.js';
 import type { Provider } from './engine/engine.js';
@@ -26,6 +27,8 @@ export interface WorkerMainOptions {
   readonly maxThreads: number;
   /** What the engine is to compute with; undefined: its own choice. */
   readonly provider: Provider | undefined;
+  /** Devices that the engine drives. */
+  readonly devices: DeviceCount;
   /** Longest time without any coordinator. */
   readonly patienceMs: number;
   /** Longest time that leaving in order may take. */

@@ -7,7 +7,7 @@ import { benchEngines, enginesTable } from '../../bench/engines.js';
 import { benchExchange } from '../../bench/exchange.js';
 import { benchSamples } from '../../bench/samples.js';
 import { benchStep } from '../../bench/step.js';
-import { engineNames } from '../../shared/spec/schema.js';
+import { engineNames, precisions } from '../../shared/spec/schema.js';
 import { providers } from '../../worker/engine/engine.js';
 import { requireRanges } from '../number-ranges.js';
 import { flagOption, numberOption, textOption, withPositional } from '../options.js';
@@ -25,6 +25,7 @@ const stepOptions = {
   threads: numberOption("Compute threads (default: the spec's engine.threads)"),
   engine: { choices: engineNames, describe: "What computes (default: the spec's engine.name)" },
   provider: { choices: providers, describe: 'On what (default: see docs/engines.md)' },
+  precision: { choices: precisions, describe: "Of products (default: the spec's, or float32)" },
   steps: numberOption('Steps that are measured', { default: 5 }),
   profile: textOption("Write the engine's profile to PREFIX*.json"),
   json: oneLine,
@@ -42,18 +43,19 @@ const stepCommand: CommandModule<object, SpecArguments & InferredOptionTypes<typ
       const spec = resolveSpec(args, 'paper');
       const { batch = spec.batch.size, threads = spec.engine.threads, steps } = args;
       const { engine = spec.engine.name, provider, profile } = args;
+      const { precision = spec.engine.precision } = args;
       requireRanges('the step cannot be timed', {
         '--batch': [batch, 1, mostCount],
         '--threads': [threads, 1, mostCount],
         '--steps': [steps, 1, mostCount],
       });
-      const options = { spec, batch, engine, threads, provider, steps, profile };
+      const options = { spec, batch, engine, threads, provider, precision, steps, profile };
       printFigures(await benchStep(options), args.json === true);
     },
   };
 
 const enginesOptions = {
-  engines: textOption('Engines with commas; ENGINE/PROVIDER for a certain provider', {
+  engines: textOption('Engines with commas; ENGINE/PROVIDER, ENGINE/PROVIDER/PRECISION', {
     default: 'onnx,tensorflow',
   }),
   peer: textOption('A command that times the same step: see bench/peers in the repository'),

@@ -26,7 +26,7 @@ import { upscalePicture, type UpscaleResult } from '../../inference/upscale/upsc
 import { readEnvironment } from '../../shared/environment.js';
 import { exitCodes } from '../../shared/exit-codes.js';
 import { OperatorError, type Problem } from '../../shared/problems.js';
-import { providers } from '../../worker/engine/engine.js';
+import { onnxProviders } from '../../worker/engine/onnx-providers.js';
 import { CommandFailed } from '../failure.js';
 import { stopWhenInterrupted } from '../interruptions.js';
 import { rangeProblems } from '../number-ranges.js';
@@ -61,7 +61,12 @@ const options = {
     describe: 'Format; that of the output name, or of the input, when left out',
   },
   quality: amountOption('Of jpg, webp (default 95) and avif (80): 1 to 100'),
-  provider: { choices: providers, default: 'cpu', requiresArg: true, describe: 'What computes' },
+  provider: {
+    choices: onnxProviders,
+    default: 'cpu',
+    requiresArg: true,
+    describe: 'What computes',
+  },
   tile: amountOption('Side of the pieces a large picture is cut into; smaller needs less memory', {
     default: defaultTile,
   }),

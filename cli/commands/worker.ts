@@ -8,6 +8,7 @@ import { OperatorError, type Problem } from '../../shared/problems.js';
 import { providers } from '../../worker/engine/engine.js';
 import { workerMain } from '../../worker/main.js';
 import { stopWhenInterrupted } from '../interruptions.js';
+import { devicesBesideGpus, devicesOption, parseDevices } from '../local/devices.js';
 import { chooseDevices, runGpuWorkers } from '../local/gpus.js';
 import { flagOption, numberOption, textOption, wordOption } from '../options.js';
 import { printNote } from '../output.js';
@@ -35,6 +36,7 @@ const options = {
     choices: providers,
     describe: "what the spec's engine computes with (default: cpu, and tensorflow any GPU)",
   },
+  devices: devicesOption,
   gpus: wordOption('all, or numbers with commas between them: one worker process a GPU'),
   gpu: wordOption('the GPU that this process computes on', { hidden: true }),
   patience: numberOption(
@@ -68,6 +70,10 @@ export const workerCommand: CommandModule<object, WorkerArguments> = {
       .example(
         '$0 worker --coordinator HOST:7400 --id node-1 --gpus all',
         'a worker for each GPU: node-1-gpu0, node-1-gpu1, ...',
+      )
+      .example(
+        '$0 worker --coordinator HOST:7400 --id node-1 --provider cuda --devices all',
+        'one worker for all GPUs, with engine.name xla in the spec',
       ),
   handler: runWorker,
 };
@@ -91,6 +97,7 @@ async function runWorker(args: Arguments): Promise<void> {
     cacheMib: args.cacheMib,
     maxThreads: args.threads,
     provider: args.provider,
+    devices: parseDevices(args.devices),
     patienceMs: args.patience * 1000,
     drainMs: args.drainTimeout * 1000,
     allowsFaults: args.allowFaults,
@@ -161,6 +168,8 @@ function requireOptions(args: Arguments): void {
       given: args.provider,
       allowed: 'cuda, with --gpus: no other provider can be told its GPU',
     });
+  if (args.gpus !== undefined && parseDevices(args.devices) !== 1)
+    problems.push(devicesBesideGpus(args.devices));
   for (const [key, given] of [
     ['--patience', args.patience],
     ['--drain-timeout', args.drainTimeout],

@@ -5,6 +5,7 @@
 import type { Argv } from 'yargs';
 import { z } from 'zod';
 import { OperatorError, withoutLogin, type Problem } from '../../shared/problems.js';
+import { drivesSeveralDevices } from '../../shared/spec/engines.js';
 import type { RunSpec } from '../../shared/spec/schema.js';
 import { workersProblem } from '../../shared/spec/validate.js';
 import { parseStoreUrl } from '../../shared/store/places.js';
@@ -90,7 +91,7 @@ export function withLaunchOptions(y: Argv): Argv<LaunchArguments> {
     })
     .option('gpus-per-worker', {
       ...{ type: 'number', requiresArg: true, default: launchDefaults.gpusPerWorker },
-      describe: 'nvidia.com/gpu of each: 0 or 1',
+      describe: 'nvidia.com/gpu of each: 0 or 1; with engine.name xla also more',
     })
     .option('provider', {
       ...{ choices: providers, requiresArg: true, defaultDescription: 'cuda with GPUs' },
@@ -148,8 +149,8 @@ export function launchParametersOf(args: LaunchArguments, spec: RunSpec): Launch
 }
 
 const mostCoordinators = 5;
-/** A worker drives one GPU. */
-const mostGpus = 1;
+/** More than any node has. */
+const mostGpus = 64;
 /** A Kubernetes quantity, positive; https://kubernetes.io/docs/reference/kubernetes-api/ */
 const quantity = /^(?=.*[1-9])[0-9]+(\.[0-9]+)?(m|k|[KMGT]i?)?$/;
 const imagePattern = /^[a-z0-9][a-z0-9._:/-]*(:[\w][\w.-]{0,127})?(@sha256:[a-f0-9]{64})?$/i;
@@ -160,7 +161,7 @@ const namePattern = /^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/;
 export function requireLaunchable(given: LaunchParameters, spec: RunSpec): void {
   const problems = [
     ...nameProblems(given),
-    ...countProblems(given, spec.batch.microShards),
+    ...countProblems(given, spec),
     ...storeProblems(given, spec),
     ...quantityProblems(given),
   ];
@@ -189,16 +190,21 @@ function nameProblems(given: LaunchParameters): Problem[] {
   ]);
 }
 
-function countProblems(given: LaunchParameters, microShards: number): Problem[] {
-  const wrongWorkers = workersProblem(given.workers, microShards);
+function countProblems(given: LaunchParameters, { batch, engine }: RunSpec): Problem[] {
+  const wrongWorkers = workersProblem(given.workers, batch.microShards);
+  const drivesSeveral = drivesSeveralDevices(engine.name);
   const problems = rangeProblems({
     '--coordinators': [given.coordinators, 1, mostCoordinators],
-    '--gpus-per-worker': [given.gpusPerWorker, 0, mostGpus],
+    '--gpus-per-worker': [given.gpusPerWorker, 0, drivesSeveral ? mostGpus : 1],
   });
-  const why = 'a worker drives one, more GPUs are more workers';
+  const why =
+    `a worker of the engine ${engine.name} drives one: more GPUs are more workers, ` +
+    'or engine.name xla';
   return [
     ...(wrongWorkers === undefined ? [] : [wrongWorkers]),
-    ...problems.map((one) => (one.key === '--gpus-per-worker' ? { ...one, hint: why } : one)),
+    ...problems.map((one) =>
+      one.key === '--gpus-per-worker' && !drivesSeveral ? { ...one, hint: why } : one,
+    ),
   ];
 }
 

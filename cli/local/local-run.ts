@@ -51,8 +51,10 @@ export interface LocalRunOptions {
   readonly allowsFaults: boolean;
   /** What the engine computes with; undefined: its own choice. */
   readonly provider: Provider | undefined;
+  /** Devices that each worker drives, as `lockstep worker --devices` reads it. */
+  readonly devices: string;
   /** GPUs that workers are given in turn; empty: they get none. */
-  readonly devices: readonly string[];
+  readonly gpus: readonly string[];
   /** Each line of the coordinators, parsed; the last one is the result. */
   readonly onLine: (line: RunLine) => void;
   /** What a process says on stderr. */
@@ -168,17 +170,17 @@ class LocalRun {
   }
 
   #startWorker(worker: string): Child {
-    const { workers, allowsFaults, onLine, provider, devices } = this.#options;
+    const { workers, allowsFaults, onLine, provider, devices, gpus } = this.#options;
     // Workers share the cores; an engine whose bytes depend on threads takes the spec's.
     const threads = Math.max(1, Math.floor(availableParallelism() / workers));
     const number = Number(worker.slice(worker.lastIndexOf('-') + 1));
-    const device = devices[number % devices.length];
+    const gpu = gpus[number % gpus.length];
     const child = this.#children.start([
       ...['worker', '--coordinator', this.#addresses.join(','), '--id', worker],
       ...['--threads', String(threads), '--patience', String(patienceS)],
       ...(allowsFaults ? ['--allow-faults'] : []),
       ...(provider === undefined ? [] : ['--provider', provider]),
-      ...(device === undefined ? [] : ['--gpu', device]),
+      ...(gpu === undefined ? ['--devices', devices] : ['--gpu', gpu]),
     ]);
     onLine({ kind: 'worker', worker, pid: child.pid });
     return child;

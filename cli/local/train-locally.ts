@@ -7,6 +7,7 @@ import { readEnvironment } from '../../shared/environment.js';
 import { exitCodes } from '../../shared/exit-codes.js';
 import { parseNatsUrl } from '../../shared/events/nats-url.js';
 import { OperatorError } from '../../shared/problems.js';
+import { devicesProblem } from '../../shared/spec/engines.js';
 import type { RunSpec } from '../../shared/spec/schema.js';
 import { parseStoreUrl } from '../../shared/store/places.js';
 import { providers } from '../../worker/engine/engine.js';
@@ -16,6 +17,7 @@ import { rangeProblems } from '../number-ranges.js';
 import { amountOption, flagOption, wordOption } from '../options.js';
 import { printJson, printNote } from '../output.js';
 import { runId, storeOptions, withStore } from '../stores.js';
+import { devicesBesideGpus, devicesOption, parseDevices } from './devices.js';
 import { chooseDevices } from './gpus.js';
 import { runLocally } from './local-run.js';
 import { createRunView } from './run-lines.js';
@@ -37,6 +39,7 @@ export const trainingOptions = {
     choices: providers,
     describe: "What the spec's engine computes with (default: cpu, and tensorflow any GPU)",
   },
+  devices: devicesOption,
   gpus: wordOption(
     'all, or numbers with commas: GPUs that the workers share, one each if they suffice',
   ),
@@ -54,11 +57,11 @@ export async function trainLocally(
   runUrl: string,
   spec?: RunSpec,
 ): Promise<void> {
-  requireSense(args);
+  requireSense(args, spec);
   const { workers, stopAfter, nats, json } = args;
   if (nats !== undefined) parseNatsUrl(nats, '--nats');
   const dataset = args.dataset && parseStoreUrl(args.dataset, '--dataset').url;
-  const devices = args.gpus === undefined ? [] : chooseDevices(args.gpus);
+  const gpus = args.gpus === undefined ? [] : chooseDevices(args.gpus);
   const view = json ? undefined : createRunView(readEnvironment().isPlain);
   const stop = stopWhenInterrupted({
     onStop: () => printNote('stopping in order; once more ends at once'),
@@ -73,7 +76,7 @@ export async function trainLocally(
     );
   requireNoStop(stop, `Nothing was computed; to start: lockstep resume ${runUrl}`);
   process.exitCode = await runLocally({
-    ...{ runUrl, workers, restarts: args.restarts, devices, stop },
+    ...{ runUrl, workers, restarts: args.restarts, gpus, devices: args.devices, stop },
     ...{ hasStandby: args.standby, allowsFaults: args.allowFaults },
     provider: args.gpus === undefined ? args.provider : 'cuda',
     coordinatorArgs: [
@@ -95,11 +98,15 @@ function requireNoStop({ aborted, reason }: AbortSignal, hint: string): void {
   throw new CommandFailed(text, exitCodes.interrupted, hint);
 }
 
-function requireSense(args: ArgumentsCamelCase<TrainingArguments>): void {
+function requireSense(args: ArgumentsCamelCase<TrainingArguments>, spec?: RunSpec): void {
   const { restarts, standby, nats, gpus, provider } = args;
+  const devices = parseDevices(args.devices);
   const problems = rangeProblems({ '--restarts': [restarts, 0] });
   if (gpus !== undefined && provider !== undefined && provider !== 'cuda')
     problems.push({ key: '--provider', given: provider, allowed: 'cuda, with --gpus' });
+  if (gpus !== undefined && devices !== 1) problems.push(devicesBesideGpus(args.devices));
+  const wrongDevices = spec && devicesProblem(spec.engine.name, devices);
+  if (wrongDevices !== undefined) problems.push(wrongDevices);
   if (standby && (nats ?? readEnvironment().natsUrl) === undefined)
     problems.push({
       key: '--nats',

@@ -15,8 +15,12 @@ const name = (letters: number) =>
     .describe(`at most ${letters} of a-z, 0-9 and -, a letter first`);
 
 /** The compute engines; see docs/engines.md. */
-export const engineNames = ['onnx', 'tensorflow', 'tensorflow-eager'] as const;
+export const engineNames = ['onnx', 'tensorflow', 'tensorflow-eager', 'xla'] as const;
 export type EngineName = (typeof engineNames)[number];
+
+/** What convolutions and products are computed in; parameters, sums and optimizer are float32. */
+export const precisions = ['float32', 'tf32', 'bfloat16'] as const;
+export type Precision = (typeof precisions)[number];
 
 /** A folder or a file of an object store. */
 const place = (what: string) =>
@@ -223,6 +227,8 @@ export const runSpecSchema = z.strictObject({
   }),
   engine: z.strictObject({
     name: z.enum(engineNames),
+    /** Left out: float32, which every engine has. */
+    precision: z.enum(precisions).optional(),
     /** Threads of the compute engine in each worker. */
     threads: count(256),
     /** Lets workers differ in what makes the bytes: the run is then no function of its spec. */

@@ -3,6 +3,7 @@
 
 import type { z } from 'zod';
 import { nearMiss, OperatorError, type Problem } from '../problems.js';
+import { precisionProblem } from './engines.js';
 import { layerNames, smallestCrop } from './feature-layers.js';
 import { allowedAt, keyName, unknownKey, type KeyPath } from './keys.js';
 import { lastStep, runSpecSchema, type PhaseSpec, type RunSpec } from './schema.js';
@@ -108,6 +109,7 @@ const relations: readonly Relation[] = [
   { reads: ['phases', 'batch'], check: positionsAreExact },
   { reads: ['dataset', 'evaluation'], check: evaluationHasFaces },
   { reads: ['dataset', 'checkpoint', 'evaluation'], check: bestIsEvaluated },
+  { reads: ['engine'], check: engineHasPrecision },
 ];
 
 function datasetHasPlace({ dataset: { url } }: RunSpec): Problem[] {
@@ -311,4 +313,9 @@ function bestIsEvaluated({ dataset, checkpoint, evaluation }: RunSpec): Problem[
   const allowed = `a multiple or a divisor of checkpoint.everySteps (${checkpoint.everySteps})`;
   const hint = 'for checkpoint.best checkpoints must be of steps that are evaluated';
   return [{ key: 'evaluation.everySteps', given: evaluation.everySteps, allowed, hint }];
+}
+
+function engineHasPrecision({ engine }: RunSpec): Problem[] {
+  const problem = precisionProblem(engine.name, engine.precision);
+  return problem === undefined ? [] : [problem];
 }

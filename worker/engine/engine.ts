@@ -4,12 +4,13 @@
 
 import type { StateVectors } from '../../shared/checkpoint/state.js';
 import type { FlatLayout, TensorSpec } from '../../shared/layout.js';
-import type { EngineName } from '../../shared/spec/schema.js';
+import type { DeviceCount } from '../../shared/spec/engines.js';
+import type { EngineName, Precision } from '../../shared/spec/schema.js';
 import type { UpdateProgram, UpdateScalars } from '../../task/ops/update.js';
 import type { TensorFunction } from '../../trace/trace.js';
 
-/** What computes: an execution provider of ONNX Runtime's, or TensorFlow's CPU or CUDA kernels. */
-export const providers = ['cpu', 'webgpu', 'cuda'] as const;
+/** What computes: the kind of device, by the name of what drives it. */
+export const providers = ['cpu', 'webgpu', 'cuda', 'rocm'] as const;
 export type Provider = (typeof providers)[number];
 
 /** A compiled function. Not reentrant: one run at a time. */
@@ -100,6 +101,10 @@ export interface EngineOptions {
   readonly threads: number;
   /** Undefined: the engine's own choice. An engine never falls back to another provider. */
   readonly provider?: Provider | undefined;
+  /** Of convolutions and products; float32 when left out. */
+  readonly precision?: Precision | undefined;
+  /** Devices that are driven side by side; 1 when left out. */
+  readonly devices?: DeviceCount | undefined;
   /** Writes a profile to a file that starts with this, for finding out where the time goes. */
   readonly profile?: string | undefined;
 }

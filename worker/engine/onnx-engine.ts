@@ -5,13 +5,13 @@
 import * as ort from 'onnxruntime-node';
 import { lowerToOnnx } from '../../trace/lower/onnx/lower.js';
 import type { StepGraph } from '../../trace/step-graph.js';
-import type { CompiledGraph, Engine, EngineOptions, Provider } from './engine.js';
+import type { CompiledGraph, Engine, EngineOptions } from './engine.js';
 import { traceAndLower } from './lowering.js';
-import { sessionOn } from './onnx-providers.js';
+import { sessionOn, type OnnxProvider } from './onnx-providers.js';
 
 /** Creates the engine; sessions are made by `compile`. */
 export function createOnnxEngine(options: EngineOptions): Engine {
-  const provider = options.provider ?? 'cpu';
+  const provider = (options.provider ?? 'cpu') as OnnxProvider;
   return {
     name: 'onnx',
     fingerprint: `onnx/${ort.env.versions.node}/${provider}`,
@@ -29,7 +29,7 @@ export function createOnnxEngine(options: EngineOptions): Engine {
 
 function createSession(
   model: Uint8Array,
-  provider: Provider,
+  provider: OnnxProvider,
   options: EngineOptions,
 ): Promise<ort.InferenceSession> {
   const create = () => ort.InferenceSession.create(model, sessionOptions(options, provider));
@@ -38,7 +38,7 @@ function createSession(
 
 function sessionOptions(
   { threads, profile }: EngineOptions,
-  provider: Provider,
+  provider: OnnxProvider,
 ): ort.InferenceSession.SessionOptions {
   return {
     executionProviders: [provider],

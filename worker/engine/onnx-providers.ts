@@ -2,9 +2,12 @@
 
 import type { InferenceSession } from 'onnxruntime-node';
 import { messageOf, OperatorError } from '../../shared/problems.js';
-import type { Provider } from './engine.js';
 
-const needs: Readonly<Record<Exclude<Provider, 'cpu'>, string>> = {
+/** Those that ONNX Runtime's npm package can have. */
+export const onnxProviders = ['cpu', 'webgpu', 'cuda'] as const;
+export type OnnxProvider = (typeof onnxProviders)[number];
+
+const needs: Readonly<Record<Exclude<OnnxProvider, 'cpu'>, string>> = {
   webgpu: 'a machine with a GPU and its Vulkan driver',
   cuda:
     'a machine with CUDA 12, cuDNN 9 and the provider itself, which is a download: ' +
@@ -13,7 +16,7 @@ const needs: Readonly<Record<Exclude<Provider, 'cpu'>, string>> = {
 
 /** The session that `create` makes on a provider; an OperatorError where another than cpu fails. */
 export async function sessionOn(
-  provider: Provider,
+  provider: OnnxProvider,
   create: () => Promise<InferenceSession>,
 ): Promise<InferenceSession> {
   try {

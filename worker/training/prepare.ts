@@ -3,6 +3,7 @@
 
 import { readDatasetIndex } from '../../dataset/dataset-index.js';
 import { splitSamples } from '../../dataset/samples.js';
+import type { DeviceCount } from '../../shared/spec/engines.js';
 import { parseRunRecord } from '../../shared/spec/record.js';
 import type { RunSpec } from '../../shared/spec/schema.js';
 import { cloneableOptions, openStore, type StoreOptions } from '../../shared/store/open-store.js';
@@ -30,6 +31,8 @@ export interface PrepareOptions {
   readonly maxThreads: number;
   /** What the engine is to compute with; undefined: its own choice. */
   readonly provider: Provider | undefined;
+  /** Devices that it drives. */
+  readonly devices: DeviceCount;
   readonly send: SendToNetwork;
   /** Prints something for the operator that does not end the run. */
   readonly warn: (text: string) => void;
@@ -73,7 +76,10 @@ export async function prepare(
     spec.engine.name === 'onnx'
       ? Math.min(spec.engine.threads, options.maxThreads)
       : spec.engine.threads;
-  const engine = await createEngine(spec.engine.name, { threads, provider: options.provider });
+  const engine = await createEngine(spec.engine.name, {
+    ...{ threads, precision: spec.engine.precision },
+    ...{ provider: options.provider, devices: options.devices },
+  });
   const wanted = spec.phases.flatMap(({ name }) => task.step(name).frozen);
   const frozen = await readFrozenInputs(spec, wanted, storeOptions);
   const phases = createPhases(task, spec, engine, state, frozen);

@@ -109,6 +109,7 @@ export function workerJob(owner: Owner, parameters: LaunchParameters): V1Job & M
       // In a queue, the coordinators may start long after the workers.
       ...(queue === undefined ? [] : [`--patience=${queuedJoinTimeoutS}`]),
       ...(provider === undefined ? [] : [`--provider=${provider}`]),
+      ...(gpusPerWorker > 1 ? [`--devices=${gpusPerWorker}`] : []),
     ],
     resources: resourcesOf(parameters),
     subdomain: workers,

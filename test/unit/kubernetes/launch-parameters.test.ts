@@ -152,3 +152,15 @@ test('what is given reaches the pods', () => {
   assert.equal(text.split('"suspend":true').length - 1, 2);
   assert.match(text, /"name":"LOCKSTEP_NATS_URL","value":"nats:\/\/nats:4222"/);
 });
+
+test('a worker is given several GPUs where its engine drives them', () => {
+  const onXla = loadPreset('paper', [`dataset.url=${spec.dataset.url}`, 'engine.name=xla']);
+  assert.doesNotThrow(() => requireLaunchable({ ...good, gpusPerWorker: 4 }, onXla));
+  assert.throws(
+    () => requireLaunchable({ ...good, gpusPerWorker: 2 }, spec),
+    /--gpus-per-worker: given 2; .*0 to 1 \(.*engine\.name xla/,
+  );
+  const text = JSON.stringify(runObjects({ ...good, gpusPerWorker: 4 }, ''));
+  assert.match(text, /"--provider=cuda","--devices=4"/);
+  assert.match(text, /"nvidia.com\/gpu":"4"/);
+});

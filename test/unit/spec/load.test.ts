@@ -207,6 +207,24 @@ test('every problem is listed, of all kinds at once', () => {
   );
 });
 
+test('a precision is refused where the engine has none, with the engines that do', () => {
+  const spec = (name: string, precision: string) =>
+    loadPreset('demo', [`engine.name=${name}`, `engine.precision=${precision}`]);
+  for (const [name, precision] of [
+    ['onnx', 'float32'],
+    ['tensorflow', 'tf32'],
+    ['xla', 'tf32'],
+    ['xla', 'bfloat16'],
+  ] as const)
+    assert.equal(spec(name, precision).engine.precision, precision);
+  assert.throws(
+    () => spec('onnx', 'tf32'),
+    /engine\.precision.*allowed: float32 .*\(tf32 is for tensorflow, tensorflow-eager, xla\)/,
+  );
+  assert.throws(() => spec('tensorflow', 'bfloat16'), /bfloat16 is for xla/);
+  assert.throws(() => spec('xla', 'float16'), /allowed: .*float32.*tf32.*bfloat16/);
+});
+
 test('a slip of the pen gets a suggestion', () => {
   assert.throws(
     () => loadPreset('demo', ['batch.microShard=1']),

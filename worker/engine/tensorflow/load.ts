@@ -5,7 +5,7 @@
 import { createRequire } from 'node:module';
 import { isMainThread } from 'node:worker_threads';
 import { setNativeEnvironment } from '../../../shared/environment.js';
-import { OperatorError, type Problem } from '../../../shared/problems.js';
+import { OperatorError } from '../../../shared/problems.js';
 import { registerGradients } from '../../../task/ops/gradients.js';
 import type { EngineOptions } from '../engine.js';
 import {
@@ -76,26 +76,28 @@ let loaded: (LoadedTensorflow & { readonly asked: string }) | undefined;
  * machine lacks something, or when a GPU is asked for and TensorFlow finds none.
  */
 export function loadTensorflow(options: EngineOptions): LoadedTensorflow {
-  const { threads, provider } = options;
-  const asked = `${threads} threads, ${provider ?? 'any provider'}`;
+  const { threads, provider, precision = 'float32' } = options;
+  const asked = `${threads} threads, ${provider ?? 'any provider'}, ${precision}`;
   if (loaded !== undefined && loaded.asked !== asked)
     throw new Error(`TensorFlow was loaded for ${loaded.asked}, and now ${asked} are asked for`);
   if (loaded !== undefined) return loaded;
   if (!isMainThread) throw new Error('TensorFlow is loaded by the main thread only');
   requireUsable(options);
-  setNativeEnvironment(nativeVariables(threads, provider === 'cpu'));
+  setNativeEnvironment(nativeVariables(options));
   const backend = requireBackend();
   const { binding } = backend;
   const isGpu = binding.isUsingGpuDevice();
   if (provider === 'cuda' && !isGpu) throw withoutGpu();
+  if (precision === 'tf32' && !isGpu) throw withoutTensorFloats();
   const version = binding.TF_Version;
-  const fingerprint = isGpu ? `${version}/cuda` : `${version}/cpu/threads=${threads}`;
+  const onGpu = precision === 'float32' ? `${version}/cuda` : `${version}/cuda/${precision}`;
+  const fingerprint = isGpu ? onGpu : `${version}/cpu/threads=${threads}`;
   loaded = { binding, backend, fingerprint, asked };
   return loaded;
 }
 
 /** Read by TensorFlow while it loads; those that change bytes are not left to the operator. */
-function nativeVariables(threads: number, isWithoutGpu: boolean) {
+function nativeVariables({ threads, provider, precision }: EngineOptions) {
   return {
     forced: {
       TF_NUM_INTRAOP_THREADS: String(threads),
@@ -103,7 +105,9 @@ function nativeVariables(threads: number, isWithoutGpu: boolean) {
       OMP_NUM_THREADS: String(threads),
       TF_DETERMINISTIC_OPS: '1',
       TF_ENABLE_ONEDNN_OPTS: '1',
-      ...(isWithoutGpu ? { CUDA_VISIBLE_DEVICES: '-1' } : {}),
+      // Of cuBLAS and cuDNN: TensorFlow lets them round to TF32 unless this forbids it.
+      NVIDIA_TF32_OVERRIDE: precision === 'tf32' ? '1' : '0',
+      ...(provider === 'cpu' ? { CUDA_VISIBLE_DEVICES: '-1' } : {}),
     },
     defaults: { TF_CPP_MIN_LOG_LEVEL: '2', TF_FORCE_GPU_ALLOW_GROWTH: 'true' },
   };
@@ -135,14 +139,11 @@ function supplyRemovedFunctions(): void {
   util['isArray'] ??= Array.isArray;
 }
 
-function requireUsable({ provider, profile }: EngineOptions): void {
-  const problems: Problem[] = [];
-  if (provider === 'webgpu')
-    problems.push({ key: '--provider', given: provider, allowed: 'cpu, cuda' });
-  if (profile !== undefined)
-    problems.push({ key: '--profile', given: profile, allowed: 'nothing: it can not profile' });
-  if (problems.length > 0)
-    throw new OperatorError('the TensorFlow engine can not do this', problems);
+function requireUsable({ profile }: EngineOptions): void {
+  if (profile === undefined) return;
+  throw new OperatorError('the TensorFlow engine can not do this', [
+    { key: '--profile', given: profile, allowed: 'nothing: it can not profile' },
+  ]);
 }
 
 function withoutGpu(): OperatorError {
@@ -162,5 +163,11 @@ function withoutGpu(): OperatorError {
           allowed: 'CUDA 12 and cuDNN 9 where the TensorFlow library finds them',
           hint: isOnlyDriver ? "NVIDIA's driver is not installed" : `${setupScript} -- --gpu`,
         },
+  ]);
+}
+
+function withoutTensorFloats(): OperatorError {
+  return new OperatorError('TensorFlow finds no GPU, and TF32 is a format of GPUs', [
+    { key: 'engine.precision', given: 'tf32', allowed: 'float32 on the CPU' },
   ]);
 }
