@@ -1,5 +1,5 @@
-// The update of a step on the host, in AssemblyScript: WebAssembly with SIMD, four float32 values at
-// a time. Every operation is exactly rounded and none are fused, so that the bytes are those of
+// The update of a step on the host, in AssemblyScript: WebAssembly with SIMD, four float32 values
+// at a time. Every operation is exactly rounded and none are fused, so that the bytes are those of
 // task/ops/update.ts on every machine. Vectors are places in memory, in bytes; `floats` is a
 // multiple of 4, so vectors are padded to one. Compiled by compile.js, called by ../host-state.ts.
 
