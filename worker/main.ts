@@ -67,7 +67,7 @@ export async function workerMain(options: WorkerMainOptions): Promise<WorkerResu
   const stores = createRunningStores(options.storeOptions, options.warn, log);
   const compute = createCompute({
     send,
-    prepare: (request) => prepare(request, { ...options, storeOptions: stores.options, send }),
+    prepare: (request) => prepare(request, { ...options, storeOptions: stores.options, send, log }),
   });
   const result = new Promise<WorkerResult>((resolve, reject) => {
     network.on('message', (message: ToCompute) => {

@@ -4,8 +4,10 @@
 
 import type { StateVectors } from '../../shared/checkpoint/state.js';
 import type { FlatLayout, TensorSpec } from '../../shared/layout.js';
+import type { Log } from '../../shared/log.js';
 import type { DeviceCount } from '../../shared/spec/engines.js';
 import type { EngineName, Precision } from '../../shared/spec/schema.js';
+import type { ObjectStore } from '../../shared/store/store.js';
 import type { UpdateProgram, UpdateScalars } from '../../task/ops/update.js';
 import type { TensorFunction } from '../../trace/trace.js';
 
@@ -105,6 +107,12 @@ export interface EngineOptions {
   readonly precision?: Precision | undefined;
   /** Devices that are driven side by side; 1 when left out. */
   readonly devices?: DeviceCount | undefined;
+  /** The run's folder, where compiled executables are kept; undefined: none is kept. */
+  readonly executables?: ObjectStore | undefined;
+  /** Structured lines about executables, for operators of a cluster. */
+  readonly log?: Log | undefined;
+  /** Prints something for the operator that does not end the run. */
+  readonly warn?: ((text: string) => void) | undefined;
   /** Writes a profile to a file that starts with this, for finding out where the time goes. */
   readonly profile?: string | undefined;
 }

@@ -3,6 +3,7 @@
 
 import { readDatasetIndex } from '../../dataset/dataset-index.js';
 import { splitSamples } from '../../dataset/samples.js';
+import type { Log } from '../../shared/log.js';
 import type { DeviceCount } from '../../shared/spec/engines.js';
 import { parseRunRecord } from '../../shared/spec/record.js';
 import type { RunSpec } from '../../shared/spec/schema.js';
@@ -34,6 +35,7 @@ export interface PrepareOptions {
   /** Devices that it drives. */
   readonly devices: DeviceCount;
   readonly send: SendToNetwork;
+  readonly log: Log;
   /** Prints something for the operator that does not end the run. */
   readonly warn: (text: string) => void;
 }
@@ -79,6 +81,7 @@ export async function prepare(
   const engine = await createEngine(spec.engine.name, {
     ...{ threads, precision: spec.engine.precision },
     ...{ provider: options.provider, devices: options.devices },
+    ...{ executables: store, log: options.log, warn: options.warn },
   });
   const wanted = spec.phases.flatMap(({ name }) => task.step(name).frozen);
   const frozen = await readFrozenInputs(spec, wanted, storeOptions);
