@@ -20,6 +20,7 @@ const variables = z.object({
     .enum(logLevels)
     .meta({ allowed: logLevels.join(', ') })
     .optional(),
+  LOCKSTEP_XLA_PLUGIN: z.string().max(4096).meta({ allowed: 'the path of a plugin' }).optional(),
   LOCKSTEP_TEST_S3_ENDPOINT: endpoint.optional(),
   LOCKSTEP_TEST_NATS_SERVER: z.string().max(4096).optional(),
   LOCKSTEP_TEST_VERSITYGW: z.string().max(4096).optional(),
@@ -39,6 +40,8 @@ export interface Environment {
   readonly natsUrl: string | undefined;
   /** Of the JSON lines on stderr; undefined: each command has its own default. */
   readonly logLevel: LogLevel | undefined;
+  /** XLA plugin to use instead of one that `setup xla` installed: path of a shared object. */
+  readonly xlaPlugin: string | undefined;
   /** `NO_COLOR` is set (https://no-color.org): no colours, no moving progress bars. */
   readonly isPlain: boolean;
   /** Servers for tests: an S3 endpoint that runs, and paths of programs to start. */
@@ -70,6 +73,7 @@ export function parseEnvironment(given: Readonly<Record<string, string | undefin
     }),
     natsUrl: values.LOCKSTEP_NATS_URL,
     logLevel: values.LOCKSTEP_LOG_LEVEL,
+    xlaPlugin: values.LOCKSTEP_XLA_PLUGIN,
     isPlain: values.NO_COLOR !== undefined || values.CI !== undefined,
     test: Object.freeze({
       s3Endpoint: values.LOCKSTEP_TEST_S3_ENDPOINT,

@@ -32,6 +32,7 @@ const layers: readonly Layer[] = [
   { name: 'sim', pace: 'quick', concurrency: cores, timeoutMs: 180_000 },
   { name: 'integration', pace: 'quick', concurrency: few, timeoutMs: 300_000 },
   { name: 'tensorflow', pace: 'long', concurrency: few, timeoutMs: 300_000 },
+  { name: 'xla', pace: 'long', concurrency: few, timeoutMs: 300_000 },
   { name: 'servers', pace: 'long', concurrency: few, timeoutMs: 300_000 },
   { name: 'reliability', pace: 'long', concurrency: 1, timeoutMs: 900_000 },
   { name: 'e2e', pace: 'long', concurrency: 1, timeoutMs: 900_000 },

@@ -1,5 +1,5 @@
 // Real servers for tests: finds nats-server and versitygw, starts them on free loopback ports with
-// folders of their own, and stops them. Tests skip by name when a server, or TensorFlow, is not
+// folders of their own, and stops them. Tests skip by name when a server, or an engine, is not
 // installed. A bucket is on the best S3 server there is: the one LOCKSTEP_TEST_S3_ENDPOINT names,
 // else a versitygw, else npm's s3rver, which ignores conditional puts.
 
@@ -16,6 +16,8 @@ import { childEnvironment, readEnvironment } from '../../shared/environment.js';
 import type { S3Options } from '../../shared/store/s3-requests.js';
 import type { ObjectStore } from '../../shared/store/store.js';
 import { addonPath, findPackage } from '../../worker/engine/tensorflow/addon.js';
+import { hasKoffi } from '../../worker/engine/xla/native.js';
+import { hasPlugin } from '../../worker/engine/xla/plugin.js';
 import { until } from './until.js';
 
 /** The programs, and the variables that name their paths. */
@@ -250,6 +252,10 @@ export const skipWithoutTensorflow: false | string =
   found !== undefined && existsSync(addonPath(found))
     ? false
     : 'TensorFlow is not set up: npm run setup:tensorflow';
+
+/** For `{ skip }` of a test: false when XLA's plugin for CPUs is there, else the reason. */
+export const skipWithoutXla: false | string =
+  hasPlugin('cpu') && hasKoffi() ? false : 'XLA is not set up: npm run setup:xla -- --cpu';
 
 /** The keys in a store that start with `prefix`, in the store's order. */
 export async function keysOf(store: ObjectStore, prefix = ''): Promise<string[]> {

@@ -12,6 +12,7 @@ test('an empty environment has the defaults', () => {
     s3: { endpoint: undefined },
     natsUrl: undefined,
     logLevel: undefined,
+    xlaPlugin: undefined,
     isPlain: false,
     test: {
       s3Endpoint: undefined,
