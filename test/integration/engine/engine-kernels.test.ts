@@ -10,5 +10,7 @@ describe('kernels on the onnx engine', () => {
   before(loadReferenceBackend);
 
   // The preparation of the graph writes PreluWithGradient.
-  testKernels(() => createOnnxEngine({ threads: 1 }), onnxLowerings, ['PreluWithGradient']);
+  testKernels(() => createOnnxEngine({ threads: 1 }), onnxLowerings, {
+    alsoIdle: ['PreluWithGradient'],
+  });
 });

@@ -261,21 +261,28 @@ export function functionOf({ shapes, run }: KernelCase) {
   return { inputs, f };
 }
 
+interface KernelTestOptions {
+  /** Kernels that a preparation of the graph writes, so that no case has them. */
+  readonly alsoIdle?: readonly string[];
+  /** Largest difference of a tensor over its largest value. */
+  readonly tolerance?: number;
+}
+
 /**
  * Every case on an engine against TF.js's own CPU backend, and that no lowering in `lowerings` is
- * left untried. What is folded away before any lowering need not be tried, nor what is `alsoIdle`.
+ * left untried. What is folded away before any lowering need not be tried.
  */
 export function testKernels(
   engine: () => Engine,
   lowerings: Readonly<Record<string, unknown>>,
-  alsoIdle: readonly string[] = [],
+  { alsoIdle = [], tolerance = 1e-5 }: KernelTestOptions = {},
 ): void {
   for (const each of kernelCases)
     it(each.name, async () => {
       const { inputs, f } = functionOf(each);
       const values = randomInputs(inputs, 11);
       const expected = runEagerly(inputs, f, values);
-      assertClose(await runTraced(engine(), inputs, f, values), expected, 1e-5);
+      assertClose(await runTraced(engine(), inputs, f, values), expected, tolerance);
     });
 
   it('leaves no lowering untried', () => {
