@@ -1,24 +1,21 @@
-// How long one micro-shard takes: the step's gradients of all networks and their Adam update, on
-// random pictures and without exchange, in this process. It measures and decides nothing.
+// How long one micro-shard takes: the step's gradients of all networks and their update, on random
+// pictures and without exchange, in this process, by the worker's own code. It measures and decides
+// nothing.
 
 import { setImmediate } from 'node:timers/promises';
-import {
-  createLayout,
-  sizeOf,
-  sliceViews,
-  type FlatLayout,
-  type NetworkSpec,
-} from '../shared/layout.js';
+import { countersOf, createState } from '../shared/checkpoint/state.js';
+import { sizeOf } from '../shared/layout.js';
 import { median } from '../shared/median.js';
 import { createRandomStream } from '../shared/random.js';
-import type { TrainedNetwork } from '../shared/spec/schedule.js';
-import type { EngineName, PhaseSpec, Precision, RunSpec } from '../shared/spec/schema.js';
+import type { EngineName, Precision, RunSpec } from '../shared/spec/schema.js';
 import { readFrozenInputs } from '../shared/weights/feature-weights.js';
 import { createSrganTask } from '../task/srgan/task.js';
-import type { StepDefinition, Task } from '../task/task.js';
+import type { Task } from '../task/task.js';
+import type { MicroBatch } from '../worker/data/loader.js';
 import { createEngine } from '../worker/engine/create-engine.js';
 import type { Provider } from '../worker/engine/engine.js';
-import { applyAdam, type AdamState } from '../worker/training/update.js';
+import { createPhases } from '../worker/training/phase.js';
+import { commitStep } from '../worker/training/update.js';
 
 export interface StepBenchOptions {
   readonly spec: RunSpec;
@@ -37,6 +34,9 @@ export interface StepBenchOptions {
 /** Seconds are wall time; `rss_mib` is the largest resident memory of the process so far. */
 export interface StepBenchResult {
   readonly step_s: number;
+  /** Of the median step: gradients, with copies to and from a device; update, with the norms. */
+  readonly compute_s: number;
+  readonly update_s: number;
   readonly min_s: number;
   readonly max_s: number;
   /** Processor time of the median step, all threads. */
@@ -60,106 +60,74 @@ const warmUpSteps = 2;
 /** What a step took: seconds of wall and processor time; bytes resident after it. */
 interface Taken {
   readonly wall: number;
+  readonly compute: number;
+  readonly update: number;
   readonly cpu: number;
   readonly rss: number;
 }
 
-/** A network that is trained: flat vectors and Adam's state over them. */
-interface Trained {
-  readonly layout: FlatLayout;
-  readonly state: AdamState;
-  readonly gradient: Float32Array;
-}
-
 /** Measures the step of the spec's last phase. */
 export async function benchStep(options: StepBenchOptions): Promise<StepBenchResult> {
-  const { spec, batch, steps } = options;
-  const engine = await createEngine(options.engine, options);
-  const phase = spec.phases.at(-1)!;
+  const { batch, steps } = options;
+  const spec = lastPhaseAlone(options.spec, batch);
   const task = createSrganTask(spec);
-  const step = task.step(phase.name);
-  const compiled = await engine.compile(stepInputs(task, step, batch), (inputs) => {
-    const { gradients, statistics, metrics } = step.run(inputs);
-    return { ...gradients, ...statistics, ...metrics };
-  });
-  const networks = task.networks.filter(({ name }) => step.trains.includes(name));
-  const trained = networks.map((network) => startTraining(task, network));
-  const feeds = {
-    ...{ ...randomBatch(task, batch), ...merge(trained, (t) => t.state.parameters) },
-    ...(await readFrozenInputs(spec, step.frozen, {})),
-  };
-  const fetches = { ...merge(trained, (t) => t.gradient), ...otherOutputs(step) };
+  const engine = await createEngine(options.engine, options);
+  const state = await engine.createState(task.networks);
+  const start = initialState(task);
+  await state.write(start.networks);
+  let counters = countersOf(start);
+  const { frozen } = task.step(spec.phases[0].name);
+  const phases = createPhases(task, spec, state, await readFrozenInputs(spec, frozen, {}));
+  const phase = await phases.at(0);
+  const pictures = randomBatch(task, batch);
   const tensorsBefore = engine.nativeTensors();
   const times: Taken[] = [];
   for (let i = 0; i < warmUpSteps + steps; i++) {
-    const [wall, cpu] = [performance.now(), process.cpuUsage()];
-    await compiled.run(feeds, fetches);
-    update(trained, networks, phase, spec);
+    const [began, cpu] = [performance.now(), process.cpuUsage()];
+    const vector = await phase.compute(pictures, 0);
+    const computed = performance.now();
+    ({ counters } = await commitStep(spec, phase, counters, vector));
+    const ended = performance.now();
     const { user, system } = process.cpuUsage(cpu);
     if (i >= warmUpSteps)
       times.push({
-        wall: (performance.now() - wall) / 1e3,
+        wall: (ended - began) / 1e3,
+        compute: (computed - began) / 1e3,
+        update: (ended - computed) / 1e3,
         cpu: (user + system) / 1e6,
         rss: process.memoryUsage.rss(),
       });
     await setImmediate();
   }
   const tensors = engine.nativeTensors() - tensorsBefore;
-  await compiled.close();
+  await phases.close();
+  await state.close();
+  await engine.close();
   return summarize(options, engine.fingerprint, times, tensors);
 }
 
-function stepInputs(task: Task, step: StepDefinition, batch: number) {
-  const read = task.networks.filter(({ name }) => step.reads.includes(name));
-  return [...task.batch(batch), ...read.flatMap(({ parameters }) => parameters), ...step.frozen];
+/** The spec with its last phase only, which all networks take part in and which does not end. */
+function lastPhaseAlone(spec: RunSpec, batch: number): RunSpec {
+  const phase = { ...spec.phases.at(-1)!, steps: Number.MAX_SAFE_INTEGER, discriminatorSteps: 1 };
+  return { ...spec, batch: { ...spec.batch, size: batch }, phases: [phase] };
 }
 
-function startTraining(task: Task, network: NetworkSpec): Trained {
-  const layout = createLayout(network.parameters);
-  const parameters = task.initialParameters(network.name, 1);
-  const zeros = () => new Float32Array(layout.size);
-  const state = { parameters, firstMoment: zeros(), secondMoment: zeros(), updates: 0 };
-  return { layout, state, gradient: zeros() };
+function initialState(task: Task) {
+  const state = createState(task.networks);
+  for (const { name } of task.networks) {
+    const { parameters, statistics, average } = state.networks[name];
+    parameters.set(task.initialParameters(name, 1));
+    statistics.set(task.initialStatistics(name));
+    if (average.length > 0) average.set(parameters);
+  }
+  return state;
 }
 
-/** Views by tensor name into one of each network's flat vectors. */
-function merge(
-  trained: readonly Trained[],
-  vector: (trained: Trained) => Float32Array,
-): Record<string, Float32Array> {
-  return Object.assign(
-    {},
-    ...trained.map((each) => sliceViews(each.layout, vector(each))),
-  ) as Record<string, Float32Array>;
-}
-
-function randomBatch(task: Task, batch: number): Record<string, Float32Array> {
+function randomBatch(task: Task, batch: number): MicroBatch {
   const stream = createRandomStream(1);
   const fill = (size: number) => Float32Array.from({ length: size }, () => stream.uniform());
-  return Object.fromEntries(
-    task.batch(batch).map(({ name, shape }) => [name, fill(sizeOf(shape))]),
-  );
-}
-
-function otherOutputs({ statistics, metrics }: StepDefinition): Record<string, Float32Array> {
-  const scalars = metrics.map((name) => [name, new Float32Array(1)] as const);
-  const vectors = statistics.map(
-    ({ name, shape }) => [name, new Float32Array(sizeOf(shape))] as const,
-  );
-  return Object.fromEntries([...scalars, ...vectors]);
-}
-
-function update(
-  trained: readonly Trained[],
-  networks: readonly NetworkSpec[],
-  { learningRate }: PhaseSpec,
-  { optimizer }: RunSpec,
-): void {
-  trained.forEach(({ state, gradient }, i) => {
-    const { name } = networks[i];
-    const rate = learningRate[name as TrainedNetwork];
-    applyAdam(state, gradient, { ...optimizer, learningRate: rate });
-  });
+  const tensors = task.batch(batch).map(({ name, shape }) => [name, fill(sizeOf(shape))] as const);
+  return Object.fromEntries(tensors) as unknown as MicroBatch;
 }
 
 function summarize(
@@ -173,6 +141,8 @@ function summarize(
   const round = (value: number) => Math.round(value * 1000) / 1000;
   return {
     step_s: round(median(wall)),
+    compute_s: round(median(times.map((time) => time.compute))),
+    update_s: round(median(times.map((time) => time.update))),
     min_s: round(Math.min(...wall)),
     max_s: round(Math.max(...wall)),
     cpu_s: round(median(cpu)),

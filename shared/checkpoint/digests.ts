@@ -54,40 +54,34 @@ export function stateDigest(
 /** A digest that is carried from step to step, a piece of the state each. */
 export interface RollingDigest {
   /** Takes in the piece that is due after `step`; the value so far. */
-  advance(step: Step): string;
+  advance(step: Step): Promise<string>;
 }
 
+/** Reads floats [start, end) of a state's vectors (`vectorsInOrder`), one behind the other. */
+export type ReadRange = (start: number, end: number) => Promise<readonly Float32Array[]>;
+
 /**
- * Creates a rolling digest of these vectors (`vectorsInOrder`). The piece moves on with the step,
- * so that everything is looked at within `ceil(floats / windowFloats)` steps. What differed once
- * shows in all later values.
+ * Creates a rolling digest of a state of so many floats. The piece moves on with the step, so that
+ * everything is looked at within `ceil(floats / windowFloats)` steps. What differed once shows in
+ * all later values.
  */
 export function createRollingDigest(
-  vectors: readonly Float32Array[],
+  floats: number,
+  readRange: ReadRange,
   window = windowFloats,
 ): RollingDigest {
-  const floats = vectors.reduce((sum, { length }) => sum + length, 0);
   const windows = Math.max(1, Math.ceil(floats / window));
   let previous: readonly number[] = [];
   return {
-    advance: (step) => {
+    advance: async (step) => {
       const start = (step % windows) * window;
       const lanes = seedLanes(previous);
-      for (const piece of piecesIn(vectors, start, start + window)) absorb(lanes, wordsOf(piece));
+      const pieces = await readRange(start, Math.min(floats, start + window));
+      for (const piece of pieces) absorb(lanes, wordsOf(piece));
       previous = finish(lanes);
       return previous.map(hex).join('');
     },
   };
-}
-
-/** What lies in [start, end) floats of the vectors, one behind the other. */
-function piecesIn(vectors: readonly Float32Array[], start: number, end: number): Float32Array[] {
-  let at = 0;
-  return vectors.map((vector) => {
-    const [from, to] = [start - at, end - at];
-    at += vector.length;
-    return vector.subarray(Math.max(0, from), Math.max(0, Math.min(to, vector.length)));
-  });
 }
 
 function wordsOf({ buffer, byteOffset, length }: Float32Array): Uint32Array {

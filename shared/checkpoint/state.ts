@@ -1,6 +1,5 @@
 // The state of a run between two steps: what every worker of a world holds alike, and its order as
-// one run of bytes. Its vectors stay the same objects for a worker's life, since the engine is
-// bound to them; values are copied in.
+// one run of bytes. The values are an engine's to keep while it trains; its counters are not.
 
 import { sizeOf, type NetworkSpec, type TensorSpec } from '../layout.js';
 import type { Step } from '../words.js';
@@ -23,6 +22,16 @@ export interface NetworkState extends NetworkVectors {
   updates: number;
 }
 
+/** What is counted beside the values. */
+export interface Counters {
+  /** Steps of the run that are committed. */
+  readonly step: Step;
+  /** Steps in a row, up to this one, that were skipped: their gradients were not finite. */
+  readonly skippedInARow: number;
+  /** Updates applied so far, by network. */
+  readonly updates: Readonly<Record<string, number>>;
+}
+
 /** The whole state; `step` updates of the run are committed in it. */
 export interface TrainingState {
   step: Step;
@@ -33,34 +42,52 @@ export interface TrainingState {
 
 /** Memory for the state of these networks (`Task.networks`); all zeros. */
 export function createState(networks: readonly NetworkSpec[]): TrainingState {
-  const states = networks.map(({ name, parameters, statistics, isAveraged }) => {
-    const vector = (): Float32Array => new Float32Array(floatsOf(parameters));
-    const network: NetworkState = {
-      parameters: vector(),
-      firstMoment: vector(),
-      secondMoment: vector(),
-      statistics: new Float32Array(floatsOf(statistics)),
-      average: isAveraged === true ? vector() : new Float32Array(0),
-      updates: 0,
-    };
-    return [name, network] as const;
-  });
+  const states = networks.map((network) => [
+    network.name,
+    { ...createVectors(network), updates: 0 },
+  ]);
   return { step: 0, networks: Object.fromEntries(states), skippedInARow: 0 };
 }
 
-/** Copies all values of `from` into the vectors of `into`, a state of the same networks. */
-export function copyState(from: TrainingState, into: TrainingState): void {
-  for (const [name, network] of Object.entries(into.networks)) {
-    const source = from.networks[name];
-    network.parameters.set(source.parameters);
-    network.firstMoment.set(source.firstMoment);
-    network.secondMoment.set(source.secondMoment);
-    network.statistics.set(source.statistics);
-    network.average.set(source.average);
-    network.updates = source.updates;
+/** Memory for the values of a network, all zeros; `allocate` gives so many floats. */
+export function createVectors(
+  { parameters, statistics, isAveraged }: NetworkSpec,
+  allocate = (floats: number) => new Float32Array(floats),
+): NetworkVectors {
+  const vector = (): Float32Array => allocate(floatsOf(parameters));
+  return {
+    parameters: vector(),
+    firstMoment: vector(),
+    secondMoment: vector(),
+    statistics: allocate(floatsOf(statistics)),
+    average: isAveraged === true ? vector() : allocate(0),
+  };
+}
+
+/** Copies all values of `from` into the vectors of `into`, those of the same networks. */
+export function copyVectors(from: StateVectors, into: StateVectors): void {
+  for (const [name, network] of Object.entries(into)) {
+    network.parameters.set(from[name].parameters);
+    network.firstMoment.set(from[name].firstMoment);
+    network.secondMoment.set(from[name].secondMoment);
+    network.statistics.set(from[name].statistics);
+    network.average.set(from[name].average);
   }
-  into.step = from.step;
-  into.skippedInARow = from.skippedInARow;
+}
+
+/** A state of these counters and values, which it shares. */
+export function stateOf(counters: Counters, vectors: StateVectors): TrainingState {
+  const { step, skippedInARow, updates } = counters;
+  const networks = Object.entries(vectors).map(([name, network]) => {
+    return [name, { ...network, updates: updates[name] ?? 0 }] as const;
+  });
+  return { step, networks: Object.fromEntries(networks), skippedInARow };
+}
+
+/** What is counted in a state. */
+export function countersOf({ step, skippedInARow, networks }: TrainingState): Counters {
+  const updates = Object.entries(networks).map(([name, { updates }]) => [name, updates] as const);
+  return { step, skippedInARow, updates: Object.fromEntries(updates) };
 }
 
 /**
@@ -70,7 +97,7 @@ export function copyState(from: TrainingState, into: TrainingState): void {
 export function parametersForUse({
   parameters,
   average,
-}: Pick<NetworkState, 'parameters' | 'average'>): Float32Array {
+}: Pick<NetworkVectors, 'parameters' | 'average'>): Float32Array {
   return average.length > 0 ? average : parameters;
 }
 
@@ -79,14 +106,36 @@ export function floatsOf(tensors: readonly TensorSpec[]): number {
   return tensors.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
 }
 
+/** Floats in all the vectors of these networks' state. */
+export function floatsOfState(networks: readonly NetworkSpec[]): number {
+  return networks.reduce((sum, { parameters, statistics, isAveraged }) => {
+    const perParameter = isAveraged === true ? 4 : 3;
+    return sum + perParameter * floatsOf(parameters) + floatsOf(statistics);
+  }, 0);
+}
+
 /** The vectors of a state in the order of its bytes; they share its memory. */
 export function vectorsInOrder(
   networks: readonly Pick<NetworkSpec, 'name'>[],
-  state: TrainingState,
+  state: { readonly networks: StateVectors },
 ): Float32Array[] {
   return networks.flatMap(({ name }) => {
     const { parameters, firstMoment, secondMoment, statistics, average } = state.networks[name];
     return [parameters, firstMoment, secondMoment, statistics, average];
+  });
+}
+
+/** What lies in floats [start, end) of the vectors, one behind the other; shares their memory. */
+export function floatsIn(
+  vectors: readonly Float32Array[],
+  start: number,
+  end: number,
+): Float32Array[] {
+  let at = 0;
+  return vectors.map((vector) => {
+    const [from, to] = [start - at, end - at];
+    at += vector.length;
+    return vector.subarray(Math.max(0, from), Math.max(0, Math.min(to, vector.length)));
   });
 }
 

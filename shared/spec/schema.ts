@@ -200,7 +200,8 @@ export const runSpecSchema = z.strictObject({
   optimizer: z.strictObject({
     beta1: z.number().min(0).lt(1),
     beta2: z.number().min(0).lt(1),
-    epsilon: z.number().gt(0).max(1),
+    /** The update is in float32, which rounds much smaller ones to 0. */
+    epsilon: z.number().min(1e-30).max(1),
   }),
   /** Share of the running BatchNorm statistics that a step keeps. */
   statisticsMomentum: z.number().min(0).lt(1),

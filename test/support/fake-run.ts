@@ -2,15 +2,17 @@
 // small network whose gradients depend on parameters, step and micro-shard, and effects that a
 // test can hold back.
 
-import { createState, type TrainingState } from '../../shared/checkpoint/state.js';
+import { createState, stateOf, type TrainingState } from '../../shared/checkpoint/state.js';
 import { stateDigest } from '../../shared/checkpoint/digests.js';
 import type { NetworkSpec } from '../../shared/layout.js';
 import type { RunSpec } from '../../shared/spec/schema.js';
 import type { Step } from '../../shared/words.js';
 import type { StepDefinition, Task } from '../../task/task.js';
+import type { CompiledGraph, Engine } from '../../worker/engine/engine.js';
+import { createHostEngineState } from '../../worker/engine/host-engine-state.js';
 import type { ToCompute, ToNetwork } from '../../worker/network/ports.js';
 import { createCompute, type Compute } from '../../worker/training/compute.js';
-import { stepVector } from '../../worker/training/phase.js';
+import { createPhases, longestVector } from '../../worker/training/phase.js';
 import { createVectorPool, type PreparedRun } from '../../worker/training/prepare.js';
 import { LocalState } from '../../worker/training/state.js';
 import { tinyRun } from './tiny-run.js';
@@ -30,7 +32,9 @@ export interface FakeEffects {
   /** Called before the loader gives a micro-shard. */
   beforeBatch?: (step: Step, leaf: number) => Promise<void>;
   /** Called while a micro-shard is computed. */
-  whileComputing?: (step: Step, leaf: number) => void;
+  whileComputing?: (step: Step, leaf: number) => void | Promise<void>;
+  /** Devices of the engine; one unless said. */
+  devices?: number;
   /** A gradient's value, given what it would be. */
   gradient?: (value: number, step: Step) => number;
   openState?: (step: Step) => Promise<TrainingState>;
@@ -45,6 +49,8 @@ type Halted = ToNetwork & { kind: 'halted' };
 
 export interface FakeWorker extends Compute {
   readonly local: LocalState;
+  /** The state as it is now; its vectors are the worker's own. */
+  state(): TrainingState;
   readonly spec: RunSpec;
   /** All messages to the network thread, in order. */
   readonly sent: ToNetwork[];
@@ -65,20 +71,24 @@ export interface FakeWorker extends Compute {
 export async function fakeWorker(effects: FakeEffects = {}): Promise<FakeWorker> {
   const sent: ToNetwork[] = [];
   const saved: string[] = [];
-  let vectors: { contributions: readonly Float32Array[]; results: readonly Float32Array[] };
+  let exchanged: { contributions: readonly Float32Array[]; results: readonly Float32Array[] };
   const send = (message: ToNetwork): void => {
     sent.push(message);
-    if (message.kind === 'entered') ({ vectors } = message);
+    if (message.kind === 'entered') exchanged = message.vectors;
     if (message.kind !== 'reduce' || effects.answersReduce === false) return;
     const { step, floats } = message;
     const share = Math.fround(1 / run.spec.batch.microShards);
-    const mean = vectors.contributions[0].subarray(0, floats).map((sum) => sum * share);
-    vectors.results[step % 2].set(mean);
+    const mean = exchanged.contributions[0].subarray(0, floats).map((sum) => sum * share);
+    exchanged.results[step % 2].set(mean);
     compute.onMessage({ kind: 'reduced', step });
   };
   const open = effects.openState ?? (() => Promise.resolve(fakeSeed()));
-  const local = new LocalState(fakeNetworks, open, send);
-  const run = fakeRun(local, saved, effects);
+  const engine = fakeEngine(effects);
+  const engineState = await engine.createState(fakeNetworks);
+  const vectors = await engineState.read();
+  const local = new LocalState(fakeNetworks, engineState, open, send);
+  const state = (): TrainingState => stateOf(local.counters, vectors);
+  const run = fakeRun(engine, local, saved, effects);
   const compute = createCompute({ send, prepare: () => Promise.resolve(run) });
   const of = <K extends ToNetwork['kind']>(kind: K): (ToNetwork & { kind: K })[] =>
     sent.filter((message): message is ToNetwork & { kind: K } => message.kind === kind);
@@ -112,7 +122,7 @@ export async function fakeWorker(effects: FakeEffects = {}): Promise<FakeWorker>
   };
   compute.onMessage({ kind: 'prepare', runUrl: 'file://run', record: '{}' });
   await hear('ready');
-  return { ...compute, local, spec: run.spec, sent, saved, of, hear, enter, start, train };
+  return { ...compute, local, state, spec: run.spec, sent, saved, of, hear, enter, start, train };
 }
 
 /** A worker that was trained in world 1 up to a step, without any trouble, and halted. */
@@ -134,8 +144,38 @@ export function fakeSeed(): TrainingState {
   return state;
 }
 
-function fakeRun(local: LocalState, saved: string[], effects: FakeEffects): PreparedRun {
-  const { state } = local;
+/** An engine whose gradients a test can foresee, and whose devices finish when a test says so. */
+function fakeEngine(effects: FakeEffects): Engine {
+  const gradient = effects.gradient ?? ((value: number) => value);
+  const graph: CompiledGraph = {
+    run: async ({ hr, w }, fetches) => {
+      const [step, leaf] = hr;
+      await effects.whileComputing?.(step, leaf);
+      const values = w.map((value, i) => gradient(value * 0.3 + step * 0.07 - leaf * i, step));
+      fetches['gradient/w'].set(values);
+      fetches['statistic/mean'].set([leaf, step + 0.5]);
+      fetches['metric/loss'].set([leaf * 2]);
+    },
+    close: () => Promise.resolve(),
+  };
+  const compile = (): Promise<CompiledGraph> => Promise.resolve(graph);
+  return {
+    name: 'onnx',
+    fingerprint: 'fake',
+    devices: effects.devices ?? 1,
+    nativeTensors: () => 0,
+    compile,
+    createState: (networks) => createHostEngineState(networks, compile),
+    close: () => Promise.resolve(),
+  };
+}
+
+function fakeRun(
+  { fingerprint, devices }: Engine,
+  local: LocalState,
+  saved: string[],
+  effects: FakeEffects,
+): PreparedRun {
   const tiny = tinyRun('file://nowhere');
   // One phase, and a checkpoint after every fourth step.
   const spec: RunSpec = { ...tiny, phases: [{ ...tiny.phases[0], steps: 1000 }] };
@@ -149,32 +189,20 @@ function fakeRun(local: LocalState, saved: string[], effects: FakeEffects): Prep
       throw new Error('nothing is traced here');
     },
   };
-  const task = { networks: fakeNetworks, step: () => definition } as unknown as Task;
-  const vector = stepVector(task, definition);
-  const out = new Float32Array(vector.layout.size);
-  const gradient = effects.gradient ?? ((value) => value);
+  const task = {
+    networks: fakeNetworks,
+    batch: () => [],
+    step: () => definition,
+  } as unknown as Task;
   let isIdle = true;
   let storing: Promise<void> = Promise.resolve();
-  const phase = {
-    spec: spec.phases[0],
-    definition,
-    vector,
-    compute: ({ hr }: { hr: Float32Array }) => {
-      const [step, leaf] = hr;
-      effects.whileComputing?.(step, leaf);
-      const { parameters } = state.networks['generator'];
-      parameters.forEach((w, i) => (out[i] = gradient(w * 0.3 + step * 0.07 - leaf * i, step)));
-      out.set([leaf, step + 0.5, leaf * 2], vector.statistics.start);
-      return Promise.resolve(out);
-    },
-    close: () => Promise.resolve(),
-  };
   return {
     spec,
-    fingerprint: 'fake',
+    fingerprint,
+    devices,
     task,
     local,
-    phases: { at: () => Promise.resolve(phase), close: () => Promise.resolve() },
+    phases: createPhases(task, spec, local.engineState, {}),
     loader: {
       start: () => undefined,
       take: async (step, leaf) => {
@@ -183,13 +211,13 @@ function fakeRun(local: LocalState, saved: string[], effects: FakeEffects): Prep
       },
       close: () => Promise.resolve(),
     },
-    takeVectors: createVectorPool(vector.layout.size),
+    takeVectors: createVectorPool(longestVector(task, spec)),
     saver: {
       get isIdle() {
         return isIdle;
       },
       idle: () => storing,
-      save: (share, shares) => {
+      save: (state, share, shares) => {
         saved.push(`${state.step}:${share}/${shares}`);
         isIdle = false;
         storing = (effects.stored?.() ?? Promise.resolve()).then(() => {

@@ -10,6 +10,8 @@ import { createSrganTask } from '../../task/srgan/task.js';
 import type { CompiledGraph } from '../../worker/engine/engine.js';
 import { createEngine } from '../../worker/engine/create-engine.js';
 
+const { fround } = Math;
+
 type Values = Record<string, Float32Array>;
 
 /** Gives a step's micro-shard: the step's inputs by name. */
@@ -90,8 +92,9 @@ export async function referenceSums(
       for (const { name } of network.parameters)
         adam(spec, rate, t, parameters[name], sums[name], m[name], v[name]);
       if (network !== task.networks[0]) continue;
-      const toNew = 1 - Math.min(spec.ema, (1 + t) / (10 + t));
-      for (const [i, value] of average.entries()) average[i] = value + toNew * (flat[0][i] - value);
+      const toNew = fround(1 - Math.min(spec.ema, (1 + t) / (10 + t)));
+      for (const [i, value] of average.entries())
+        average[i] = value + fround(toNew * fround(flat[0][i] - value));
     }
   }
   for (const graph of graphs.values()) await graph.close();
@@ -110,7 +113,10 @@ function zerosLike(values: Values): Values {
   );
 }
 
-/** One update of Adam for one tensor, on the mean of the micro-shards' gradients. */
+/**
+ * One update of Adam for one tensor, on the mean of the micro-shards' gradients: in float32, each
+ * operation rounded. The constants are computed in double precision and rounded once.
+ */
 function adam(
   spec: RunSpec,
   rate: number,
@@ -121,13 +127,16 @@ function adam(
   v: Float32Array,
 ) {
   const { beta1, beta2, epsilon } = spec.optimizer;
-  const share = Math.fround(1 / spec.batch.microShards);
+  const constants = [1 / spec.batch.microShards, beta1, 1 - beta1, beta2, 1 - beta2, epsilon];
+  const [share, keep1, take1, keep2, take2, floor] = constants.map(fround);
+  const pace = fround(rate / (1 - power(beta1, t)));
+  const toSquare = fround(1 / (1 - power(beta2, t)));
   for (let i = 0; i < p.length; i++) {
-    const g = Math.fround(sums[i] * share);
-    const [first, second] = [beta1 * m[i] + (1 - beta1) * g, beta2 * v[i] + (1 - beta2) * g * g];
-    [m[i], v[i]] = [first, second];
-    const [toMean, toSquare] = [1 / (1 - power(beta1, t)), 1 / (1 - power(beta2, t))];
-    p[i] -= (rate * first * toMean) / (Math.sqrt(second * toSquare) + epsilon);
+    const g = fround(sums[i] * share);
+    m[i] = fround(keep1 * m[i]) + fround(take1 * g);
+    v[i] = fround(keep2 * v[i]) + fround(fround(take2 * g) * g);
+    const size = fround(fround(Math.sqrt(fround(v[i] * toSquare))) + floor);
+    p[i] -= fround(fround(pace * m[i]) / size);
   }
 }
 

@@ -9,7 +9,6 @@ import { trace } from '../../trace/trace.js';
 import { createEngine } from '../../worker/engine/create-engine.js';
 import type { Engine } from '../../worker/engine/engine.js';
 import { loadTensorflow } from '../../worker/engine/tensorflow/load.js';
-import { applyAdam, type AdamState } from '../../worker/training/update.js';
 import {
   assertClose,
   mapArrays,
@@ -19,7 +18,8 @@ import {
   type NamedArrays,
 } from '../support/engine/graph-parity.js';
 import { runLockstep } from '../support/lockstep-command.js';
-import { engineSpecs, stepOf, type StepCase } from '../support/engine/srgan-specs.js';
+import { engineSpecs, stepOf } from '../support/engine/srgan-specs.js';
+import { takeSteps } from '../support/engine/trained-steps.js';
 import { skipWithoutTensorflow } from '../support/servers.js';
 
 const one = { threads: 1 };
@@ -76,9 +76,11 @@ describe('a training step on the TensorFlow engine', { skip: skipWithoutTensorfl
 
   for (const [name, spec] of engineSpecs)
     it(`agrees after three updates of Adam: ${name}`, async () => {
-      const expected = await takeSteps(onnx, stepOf(spec), spec, 3);
-      const actual = await takeSteps(tensorflow, stepOf(spec), spec, 3);
-      assertClose(actual, expected, 1e-4);
+      const { values } = stepOf(spec);
+      const expected = await takeSteps(onnx, spec, values, 3);
+      const actual = await takeSteps(tensorflow, spec, values, 3);
+      for (const what of ['outputs', 'parameters', 'vectors'] as const)
+        assertClose(actual[what], expected[what], 1e-4);
     });
 
   it('gives the same bytes again, and takes and fills views of shared memory', async () => {
@@ -124,39 +126,6 @@ describe('a training step on the TensorFlow engine', { skip: skipWithoutTensorfl
     assert.equal(tensors, 0);
   });
 });
-
-/** Gradients of the last step and parameters after `count` of them. */
-async function takeSteps(engine: Engine, step: StepCase, spec: RunSpec, count: number) {
-  const compiled = await engine.compile(step.inputs, step.run);
-  const results = outputArrays(trace(step.inputs, step.run));
-  const trained = Object.keys(step.values).filter((name) => name in results);
-  assert.ok(trained.length > 10);
-  const states = new Map(trained.map((name) => [name, startAdam(step.values[name])]));
-  const feeds = { ...step.values, ...mapStates(states) };
-  for (let i = 0; i < count; i++) {
-    await compiled.run(feeds, results);
-    for (const [name, state] of states)
-      applyAdam(state, results[name], { ...spec.optimizer, learningRate: 1e-4 });
-  }
-  await compiled.close();
-  const parameters = Object.entries(mapStates(states)).map(([name, values]) => [
-    `parameter ${name}`,
-    values,
-  ]);
-  return { ...results, ...(Object.fromEntries(parameters) as NamedArrays) };
-}
-
-function startAdam(parameters: Float32Array): AdamState {
-  const zeros = () => new Float32Array(parameters.length);
-  return {
-    ...{ parameters: parameters.slice(), firstMoment: zeros(), secondMoment: zeros() },
-    updates: 0,
-  };
-}
-
-function mapStates(states: ReadonlyMap<string, AdamState>): NamedArrays {
-  return Object.fromEntries([...states].map(([name, { parameters }]) => [name, parameters]));
-}
 
 /** The values with the last bit changed, up or down in turn. */
 function nudged(values: Float32Array): Float32Array {

@@ -3,7 +3,7 @@
 // shapes and float vectors, never a task.
 
 import type { StateVectors } from '../../shared/checkpoint/state.js';
-import type { FlatLayout, TensorSpec } from '../../shared/layout.js';
+import type { FlatLayout, NetworkSpec, TensorSpec } from '../../shared/layout.js';
 import type { Log } from '../../shared/log.js';
 import type { DeviceCount } from '../../shared/spec/engines.js';
 import type { EngineName, Precision } from '../../shared/spec/schema.js';
@@ -30,6 +30,8 @@ export interface Engine {
   readonly name: EngineName;
   /** What changes the bytes: engine, version, provider and, where it matters, threads. */
   readonly fingerprint: string;
+  /** Devices that compute micro-shards side by side: 1 but for engines that drive several. */
+  readonly devices: number;
   /** Tensors alive in native memory that the engine knows of, for finding leaks. */
   nativeTensors(): number;
   /**
@@ -37,6 +39,10 @@ export interface Engine {
    * one that the engine has no lowering for.
    */
   compile(inputs: readonly TensorSpec[], f: TensorFunction): Promise<CompiledGraph>;
+  /** Memory for a training state of these networks, all zeros, wherever the engine keeps it. */
+  createState(networks: readonly NetworkSpec[]): Promise<EngineState>;
+  /** Gives back what the engine itself holds; states and compiled functions are closed before. */
+  close(): Promise<void>;
 }
 
 /** A training state as an engine keeps it: in flat arrays, or in buffers of its devices. */
@@ -67,14 +73,17 @@ export interface StepProgram {
   /** Inputs that never change, with their values. */
   readonly frozen: readonly FrozenInput[];
   /**
-   * Batch, parameters and frozen tensors in; outputs by the names of the layout's slices (the
-   * vote's slice is not among them).
+   * Batch, parameters and frozen tensors in; outputs by the names of the layout's slices, all but
+   * `voteSlice`.
    */
   readonly run: TensorFunction;
   /** The step's flat vector. */
   readonly layout: FlatLayout;
   readonly update: UpdateProgram;
 }
+
+/** The slice of a step's vector that no output fills: the worker itself votes there. */
+export const voteSlice = 'control/stop';
 
 /** A weight that a step takes and never changes. */
 export interface FrozenInput extends TensorSpec {

@@ -6,24 +6,29 @@ import * as ort from 'onnxruntime-node';
 import { lowerToOnnx } from '../../trace/lower/onnx/lower.js';
 import type { StepGraph } from '../../trace/step-graph.js';
 import type { CompiledGraph, Engine, EngineOptions } from './engine.js';
+import { createHostEngineState } from './host-engine-state.js';
 import { traceAndLower } from './lowering.js';
 import { sessionOn, type OnnxProvider } from './onnx-providers.js';
 
 /** Creates the engine; sessions are made by `compile`. */
 export function createOnnxEngine(options: EngineOptions): Engine {
   const provider = (options.provider ?? 'cpu') as OnnxProvider;
+  const compile: Engine['compile'] = async (inputs, f) => {
+    const { model, graph } = traceAndLower('onnx', inputs, f, (graph) => {
+      return { graph, model: lowerToOnnx(withDistinctPorts(graph), { forRuntime: true }) };
+    });
+    const session = await createSession(model, provider, options);
+    return onnxGraph(session, graph);
+  };
   return {
     name: 'onnx',
     fingerprint: `onnx/${ort.env.versions.node}/${provider}`,
+    devices: 1,
     // The session makes and frees its own; those of the caller are its arrays.
     nativeTensors: () => 0,
-    compile: async (inputs, f) => {
-      const { model, graph } = traceAndLower('onnx', inputs, f, (graph) => {
-        return { graph, model: lowerToOnnx(withDistinctPorts(graph), { forRuntime: true }) };
-      });
-      const session = await createSession(model, provider, options);
-      return onnxGraph(session, graph);
-    },
+    compile,
+    createState: (networks) => createHostEngineState(networks, compile),
+    close: () => Promise.resolve(),
   };
 }
 

@@ -9,7 +9,7 @@ import {
   partsOfShare,
   type EncodedPart,
 } from '../../shared/checkpoint/parts.js';
-import { parametersForUse, type TrainingState } from '../../shared/checkpoint/state.js';
+import { countersOf, parametersForUse, type TrainingState } from '../../shared/checkpoint/state.js';
 import type { SnapshotReport, WorkerMessage } from '../../shared/control/messages.js';
 import type { NetworkSpec } from '../../shared/layout.js';
 import { isDue } from '../../shared/spec/schema.js';
@@ -34,34 +34,35 @@ export function createCheckpoints(
   { generation, rank, worldSize }: EnterOrder,
   send: SendToNetwork,
 ): Checkpoints {
-  const { state } = local;
   const evaluations = rank === 0 ? run.evaluations() : undefined;
   let evaluated: Step | undefined;
   let saved: string | undefined;
 
-  const evaluate = (isLast: boolean): void => {
-    if (evaluated === state.step) return;
-    evaluated = state.step;
-    evaluations?.evaluate(isLast);
+  const evaluate = async (isLast: boolean): Promise<void> => {
+    const { step } = local.counters;
+    if (evaluations === undefined || evaluated === step) return;
+    evaluated = step;
+    evaluations.evaluate(await local.read(), isLast);
   };
   const save = async (share: number, shares: number, signal: AbortSignal): Promise<void> => {
-    const { step } = state;
+    const { step } = local.counters;
     const what = `step ${step}, ${share} of ${shares}`;
     if (saved === what) return;
     if (!saver.isIdle) send({ kind: 'activity', step, activity: 'store' });
     await orAborted(signal, saver.idle());
-    const value = saver.save(share, shares);
+    const value = saver.save(await local.read(), share, shares);
     // All send it, also those that store no part: a checkpoint is of a state that all have.
     send({ kind: 'tell', message: { kind: 'digest', generation, step, value, isWhole: true } });
     saved = what;
   };
   return {
     afterCommit: async (until, signal) => {
-      if (isDue(spec.evaluation.everySteps, state.step)) evaluate(state.step >= until);
-      if (isDue(spec.checkpoint.everySteps, state.step)) await save(rank, worldSize, signal);
+      const { step } = local.counters;
+      if (isDue(spec.evaluation.everySteps, step)) await evaluate(step >= until);
+      if (isDue(spec.checkpoint.everySteps, step)) await save(rank, worldSize, signal);
     },
     finish: async (share, shares, signal) => {
-      evaluate(true);
+      await evaluate(true);
       await save(share, shares, signal);
       await orAborted(signal, saver.idle());
       if (evaluations !== undefined) await orAborted(signal, evaluations.drain());
@@ -75,11 +76,11 @@ export interface Saver {
   /** Resolves when everything is stored; rejects when something can't be. */
   idle(): Promise<void>;
   /**
-   * Takes a snapshot of this share of the state and starts to store it; gives the digest of the
-   * whole state. A part that can't be stored fails the worker. Only when idle: at most one snapshot
-   * is kept in memory.
+   * Copies this share of the state and starts to store it; gives the digest of the whole state. A
+   * part that can't be stored fails the worker. Only when idle: at most one snapshot is kept in
+   * memory.
    */
-  save(share: number, shares: number): string;
+  save(state: TrainingState, share: number, shares: number): string;
   close(): Promise<void>;
 }
 
@@ -112,10 +113,9 @@ export type FromSaver =
   | { readonly kind: 'stored' }
   | { readonly kind: 'failed'; readonly reason: string };
 
-/** The saver of a state. */
+/** The saver of states of these networks. */
 export function createSaver(
   networks: readonly NetworkSpec[],
-  state: TrainingState,
   workerData: SaverSetup,
   send: SendToNetwork,
 ): Saver {
@@ -140,7 +140,7 @@ export function createSaver(
       return isIdle;
     },
     idle: () => storing,
-    save: (share, shares) => {
+    save: (state, share, shares) => {
       if (!isIdle) throw new Error('a snapshot is still being stored');
       isIdle = false;
       const snapshot = takeSnapshot(networks, state, share, shares);
@@ -190,15 +190,12 @@ function takeSnapshot(
     if (network === undefined) throw new Error(`no network ${plan.network}`);
     return encodePart(plan, network, state.networks[plan.network]);
   });
-  const { step, skippedInARow } = state;
+  const { step } = state;
   const digest = stateDigest(networks, state);
   if (share > 0) return { step, stateDigest: digest, parts, whole: undefined };
   const names = plans.map(({ name }) => name);
-  const updates = Object.fromEntries(
-    networks.map(({ name }) => [name, state.networks[name].updates]),
-  );
   const whole: WholeCheckpoint = {
-    report: { kind: 'snapshot', step, parts: names, updates, skippedInARow },
+    report: { kind: 'snapshot', parts: names, ...countersOf(state) },
     parameters: networks.map(({ name }) => state.networks[name].parameters.slice()),
   };
   return { step, stateDigest: digest, parts, whole };
@@ -206,23 +203,22 @@ function takeSnapshot(
 
 /** Rank 0's second task: evaluates the generator. Training never waits but at the very end. */
 export interface Evaluations {
-  /** Evaluates the generator as it is now; the last one is never skipped. */
-  evaluate(isLast: boolean): void;
+  /** Evaluates a state's generator, which is copied at once; the last one is never skipped. */
+  evaluate(state: TrainingState, isLast: boolean): void;
   /** Resolves when all that was asked for is answered. */
   drain(): Promise<void>;
   close(): Promise<void>;
 }
 
-/** The evaluations of a state's generator; their thread reads the held-out faces at once. */
+/** The evaluations of a generator; their thread reads the held-out faces at once. */
 export function createEvaluations(
   setup: EvaluationSetup,
-  state: TrainingState,
   generator: string,
   { send, warn }: Pick<PrepareOptions, 'send' | 'warn'>,
 ): Evaluations {
   const evaluator = createEvaluator(setup);
   const pending = new Set<Promise<void>>();
-  const evaluate = async (isLast: boolean): Promise<void> => {
+  const evaluate = async (state: TrainingState, isLast: boolean): Promise<void> => {
     const network = state.networks[generator];
     const parameters = parametersForUse(network);
     const request = { step: state.step, parameters, statistics: network.statistics, isLast };
@@ -232,8 +228,8 @@ export function createEvaluations(
     if (outcome.kind === 'evaluated') send({ kind: 'tell', message: outcome.report });
   };
   return {
-    evaluate: (isLast) => {
-      const answer = evaluate(isLast).finally(() => pending.delete(answer));
+    evaluate: (state, isLast) => {
+      const answer = evaluate(state, isLast).finally(() => pending.delete(answer));
       pending.add(answer);
     },
     drain: async () => {

@@ -5,7 +5,7 @@ import type { Generation } from '../../shared/words.js';
 import type { ToCompute } from '../network/ports.js';
 import { failedMessage } from './failure.js';
 import type { PreparedRun, PrepareOrder, SendToNetwork } from './prepare.js';
-import { flipBit, type EnterOrder } from './state.js';
+import type { EnterOrder } from './state.js';
 import { WorldTraining } from './world.js';
 
 interface ComputeOptions {
@@ -64,10 +64,10 @@ export function createCompute({ send, prepare }: ComputeOptions): Compute {
         return run?.local.onFetched(message);
       case 'serveState':
       case 'serveMore':
-        if (run !== undefined) return run.local.onPeer(message);
+        if (run !== undefined) return void run.local.onPeer(message).catch(fail);
         return send({ kind: 'serveRefused', request: message.request, reason: 'it has no state' });
       case 'flip':
-        return run && flipBit(run.local);
+        return run?.local.askForFlip();
       // The rest is the process's own business.
       case 'trap':
       case 'end':

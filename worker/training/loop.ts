@@ -44,43 +44,46 @@ export interface LoopWorld {
  * between two micro-shards or while it waits for something.
  */
 export async function train(
-  { spec, task, local, phases, loader }: PreparedRun,
+  { spec, local, phases, loader, devices }: PreparedRun,
   world: LoopWorld,
   until: Step,
 ): Promise<void> {
   const { rank, worldSize, contributions, signal } = world;
-  const { state } = local;
   const subtrees = subtreesOfRank(spec, rank, worldSize);
+  const leaves = leavesOf(shareOf(rank, worldSize, spec.batch.microShards));
   const sumSubtree = createSubtreeSum();
-  loader.start(state.step, leavesOf(shareOf(rank, worldSize, spec.batch.microShards)));
+  loader.start(local.counters.step, leaves);
 
   let isVotedOut = false;
-  while (state.step < until && !isVotedOut && troubleOf(state) === '') {
-    const { step } = state;
+  while (local.counters.step < until && !isVotedOut && troubleOf(local.counters) === '') {
+    const { step } = local.counters;
     const clock = createActivityClock((activity) => world.onActivity(step, activity));
     clock.turnTo('compile');
     const phase = await phases.at(step);
     const { layout, vote } = phase.vector;
 
-    const computeMicroShard = async (leaf: Leaf): Promise<Float32Array> => {
+    const computeMicroShard = async (leaf: Leaf, device: number): Promise<Float32Array> => {
       clock.turnTo('data');
       const batch = await orAborted(signal, loader.take(step, leaf));
       await letMessagesIn(signal);
       clock.turnTo('compute');
-      const vector = await phase.compute(batch);
+      const vector = await phase.compute(batch, device);
       vector[vote] = world.votesToStop() ? 1 : 0;
       return vector;
     };
-    for (const [i, subtree] of subtrees.entries())
-      await sumSubtree(subtree, contributions[i].subarray(0, layout.size), computeMicroShard);
+    await computeAhead(leaves, devices, computeMicroShard, async (nextLeaf) => {
+      for (const [i, subtree] of subtrees.entries())
+        await sumSubtree(subtree, contributions[i].subarray(0, layout.size), nextLeaf);
+    });
 
     clock.turnTo('exchange');
     const mean = await world.allReduce(step, layout.size);
 
     clock.turnTo('update');
-    const committed = commitStep(task, spec, phase, state, mean);
+    const committed = await commitStep(spec, phase, local.counters, mean);
+    local.counters = committed.counters;
     isVotedOut = mean[vote] > 0;
-    await world.onCommitted(reportOf(phase, state.step, mean, clock.seconds(), committed));
+    await world.onCommitted(reportOf(phase, mean, clock.seconds(), committed));
   }
 }
 
@@ -90,30 +93,65 @@ export function subtreesOfRank(spec: RunSpec, rank: Rank, worldSize: number): Tr
   return subtreesInside(shareOf(rank, worldSize, microShards), microShards);
 }
 
-/** Computes one leaf's vector, always into the same array. */
-type ComputeLeaf = (leaf: Leaf) => Promise<Float32Array>;
+/** Computes one leaf's vector on a device, always into the same array of the device. */
+type ComputeLeaf = (leaf: Leaf, device: number) => Promise<Float32Array>;
+
+/** Gives the vectors of the leaves one after the other, each good until the next call. */
+type NextLeaf = () => Promise<Float32Array>;
+
+/**
+ * Has leaves computed in their order and ahead of who takes them: one on each device at a time.
+ * Whatever comes of `take`, nothing is computed any more when it ends.
+ */
+export async function computeAhead(
+  leaves: readonly Leaf[],
+  devices: number,
+  computeLeaf: ComputeLeaf,
+  take: (nextLeaf: NextLeaf) => Promise<void>,
+): Promise<void> {
+  const underWay: Promise<Float32Array>[] = [];
+  let started = 0;
+  const nextLeaf: NextLeaf = () => {
+    // The vector given last is used up: its device is free.
+    while (underWay.length < devices && started < leaves.length) {
+      const vector = computeLeaf(leaves[started], started % devices);
+      // Nobody may be waiting for it any more when it fails.
+      vector.catch(() => undefined);
+      underWay.push(vector);
+      started += 1;
+    }
+    const [first] = underWay.splice(0, 1);
+    return first;
+  };
+  try {
+    await take(nextLeaf);
+  } finally {
+    await Promise.allSettled(underWay);
+  }
+}
 
 /**
  * A function that sums the leaves of `node` into `out`, a vector as long as a leaf's. It adds along
- * the canonical tree, in float32: leaves are computed one after the other, from left to right, and
- * joined as soon as both sides are there. It keeps one scratch vector a level that needs one.
+ * the canonical tree, in float32: `nextLeaf` gives the leaves' vectors one after the other, from
+ * left to right, each good until the next call, and they are joined as soon as both sides are
+ * there. It keeps one scratch vector a level that needs one.
  */
 export function createSubtreeSum() {
   const scratch: Float32Array[] = [];
   const sum = async (
     node: TreeNode,
     out: Float32Array,
-    computeLeaf: ComputeLeaf,
+    nextLeaf: NextLeaf,
     depth = 0,
   ): Promise<void> => {
-    if (isLeaf(node)) return out.set(await computeLeaf(node.start));
+    if (isLeaf(node)) return out.set(await nextLeaf());
     const [left, right] = children(node);
-    await sum(left, out, computeLeaf, depth);
+    await sum(left, out, nextLeaf, depth);
     // A leaf is added where it was computed; only a larger right side needs a place of its own.
-    if (isLeaf(right)) return sumInto(out, out, await computeLeaf(right.start));
+    if (isLeaf(right)) return sumInto(out, out, await nextLeaf());
     if (scratch[depth]?.length !== out.length) scratch[depth] = new Float32Array(out.length);
     const side = scratch[depth];
-    await sum(right, side, computeLeaf, depth + 1);
+    await sum(right, side, nextLeaf, depth + 1);
     sumInto(out, out, side);
   };
   return sum;
@@ -125,10 +163,9 @@ function isLeaf({ start, end }: TreeNode): boolean {
 
 function reportOf(
   phase: Phase,
-  step: Step,
   mean: Float32Array,
   seconds: Readonly<Record<Activity, number>>,
-  { isSkipped, gradientNorms }: Committed,
+  { counters: { step }, isSkipped, gradientNorms }: Committed,
 ): StepReport {
   const { start } = phase.vector.metrics;
   const metrics = [

@@ -1,32 +1,29 @@
-// A phase made ready to run: its step (or both of its kinds) traced, lowered and compiled once, and
-// bound to the state; and the layout of its vector, which is what workers exchange.
+// A phase made ready to run: its step (or both of its kinds) compiled once by the engine that keeps
+// the state; and the layout of its vector, which is what workers exchange.
 
 import { isDeepStrictEqual } from 'node:util';
-import type { TrainingState } from '../../shared/checkpoint/state.js';
-import {
-  createLayout,
-  sizeOf,
-  sliceViews,
-  type FlatLayout,
-  type TensorSpec,
-} from '../../shared/layout.js';
+import { createLayout, sizeOf, type FlatLayout, type TensorSpec } from '../../shared/layout.js';
 import type { Range } from '../../shared/plan/reduction.js';
 import { phaseAt, type PhaseSpec, type RunSpec } from '../../shared/spec/schema.js';
 import { partAt, partsOfPhase, stepInPhase, type StepPart } from '../../shared/spec/schedule.js';
+import type { UpdateProgram, UpdateScalars } from '../../task/ops/update.js';
 import type { NamedTensors, StepDefinition, Task } from '../../task/task.js';
 import type { MicroBatch } from '../data/loader.js';
-import type { Engine } from '../engine/engine.js';
+import { voteSlice, type EngineState } from '../engine/engine.js';
 
 export interface Phase {
   readonly spec: PhaseSpec;
   readonly definition: StepDefinition;
   readonly vector: StepVector;
   /**
-   * Computes one micro-shard at the state's present parameters: gradients, statistics and metrics,
-   * in a vector of `vector.layout.size` floats that the next call overwrites. It is the phase's
-   * own, since an engine may refuse to write into memory that threads share.
+   * Computes one micro-shard at the present state on one of the engine's devices: gradients,
+   * statistics and metrics, in a vector of `vector.layout.size` floats that the next call for the
+   * device overwrites. It is the phase's own, since an engine may refuse to write into memory that
+   * threads share.
    */
-  compute(batch: MicroBatch): Promise<Float32Array>;
+  compute(batch: MicroBatch, device: number): Promise<Float32Array>;
+  /** Applies a reduced vector, known to be finite, to the state. */
+  apply(mean: Float32Array, scalars: UpdateScalars): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -38,14 +35,13 @@ export interface Phases {
 }
 
 /**
- * The phases over a state, whose arrays must stay the same objects; `frozen` are the weights that
- * never change, by the names of the step's inputs.
+ * The phases of a run over the state that they train; `frozen` are the weights that never change,
+ * by the names of the step's inputs.
  */
 export function createPhases(
   task: Task,
   spec: RunSpec,
-  engine: Engine,
-  state: TrainingState,
+  state: EngineState,
   frozen: Readonly<Record<string, Float32Array>>,
 ): Phases {
   // Phases with the same losses take the same steps: they differ in number and learning rates.
@@ -63,7 +59,7 @@ export function createPhases(
       ({ loss } = wanted);
       const part = partAt(wanted, stepInPhase(spec, step));
       const phase =
-        compiled.get(part) ?? (await compilePhase(task, spec, wanted, part, engine, state, frozen));
+        compiled.get(part) ?? (await compilePhase(task, spec, wanted, part, state, frozen));
       compiled.set(part, phase);
       return { ...phase, spec: wanted };
     },
@@ -76,37 +72,57 @@ async function compilePhase(
   spec: RunSpec,
   phase: PhaseSpec,
   part: StepPart,
-  engine: Engine,
-  state: TrainingState,
+  state: EngineState,
   frozen: Readonly<Record<string, Float32Array>>,
 ): Promise<Phase> {
   const definition = task.step(phase.name, part);
   const vector = stepVector(task, definition);
-  const networks = task.networks.filter(({ name }) => definition.reads.includes(name));
-  const inputs = [
-    ...task.batch(spec.batch.size),
-    ...networks.flatMap(({ parameters }) => parameters),
-    ...definition.frozen,
-  ];
-  const compiled = await engine.compile(inputs, (tensors) => outputsBySlice(definition, tensors));
-  const weights = Object.assign(
-    Object.fromEntries(definition.frozen.map(({ name }) => [name, frozen[name]])),
-    ...networks.map((network) =>
-      sliceViews(createLayout(network.parameters), state.networks[network.name].parameters),
-    ),
-  ) as Record<string, Float32Array>;
-  const out = new Float32Array(vector.layout.size);
-  const { [stopVote]: _, ...fetches } = sliceViews(vector.layout, out);
+  const step = await state.compileStep({
+    batch: task.batch(spec.batch.size),
+    reads: definition.reads,
+    frozen: definition.frozen.map((tensor) => ({ ...tensor, values: frozen[tensor.name] })),
+    run: (tensors) => outputsBySlice(definition, tensors),
+    layout: vector.layout,
+    update: updateOf(task, definition, vector),
+  });
+  const outs: Float32Array[] = [];
   return {
     spec: phase,
     definition,
     vector,
-    compute: async (batch) => {
-      await compiled.run({ ...weights, ...batch }, fetches);
+    compute: async (batch, device) => {
+      const out = (outs[device] ??= new Float32Array(vector.layout.size));
+      await step.gradients({ ...batch }, out, device);
       return out;
     },
-    close: () => compiled.close(),
+    apply: (mean, scalars) => step.apply(mean, scalars),
+    close: () => step.close(),
   };
+}
+
+/** Where a step's gradients and statistics go; statistics that lie together go together. */
+function updateOf(
+  task: Task,
+  definition: StepDefinition,
+  { gradients, statistics }: StepVector,
+): UpdateProgram {
+  const networks = Object.entries(gradients).map(([network, gradient]) => ({ network, gradient }));
+  const { slices } = createLayout(definition.statistics);
+  const moves: { network: string; offset: number; from: number; size: number }[] = [];
+  for (const { name: network, statistics: running } of task.networks)
+    for (const { name, offset, size } of createLayout(running).slices) {
+      const slice = slices.find((slice) => slice.name === name);
+      if (slice === undefined) continue;
+      const from = statistics.start + slice.offset;
+      const last = moves.at(-1);
+      const isNext =
+        last?.network === network &&
+        last.offset + last.size === offset &&
+        last.from + last.size === from;
+      if (isNext) last.size += size;
+      else moves.push({ network, offset, from, size });
+    }
+  return { networks, statistics: moves };
 }
 
 /**
@@ -124,8 +140,6 @@ interface StepVector {
   /** Where a worker votes to stop: when the mean is above 0, all halt after the step. */
   readonly vote: number;
 }
-
-const stopVote = 'control/stop';
 
 type Bucket = 'gradient' | 'statistic' | 'metric';
 
@@ -154,7 +168,7 @@ export function stepVector(task: Task, definition: StepDefinition): StepVector {
     'metric',
     definition.metrics.map((name) => ({ name, shape: [] })),
   );
-  slices.push({ name: stopVote, shape: [] });
+  slices.push({ name: voteSlice, shape: [] });
   return { layout: createLayout(slices), gradients, statistics, metrics, vote: end };
 }
 

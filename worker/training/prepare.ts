@@ -45,6 +45,8 @@ export interface PreparedRun {
   readonly spec: RunSpec;
   /** What it computes with, as far as that changes the bytes. */
   readonly fingerprint: string;
+  /** Devices that compute its micro-shards side by side. */
+  readonly devices: number;
   readonly task: Task;
   readonly local: LocalState;
   readonly phases: Phases;
@@ -71,8 +73,6 @@ export async function prepare(
   const { loader, hasFaces } = await openData(spec, options);
   const store = openStore(runUrl, storeOptions);
   const open = (step: number) => openState(task, spec, store, step, storeOptions);
-  const local = new LocalState(task.networks, open, send);
-  const { state } = local;
   // On TensorFlow another number of threads gives other bytes: there it is the spec's.
   const threads =
     spec.engine.name === 'onnx'
@@ -83,14 +83,17 @@ export async function prepare(
     ...{ provider: options.provider, devices: options.devices },
     ...{ executables: store, log: options.log, warn: options.warn },
   });
+  const state = await engine.createState(task.networks);
+  const local = new LocalState(task.networks, state, open, send);
   const wanted = spec.phases.flatMap(({ name }) => task.step(name).frozen);
   const frozen = await readFrozenInputs(spec, wanted, storeOptions);
-  const phases = createPhases(task, spec, engine, state, frozen);
-  const saver = createSaver(task.networks, state, setup, send);
+  const phases = createPhases(task, spec, state, frozen);
+  const saver = createSaver(task.networks, setup, send);
   let evaluations: Evaluations | undefined;
   return {
     spec,
     fingerprint: engine.fingerprint,
+    devices: engine.devices,
     task,
     local,
     phases,
@@ -100,15 +103,12 @@ export async function prepare(
     evaluations: () => {
       if (!hasFaces) return undefined;
       const generator = task.inference.network;
-      return (evaluations ??= createEvaluations(
-        { ...setup, spec, threads },
-        state,
-        generator,
-        options,
-      ));
+      return (evaluations ??= createEvaluations({ ...setup, spec, threads }, generator, options));
     },
     close: async () => {
       await Promise.all([loader.close(), saver.close(), evaluations?.close(), phases.close()]);
+      await state.close();
+      await engine.close();
       await store.close();
     },
   };

@@ -1,16 +1,19 @@
-// This worker's state: where it comes from when a world begins (it has it, reads it, or a peer
-// sends it), and how it is sent to peers that are behind. It is replaced as a whole or not at all.
+// This worker's state, whose values its engine keeps: where it comes from when a world begins (it
+// has it, reads it, or a peer sends it), and how it is sent to peers that are behind. It is
+// replaced as a whole or not at all.
 
 import { readStartingWeights } from '../../inference/starting-weights.js';
 import { stateDigest } from '../../shared/checkpoint/digests.js';
 import { isManifest, readManifest, readState } from '../../shared/checkpoint/read.js';
 import {
   bytesOf,
-  copyState,
+  countersOf,
   createState,
   readBytes,
+  stateOf,
   vectorsInOrder,
   writeBytes,
+  type Counters,
   type TrainingState,
 } from '../../shared/checkpoint/state.js';
 import type { NetworkSpec } from '../../shared/layout.js';
@@ -20,6 +23,7 @@ import type { StoreOptions } from '../../shared/store/open-store.js';
 import type { ObjectStore } from '../../shared/store/store.js';
 import type { Step } from '../../shared/words.js';
 import type { Task } from '../../task/task.js';
+import type { EngineState } from '../engine/engine.js';
 import type { StateHeader, ToCompute } from '../network/ports.js';
 import { Aborted, orAborted } from './failure.js';
 import type { SendToNetwork } from './prepare.js';
@@ -33,32 +37,41 @@ type FetchMessage = Extract<ToCompute, { kind: 'stateHeader' | 'stateChunk' | 's
 /** Peers' requests that are served at a time; a further one takes the oldest one's place. */
 const maxRequests = 64;
 
+/** The state as it stands between two changes, read for peers. */
+interface Standing {
+  readonly vectors: readonly Float32Array[];
+  readonly header: StateHeader;
+}
+
 /** The state of this worker. */
 export class LocalState {
-  /** Its vectors stay the same objects; steps are committed right into them. */
-  readonly state: TrainingState;
-  readonly #vectors: readonly Float32Array[];
+  /** What is counted of the state; each commit has counters of its own. */
+  counters: Counters = { step: 0, skippedInARow: 0, updates: {} };
   #hasState = false;
   #fetch: StateFetch | undefined;
   #isChanging = false;
-  /** Of the state as it is since the last change. */
-  #digest: string | undefined;
-  /** Requests that were sent the header of the state as it is. */
+  #isToFlip = false;
+  /** Of the state since the last change, from the first request on. */
+  #standing: Promise<Standing> | undefined;
+  /** Requests that are served from it. */
   readonly #served = new Set<number>();
 
   /** `open` gives the state of a step that no worker has, in memory of its own. */
   constructor(
     readonly networks: readonly NetworkSpec[],
+    readonly engineState: EngineState,
     private readonly open: (step: Step) => Promise<TrainingState>,
     private readonly send: SendToNetwork,
-  ) {
-    this.state = createState(networks);
-    this.#vectors = vectorsInOrder(networks, this.state);
-  }
+  ) {}
 
   /** False until the first world: until then the memory is there but means nothing. */
   get hasState(): boolean {
     return this.#hasState;
+  }
+
+  /** The whole state, to be read only, and valid until it changes. */
+  async read(): Promise<TrainingState> {
+    return stateOf(this.counters, await this.engineState.read());
   }
 
   /**
@@ -67,27 +80,26 @@ export class LocalState {
    */
   async take(order: EnterOrder, signal: AbortSignal): Promise<string | undefined> {
     if (order.source === 'own') return this.#requireStep(order.step);
-    try {
-      const taken =
-        order.source === 'peer'
-          ? await this.#fetchFromPeer(order, signal)
-          : await orAborted(signal, this.open(order.step));
-      this.#beginChange();
-      copyState(taken, this.state);
+    const taken = await this.#obtain(order, signal);
+    if (typeof taken === 'string') return taken;
+    await this.whileChanging(async () => {
+      await this.engineState.write(taken.networks);
+      this.counters = countersOf(taken);
       this.#hasState = true;
-      this.#isChanging = false;
-      return undefined;
-    } catch (error) {
-      const isFault = error instanceof Aborted || error instanceof OperatorError;
-      if (isFault || !(error instanceof Error)) throw error;
-      return error.message;
-    }
+    });
+    signal.throwIfAborted();
+    return undefined;
   }
 
   /** Does work that changes the state; meanwhile no peer is sent it. */
   async whileChanging(work: () => Promise<void>): Promise<void> {
-    this.#beginChange();
+    this.#isChanging = true;
+    this.#served.clear();
+    const standing = this.#standing;
+    this.#standing = undefined;
     try {
+      // What is being read is valid to its end.
+      await standing;
       await work();
     } finally {
       this.#isChanging = false;
@@ -99,24 +111,65 @@ export class LocalState {
     this.#fetch?.onMessage(message);
   }
 
-  /** A peer's request, answered with servedHeader, servedChunk or serveRefused. */
-  onPeer(message: PeerMessage): void {
+  /**
+   * A peer's request, answered with servedHeader, servedChunk or serveRefused; rejects when the
+   * state can't be read.
+   */
+  async onPeer(message: PeerMessage): Promise<void> {
     const { request } = message;
     if (message.kind === 'serveState') {
       const refusal = this.#refusal(message.step);
-      return refusal === undefined ? this.#serve(request) : this.#refuse(request, refusal);
+      if (refusal !== undefined) return this.#refuse(request, refusal);
+      this.#admit(request);
     }
-    if (!this.#served.has(request)) return this.#refuse(request, 'its state has changed since');
-    const bytes = readBytes(this.#vectors, message.offset, message.maxBytes);
-    if (message.offset + bytes.length >= bytesOf(this.#vectors)) this.#served.delete(request);
+    const standing = this.#served.has(request) ? await this.#stand() : undefined;
+    // It may have changed while it was read.
+    if (standing === undefined || !this.#served.has(request))
+      return this.#refuse(request, 'its state has changed since');
+    const { header, vectors } = standing;
+    if (message.kind === 'serveState') return this.send({ kind: 'servedHeader', request, header });
+    const bytes = readBytes(vectors, message.offset, message.maxBytes);
+    if (message.offset + bytes.length >= header.bytes) this.#served.delete(request);
     this.send({ kind: 'servedChunk', request, bytes }, [bytes.buffer]);
+  }
+
+  /**
+   * Asks for one bit of a parameter to be flipped after the next step, as broken memory would do it
+   * (lockstep chaos).
+   */
+  askForFlip(): void {
+    this.#isToFlip = true;
+  }
+
+  /** Flips the bit that was asked for, if any; between two steps only. */
+  async flipIfAsked(): Promise<void> {
+    if (!this.#isToFlip) return;
+    this.#isToFlip = false;
+    const vectors = await this.engineState.read();
+    const [{ name }] = this.networks;
+    const parameters = withFlippedBit(vectors[name].parameters);
+    await this.engineState.write({ ...vectors, [name]: { ...vectors[name], parameters } });
   }
 
   /** A world that takes this worker for another than it is would be a bug. */
   #requireStep(step: Step): undefined {
-    if (this.#hasState && this.state.step === step) return;
-    const has = this.#hasState ? `is of step ${this.state.step}` : 'is none';
+    const { step: own } = this.counters;
+    if (this.#hasState && own === step) return;
+    const has = this.#hasState ? `is of step ${own}` : 'is none';
     throw new Error(`the own state of step ${step} is due, but there ${has}`);
+  }
+
+  /** The state that is to be taken, or why it can't be had. */
+  async #obtain(order: EnterOrder, signal: AbortSignal): Promise<TrainingState | string> {
+    try {
+      return order.source === 'peer'
+        ? await this.#fetchFromPeer(order, signal)
+        : await orAborted(signal, this.open(order.step));
+    } catch (error) {
+      const isFault = error instanceof Aborted || error instanceof OperatorError;
+      if (isFault || !(error instanceof Error)) throw error;
+      return error.message;
+    }
   }
 
   async #fetchFromPeer(order: EnterOrder, signal: AbortSignal): Promise<TrainingState> {
@@ -134,34 +187,38 @@ export class LocalState {
     }
   }
 
-  #beginChange(): void {
-    this.#isChanging = true;
-    this.#served.clear();
-    this.#digest = undefined;
-  }
-
   #refusal(step: Step): string | undefined {
     if (!this.#hasState) return 'it has no state';
     if (this.#isChanging) return 'it is training';
-    return this.state.step === step ? undefined : `its state is of step ${this.state.step}`;
+    const { step: own } = this.counters;
+    return own === step ? undefined : `its state is of step ${own}`;
   }
 
   #refuse(request: number, reason: string): void {
     this.send({ kind: 'serveRefused', request, reason });
   }
 
-  #serve(request: number): void {
+  #admit(request: number): void {
     const [oldest] = this.#served;
     if (this.#served.size >= maxRequests) this.#served.delete(oldest);
     this.#served.add(request);
-    const { networks, state } = this;
-    const { step, skippedInARow } = state;
-    const digest = (this.#digest ??= stateDigest(networks, state));
-    const updates = Object.fromEntries(
-      networks.map(({ name }) => [name, state.networks[name].updates]),
-    );
-    const header = { step, bytes: bytesOf(this.#vectors), digest, updates, skippedInARow };
-    this.send({ kind: 'servedHeader', request, header });
+  }
+
+  #stand(): Promise<Standing> {
+    return (this.#standing ??= this.#readStanding());
+  }
+
+  async #readStanding(): Promise<Standing> {
+    const { networks, counters } = this;
+    const state = await this.read();
+    const vectors = vectorsInOrder(networks, state);
+    const header = {
+      ...counters,
+      updates: countersOf(state).updates,
+      bytes: bytesOf(vectors),
+      digest: stateDigest(networks, state),
+    };
+    return { vectors, header };
   }
 }
 
@@ -266,17 +323,14 @@ async function startState(
   return state;
 }
 
-/**
- * Flips one bit of a parameter, as broken memory would (lockstep chaos): of one that is not zero,
- * and a bit that later updates don't round away.
- */
-export function flipBit({ networks, state }: LocalState): void {
-  const { parameters } = state.networks[networks[0].name];
+/** A copy with another bit in a value that is not zero: one that updates don't round away. */
+function withFlippedBit(values: Float32Array): Float32Array {
+  const flipped = values.slice();
   const index = Math.max(
     0,
-    parameters.findIndex((value) => value !== 0),
+    values.findIndex((value) => value !== 0),
   );
   const topOfMantissa = 1 << 22;
-  new Uint32Array(parameters.buffer, parameters.byteOffset, parameters.length)[index] ^=
-    topOfMantissa;
+  new Uint32Array(flipped.buffer)[index] ^= topOfMantissa;
+  return flipped;
 }

@@ -1,19 +1,22 @@
-// Applies a reduced step to the state: optimizer, running statistics, step number. Replicated:
-// every worker does the same arithmetic on the same bytes, so all hold the same state; only
-// + - * / and sqrt, which are exactly rounded everywhere.
+// Commits a reduced step: whether it is finite, the counters, and the numbers of the update that
+// the engine applies. Replicated: every worker does the same arithmetic on the same bytes, so all
+// hold the same state; only + - * / and sqrt, which are exactly rounded everywhere.
 
-import type { NetworkState, TrainingState } from '../../shared/checkpoint/state.js';
-import { createLayout, type TensorSpec } from '../../shared/layout.js';
-import type { RunSpec } from '../../shared/spec/schema.js';
+import type { Counters } from '../../shared/checkpoint/state.js';
 import { learningRateAt, stepInPhase, type TrainedNetwork } from '../../shared/spec/schedule.js';
-import type { Task } from '../../task/task.js';
+import type { PhaseSpec, RunSpec } from '../../shared/spec/schema.js';
+import type { NetworkScalars, UpdateScalars } from '../../task/ops/update.js';
 import type { Phase } from './phase.js';
+
+const { fround } = Math;
 
 /** So many skipped steps in a row end the training: better ones will not come. */
 const maxSkippedInARow = 10;
 
 /** What became of a step. */
 export interface Committed {
+  /** What is counted now. */
+  readonly counters: Counters;
   /** Whether it changed nothing but the number of the step. */
   readonly isSkipped: boolean;
   /** L2 norm of each trained network's mean gradient. */
@@ -25,37 +28,43 @@ export interface Committed {
  * gradients or statistics that are not finite the step is skipped: it counts, and changes nothing
  * else.
  */
-export function commitStep(
-  task: Task,
+export async function commitStep(
   spec: RunSpec,
   phase: Phase,
-  state: TrainingState,
+  before: Counters,
   mean: Float32Array,
-): Committed {
+): Promise<Committed> {
   const { gradients, statistics } = phase.vector;
   const squares = Object.entries(gradients).map(
     ([network, { start, end }]) => [network, sumOfSquares(mean.subarray(start, end))] as const,
   );
   const averages = mean.subarray(statistics.start, statistics.end);
   const total = squares.reduce((sum, [, square]) => sum + square, sumOfSquares(averages));
-  const isSkipped = !Number.isFinite(total);
   const gradientNorms = new Map(squares.map(([name, square]) => [name, Math.sqrt(square)]));
-  const index = stepInPhase(spec, state.step);
-  state.step += 1;
-  state.skippedInARow = isSkipped ? state.skippedInARow + 1 : 0;
-  if (isSkipped) return { isSkipped, gradientNorms };
-  for (const [network, { start, end }] of Object.entries(gradients)) {
-    const learningRate = learningRateAt(phase.spec, network as TrainedNetwork, index);
-    const options = { ...spec.optimizer, learningRate };
-    applyAdam(state.networks[network], mean.subarray(start, end), options);
-    updateAverage(state.networks[network], spec.ema);
+  const isSkipped = !Number.isFinite(total);
+  const counters = countStep(before, Object.keys(gradients), isSkipped);
+  if (!isSkipped) {
+    const index = stepInPhase(spec, before.step);
+    const numbers = Object.keys(gradients).map((name) => [name, counters.updates[name]] as const);
+    const scalars = updateScalars(spec, phase.spec, index, Object.fromEntries(numbers));
+    await phase.apply(mean, scalars);
   }
-  updateStatistics(task, phase.definition.statistics, state, averages, spec.statisticsMomentum);
-  return { isSkipped, gradientNorms };
+  return { counters, isSkipped, gradientNorms };
+}
+
+function countStep(
+  { step, skippedInARow, updates }: Counters,
+  trained: readonly string[],
+  isSkipped: boolean,
+): Counters {
+  if (isSkipped) return { step: step + 1, skippedInARow: skippedInARow + 1, updates };
+  const updated = trained.map((network) => [network, (updates[network] ?? 0) + 1] as const);
+  const counts = { ...updates, ...Object.fromEntries(updated) };
+  return { step: step + 1, skippedInARow: 0, updates: counts };
 }
 
 /** Why a run can't go on from this state; empty when it can. The same on all workers. */
-export function troubleOf({ step, skippedInARow }: TrainingState): string {
+export function troubleOf({ step, skippedInARow }: Counters): string {
   if (skippedInARow < maxSkippedInARow) return '';
   return (
     `the gradients of ${skippedInARow} steps in a row were not finite ` +
@@ -86,50 +95,39 @@ export function sumOfSquares(values: Float32Array): number {
   return a + b + c + d;
 }
 
-/** Adam's constants; `learningRate` is that of the phase. */
-interface AdamOptions {
-  readonly learningRate: number;
-  readonly beta1: number;
-  readonly beta2: number;
-  readonly epsilon: number;
-}
-
-/** What Adam changes: three vectors of one length, and the number of updates so far. */
-export type AdamState = Omit<NetworkState, 'statistics' | 'average'>;
-
 /**
- * One update in place (Kingma and Ba, "Adam", algorithm 1, in double precision, stored as
- * float32). `gradient` has the length of the vectors and is only read.
+ * The numbers of the update at step `index` of a phase, computed in double precision and rounded to
+ * float32. `updates` are those of each trained network, this one included. Adam is Kingma and Ba's
+ * algorithm 1. The average keeps a share d of itself: `ema`, or less at first, (1 + n) / (10 + n),
+ * as in TensorFlow's ExponentialMovingAverage, so that it forgets the initial parameters soon.
  */
-export function applyAdam(state: AdamState, gradient: Float32Array, options: AdamOptions): void {
-  const { parameters, firstMoment, secondMoment } = state;
-  const { learningRate, beta1, beta2, epsilon } = options;
-  state.updates += 1;
-  const scale1 = 1 / (1 - integerPower(beta1, state.updates));
-  const scale2 = 1 / (1 - integerPower(beta2, state.updates));
-  const [rest1, rest2] = [1 - beta1, 1 - beta2];
-  for (let i = 0; i < parameters.length; i++) {
-    const g = gradient[i];
-    const m = beta1 * firstMoment[i] + rest1 * g;
-    const v = beta2 * secondMoment[i] + rest2 * g * g;
-    firstMoment[i] = m;
-    secondMoment[i] = v;
-    parameters[i] -= (learningRate * m * scale1) / (Math.sqrt(v * scale2) + epsilon);
-  }
-}
-
-/**
- * After update number n (from 1): average = d * average + (1 - d) * parameters, in double
- * precision, stored as float32; d is `decay`, or less at first: (1 + n) / (10 + n), as in
- * TensorFlow's ExponentialMovingAverage, so that the average forgets the initial parameters soon.
- * A state that keeps no average (an empty vector) stays as it is.
- */
-export function updateAverage(
-  { parameters, average, updates }: Pick<NetworkState, 'parameters' | 'average' | 'updates'>,
-  decay: number,
-): void {
-  const rest = 1 - Math.min(decay, (1 + updates) / (10 + updates));
-  for (let i = 0; i < average.length; i++) average[i] += rest * (parameters[i] - average[i]);
+export function updateScalars(
+  { optimizer, ema, statisticsMomentum }: RunSpec,
+  phase: PhaseSpec,
+  index: number,
+  updates: Readonly<Record<string, number>>,
+): UpdateScalars {
+  const { beta1, beta2, epsilon } = optimizer;
+  const ofNetwork = (network: string, n: number): NetworkScalars => {
+    const learningRate = learningRateAt(phase, network as TrainedNetwork, index);
+    return {
+      rate: fround(learningRate / (1 - integerPower(beta1, n))),
+      scale2: fround(1 / (1 - integerPower(beta2, n))),
+      averageRest: fround(1 - Math.min(ema, (1 + n) / (10 + n))),
+    };
+  };
+  return {
+    beta1: fround(beta1),
+    rest1: fround(1 - beta1),
+    beta2: fround(beta2),
+    rest2: fround(1 - beta2),
+    epsilon: fround(epsilon),
+    networks: Object.fromEntries(
+      Object.entries(updates).map(([network, n]) => [network, ofNetwork(network, n)]),
+    ),
+    momentum: fround(statisticsMomentum),
+    restMomentum: fround(1 - statisticsMomentum),
+  };
 }
 
 /**
@@ -143,25 +141,4 @@ export function integerPower(base: number, exponent: number): number {
     square *= square;
   }
   return result;
-}
-
-/** running = momentum * running + (1 - momentum) * average, for each statistic of the step. */
-function updateStatistics(
-  task: Task,
-  tensors: readonly TensorSpec[],
-  state: TrainingState,
-  averages: Float32Array,
-  momentum: number,
-): void {
-  const source = createLayout(tensors);
-  for (const network of task.networks) {
-    const running = state.networks[network.name].statistics;
-    for (const { name, offset, size } of createLayout(network.statistics).slices) {
-      const from = source.slices.find((slice) => slice.name === name);
-      if (from === undefined) continue;
-      for (let i = 0; i < size; i++)
-        running[offset + i] =
-          momentum * running[offset + i] + (1 - momentum) * averages[from.offset + i];
-    }
-  }
 }

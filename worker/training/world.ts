@@ -2,7 +2,7 @@
 // last state. One thing at a time; giving up is possible at any, and is answered exactly once.
 
 import { createRollingDigest, type RollingDigest } from '../../shared/checkpoint/digests.js';
-import { vectorsInOrder } from '../../shared/checkpoint/state.js';
+import { floatsOfState } from '../../shared/checkpoint/state.js';
 import type { StepReport, WorkerMessage } from '../../shared/control/messages.js';
 import type { Generation, Step } from '../../shared/words.js';
 import type { ToCompute, WorldVectors } from '../network/ports.js';
@@ -51,7 +51,10 @@ export class WorldTraining {
     this.generation = order.generation;
     this.#vectors = { microShards, ...run.takeVectors(subtrees, order.worldSize) };
     this.#checkpoints = createCheckpoints(run, order, send);
-    this.#digest = createRollingDigest(vectorsInOrder(run.local.networks, run.local.state));
+    const { networks, engineState } = run.local;
+    this.#digest = createRollingDigest(floatsOfState(networks), (start, end) =>
+      engineState.readRange(start, end),
+    );
     this.#underWay = previous;
   }
 
@@ -70,13 +73,13 @@ export class WorldTraining {
     const { run } = this;
     this.#begin(async (signal) => {
       await run.local.whileChanging(() => train(run, this.#loopWorld(until, signal), until));
-      this.#sendHalted(troubleOf(run.local.state));
+      this.#sendHalted(troubleOf(run.local.counters));
     });
   }
 
   /** Stores and evaluates the state. Answers with finished, once for the last share asked for. */
   finish(order: FinishOrder): void {
-    const { state } = this.run.local;
+    const { local } = this.run;
     const isRepeated = this.#finish?.share === order.share && this.#finish.shares === order.shares;
     if (isRepeated && !this.#isFinished) return;
     this.#finish = order;
@@ -84,7 +87,8 @@ export class WorldTraining {
     if (this.#abort.signal.aborted) this.#abort = new AbortController();
     this.#begin(async (signal) => {
       const { step, share, shares } = order;
-      if (state.step !== step) throw new Error(`to finish step ${step} at step ${state.step}`);
+      const { step: own } = local.counters;
+      if (own !== step) throw new Error(`to finish step ${step} at step ${own}`);
       await this.#checkpoints.finish(share, shares, signal);
       if (this.#finish !== order) return;
       this.#isFinished = true;
@@ -144,20 +148,21 @@ export class WorldTraining {
         return this.#vectors.results[step % 2];
       },
       onCommitted: async (report) => {
-        this.#report(report);
+        await this.run.local.flipIfAsked();
+        await this.#report(report);
         await this.#checkpoints.afterCommit(until, signal);
       },
     };
   }
 
   /** Reports a commit: its seconds, by rank 0 its metrics, and now and then the digest. */
-  #report(report: StepReport): void {
+  async #report(report: StepReport): Promise<void> {
     const { generation } = this;
     const { step, dataS, computeS, exchangeS, updateS } = report;
     this.#lastReport = report;
     this.send({ kind: 'paced', dataS, computeS, exchangeS, updateS });
     if (this.order.rank === 0) this.#toCoordinator(report);
-    const value = this.#digest.advance(step);
+    const value = await this.#digest.advance(step);
     if (step % digestEverySteps === 0)
       this.#toCoordinator({ kind: 'digest', generation, step, value, isWhole: false });
   }
@@ -167,9 +172,9 @@ export class WorldTraining {
     this.#isHalted = true;
     // By all ranks: rank 0 may have been lost before it could report the last step.
     if (this.#lastReport !== undefined) this.#toCoordinator(this.#lastReport);
-    const { state, hasState } = this.run.local;
+    const { counters, hasState } = this.run.local;
     const { generation } = this;
-    this.send({ kind: 'halted', generation, step: state.step, hasState, trouble });
+    this.send({ kind: 'halted', generation, step: counters.step, hasState, trouble });
   }
 
   #toCoordinator(message: WorkerMessage): void {

@@ -17,10 +17,10 @@ import { fromPytorch, pytorchTensors } from '../../../task/srgan/pytorch.js';
 import { createSrganTask } from '../../../task/srgan/task.js';
 import { trainingNormalization } from '../../../task/srgan/units.js';
 import { createEngine } from '../../../worker/engine/create-engine.js';
-import { applyAdam, type AdamState } from '../../../worker/training/update.js';
 import { runPython, skipWithoutPython } from '../../python/run-python.js';
 import { assertClose, type NamedArrays } from '../../support/engine/graph-parity.js';
 import { kerasGan, tinySpec } from '../../support/engine/srgan-specs.js';
+import { takeSteps } from '../../support/engine/trained-steps.js';
 import { testFolder } from '../../support/tiny-run.js';
 
 const skip = skipWithoutPython('torch', 'torchvision', 'safetensors', 'numpy');
@@ -162,60 +162,38 @@ function frozenOf(spec: RunSpec): readonly TensorSpec[] {
   return createSrganTask(spec).step(spec.phases.at(-1)!.name).frozen;
 }
 
-/** Trains with Lockstep's step, lowered for ONNX Runtime, and its Adam. */
+/** Trains with Lockstep's step and update, lowered for ONNX Runtime. */
 async function trainHere(spec: RunSpec): Promise<Trained> {
   const start = startOf(spec);
   const task = createSrganTask(spec);
-  const phase = spec.phases.at(-1)!;
-  const step = task.step(phase.name);
+  const step = task.step(spec.phases.at(-1)!.name);
   const engine = await createEngine('onnx', { threads: 1 });
-  const inputs = [
-    ...task.batch(count),
-    ...task.networks.flatMap(({ parameters }) => parameters),
-    ...step.frozen,
-  ];
+  const inputs = [...task.batch(count), ...task.networks.flatMap(({ parameters }) => parameters)];
   const graph = await engine.compile(inputs, (given) => {
-    const { gradients, metrics } = step.run(given);
     const low = given['lr'] as Tensor4D;
     const generated = generate(spec.generator, low, given, trainingNormalization(given));
     const verdicts = discriminate(spec.discriminator, given['hr'] as Tensor4D, generated, given);
-    return { ...gradients, ...metrics, generated, ...verdicts };
+    return { generated, ...verdicts };
   });
-  const states = task.networks.map((network): AdamState & { readonly tensors: NamedArrays } => {
-    const parameters = start.parameters[network.name].slice();
-    const tensors = sliceViews(createLayout(network.parameters), parameters);
-    const [firstMoment, secondMoment] = [0, 0].map(() => new Float32Array(parameters.length));
-    return { parameters, firstMoment, secondMoment, updates: 0, tensors };
-  });
-  const feeds = Object.assign(
-    {},
-    start.batch,
-    start.frozen,
-    ...states.map(({ tensors }) => tensors),
-  );
-  let first: NamedArrays | undefined;
-  for (let i = 0; i < steps; i++) {
-    const flat = states.map(({ parameters }) => new Float32Array(parameters.length));
-    const gradients = task.networks.map((network, n) =>
-      sliceViews(createLayout(network.parameters), flat[n]),
-    );
-    const metrics = Object.fromEntries(step.metrics.map((name) => [name, new Float32Array(1)]));
-    const outputs = outputArrays(spec);
-    const fetches = Object.assign({}, outputs, metrics, ...gradients) as NamedArrays;
-    await graph.run(feeds, fetches);
-    first ??= fetches;
-    for (const [n, { name }] of task.networks.entries()) {
-      const learningRate = phase.learningRate[name as 'generator' | 'discriminator'];
-      applyAdam(states[n], flat[n], { ...spec.optimizer, learningRate });
-    }
-  }
+  const outputs = outputArrays(spec);
+  await graph.run({ ...start.batch, ...start.tensors }, outputs);
   await graph.close();
+  const own = { ...spec, batch: { ...spec.batch, size: count } };
+  const values = { ...start.batch, ...start.tensors, ...start.frozen };
+  const first = (await takeSteps(engine, own, values, 1)).outputs;
+  const { parameters } = await takeSteps(engine, own, values, steps);
   return {
-    outputs: pick(first!, (name) => name in outputArrays(spec)),
-    metrics: pick(first!, (name) => step.metrics.includes(name)),
-    gradients: pick(first!, (name) => name in start.tensors),
-    parameters: Object.assign({}, ...states.map(({ tensors }) => tensors)) as NamedArrays,
+    outputs,
+    metrics: Object.fromEntries(step.metrics.map((name) => [name, first[`metric/${name}`]])),
+    gradients: gradientsIn(start.tensors, first),
+    parameters,
   };
+}
+
+function gradientsIn(tensors: NamedArrays, outputs: NamedArrays): NamedArrays {
+  return Object.fromEntries(
+    Object.keys(tensors).map((name) => [name, outputs[`gradient/${name}`]]),
+  );
 }
 
 /** Arrays for the pictures and verdicts of a micro-shard. */

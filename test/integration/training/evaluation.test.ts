@@ -142,12 +142,12 @@ test('the generator is judged by its average, where it has one', async (t) => {
   const send = (sent: ToNetwork): void => {
     if (sent.kind === 'tell' && sent.message.kind === 'evaluation') found.push(sent.message.psnr);
   };
-  const evaluations = createEvaluations(setup, state, network, {
+  const evaluations = createEvaluations(setup, network, {
     send,
     warn: (text) => assert.fail(text),
   });
   t.after(() => evaluations.close());
-  evaluations.evaluate(true);
+  evaluations.evaluate(state, true);
   await evaluations.drain();
   const [psnr] = found;
   const expected = await expectedQuality(average);

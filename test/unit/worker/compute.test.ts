@@ -14,8 +14,8 @@ import {
 } from '../../support/fake-run.js';
 
 const never = (): Promise<void> => new Promise(() => undefined);
-const bits = ({ local }: FakeWorker): string[] =>
-  vectorsInOrder(fakeNetworks, local.state).map((v) =>
+const bits = (worker: FakeWorker): string[] =>
+  vectorsInOrder(fakeNetworks, worker.state()).map((v) =>
     Buffer.from(v.slice().buffer).toString('hex'),
   );
 
@@ -32,6 +32,45 @@ test('a world is entered, trained in and halted once', async () => {
     [1, 2, 3, 3],
   );
   assert.equal(reports.at(-1), reports.at(-2));
+});
+
+test('three devices give the bytes of one, whichever finishes first', async () => {
+  const underWay = new Set<number>();
+  let most = 0;
+  const worker = await fakeWorker({
+    devices: 3,
+    whileComputing: async (_, leaf) => {
+      underWay.add(leaf);
+      most = Math.max(most, underWay.size);
+      // Later micro-shards need less time, and the first one most of all.
+      for (let turns = leaf === 0 ? 9 : 5 - leaf; turns > 0; turns--) await turn();
+      underWay.delete(leaf);
+    },
+  });
+  await worker.train(1, 5);
+  assert.equal(most, 3);
+  assert.deepEqual(bits(worker), bits(await trainedWorker(5)));
+});
+
+test('an abort waits for what the devices compute, and changes nothing', async () => {
+  let isAborted = false;
+  let underWay = 0;
+  const worker = await fakeWorker({
+    devices: 3,
+    whileComputing: async (step) => {
+      underWay += 1;
+      if (step === 2 && !isAborted) {
+        isAborted = true;
+        worker.onMessage({ kind: 'abort', generation: 1, reason: 'test' });
+      }
+      for (let turns = 5; turns > 0; turns--) await turn();
+      underWay -= 1;
+    },
+  });
+  assert.equal((await worker.train(1, 5)).step, 2);
+  assert.equal(underWay, 0);
+  await worker.train(2, 5, { source: 'own', step: 2 });
+  assert.deepEqual(bits(worker), bits(await trainedWorker(5)));
 });
 
 test('a report has the norm of each mean gradient, NaN where it is not finite', async () => {
@@ -89,7 +128,7 @@ test('an abort is answered while the exchange keeps it waiting, and a late answe
   worker.onMessage({ kind: 'reduced', step: 0 });
   await worker.hear('reduce', 2);
   await turn();
-  assert.equal(worker.local.state.step, 0);
+  assert.equal(worker.state().step, 0);
   worker.onMessage({ kind: 'reduced', step: 0 });
   assert.equal((await worker.hear('halted', 2)).step, 1);
 });
@@ -155,7 +194,7 @@ test('a checkpoint that cannot be read leaves the state as it was', async () => 
   worker.enter(2, { source: 'checkpoint', step: 4 });
   const failed = await worker.hear('enterFailed');
   assert.deepEqual([failed.generation, failed.reason], [2, 'torn']);
-  assert.deepEqual([worker.local.state.step, worker.local.hasState], [2, true]);
+  assert.deepEqual([worker.state().step, worker.local.hasState], [2, true]);
   assert.deepEqual(bits(worker), before);
 });
 
@@ -177,9 +216,9 @@ test('ten steps that are not finite end the training, and change nothing but the
       'lower the learning rate or look at the data',
   );
   assert.equal(halted.step, 12);
-  assert.equal(worker.local.state.skippedInARow, 10);
+  assert.equal(worker.state().skippedInARow, 10);
   assert.deepEqual(bits(worker), bits(await trainedWorker(2)));
-  assert.equal(worker.local.state.networks['generator'].updates, 2);
+  assert.equal(worker.state().networks['generator'].updates, 2);
   const skipped = worker
     .of('tell')
     .filter(({ message: m }) => m.kind === 'stepReport' && m.isSkipped);
@@ -193,8 +232,8 @@ test('nine are not the end, and a finite one is a new beginning', async () => {
   });
   const halted = await worker.train(1, 35);
   assert.deepEqual([halted.step, halted.trouble], [35, '']);
-  assert.equal(worker.local.state.networks['generator'].updates, 4);
-  assert.equal(worker.local.state.skippedInARow, 4);
+  assert.equal(worker.state().networks['generator'].updates, 4);
+  assert.equal(worker.state().skippedInARow, 4);
 });
 
 test('what is asked to be finished is stored once a share, and again for other shares', async () => {

@@ -2,38 +2,33 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { createState } from '../../../shared/checkpoint/state.js';
 import type { PhaseSpec, RunSpec } from '../../../shared/spec/schema.js';
 import { createSrganTask } from '../../../task/srgan/task.js';
-import type { Engine } from '../../../worker/engine/engine.js';
+import type { CompiledGraph } from '../../../worker/engine/engine.js';
+import { createHostEngineState } from '../../../worker/engine/host-engine-state.js';
 import { createPhases, longestVector, stepVector } from '../../../worker/training/phase.js';
 import { tinyRun } from '../../support/tiny-run.js';
 
-function phasesOf(...phases: PhaseSpec[]) {
+async function phasesOf(...phases: PhaseSpec[]) {
   const spec: RunSpec = { ...tinyRun('file://nowhere'), phases };
   const task = createSrganTask(spec);
   const log: string[] = [];
   let graphs = 0;
-  const engine: Engine = {
-    name: 'onnx',
-    fingerprint: 'none',
-    nativeTensors: () => 0,
-    compile: () => {
-      const graph = ++graphs;
-      log.push(`compile ${graph}`);
-      const close = () => Promise.resolve(void log.push(`close ${graph}`));
-      return Promise.resolve({ run: () => Promise.resolve(), close });
-    },
+  const compile = (): Promise<CompiledGraph> => {
+    const graph = ++graphs;
+    log.push(`compile ${graph}`);
+    const close = () => Promise.resolve(void log.push(`close ${graph}`));
+    return Promise.resolve({ run: () => Promise.resolve(), close });
   };
-  const state = createState(task.networks);
-  return { spec, task, log, phases: createPhases(task, spec, engine, state, {}) };
+  const state = await createHostEngineState(task.networks, compile);
+  return { spec, task, log, phases: createPhases(task, spec, state, {}) };
 }
 
 const [pixel, adversarial] = tinyRun('file://nowhere').phases;
 
 test('phases with the same losses share a compiled step, each with its own rates', async () => {
   const settle = { ...pixel, name: 'settle', learningRate: { generator: 1e-5, discriminator: 0 } };
-  const { log, phases } = phasesOf(pixel, settle, { ...adversarial, discriminatorSteps: 1 });
+  const { log, phases } = await phasesOf(pixel, settle, { ...adversarial, discriminatorSteps: 1 });
   assert.equal((await phases.at(2)).spec.name, 'pixel');
   assert.equal((await phases.at(3)).spec.learningRate.generator, 1e-5);
   assert.deepEqual(log, ['compile 1']);
@@ -43,7 +38,7 @@ test('phases with the same losses share a compiled step, each with its own rates
 });
 
 test('both kinds of steps of a phase stay compiled, each with its own vector', async () => {
-  const { spec, task, log, phases } = phasesOf({ ...adversarial, steps: 4 });
+  const { spec, task, log, phases } = await phasesOf({ ...adversarial, steps: 4 });
   const vectors = [];
   for (const step of [0, 1, 2, 3]) vectors.push((await phases.at(step)).vector);
   assert.deepEqual(log, ['compile 1', 'compile 2']);

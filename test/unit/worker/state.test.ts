@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { bytesOf, vectorsInOrder } from '../../../shared/checkpoint/state.js';
 import { stateDigest } from '../../../shared/checkpoint/digests.js';
-import type { ToCompute, ToNetwork } from '../../../worker/network/ports.js';
+import type { ToCompute } from '../../../worker/network/ports.js';
 import {
   fakeNetworks,
   fakeWorker,
@@ -15,22 +15,19 @@ import {
 } from '../../support/fake-run.js';
 import { until } from '../../support/until.js';
 
-const digest = ({ local }: FakeWorker): string => stateDigest(fakeNetworks, local.state);
+const digest = (worker: FakeWorker): string => stateDigest(fakeNetworks, worker.state());
 const maxBytes = 30;
 
 /** All that the donor answers to one request, chunk after chunk, as the network carries it. */
-function served(donor: FakeWorker, request: number, step: number): ToCompute[] {
-  const last = (): ToNetwork => donor.sent.at(-1)!;
+async function served(donor: FakeWorker, request: number, step: number): Promise<ToCompute[]> {
+  const chunks = donor.of('servedChunk').length;
   donor.onMessage({ kind: 'serveState', request, step });
-  const header = last();
-  assert.equal(header.kind, 'servedHeader');
-  if (header.kind !== 'servedHeader') return [];
-  const messages: ToCompute[] = [{ kind: 'stateHeader', header: header.header }];
-  for (let offset = 0; offset < header.header.bytes; offset += maxBytes) {
+  const { header } = await donor.hear('servedHeader', donor.of('servedHeader').length + 1);
+  const messages: ToCompute[] = [{ kind: 'stateHeader', header }];
+  for (let offset = 0; offset < header.bytes; offset += maxBytes) {
     donor.onMessage({ kind: 'serveMore', request, offset, maxBytes });
-    const chunk = last();
-    assert.equal(chunk.kind, 'servedChunk');
-    if (chunk.kind === 'servedChunk') messages.push({ kind: 'stateChunk', bytes: chunk.bytes });
+    const { bytes } = await donor.hear('servedChunk', chunks + messages.length);
+    messages.push({ kind: 'stateChunk', bytes });
   }
   return messages;
 }
@@ -46,10 +43,10 @@ async function behind(): Promise<FakeWorker> {
 
 test('a state that is taken from a peer is the peer’s, and trains on like it', async () => {
   const [donor, worker] = [await trainedWorker(5), await behind()];
-  const messages = served(donor, 7, 5);
+  const messages = await served(donor, 7, 5);
   assert.equal(
     messages.length,
-    1 + Math.ceil(bytesOf(vectorsInOrder(fakeNetworks, donor.local.state)) / maxBytes),
+    1 + Math.ceil(bytesOf(vectorsInOrder(fakeNetworks, donor.state())) / maxBytes),
   );
   messages.forEach(worker.onMessage);
   await worker.hear('entered', 2);
@@ -94,25 +91,25 @@ for (const [name, bendIt, reason] of cases)
   test(`${name} leaves the own state as it was`, async () => {
     const worker = await behind();
     const before = digest(worker);
-    bendIt(served(await trainedWorker(5), 1, 5)).forEach(worker.onMessage);
+    bendIt(await served(await trainedWorker(5), 1, 5)).forEach(worker.onMessage);
     const failed = await worker.hear('enterFailed');
     assert.match(failed.reason, reason);
     assert.equal(digest(worker), before);
-    assert.equal(worker.local.state.step, 2);
+    assert.equal(worker.state().step, 2);
     await worker.hear('dropState');
 
     // And another donor's is taken.
     worker.enter(3, { source: 'peer', donor: 'other:1', step: 5 });
     await worker.hear('fetchState', 2);
-    served(await trainedWorker(5), 1, 5).forEach(worker.onMessage);
+    (await served(await trainedWorker(5), 1, 5)).forEach(worker.onMessage);
     await worker.hear('entered', 2);
-    assert.equal(worker.local.state.step, 5);
+    assert.equal(worker.state().step, 5);
   });
 
 test('an abort stops a transfer; what still comes of it is dropped', async () => {
   const worker = await behind();
   const before = digest(worker);
-  const [header, first, ...rest] = served(await trainedWorker(5), 1, 5);
+  const [header, first, ...rest] = await served(await trainedWorker(5), 1, 5);
   worker.onMessage(header);
   worker.onMessage(first);
   worker.onMessage({ kind: 'abort', generation: 2, reason: 'test' });

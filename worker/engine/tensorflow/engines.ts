@@ -16,20 +16,25 @@ import {
 import { encodeSavedModel, servingTag } from '../../../trace/lower/tensorflow/saved-model.js';
 import type { TensorFunction } from '../../../trace/trace.js';
 import { fedArray, type CompiledGraph, type Engine, type EngineOptions } from '../engine.js';
+import { createHostEngineState } from '../host-engine-state.js';
 import { traceAndLower } from '../lowering.js';
 import { backendName, loadTensorflow, type NativeTensor, type TensorflowBinding } from './load.js';
 
 /** Creates the engine; TensorFlow is loaded into this process, for good. */
 export function createTensorflowEngine(options: EngineOptions): Engine {
   const { backend, binding, fingerprint } = loadTensorflow(options);
+  const compile: Engine['compile'] = async (inputs, f) => {
+    const graph = traceAndLower('tensorflow', inputs, f, lowerToGraphDef);
+    return new TensorflowGraph(binding, await load(binding, graph), graph);
+  };
   return {
     name: 'tensorflow',
     fingerprint: `tensorflow/${fingerprint}`,
+    devices: 1,
     nativeTensors: () => backend.getNumOfTFTensors(),
-    compile: async (inputs, f) => {
-      const graph = traceAndLower('tensorflow', inputs, f, lowerToGraphDef);
-      return new TensorflowGraph(binding, await load(binding, graph), graph);
-    },
+    compile,
+    createState: (networks) => createHostEngineState(networks, compile),
+    close: () => Promise.resolve(),
   };
 }
 
@@ -113,11 +118,15 @@ class TensorflowGraph implements CompiledGraph {
 export function createEagerEngine(options: EngineOptions): Engine {
   const { backend, fingerprint } = loadTensorflow(options);
   registerReferences(backendName);
+  const compile: Engine['compile'] = (inputs, f) => Promise.resolve(eager(inputs, f));
   return {
     name: 'tensorflow-eager',
     fingerprint: `tensorflow-eager/${fingerprint}`,
+    devices: 1,
     nativeTensors: () => backend.getNumOfTFTensors(),
-    compile: (inputs, f) => Promise.resolve(eager(inputs, f)),
+    compile,
+    createState: (networks) => createHostEngineState(networks, compile),
+    close: () => Promise.resolve(),
   };
 }
 

@@ -5,6 +5,7 @@ import type { TensorSpec } from '../../../shared/layout.js';
 import { OperatorError } from '../../../shared/problems.js';
 import type { TensorFunction } from '../../../trace/trace.js';
 import { fedArray, type CompiledGraph, type Engine, type EngineOptions } from '../engine.js';
+import { createHostEngineState } from '../host-engine-state.js';
 import type { PjrtBuffer } from './pjrt.js';
 import { bufferOf, closeAll, createRuntime, type XlaRuntime } from './runtime.js';
 
@@ -18,8 +19,15 @@ export async function createXlaEngine(options: EngineOptions): Promise<Engine> {
   return {
     name: 'xla',
     fingerprint: `xla/${runtime.fingerprint}`,
+    devices: runtime.devices.length,
     nativeTensors: () => runtime.client.liveBuffers,
     compile: (inputs, f) => compile(runtime, inputs, f),
+    createState: (networks) =>
+      createHostEngineState(networks, (inputs, f) => compile(runtime, inputs, f)),
+    close: () => {
+      runtime.close();
+      return Promise.resolve();
+    },
   };
 }
 

@@ -1,0 +1,68 @@
+// The training state of an engine that computes from this process's memory: its functions are fed
+// with the state's own arrays, and the update is done in place.
+
+import { copyVectors, floatsIn, vectorsInOrder } from '../../shared/checkpoint/state.js';
+import { createLayout, sliceViews, type NetworkSpec } from '../../shared/layout.js';
+import {
+  voteSlice,
+  type CompiledStep,
+  type Engine,
+  type EngineState,
+  type StepProgram,
+} from './engine.js';
+import { createHostState, type HostState } from './host-state.js';
+
+/** A state of these networks for the engine that has this `compile`. */
+export function createHostEngineState(
+  networks: readonly NetworkSpec[],
+  compile: Engine['compile'],
+): Promise<EngineState> {
+  const host = createHostState(networks);
+  const ordered = vectorsInOrder(networks, { networks: host.vectors });
+  const state: EngineState = {
+    read: () => Promise.resolve(host.vectors),
+    readRange: (start, end) => Promise.resolve(floatsIn(ordered, start, end)),
+    write: (values) => Promise.resolve(copyVectors(values, host.vectors)),
+    compileStep: (program) => compileStep(networks, host, compile, program),
+    close: () => Promise.resolve(),
+  };
+  return Promise.resolve(state);
+}
+
+async function compileStep(
+  networks: readonly NetworkSpec[],
+  host: HostState,
+  compile: Engine['compile'],
+  { batch, reads, frozen, run, layout, update }: StepProgram,
+): Promise<CompiledStep> {
+  const read = networks.filter(({ name }) => reads.includes(name));
+  const inputs = [...batch, ...read.flatMap(({ parameters }) => parameters), ...frozen];
+  const compiled = await compile(inputs, run);
+  const weights: Record<string, Float32Array> = Object.assign(
+    Object.fromEntries(frozen.map(({ name, values }) => [name, values])),
+    ...read.map(({ name, parameters }) =>
+      sliceViews(createLayout(parameters), host.vectors[name].parameters),
+    ),
+  );
+  const fetchesOf = createFetches(layout);
+  return {
+    gradients: (values, out) => compiled.run({ ...weights, ...values }, fetchesOf(out)),
+    apply: (mean, scalars) => Promise.resolve(host.apply(update, mean, scalars)),
+    close: () => compiled.close(),
+  };
+}
+
+/**
+ * Views by output name into a step's vector; the same objects for the same vector, since feeding
+ * those again is cheap. Without the vote, which is no output.
+ */
+function createFetches(layout: StepProgram['layout']) {
+  let last: { readonly out: Float32Array; readonly views: Record<string, Float32Array> };
+  return (out: Float32Array): Record<string, Float32Array> => {
+    if (last?.out !== out) {
+      const { [voteSlice]: _, ...views } = sliceViews(layout, out);
+      last = { out, views };
+    }
+    return last.views;
+  };
+}
