@@ -8,8 +8,8 @@ import { updateFunction } from '../../../task/ops/update.js';
 import type { NamedArrays } from './graph-parity.js';
 
 /**
- * One network with an average and with statistics of which two are updated, one without, and one
- * that the step does not train; lengths are multiples of nothing.
+ * One network with an average and with statistics of which two are updated, one without and of
+ * several blocks, and one that the step does not train; lengths are multiples of nothing.
  */
 export const updatedNetworks: readonly NetworkSpec[] = [
   {
@@ -23,7 +23,7 @@ export const updatedNetworks: readonly NetworkSpec[] = [
   },
   {
     name: 'discriminator',
-    parameters: [{ name: 'discriminator/filter', shape: [1, 1, 3, 11] }],
+    parameters: [{ name: 'discriminator/filter', shape: [3, 3, 61, 61] }],
     statistics: [],
   },
   { name: 'other', parameters: [{ name: 'other/bias', shape: [3] }], statistics: [] },
@@ -33,16 +33,16 @@ export const updatedNetworks: readonly NetworkSpec[] = [
 export const updateProgram: UpdateProgram = {
   networks: [
     { network: 'generator', gradient: { start: 3, end: 325 } },
-    { network: 'discriminator', gradient: { start: 326, end: 359 } },
+    { network: 'discriminator', gradient: { start: 326, end: 33_815 } },
   ],
   statistics: [
-    { network: 'generator', offset: 10, from: 359, size: 6 },
-    { network: 'generator', offset: 5, from: 365, size: 3 },
+    { network: 'generator', offset: 10, from: 33_815, size: 6 },
+    { network: 'generator', offset: 5, from: 33_821, size: 3 },
   ],
 };
 
 /** Floats of the reduced vector. */
-export const meanFloats = 370;
+export const meanFloats = 33_826;
 
 const f = Math.fround;
 
