@@ -3,7 +3,7 @@
 // nothing.
 
 import { setImmediate } from 'node:timers/promises';
-import { countersOf, createState } from '../shared/checkpoint/state.js';
+import type { Counters, StateVectors } from '../shared/checkpoint/state.js';
 import { sizeOf } from '../shared/layout.js';
 import { median } from '../shared/median.js';
 import { createRandomStream } from '../shared/random.js';
@@ -73,9 +73,8 @@ export async function benchStep(options: StepBenchOptions): Promise<StepBenchRes
   const task = createSrganTask(spec);
   const engine = await createEngine(options.engine, options);
   const state = await engine.createState(task.networks);
-  const start = initialState(task);
-  await state.write(start.networks);
-  let counters = countersOf(start);
+  await state.write(initialValues(task, await state.read()));
+  let counters: Counters = { step: 0, skippedInARow: 0, updates: {} };
   const { frozen } = task.step(spec.phases[0].name);
   const phases = createPhases(task, spec, state, await readFrozenInputs(spec, frozen, {}));
   const phase = await phases.at(0);
@@ -112,15 +111,15 @@ function lastPhaseAlone(spec: RunSpec, batch: number): RunSpec {
   return { ...spec, batch: { ...spec.batch, size: batch }, phases: [phase] };
 }
 
-function initialState(task: Task) {
-  const state = createState(task.networks);
-  for (const { name } of task.networks) {
-    const { parameters, statistics, average } = state.networks[name];
-    parameters.set(task.initialParameters(name, 1));
-    statistics.set(task.initialStatistics(name));
-    if (average.length > 0) average.set(parameters);
-  }
-  return state;
+/** The task's initial values; the rest is as it is in `zeros`, whose memory it shares. */
+function initialValues(task: Task, zeros: StateVectors): StateVectors {
+  const values = task.networks.map(({ name, isAveraged }) => {
+    const parameters = task.initialParameters(name, 1);
+    const average = isAveraged === true ? parameters : zeros[name].average;
+    const statistics = task.initialStatistics(name);
+    return [name, { ...zeros[name], parameters, average, statistics }] as const;
+  });
+  return Object.fromEntries(values);
 }
 
 function randomBatch(task: Task, batch: number): MicroBatch {
