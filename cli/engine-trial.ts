@@ -92,7 +92,7 @@ export async function probe(
 }
 
 /** What our own process printed of its failure, without what native libraries printed before. */
-function lastWords(complaint: string): string {
+export function lastWords(complaint: string): string {
   const own = complaint.lastIndexOf('lockstep: ');
   const words = own === -1 ? complaint : complaint.slice(own + 'lockstep: '.length);
   return words.trim().replace(/\s*\n\s*/g, ' ');

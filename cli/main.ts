@@ -101,7 +101,7 @@ function requireNumbers(parsed: Readonly<Record<string, unknown>>, args: readonl
 }
 
 /** What may be given more than once. */
-const lists = ['_', 'set', 'beside'];
+const lists = ['_', 'set', 'beside', 'wheel'];
 
 /** yargs makes a list of what is given twice; only a few options are one. */
 function requireOnce(parsed: Readonly<Record<string, unknown>>, args: readonly string[]): true {

@@ -11,9 +11,11 @@ import { engineNames } from '../../shared/spec/schema.js';
 import { recordKey } from '../../shared/spec/record.js';
 import { requireConditionalPuts } from '../../shared/store/probe.js';
 import { providers } from '../../worker/engine/engine.js';
+import { hasPlugin, xlaProviders } from '../../worker/engine/xla/plugin.js';
 import { probe, trialWords, tryEngine, type TrialRequest } from '../engine-trial.js';
 import { CommandFailed } from '../failure.js';
 import { listGpus, type Gpu } from '../local/gpus.js';
+import { describeDevices, probePlugin, tryPlugin, type PluginReport } from '../plugin-trial.js';
 import { flagOption, numberOption, wordOption } from '../options.js';
 import { printFigures, printJson, printTable } from '../output.js';
 import { runUrl, withStore } from '../stores.js';
@@ -21,6 +23,7 @@ import { runUrl, withStore } from '../stores.js';
 const options = {
   engine: { choices: engineNames, describe: 'Try this engine, and nothing else' },
   provider: { choices: providers, implies: 'engine', describe: 'On this provider' },
+  plugin: { choices: xlaProviders, describe: "Try XLA's plugin for these devices, and no more" },
   run: wordOption('Try the place of a run as well: its rights, and that nothing is replaced'),
   threads: numberOption('Threads for --engine', { default: 1 }),
   json: flagOption('Print JSON, a line a finding'),
@@ -49,10 +52,11 @@ export const doctorCommand: CommandModule<object, InferredOptionTypes<typeof opt
       .example('$0 doctor', `all engines there are, and how long each takes for ${trialWords}`)
       .example('$0 doctor --run s3://bucket/runs/faces', 'whether a run can lie there')
       .example('$0 doctor --engine tensorflow --provider cuda', 'why TensorFlow finds no GPU'),
-  handler: async ({ engine, provider, run, threads, json }) => {
+  handler: async ({ engine, provider, plugin, run, threads, json }) => {
     const place = run === undefined ? undefined : runUrl(run, { key: '--run' });
     if (engine !== undefined)
       return printFigures(await tryEngine({ engine, provider, threads }), json);
+    if (plugin !== undefined) return printPlugin(await tryPlugin(plugin), json);
     const findings = await examine(place);
     if (json) findings.forEach(printJson);
     else printTable(findings.map(({ what, state, detail }) => [stateWords[state], what, detail]));
@@ -76,6 +80,7 @@ async function examine(place: string | undefined): Promise<Finding[]> {
       ? { what: 'GPUs', state: 'absent', detail: 'nvidia-smi lists none' }
       : judged('GPUs', true, gpus.map(({ id, name }) => `${id}: ${name}`).join('; ')),
     judged('memory', totalmem() >= workerBytes, memory),
+    ...(await examinePlugins()),
     ...(await examineEngines(gpus)),
     await examinePackage('sharp', () => import('sharp')),
     await examineServer('object store', s3.endpoint, noStore),
@@ -86,6 +91,28 @@ async function examine(place: string | undefined): Promise<Finding[]> {
 
 function judged(what: string, isGood: boolean, detail: string): Finding {
   return { what, state: isGood ? 'ok' : 'bad', detail };
+}
+
+function printPlugin(report: PluginReport, isJson: boolean): void {
+  const { devices, ...rest } = report;
+  if (isJson) printJson(report);
+  else printFigures({ ...rest, devices: `${devices.length}: ${describeDevices(report)}` }, false);
+}
+
+/** The plugins of XLA's that are set up. */
+async function examinePlugins(): Promise<Finding[]> {
+  const findings: Finding[] = [];
+  for (const provider of xlaProviders.filter(hasPlugin)) {
+    const { report, failure } = await probePlugin(provider);
+    const what = `XLA plugin for ${provider}`;
+    if (report === undefined) findings.push({ what, state: 'bad', detail: failure });
+    else {
+      const detail = `${report.origin}, PJRT ${report.version}: ${describeDevices(report)}`;
+      findings.push(judged(what, true, detail));
+    }
+  }
+  if (findings.length > 0) return findings;
+  return [{ what: 'XLA plugins', state: 'absent', detail: 'none: npm run setup:xla installs one' }];
 }
 
 /** Every engine on every provider that this machine could have, one after the other. */

@@ -19,14 +19,23 @@ export interface Gpu {
 
 /** All GPUs that the driver lists; none where there is no driver. */
 export function listGpus(): Gpu[] {
+  return parseGpus(queryGpus('index,name'));
+}
+
+/** The series of NVIDIA's driver ("580.95.05" is 580); undefined where there is none. */
+export function driverVersion(): number | undefined {
+  const series = Number.parseInt(queryGpus('driver_version'), 10);
+  return Number.isNaN(series) ? undefined : series;
+}
+
+/** What nvidia-smi prints of each GPU, a line each; nothing where there is none. */
+function queryGpus(fields: string): string {
   try {
-    const args = ['--query-gpu=index,name', '--format=csv,noheader'];
+    const args = [`--query-gpu=${fields}`, '--format=csv,noheader'];
     const stdio: StdioOptions = ['ignore', 'pipe', 'ignore'];
-    return parseGpus(
-      execFileSync('nvidia-smi', args, { encoding: 'utf8', stdio, timeout: 20_000 }),
-    );
+    return execFileSync('nvidia-smi', args, { encoding: 'utf8', stdio, timeout: 20_000 });
   } catch {
-    return [];
+    return '';
   }
 }
 

@@ -4,9 +4,8 @@
 import { existsSync } from 'node:fs';
 import { mkdir, readdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
-import { basename, dirname, join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { compiler } from '../../shared/environment.js';
-import { packageFile } from '../../shared/paths.js';
 import { OperatorError } from '../../shared/problems.js';
 import {
   addonPath,
@@ -16,6 +15,7 @@ import {
 } from '../../worker/engine/tensorflow/addon.js';
 import { runProgram } from '../processes.js';
 import { parseJson } from '../../shared/bounded-json.js';
+import { installNpmPackages } from './npm-packages.js';
 
 /** What is installed: the package whose addon it is, and node_api.h, which Node does not bring. */
 const addonRequirement = '@tensorflow/tfjs-node-gpu@4.22.0';
@@ -23,7 +23,6 @@ const headersPackage = 'node-api-headers';
 const headersRequirement = `${headersPackage}@1.9.0`;
 
 const require = createRequire(import.meta.url);
-const here = packageFile('.');
 
 /**
  * Installs the packages where Lockstep's own dependencies lie; neither package.json nor the
@@ -32,32 +31,10 @@ const here = packageFile('.');
 export async function installPackages(say: (text: string) => void): Promise<AddonPackage> {
   const known = findPackage();
   if (known !== undefined && headersFolder() !== undefined) return known;
-  const root = projectRoot();
-  say(`installing ${addonRequirement} into ${join(root, 'node_modules')}`);
-  // As a dependency it is an optional peer, which npm takes for installed: hence --save-prod.
-  const kept = ['--no-save', '--save-prod', '--ignore-scripts', '--no-audit', '--no-fund'];
-  const omitted = (await hasDevDependencies(root)) ? [] : ['--omit=dev'];
-  const requirements = [addonRequirement, headersRequirement];
-  await runProgram('npm', ['install', ...kept, ...omitted, ...requirements], {
-    cwd: root,
-    whenMissing: 'npm comes with Node',
-    whenFailed: 'an npm that reaches the registry or a mirror of it (npm config set registry)',
-  });
+  await installNpmPackages([addonRequirement, headersRequirement], say);
   const installed = findPackage();
   if (installed === undefined) throw new Error(`npm did not install ${addonRequirement}`);
   return installed;
-}
-
-/** The folder whose node_modules holds Lockstep's dependencies. */
-function projectRoot(): string {
-  return basename(dirname(here)) === 'node_modules' ? dirname(dirname(here)) : here;
-}
-
-/** Whether the root's development tools are installed: npm must neither add nor remove them. */
-async function hasDevDependencies(root: string): Promise<boolean> {
-  const text = await readFile(join(root, 'package.json'), 'utf8');
-  const { devDependencies = {} } = parseJson(text) as { devDependencies?: object };
-  return Object.keys(devDependencies).some((name) => existsSync(join(root, 'node_modules', name)));
 }
 
 function headersFolder(): string | undefined {

@@ -10,8 +10,8 @@ import { z } from 'zod';
 import { parseJson } from '../../../shared/bounded-json.js';
 import { cacheFolder, readEnvironment, setNativeEnvironment } from '../../../shared/environment.js';
 import type { NativeEnvironment } from '../../../shared/environment.js';
-import { OperatorError } from '../../../shared/problems.js';
-import type { NamedValues } from './calls.js';
+import { messageOf, OperatorError } from '../../../shared/problems.js';
+import { PjrtError, type NamedValues } from './calls.js';
 import type { XlaFlags } from './compile-options.js';
 import { loadLibrary } from './native.js';
 import { openPlugin, type PjrtClient } from './pjrt.js';
@@ -52,19 +52,19 @@ export const pluginNote = 'plugin.json';
 export function lookForPlugin(provider?: XlaProvider): XlaPlugin | undefined {
   const named = readEnvironment().xlaPlugin;
   if (named !== undefined) {
-    const isOf = (one: string): boolean => named.toLowerCase().includes(one);
-    return {
-      provider: provider ?? xlaProviders.find(isOf) ?? 'cpu',
-      path: named,
-      origin: variable,
-      sha256: undefined,
-    };
+    const origin = variable;
+    return { provider: provider ?? providerOf(named), path: named, origin, sha256: undefined };
   }
   const wanted = provider === undefined ? xlaProviders : [provider];
   return wanted.map(installedPlugin).find((found) => found !== undefined);
 }
 
 const variable = 'LOCKSTEP_XLA_PLUGIN';
+
+/** The provider that a plugin's path speaks of; without any, "cpu". */
+export function providerOf(path: string): XlaProvider {
+  return xlaProviders.find((one) => path.toLowerCase().includes(one)) ?? 'cpu';
+}
 
 function installedPlugin(provider: XlaProvider): XlaPlugin | undefined {
   const folder = pluginFolder(provider);
@@ -77,8 +77,10 @@ function installedPlugin(provider: XlaProvider): XlaPlugin | undefined {
   }
 }
 
-/** Whether there is a plugin for a provider; it is not loaded. */
+/** Whether there is a plugin for a provider, as far as that shows without loading it. */
 export function hasPlugin(provider: XlaProvider): boolean {
+  const named = readEnvironment().xlaPlugin;
+  if (named !== undefined && providerOf(named) !== provider) return false;
   const found = lookForPlugin(provider);
   return found !== undefined && existsSync(found.path);
 }
@@ -141,10 +143,12 @@ export async function openXlaClient(options: XlaClientOptions): Promise<XlaClien
   const libraries = cudaFolder(plugin);
   if (libraries !== undefined) loadCudaLibraries(libraries);
   const opened = openPlugin(plugin.path);
-  const sha256 = plugin.sha256 ?? (await sha256OfFile(plugin.path));
+  const sha256 = plugin.sha256 ?? (await digestOfPlugin(plugin.path));
   const count = devices === 'all' ? threads : devices;
   const own: XlaFlags = libraries === undefined ? {} : { xla_gpu_cuda_data_dir: libraries };
-  const client = await opened.createClient(clientOptions(provider, count), own);
+  const client = await opened.createClient(clientOptions(provider, count), own).catch((error) => {
+    throw withoutDevices(plugin, error);
+  });
   try {
     requireDevices(client, plugin, devices);
   } catch (error) {
@@ -159,7 +163,20 @@ export async function openXlaClient(options: XlaClientOptions): Promise<XlaClien
   };
 }
 
-async function sha256OfFile(path: string): Promise<string> {
+function withoutDevices({ provider, path }: XlaPlugin, error: unknown): Error {
+  if (!(error instanceof PjrtError)) return error as Error;
+  const needed = {
+    cuda: "a GPU that NVIDIA's driver lists (nvidia-smi, CUDA_VISIBLE_DEVICES)",
+    rocm: 'a GPU that ROCm lists (rocminfo, HIP_VISIBLE_DEVICES)',
+    cpu: 'a plugin for CPUs',
+  };
+  return new OperatorError(`the plugin can not start: ${error.message}`, [
+    { key: path, given: `a machine for ${provider}`, allowed: needed[provider] },
+  ]);
+}
+
+/** SHA-256 of a plugin's file, in hex. */
+export async function digestOfPlugin(path: string): Promise<string> {
   const hash = createHash('sha256');
   await pipeline(createReadStream(path, { highWaterMark: 1024 ** 2 }), hash);
   return hash.digest('hex');
@@ -226,6 +243,13 @@ function loadCudaLibraries(folder: string): void {
     .flatMap((lib) => readdirSync(lib).map((name) => ({ name, path: join(lib, name) })));
   for (const library of cudaLibraries) {
     const found = files.find(({ name }) => name.startsWith(`${library}.`));
-    if (found !== undefined) loadLibrary(found.path);
+    if (found === undefined) continue;
+    try {
+      loadLibrary(found.path);
+    } catch (error) {
+      throw new OperatorError("one of NVIDIA's libraries can not be loaded", [
+        { key: found.path, given: messageOf(error), allowed: 'a library that loads' },
+      ]);
+    }
   }
 }
