@@ -31,6 +31,7 @@ export async function takeSteps(
   values: NamedArrays,
   count: number,
   phase = -1,
+  onStep: (taken: number) => void = () => undefined,
 ): Promise<TrainedSteps> {
   const endless = { ...spec.phases.at(phase)!, steps: 1000, discriminatorSteps: 1 };
   const alone: RunSpec = { ...spec, phases: [endless] };
@@ -54,6 +55,7 @@ export async function takeSteps(
   for (let i = 0; i < count; i++) {
     mean = (await compiled.compute(batch, 0)).slice();
     ({ counters } = await commitStep(alone, { vector, ...compiled }, counters, mean));
+    onStep(i + 1);
   }
   const outputs = sliceViews(vector.layout, mean);
   const last = await state.read();

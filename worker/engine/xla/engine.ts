@@ -1,11 +1,11 @@
 // The engine `xla`: any device that has a PJRT plugin. It lowers a step graph to StableHLO text,
-// which XLA compiles for the device.
+// which XLA compiles for the device; the training state lies there, and is updated there.
 
 import type { TensorSpec } from '../../../shared/layout.js';
 import { OperatorError } from '../../../shared/problems.js';
 import type { TensorFunction } from '../../../trace/trace.js';
 import { fedArray, type CompiledGraph, type Engine, type EngineOptions } from '../engine.js';
-import { createHostEngineState } from '../host-engine-state.js';
+import { createXlaState } from './device-state.js';
 import type { PjrtBuffer } from './pjrt.js';
 import { bufferOf, closeAll, createRuntime, type XlaRuntime } from './runtime.js';
 
@@ -22,8 +22,7 @@ export async function createXlaEngine(options: EngineOptions): Promise<Engine> {
     devices: runtime.devices.length,
     nativeTensors: () => runtime.client.liveBuffers,
     compile: (inputs, f) => compile(runtime, inputs, f),
-    createState: (networks) =>
-      createHostEngineState(networks, (inputs, f) => compile(runtime, inputs, f)),
+    createState: (networks) => createXlaState(runtime, networks),
     close: () => {
       runtime.close();
       return Promise.resolve();

@@ -1,0 +1,123 @@
+// The training state on devices: the same on all of them, read and written whole or in part, and
+// nothing native that is left over after many steps.
+
+import * as tf from '@tensorflow/tfjs-core';
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { createLayout } from '../../shared/layout.js';
+import { createEngine } from '../../worker/engine/create-engine.js';
+import type { Engine, EngineState } from '../../worker/engine/engine.js';
+import { engineSpecs, stepOf } from '../support/engine/srgan-specs.js';
+import { takeSteps } from '../support/engine/trained-steps.js';
+import { skipWithoutXla as skip } from '../support/servers.js';
+
+const networks = [
+  {
+    name: 'n',
+    parameters: [
+      { name: 'a', shape: [2, 2] },
+      { name: 'b', shape: [3] },
+    ],
+    statistics: [{ name: 's', shape: [2] }],
+    isAveraged: true,
+  },
+];
+const scalars = {
+  ...{ beta1: 0.5, rest1: 0.5, beta2: 0.75, rest2: 0.25, epsilon: 0.5 },
+  ...{ momentum: 0.75, restMomentum: 0.25 },
+  networks: { n: { rate: 2, scale2: 4, averageRest: 0.5 } },
+};
+
+/** A step whose gradients are 2 * parameters + x, and whose statistics are x. */
+function stepOn(state: EngineState) {
+  return state.compileStep({
+    batch: [{ name: 'x', shape: [] }],
+    reads: ['n'],
+    frozen: [{ name: 'two', shape: [], values: Float32Array.of(2) }],
+    run: ({ a, b, x, two }) => ({
+      ga: tf.add(tf.mul(a, two), x),
+      gb: tf.add(tf.mul(b, two), x),
+      s: tf.broadcastTo(x, [2]),
+    }),
+    layout: createLayout([
+      { name: 'ga', shape: [2, 2] },
+      { name: 'gb', shape: [3] },
+      { name: 's', shape: [2] },
+      { name: 'control/stop', shape: [] },
+    ]),
+    update: {
+      networks: [{ network: 'n', gradient: { start: 0, end: 7 } }],
+      statistics: [{ network: 'n', offset: 0, from: 7, size: 2 }],
+    },
+  });
+}
+
+async function withEngine(devices: number, use: (engine: Engine) => Promise<void>): Promise<void> {
+  const engine = await createEngine('xla', { threads: 2, provider: 'cpu', devices });
+  try {
+    await use(engine);
+    assert.equal(engine.nativeTensors(), 0);
+  } finally {
+    await engine.close();
+  }
+}
+
+describe('a state on the devices of xla', { skip }, () => {
+  it('is written, changed and read, alike on two devices', () =>
+    withEngine(2, async (engine) => {
+      assert.equal(engine.devices, 2);
+      const state = await engine.createState(networks);
+      const step = await stepOn(state);
+      const parameters = Float32Array.of(1, 2, 3, 4, 5, 6, 7);
+      const zeros = () => new Float32Array(7);
+      const others = { firstMoment: zeros(), secondMoment: zeros(), average: parameters.slice() };
+      await state.write({ n: { parameters, ...others, statistics: Float32Array.of(8, 8) } });
+      const outs = [0, 1].map(() => new Float32Array(10).fill(9));
+      await Promise.all(
+        outs.map((out, device) => step.gradients({ x: Float32Array.of(4) }, out, device)),
+      );
+      const gradients = [...parameters].map((p) => 2 * p + 4);
+      // The vote's place is the worker's.
+      for (const out of outs) assert.deepEqual([...out], [...gradients, 4, 4, 9]);
+      // The reduced vector lies in memory that threads share, and may be longer than the step's.
+      const mean = new Float32Array(new SharedArrayBuffer(4 * 16));
+      mean.set(outs[0]);
+      await step.apply(mean, scalars);
+      mean.fill(NaN);
+      const { n } = await state.read();
+      gradients.forEach((g, i) => {
+        const [m, v] = [0.5 * g, 0.25 * g * g];
+        const p = parameters[i] - (2 * m) / (Math.sqrt(4 * v) + 0.5);
+        assert.equal(n.firstMoment[i], m);
+        assert.equal(n.secondMoment[i], v);
+        assert.ok(Math.abs(n.parameters[i] - p) < 1e-5 * Math.abs(p));
+        assert.ok(Math.abs(n.average[i] - (parameters[i] + p) / 2) < 1e-5);
+      });
+      assert.deepEqual([...n.statistics], [7, 7]);
+      const order = [n.parameters, n.firstMoment, n.secondMoment, n.statistics, n.average];
+      const all = order.flatMap((vector) => [...vector]);
+      const part = (await state.readRange(5, 25)).flatMap((piece) => [...piece]);
+      assert.deepEqual(part, all.slice(5, 25));
+      await Promise.all(
+        outs.map((out, device) => step.gradients({ x: Float32Array.of(4) }, out, device)),
+      );
+      assert.deepEqual(outs[1], outs[0]);
+      assert.ok(outs[0].every((value, i) => i >= 7 || value !== gradients[i]));
+      await step.close();
+      await state.close();
+    }));
+
+  it('leaves nothing over after 500 steps, in the plugin and in memory', () =>
+    withEngine(1, async (engine) => {
+      const [, spec] = engineSpecs[0];
+      const { values } = stepOf(spec);
+      const [resident, buffers]: number[][] = [[], []];
+      await takeSteps(engine, spec, values, 500, -1, () => {
+        resident.push(process.memoryUsage.rss());
+        buffers.push(engine.nativeTensors());
+      });
+      assert.equal(new Set(buffers).size, 1);
+      const [early, late] = [resident[100], resident[499]];
+      assert.ok(late < 1.05 * early, `${early} bytes after 100 steps, ${late} after 500`);
+    }));
+});
