@@ -127,11 +127,8 @@ export interface EngineOptions {
 }
 
 /** The array that is fed for an input; without one it is the caller's mistake. */
-export function fedArray(
-  feeds: Readonly<Record<string, Float32Array>>,
-  name: string,
-): Float32Array {
-  const array = feeds[name];
+export function fedArray<T>(feeds: Readonly<Record<string, T>>, name: string): T {
+  const array = feeds[name] as T | undefined;
   if (array === undefined) throw new Error(`the input '${name}' is not fed`);
   return array;
 }

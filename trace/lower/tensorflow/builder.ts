@@ -4,6 +4,7 @@
 import type { DType, GraphConstant, GraphValue } from '../../step-graph.js';
 import { inputsOf, type Lowering, type LoweringTable } from '../lowering.js';
 import {
+  stringAttr,
   tensorShape,
   typeAttr,
   typeName,
@@ -25,6 +26,9 @@ export class GraphDefBuilder {
   readonly nodes: NodeDef[] = [];
   private readonly known = new Map<string, string>();
 
+  /** `prefix` goes before the names of all nodes but variables: several graphs may be joined. */
+  constructor(private readonly prefix = '') {}
+
   /**
    * Writes an operation whose attribute T is `dtype` (null: it has none) and returns the name of
    * its first output; output i is `name:i`.
@@ -39,9 +43,18 @@ export class GraphDefBuilder {
   }
 
   /** A placeholder, which the caller feeds. */
-  placeholder(name: string, shape: readonly number[], dtype: DType): string {
+  placeholder(port: string, shape: readonly number[], dtype: DType): string {
     const attr = { dtype: typeAttr(dtype), shape: { shape: tensorShape(shape) } };
+    const name = this.prefix + port;
     this.nodes.push({ name, op: 'Placeholder', attr });
+    return name;
+  }
+
+  /** The handle of a variable, float32, which the session keeps under this name. */
+  variable(name: string, shape: readonly number[]): string {
+    const own = { container: stringAttr(''), shared_name: stringAttr(name) };
+    const attr = { dtype: typeAttr('float32'), shape: { shape: tensorShape(shape) }, ...own };
+    this.nodes.push({ name, op: 'VarHandleOp', attr });
     return name;
   }
 
@@ -67,7 +80,7 @@ export class GraphDefBuilder {
     const key = JSON.stringify(node);
     const earlier = this.known.get(key);
     if (earlier !== undefined) return earlier;
-    const name = `${node.op}_${this.nodes.length}`;
+    const name = `${this.prefix}${node.op}_${this.nodes.length}`;
     this.known.set(key, name);
     this.nodes.push({ name, ...node });
     return name;

@@ -66,7 +66,7 @@ const servingSignature = 'serving_default';
 /** Versions of GraphDef are TensorFlow's own; this one is of 2.9 and read by all later ones. */
 const producer = 1087;
 
-/** The content of `saved_model.pb`, without variables. */
+/** The content of `saved_model.pb`, without values of variables. */
 export function encodeSavedModel({ nodes, inputs, outputs }: GraphDef): Uint8Array {
   const message = savedModelType.fromObject({
     savedModelSchemaVersion: 1,

@@ -32,11 +32,12 @@ export interface NativeTensor {
 export interface TensorflowBinding {
   readonly TF_Version: string;
   readonly TF_FLOAT: number;
+  readonly TF_INT32: number;
   /**
    * A tensor over the array's memory where that lies on 64 bytes, else over a copy of it: so no
    * array may be changed before its tensor is deleted.
    */
-  createTensor(shape: readonly number[], dtype: number, values: Float32Array): number;
+  createTensor(shape: readonly number[], dtype: number, values: Float32Array | Int32Array): number;
   deleteTensor(id: number): void;
   /** A copy of the tensor's values. */
   tensorDataSync(id: number): Float32Array;

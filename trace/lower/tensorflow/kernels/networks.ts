@@ -94,7 +94,7 @@ export const networksToTensorflow: TensorflowLowerings = {
   },
   BatchNormTrainingGrad: (b, call) => {
     const [reserved, place] = input(call, 'mean').name.split(':');
-    if (!reserved.startsWith(forward) || place !== '1')
+    if (!reserved.includes(forward) || place !== '1')
       throw new Error('BatchNormTrainingGrad needs the mean that BatchNormTraining gave');
     const spaces = [3, 4, 5].map((i) => `${reserved}:${i}`);
     const operands = [...namesOf(inputsOf(call, 'dy', 'x', 'scale')), ...spaces];
