@@ -146,21 +146,22 @@ describe('a state in the variables of TensorFlow', { skip: skipWithoutTensorflow
     await state.close();
   });
 
-  it('keeps no tensor and no memory over 200 steps', async () => {
+  it('keeps no tensor and no memory over 1000 steps', async () => {
     const state = await create();
     const step = await state.compileStep(stepTimes(2));
     const out = new Float32Array(meanFloats);
     const tensors = engine.nativeTensors();
     const resident: number[] = [];
-    for (let i = 0; i < 200; i++) {
+    for (let i = 0; i < 1000; i++) {
       await step.gradients({ x: mean.subarray(1) }, out, 0);
       await step.apply(mean, scalarsOfUpdate(1 + i));
-      await state.readRange(100 * i, 100 * i + 1000);
+      await state.readRange(10 * i, 10 * i + 1000);
       resident.push(process.memoryUsage.rss());
     }
     assert.equal(engine.nativeTensors(), tensors);
-    const [early, late] = [resident[20], resident.at(-1)!];
-    assert.ok(late < 1.05 * early, `${early} bytes after 20 steps, ${late} after 200`);
+    // By then the arrays that come and go have filled what the garbage collector lets them.
+    const [early, late] = [resident[500], resident.at(-1)!];
+    assert.ok(late < 1.05 * early, `${early} bytes after 500 steps, ${late} after 1000`);
     await state.close();
   });
 });
