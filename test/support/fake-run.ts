@@ -2,13 +2,18 @@
 // small network whose gradients depend on parameters, step and micro-shard, and effects that a
 // test can hold back.
 
-import { createState, stateOf, type TrainingState } from '../../shared/checkpoint/state.js';
+import {
+  createState,
+  stateOf,
+  type StateVectors,
+  type TrainingState,
+} from '../../shared/checkpoint/state.js';
 import { stateDigest } from '../../shared/checkpoint/digests.js';
 import type { NetworkSpec } from '../../shared/layout.js';
 import type { RunSpec } from '../../shared/spec/schema.js';
 import type { Step } from '../../shared/words.js';
 import type { StepDefinition, Task } from '../../task/task.js';
-import type { CompiledGraph, Engine } from '../../worker/engine/engine.js';
+import type { CompiledGraph, Engine, EngineState } from '../../worker/engine/engine.js';
 import { createHostEngineState } from '../../worker/engine/host-engine-state.js';
 import type { ToCompute, ToNetwork } from '../../worker/network/ports.js';
 import { createCompute, type Compute } from '../../worker/training/compute.js';
@@ -33,6 +38,8 @@ export interface FakeEffects {
   beforeBatch?: (step: Step, leaf: number) => Promise<void>;
   /** Called while a micro-shard is computed. */
   whileComputing?: (step: Step, leaf: number) => void | Promise<void>;
+  /** Called while the whole state is read from the engine. */
+  whileReading?: () => Promise<void>;
   /** Devices of the engine; one unless said. */
   devices?: number;
   /** A gradient's value, given what it would be. */
@@ -84,8 +91,9 @@ export async function fakeWorker(effects: FakeEffects = {}): Promise<FakeWorker>
   };
   const open = effects.openState ?? (() => Promise.resolve(fakeSeed()));
   const engine = fakeEngine(effects);
-  const engineState = await engine.createState(fakeNetworks);
-  const vectors = await engineState.read();
+  const host = await createHostEngineState(fakeNetworks, engine.compile);
+  const vectors = await host.read();
+  const engineState = onDevice(host, effects);
   const local = new LocalState(fakeNetworks, engineState, open, send);
   const state = (): TrainingState => stateOf(local.counters, vectors);
   const run = fakeRun(engine, local, saved, effects);
@@ -144,8 +152,10 @@ export function fakeSeed(): TrainingState {
   return state;
 }
 
+type FakeEngine = Pick<Engine, 'fingerprint' | 'devices' | 'compile'>;
+
 /** An engine whose gradients a test can foresee, and whose devices finish when a test says so. */
-function fakeEngine(effects: FakeEffects): Engine {
+function fakeEngine(effects: FakeEffects): FakeEngine {
   const gradient = effects.gradient ?? ((value: number) => value);
   const graph: CompiledGraph = {
     run: async ({ hr, w }, fetches) => {
@@ -158,20 +168,71 @@ function fakeEngine(effects: FakeEffects): Engine {
     },
     close: () => Promise.resolve(),
   };
-  const compile = (): Promise<CompiledGraph> => Promise.resolve(graph);
+  const devices = effects.devices ?? 1;
+  return { fingerprint: 'fake', devices, compile: () => Promise.resolve(graph) };
+}
+
+/**
+ * The state as a device would keep it: all takes a while, what is read is a copy that is spoilt
+ * when the state changes, and reading and changing at the same time is a failure.
+ */
+function onDevice(host: EngineState, { whileReading }: FakeEffects): EngineState {
+  const copies: Float32Array[] = [];
+  const underWay = { reads: 0, changes: 0 };
+  const copy = (values: Float32Array): Float32Array => {
+    const copied = values.slice();
+    copies.push(copied);
+    return copied;
+  };
+  const whileNo = async <T>(
+    other: 'reads' | 'changes',
+    own: 'reads' | 'changes',
+    work: () => Promise<T>,
+  ): Promise<T> => {
+    if (underWay[other] > 0) throw new Error(`${own} of the state during ${other}`);
+    underWay[own] += 1;
+    await turn();
+    try {
+      return await work();
+    } finally {
+      underWay[own] -= 1;
+    }
+  };
+  const change = (work: () => Promise<void>): Promise<void> =>
+    whileNo('reads', 'changes', async () => {
+      await work();
+      for (const copied of copies.splice(0)) copied.fill(NaN);
+    });
   return {
-    name: 'onnx',
-    fingerprint: 'fake',
-    devices: effects.devices ?? 1,
-    nativeTensors: () => 0,
-    compile,
-    createState: (networks) => createHostEngineState(networks, compile),
-    close: () => Promise.resolve(),
+    read: () =>
+      whileNo('changes', 'reads', async () => {
+        await whileReading?.();
+        const networks = Object.entries(await host.read()).map(([name, vectors]) => {
+          const copied = Object.entries(vectors).map(([key, values]: [string, Float32Array]) => {
+            return [key, copy(values)] as const;
+          });
+          return [name, Object.fromEntries(copied)] as const;
+        });
+        return Object.fromEntries(networks) as unknown as StateVectors;
+      }),
+    readRange: (start, end) =>
+      whileNo('changes', 'reads', async () => (await host.readRange(start, end)).map(copy)),
+    write: (values) => change(() => host.write(values)),
+    compileStep: async (program) => {
+      const step = await host.compileStep(program);
+      return {
+        gradients: (batch, out, device) =>
+          whileNo('changes', 'reads', () => step.gradients(batch, out, device)),
+        apply: (mean, scalars) => change(() => step.apply(mean, scalars)),
+        close: () => step.close(),
+      };
+    },
+    close: () => host.close(),
   };
 }
 
 function fakeRun(
-  { fingerprint, devices }: Engine,
+  { fingerprint, devices }: FakeEngine,
   local: LocalState,
   saved: string[],
   effects: FakeEffects,

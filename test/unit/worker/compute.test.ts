@@ -52,23 +52,22 @@ test('three devices give the bytes of one, whichever finishes first', async () =
   assert.deepEqual(bits(worker), bits(await trainedWorker(5)));
 });
 
-test('an abort waits for what the devices compute, and changes nothing', async () => {
-  let isAborted = false;
-  let underWay = 0;
+test('an abort waits for what another device computes, and changes nothing', async () => {
+  let [isAborted, isComputing] = [false, false];
   const worker = await fakeWorker({
-    devices: 3,
-    whileComputing: async (step) => {
-      underWay += 1;
-      if (step === 2 && !isAborted) {
-        isAborted = true;
-        worker.onMessage({ kind: 'abort', generation: 1, reason: 'test' });
-      }
+    devices: 2,
+    // One device waits for its pictures while the other one computes.
+    beforeBatch: (step, leaf) => (step === 2 && leaf === 3 && !isAborted ? never() : turn()),
+    whileComputing: async (step, leaf) => {
+      if (step !== 2 || leaf !== 4 || isAborted) return;
+      isAborted = isComputing = true;
+      worker.onMessage({ kind: 'abort', generation: 1, reason: 'test' });
       for (let turns = 5; turns > 0; turns--) await turn();
-      underWay -= 1;
+      isComputing = false;
     },
   });
   assert.equal((await worker.train(1, 5)).step, 2);
-  assert.equal(underWay, 0);
+  assert.deepEqual([isAborted, isComputing], [true, false]);
   await worker.train(2, 5, { source: 'own', step: 2 });
   assert.deepEqual(bits(worker), bits(await trainedWorker(5)));
 });

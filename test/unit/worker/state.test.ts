@@ -140,3 +140,21 @@ test('a state is refused by who has none, has another, or changes it', async () 
   donor.onMessage({ kind: 'serveMore', request: 3, offset: 0, maxBytes });
   assert.match((await donor.hear('serveRefused', 2)).reason, /changed/);
 });
+
+test('training that begins while a state is read for a peer waits for that, and refuses', async () => {
+  let comeBack = (): void => undefined;
+  const read = new Promise<void>((resolve) => (comeBack = resolve));
+  const donor = await fakeWorker({ whileReading: () => read });
+  await donor.train(1, 2);
+  donor.enter(2, { source: 'own', step: 2 });
+  await donor.hear('entered', 2);
+  donor.onMessage({ kind: 'serveState', request: 1, step: 2 });
+  donor.onMessage({ kind: 'train', generation: 2, until: 3 });
+  for (let turns = 0; turns < 9; turns++) await turn();
+  assert.equal(donor.of('activity').filter(({ step }) => step === 2).length, 0);
+  comeBack();
+  await donor.hear('halted', 2);
+  assert.match((await donor.hear('serveRefused')).reason, /changed/);
+  assert.deepEqual([donor.of('servedHeader'), donor.of('failed')], [[], []]);
+  assert.equal(digest(donor), digest(await trainedWorker(3)));
+});
