@@ -89,6 +89,8 @@ interface HeldNetwork {
 
 /** Floats of a gradient that are updated at a time: with all they concern they fit into L2. */
 const blockFloats = 16 * 1024;
+/** The block begins at the first or second float of its place, which ends with padding. */
+const blockBytes = 4 * blockFloats + 64;
 /** Of the start of a vector, in bytes: as TensorFlow wants an array that it need not copy. */
 const alignment = 64;
 const pageBytes = 65_536;
@@ -100,8 +102,8 @@ const alignedBytes = (floats: number): number => multipleOf(alignment, 4 * float
 
 function hold(network: NetworkSpec): HeldNetwork {
   const memory = memoryFor(network);
-  const block = new Float32Array(memory.buffer, 0, blockFloats);
-  let end = block.byteLength;
+  const block = new Float32Array(memory.buffer, 0, blockFloats + 1);
+  let end = blockBytes;
   const vectors = createVectors(network, (floats) => {
     const vector = new Float32Array(memory.buffer, end, floats);
     end += alignedBytes(floats);
@@ -114,9 +116,7 @@ function hold(network: NetworkSpec): HeldNetwork {
 function memoryFor({ name, parameters, statistics, isAveraged }: NetworkSpec): WasmMemory {
   const vectors = isAveraged === true ? 4 : 3;
   const bytes =
-    4 * blockFloats +
-    vectors * alignedBytes(floatsOf(parameters)) +
-    alignedBytes(floatsOf(statistics));
+    blockBytes + vectors * alignedBytes(floatsOf(parameters)) + alignedBytes(floatsOf(statistics));
   const pages = Math.ceil(bytes / pageBytes);
   if (pages <= mostPages) return new Memory({ initial: pages, maximum: pages });
   const most = Math.floor((mostPages * pageBytes) / 4 / vectors / 1e6);
@@ -138,9 +138,11 @@ function updateNetwork(
   { beta1, rest1, beta2, rest2, epsilon }: UpdateScalars,
   { rate, scale2, averageRest }: NetworkScalars,
 ): void {
+  // V8 copies shared memory word by word where both sides lie alike in a word, else byte by byte.
+  const shift = (gradient.byteOffset / 4) % 2;
   for (let at = 0; at < parameters.length; at += blockFloats) {
     const values = gradient.subarray(at, at + blockFloats);
-    block.set(values);
+    block.set(values, shift);
     // The last block takes some of the padding along, which nobody reads.
     const floats = multipleOf(4, values.length);
     const placeOf = ({ byteOffset }: Float32Array): number => byteOffset + 4 * at;
