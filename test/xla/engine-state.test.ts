@@ -84,6 +84,7 @@ describe('a state on the devices of xla', { skip }, () => {
       mean.set(outs[0]);
       await step.apply(mean, scalars);
       mean.fill(NaN);
+      const copied = (await state.readRange(5, 25)).flatMap((piece) => [...piece]);
       const { n } = await state.read();
       gradients.forEach((g, i) => {
         const [m, v] = [0.5 * g, 0.25 * g * g];
@@ -98,6 +99,7 @@ describe('a state on the devices of xla', { skip }, () => {
       const all = order.flatMap((vector) => [...vector]);
       const part = (await state.readRange(5, 25)).flatMap((piece) => [...piece]);
       assert.deepEqual(part, all.slice(5, 25));
+      assert.deepEqual(copied, part);
       await Promise.all(
         outs.map((out, device) => step.gradients({ x: Float32Array.of(4) }, out, device)),
       );

@@ -30,7 +30,17 @@ const functionTable = `
   Buffer_Destroy Buffer_ElementType Buffer_Dimensions Buffer_UnpaddedDimensions
   Buffer_DynamicDimensionIndices Buffer_GetMemoryLayout Buffer_OnDeviceSizeInBytes Buffer_Device
   Buffer_Memory Buffer_Delete Buffer_IsDeleted Buffer_CopyToDevice Buffer_ToHostBuffer
-  Buffer_IsOnCpu Buffer_ReadyEvent
+  Buffer_IsOnCpu Buffer_ReadyEvent Buffer_UnsafePointer Buffer_IncreaseExternalReferenceCount
+  Buffer_DecreaseExternalReferenceCount Buffer_OpaqueDeviceMemoryDataPointer
+  CopyToDeviceStream_Destroy CopyToDeviceStream_AddChunk CopyToDeviceStream_TotalBytes
+  CopyToDeviceStream_GranuleSize CopyToDeviceStream_CurrentBytes
+  TopologyDescription_Create TopologyDescription_Destroy TopologyDescription_PlatformName
+  TopologyDescription_PlatformVersion TopologyDescription_GetDeviceDescriptions
+  TopologyDescription_Serialize TopologyDescription_Attributes
+  Compile Executable_OutputElementTypes Executable_OutputDimensions Buffer_CopyToMemory
+  Client_CreateViewOfDeviceBuffer Executable_Fingerprint Client_TopologyDescription
+  Executable_GetCompiledMemoryStats Memory_Kind_Id ExecuteContext_Create ExecuteContext_Destroy
+  Buffer_CopyRawToHost
 `
   .trim()
   .split(/\s+/);
@@ -96,6 +106,7 @@ const structs = {
   Buffer_Dimensions: 'buffer dims num_dims',
   Buffer_ToHostBuffer: 'src host_layout dst dst_size event',
   Buffer_ReadyEvent: 'buffer event',
+  Buffer_CopyRawToHost: 'buffer dst offset transfer_size event',
 } as const;
 
 /** Structs that functions point to. */

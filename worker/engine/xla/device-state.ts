@@ -14,6 +14,7 @@ import { createLayout, type NetworkSpec } from '../../../shared/layout.js';
 import { updateFunction, type UpdateScalars } from '../../../task/ops/update.js';
 import { fedArray, voteSlice } from '../engine.js';
 import type { CompiledStep, EngineState, StepProgram } from '../engine.js';
+import { PjrtError } from './calls.js';
 import type { PjrtBuffer, PjrtDevice } from './pjrt.js';
 import { bufferOf, closeAll, type XlaRuntime } from './runtime.js';
 
@@ -38,6 +39,8 @@ class DeviceState implements EngineState {
   readonly #replicas: readonly Replica[];
   /** The copy of the present values, once it is asked for. */
   #copy: Promise<StateVectors> | undefined;
+  /** Whether the plugin copies parts of a buffer, which is optional. */
+  #readsParts = true;
 
   /** `host` is memory for a copy of the values. */
   constructor(
@@ -54,6 +57,27 @@ class DeviceState implements EngineState {
   }
 
   async readRange(start: number, end: number): Promise<Float32Array[]> {
+    if (this.#copy !== undefined || !this.#readsParts) return this.#rangeOfAll(start, end);
+    const [{ buffers }] = this.#replicas;
+    let at = 0;
+    const copies = namedVectors(this.host).map(async ([name, { length }]) => {
+      const [from, to] = [Math.max(0, start - at), Math.min(end - at, length)];
+      at += length;
+      const piece = new Float32Array(Math.max(0, to - from));
+      if (piece.length > 0) await bufferOf(buffers, name).download(piece, from);
+      return piece;
+    });
+    try {
+      return await Promise.all(copies);
+    } catch (error) {
+      if (!(error instanceof PjrtError) || error.code !== 'UNIMPLEMENTED') throw error;
+      await Promise.allSettled(copies);
+      this.#readsParts = false;
+      return this.#rangeOfAll(start, end);
+    }
+  }
+
+  async #rangeOfAll(start: number, end: number): Promise<Float32Array[]> {
     const vectors = vectorsInOrder(this.networks, { networks: await this.read() });
     return floatsIn(vectors, start, end);
   }

@@ -38,6 +38,11 @@ export function readWord(address: bigint): bigint {
   return new DataView(readMemory(address, 8).buffer).getBigUint64(0, true);
 }
 
+/** `count` numbers of 8 bytes at an address. */
+export function readWords(address: bigint, count: number): bigint[] {
+  return [...new BigUint64Array(readMemory(address, 8 * count).buffer)];
+}
+
 /** The number of 4 bytes at an address. */
 export function readInt(address: bigint): number {
   return new DataView(readMemory(address, 4).buffer).getInt32(0, true);

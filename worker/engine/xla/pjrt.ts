@@ -3,13 +3,14 @@
 // its own: closing it destroys all that is left. What waits does so on another thread, so the event
 // loop runs meanwhile. Main thread only, float32 only.
 
+import { sizeOf } from '../../../shared/layout.js';
 import { OperatorError } from '../../../shared/problems.js';
 import { copyOf, createStruct, listOf, pointTo, words } from './abi.js';
 import { float32Type, hostMemory, majorVersion, neededTableSize, versionOffsets } from './abi.js';
 import { encodeNamedValues, openCalls, PjrtError, textOf } from './calls.js';
 import type { NamedValues, PjrtCalls } from './calls.js';
 import { encodeCompileOptions, type XlaFlags } from './compile-options.js';
-import { functionAt, loadLibrary, readMemory, readInt, readWord } from './native.js';
+import { functionAt, loadLibrary, readInt, readMemory, readWord, readWords } from './native.js';
 import { createHandle, holding, type NativeHandle } from './native-handle.js';
 
 /** A loaded plugin. It stays loaded until the process ends. */
@@ -38,8 +39,11 @@ export interface PjrtBuffer {
   readonly shape: readonly number[];
   /** Resolves when the values are there; rejects with the error of what computes them. */
   ready(): Promise<void>;
-  /** Copies all values into an array of that many floats, which may be a view of shared memory. */
-  download(into: Float32Array): Promise<void>;
+  /**
+   * Copies all values into an array of that many floats, which may be a view of shared memory; of a
+   * vector, with `from`, as many as the array has from there on.
+   */
+  download(into: Float32Array, from?: number): Promise<void>;
   /** Frees it, at once or when what uses it is done. Harmless for one that was donated. */
   close(): void;
 }
@@ -153,7 +157,7 @@ async function createClient(
   const version = calls.call('Client_PlatformVersion', { client });
   const listed = calls.call('Client_AddressableDevices', { client });
   const count = Number(listed.get('num_addressable_devices'));
-  const deviceAddresses = wordsAt(listed.get('addressable_devices'), count);
+  const deviceAddresses = readWords(listed.get('addressable_devices'), count);
   const open = new Set<NativeHandle>();
   const handle = createHandle('client', client, () => {
     open.forEach((one) => one.close());
@@ -303,8 +307,7 @@ async function upload(
   shape: readonly number[],
   device: PjrtDevice,
 ): Promise<PjrtBuffer> {
-  const size = shape.reduce((product, extent) => product * extent, 1);
-  if (values.length !== size)
+  if (values.length !== sizeOf(shape))
     throw new Error(`${values.length} floats are no tensor of the shape [${shape.join(', ')}]`);
   const { duringCall, untilTransferred } = hostMemory;
   // An array of a few floats lies in JavaScript's heap.
@@ -326,7 +329,7 @@ function createBuffer(shared: Shared, buffer: bigint): PjrtBuffer {
   const { calls, client, open, handles } = shared;
   const described = calls.call('Buffer_Dimensions', { buffer });
   const rank = Number(described.get('num_dims'));
-  const shape = wordsAt(described.get('dims'), rank).map(Number);
+  const shape = readWords(described.get('dims'), rank).map(Number);
   const handle = createHandle('buffer', buffer, () => {
     open.delete(handle);
     shared.liveBuffers -= 1;
@@ -340,7 +343,8 @@ function createBuffer(shared: Shared, buffer: bigint): PjrtBuffer {
       holding([client, handle], () =>
         calls.settle(calls.call('Buffer_ReadyEvent', { buffer }).get('event')),
       ),
-    download: (into) => holding([client, handle], () => download(calls, buffer, shape, into)),
+    download: (into, from) =>
+      holding([client, handle], () => download(calls, buffer, shape, into, from)),
     close: handle.close,
   };
   handles.set(created, handle);
@@ -352,15 +356,20 @@ async function download(
   src: bigint,
   shape: readonly number[],
   into: Float32Array,
+  from?: number,
 ): Promise<void> {
-  const size = shape.reduce((product, extent) => product * extent, 1);
-  if (into.length !== size)
+  const size = sizeOf(shape);
+  const fits = from === undefined ? into.length === size : from + into.length <= size;
+  if (!fits)
     throw new Error(`[${shape.join(', ')}] does not go into an array of ${into.length} floats`);
   const type = Number(calls.call('Buffer_ElementType', { buffer: src }).get('type'));
   if (type !== float32Type) throw new Error(`the buffer's elements are of type ${type}, not F32`);
-  const started = calls.call('Buffer_ToHostBuffer', {
-    ...{ src, dst: pointTo(into), dst_size: into.byteLength },
-  });
+  const [dst, bytes] = [pointTo(into), into.byteLength];
+  const part = { buffer: src, dst, offset: 4 * (from ?? 0), transfer_size: bytes };
+  const started =
+    from === undefined
+      ? calls.call('Buffer_ToHostBuffer', { src, dst, dst_size: bytes })
+      : calls.call('Buffer_CopyRawToHost', part);
   await settleKeeping(calls, started.get('event'), into);
 }
 
@@ -387,9 +396,4 @@ function addressOfDevice(shared: Shared, device: PjrtDevice): bigint {
   const address = shared.deviceAddresses[device.index];
   if (address === undefined) throw new Error(`the client has no device ${device.index}`);
   return address;
-}
-
-/** `count` words of 8 bytes at an address. */
-function wordsAt(address: bigint, count: number): bigint[] {
-  return [...new BigUint64Array(readMemory(address, 8 * count).buffer)];
 }
