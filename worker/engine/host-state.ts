@@ -146,12 +146,10 @@ function updateNetwork(
     // The last block takes some of the padding along, which nobody reads.
     const floats = multipleOf(4, values.length);
     const placeOf = ({ byteOffset }: Float32Array): number => byteOffset + 4 * at;
-    kernel.adam(
-      ...([placeOf(parameters), placeOf(firstMoment), placeOf(secondMoment)] as const),
-      ...([block.byteOffset, floats, beta1, rest1, beta2, rest2, epsilon, rate, scale2] as const),
-    );
-    if (average.length > 0)
-      kernel.follow(placeOf(average), placeOf(parameters), floats, averageRest);
+    const [p, m, v] = [parameters, firstMoment, secondMoment].map(placeOf);
+    const g = block.byteOffset + 4 * shift;
+    kernel.adam(p, m, v, g, floats, beta1, rest1, beta2, rest2, epsilon, rate, scale2);
+    if (average.length > 0) kernel.follow(placeOf(average), p, floats, averageRest);
   }
 }
 
