@@ -12,6 +12,7 @@ import {
   turn,
   type FakeWorker,
 } from '../../support/fake-run.js';
+import { until } from '../../support/until.js';
 
 const never = (): Promise<void> => new Promise(() => undefined);
 const bits = (worker: FakeWorker): string[] =>
@@ -53,21 +54,25 @@ test('three devices give the bytes of one, whichever finishes first', async () =
 });
 
 test('an abort waits for what another device computes, and changes nothing', async () => {
-  let [isAborted, isComputing] = [false, false];
+  let isAborted = false;
+  let finish = (): void => undefined;
   const worker = await fakeWorker({
     devices: 2,
     // One device waits for its pictures while the other one computes.
     beforeBatch: (step, leaf) => (step === 2 && leaf === 3 && !isAborted ? never() : turn()),
-    whileComputing: async (step, leaf) => {
+    whileComputing: (step, leaf) => {
       if (step !== 2 || leaf !== 4 || isAborted) return;
-      isAborted = isComputing = true;
+      isAborted = true;
       worker.onMessage({ kind: 'abort', generation: 1, reason: 'test' });
-      for (let turns = 5; turns > 0; turns--) await turn();
-      isComputing = false;
+      return new Promise((resolve) => (finish = resolve));
     },
   });
-  assert.equal((await worker.train(1, 5)).step, 2);
-  assert.deepEqual([isAborted, isComputing], [true, false]);
+  await worker.start(1, 5);
+  await until(() => isAborted, 'the abort', 5_000);
+  for (let turns = 9; turns > 0; turns--) await turn();
+  assert.deepEqual(worker.of('halted'), []);
+  finish();
+  assert.equal((await worker.hear('halted')).step, 2);
   await worker.train(2, 5, { source: 'own', step: 2 });
   assert.deepEqual(bits(worker), bits(await trainedWorker(5)));
 });
