@@ -21,6 +21,8 @@ export type BatchOf = (step: number, leaf: number) => Promise<Values>;
 export interface ReferenceSums {
   readonly sha256: string;
   readonly average: string;
+  /** The parameters themselves, network by network. */
+  readonly parameters: readonly Float32Array[];
 }
 
 /** What a run has after `steps` steps of the spec, as SHA-256. */
@@ -98,7 +100,7 @@ export async function referenceSums(
     }
   }
   for (const graph of graphs.values()) await graph.close();
-  return { sha256: sha256Of(...flat), average: sha256Of(average) };
+  return { sha256: sha256Of(...flat), average: sha256Of(average), parameters: flat };
 }
 
 function sha256Of(...vectors: Float32Array[]): string {

@@ -4,4 +4,8 @@
 import { testAnyWorkers } from '../support/any-workers.js';
 import { skipWithoutTensorflow } from '../support/servers.js';
 
-testAnyWorkers('tensorflow', [1, 2, 3], skipWithoutTensorflow);
+testAnyWorkers({
+  engine: { name: 'tensorflow', threads: 1 },
+  worlds: [[1], [2], [3]],
+  skip: skipWithoutTensorflow,
+});

@@ -1,0 +1,13 @@
+// Trainings on the engine xla, with the plugin for CPUs: any number of workers and devices gives the
+// same bytes. The first run's two workers compile at the same time, and both run what one of them has
+// stored; the others load it.
+
+import { testAnyWorkers } from '../support/any-workers.js';
+import { skipWithoutXla } from '../support/servers.js';
+
+testAnyWorkers({
+  engine: { name: 'xla', threads: 2 },
+  worlds: [[2], [1], [3], [1, '--devices', '2'], [2, '--devices', '2']],
+  skip: skipWithoutXla,
+  isNearReference: true,
+});
