@@ -3,7 +3,7 @@
 
 import * as tf from '@tensorflow/tfjs-core';
 import assert from 'node:assert/strict';
-import { before, describe, it } from 'node:test';
+import { after, before, describe, it } from 'node:test';
 import type { Precision } from '../../shared/spec/schema.js';
 import type { NamedTensors } from '../../task/task.js';
 import { stablehloLowerings } from '../../trace/lower/stablehlo/lower.js';
@@ -25,6 +25,7 @@ for (const [precision, tolerance] of [
       engine = await createEngine('xla', { threads: 1, precision });
       await loadReferenceBackend();
     });
+    after(() => engine.close());
 
     testKernels(() => engine, stablehloLowerings, { tolerance });
 
@@ -85,6 +86,7 @@ describe('gradients of any convolution on the engine xla', { skip: skipWithoutXl
   before(async () => {
     engine = await createEngine('xla', { threads: 1 });
   });
+  after(() => engine.close());
 
   for (const [filter, strides, dilations, rows, columns] of geometries)
     it(`are its transposes: ${JSON.stringify([filter, strides, dilations, rows, columns])}`, async () => {

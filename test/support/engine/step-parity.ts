@@ -1,0 +1,136 @@
+// What the training step of an engine is held to, by the embedded engine's: losses, statistics and
+// every gradient, and the whole state after three updates.
+
+import assert from 'node:assert/strict';
+import { it } from 'node:test';
+import { loadPreset } from '../../../shared/spec/load.js';
+import type { RunSpec } from '../../../shared/spec/schema.js';
+import { trace } from '../../../trace/trace.js';
+import type { Engine } from '../../../worker/engine/engine.js';
+import {
+  assertClose,
+  mapArrays,
+  outputArrays,
+  runTraced,
+  sharedCopy,
+  type NamedArrays,
+} from './graph-parity.js';
+import { engineSpecs, stepOf } from './srgan-specs.js';
+import { takeSteps } from './trained-steps.js';
+
+/** The paper's networks as they are, on two crops. */
+export function wholePaper(): RunSpec {
+  const spec = loadPreset('paper');
+  return { ...spec, batch: { ...spec.batch, size: 2 } };
+}
+
+/** An engine, and the one it is compared with. */
+interface ComparedEngines {
+  readonly engine: Engine;
+  readonly onnx: Engine;
+}
+
+/** Registers tests of what a step gives; `engines` is asked when they run. */
+export function testSteps(engines: () => ComparedEngines): void {
+  for (const [name, spec, phase] of [
+    ...engineSpecs,
+    ['the paper, its first phase', wholePaper(), 0] as const,
+  ])
+    it(`agrees with the embedded engine in every tensor: ${name}`, async () => {
+      const { engine, onnx } = engines();
+      const step = stepOf(spec, phase);
+      const expected = await runTraced(onnx, step.inputs, step.run, step.values);
+      const actual = await runTraced(engine, step.inputs, step.run, step.values);
+      assertClose(actual, expected, 1e-4);
+    });
+
+  // With the discriminator, some of millions of activations lie so near the kink of their function
+  // that the last bit of a picture decides their slope: no two engines can agree to 1e-4 there, nor
+  // an engine with itself. So they may differ by what that bit makes of it.
+  it('agrees as far as the embedded engine with itself: the paper, its last phase', async () => {
+    const { engine, onnx } = engines();
+    const step = stepOf(wholePaper());
+    const expected = await runTraced(onnx, step.inputs, step.run, step.values);
+    const actual = await runTraced(engine, step.inputs, step.run, step.values);
+    const others = mapArrays(step.values, nudged);
+    const nearby = await runTraced(onnx, step.inputs, step.run, others);
+    const [own, least] = [worst(actual, expected), worst(nearby, expected)];
+    assert.ok(own < 3 * least && own < 0.01, `${own}, ${least}`);
+    const numbers = Object.keys(expected).filter((name) => /^(loss|score)\//.test(name));
+    assert.ok(numbers.length >= 4, numbers.join());
+    assertClose(pick(actual, numbers), pick(expected, numbers), 1e-4);
+  });
+
+  it('gives the same bytes again, and takes and fills views of shared memory', async () => {
+    const { engine } = engines();
+    const step = stepOf(engineSpecs[0][1]);
+    const own = await runTraced(engine, step.inputs, step.run, step.values);
+    const compiled = await engine.compile(step.inputs, step.run);
+    const again = outputArrays(trace(step.inputs, step.run));
+    await compiled.run(step.values, again);
+    assert.deepEqual(again, own);
+    const feeds = mapArrays(step.values, sharedCopy);
+    const fetches = mapArrays(own, ({ length }) => sharedCopy(new Float32Array(length)));
+    await compiled.run(feeds, fetches);
+    await compiled.close();
+    assert.deepEqual(
+      mapArrays(fetches, (values) => values.slice()),
+      own,
+    );
+  });
+}
+
+/** Registers tests of the state after updates, wherever the engine keeps it. */
+export function testUpdates(engines: () => ComparedEngines): void {
+  for (const [name, spec] of engineSpecs)
+    it(`agrees after three updates of Adam: ${name}`, async () => {
+      const { engine, onnx } = engines();
+      const { values } = stepOf(spec);
+      const expected = await takeSteps(onnx, spec, values, 3);
+      const actual = await takeSteps(engine, spec, values, 3);
+      for (const what of ['outputs', 'parameters', 'vectors'] as const)
+        assertClose(actual[what], expected[what], 1e-4);
+    });
+
+  // An update of Adam moves a weight by the learning rate one way or the other, also where its
+  // gradient is what rounding leaves. The deep network makes much of that in two more steps.
+  it('agrees as far after updates: the paper, its first phase', async () => {
+    const { engine, onnx } = engines();
+    const spec = wholePaper();
+    const { values } = stepOf(spec, 0);
+    const others = { ...values, lr: nudged(values['lr']), hr: nudged(values['hr']) };
+    for (const count of [1, 3]) {
+      const expected = await takeSteps(onnx, spec, values, count, 0);
+      const actual = await takeSteps(engine, spec, values, count, 0);
+      const nearby = await takeSteps(onnx, spec, others, count, 0);
+      if (count === 1) assertClose(actual.vectors, expected.vectors, 1e-5);
+      for (const what of ['outputs', 'parameters', 'vectors'] as const) {
+        const [own, least] = [actual, nearby].map((each) => worst(each[what], expected[what]));
+        assert.ok(own < least, `${what} after ${count}: ${own}, ${least}`);
+      }
+    }
+  });
+}
+
+/** The values with the last bit changed, up or down in turn. */
+function nudged(values: Float32Array): Float32Array {
+  return values.map((value, i) => value * (1 + (i % 2 === 0 ? 1.2e-7 : -1.2e-7)));
+}
+
+/** The difference's length over the expected vector's; the length alone where that one is 0. */
+export function distance(actual: Float32Array, expected: Float32Array): number {
+  const length = (values: Float32Array) => Math.sqrt(values.reduce((sum, x) => sum + x * x, 0));
+  return length(actual.map((x, i) => x - expected[i])) / (length(expected) || 1);
+}
+
+/** The largest distance of a tensor. */
+function worst(actual: NamedArrays, expected: NamedArrays): number {
+  return Math.max(
+    ...Object.entries(expected).map(([name, values]) => distance(actual[name], values)),
+  );
+}
+
+/** The arrays of these names. */
+export function pick(arrays: NamedArrays, names: readonly string[]): NamedArrays {
+  return Object.fromEntries(names.map((name) => [name, arrays[name]]));
+}
