@@ -32,7 +32,9 @@ const packageJson = readJson<PackageJson>('package.json');
 
 test('all stages begin with one image of an exact version, or with each other', () => {
   const names = stages.map(({ name }) => name);
-  assert.deepEqual(names, ['build', 'dependencies', 'program', 'tensorflow', 'gpu', 'cpu']);
+  assert.deepEqual(names, [
+    ...['build', 'dependencies', 'program', 'tensorflow', 'gpu', 'plugin', 'xla', 'cpu'],
+  ]);
   for (const { from, name } of stages)
     assert.ok(
       from === '${NODE_IMAGE}' || names.indexOf(from) < names.indexOf(name),
@@ -77,18 +79,22 @@ test('the images hold what the npm package holds, and its dependencies', () => {
     '--from=tensorflow /opt/tensorflow /opt/tensorflow',
     '--from=tensorflow /opt/lockstep/node_modules node_modules',
   ]);
+  assert.deepEqual(fromStages('xla'), [
+    '--from=plugin /opt/cache /opt/cache',
+    '--from=plugin /opt/lockstep/node_modules node_modules',
+  ]);
   assert.deepEqual(copied(stage('dependencies')), ['package.json', 'package-lock.json', '.npmrc']);
   assert.match(argumentsOf(stage('dependencies'), 'RUN')[0] ?? '', /^npm ci --omit=dev /);
 });
 
-test('both images run lockstep, as the user that the pods run as', () => {
+test('all images run lockstep, as the user that the pods run as', () => {
   const program = stage('program');
   assert.deepEqual(argumentsOf(program, 'USER'), [`${userId}:${userId}`]);
   assert.deepEqual(argumentsOf(program, 'ENTRYPOINT'), ['["lockstep"]']);
   const link = /^ln -s \/opt\/lockstep\/(\S+) \/usr\/local\/bin\/lockstep$/;
   const target = link.exec(argumentsOf(program, 'RUN')[0] ?? '')?.[1] ?? '';
   assert.deepEqual(packageJson.bin, { lockstep: target });
-  for (const name of ['cpu', 'gpu']) {
+  for (const name of ['cpu', 'gpu', 'xla']) {
     assert.equal(stage(name).from, 'program');
     for (const changed of ['USER', 'ENTRYPOINT', 'CMD'])
       assert.deepEqual(argumentsOf(stage(name), changed), [], `${name} ${changed}`);
@@ -97,22 +103,29 @@ test('both images run lockstep, as the user that the pods run as', () => {
 
 test('what the stages and the pods run are commands of lockstep', () => {
   const words = commands.map(wordOf);
-  const [setup = ''] = argumentsOf(stage('tensorflow'), 'RUN').slice(-1);
-  const [, word = '', engine, flags = ''] =
-    /^node bin\/lockstep\.js (\S+) (\S+) (.*)$/.exec(setup) ?? [];
-  assert.ok(words.includes(word), setup);
-  assert.deepEqual([engine, flags], ['tensorflow', '--gpu --library-cache /opt/tensorflow']);
-  const asked = [packageFile('bin/lockstep.js'), word, 'tensorflow', '--help'];
-  const help = spawnSync(process.execPath, asked);
-  for (const flag of ['--gpu', '--library-cache'])
-    assert.match(help.stdout.toString(), new RegExp(flag));
+  for (const [name, engine, given] of [
+    ['tensorflow', 'tensorflow', '--gpu --library-cache /opt/tensorflow'],
+    ['plugin', 'xla', '--cuda 12'],
+  ] as const) {
+    const [setup = ''] = argumentsOf(stage(name), 'RUN').slice(-1);
+    assert.equal(setup, `node bin/lockstep.js setup ${engine} ${given}`);
+    assert.ok(words.includes('setup'));
+    const help = spawnSync(process.execPath, [
+      ...[packageFile('bin/lockstep.js'), 'setup', engine, '--help'],
+    ]);
+    for (const [flag] of given.matchAll(/--[a-z-]+/g))
+      assert.match(help.stdout.toString(), new RegExp(flag));
+  }
+  // Where the set-up puts the plugin is where the image looks for it.
+  const [cache = ''] = argumentsOf(stage('plugin'), 'ENV');
+  assert.ok(argumentsOf(stage('xla'), 'ENV')[0]?.includes(cache));
   for (const job of ['lockstep-coordinator', 'lockstep-worker'])
     assert.ok(words.includes(containerOf(readJob(job)).args?.[0] ?? ''), job);
 });
 
 test('the scripts build the targets under the names that the manifests ask for', () => {
-  const tags = (['cpu', 'gpu'] as const).map((target) => {
-    const script = packageJson.scripts[target === 'cpu' ? 'image' : 'image:gpu'] ?? '';
+  const tags = (['cpu', 'gpu', 'xla'] as const).map((target) => {
+    const script = packageJson.scripts[target === 'cpu' ? 'image' : `image:${target}`] ?? '';
     const build = `^docker build -f deploy/docker/Dockerfile --target ${target} -t (\\S+) \\.$`;
     const [, tag = ''] = new RegExp(build).exec(script) ?? [];
     return tag.replace('$npm_package_version', packageJson.version);
@@ -120,7 +133,8 @@ test('the scripts build the targets under the names that the manifests ask for',
   const images = Object.fromEntries(
     manifestFolders.map(({ folder, parameters }) => [folder, parameters.image]),
   );
-  assert.deepEqual(tags, [images['base'], images['overlays/gpu']]);
+  const xla = `lockstep:${packageJson.version}-xla`;
+  assert.deepEqual(tags, [images['base'], images['overlays/gpu'], xla]);
   assert.equal(tags[0], containerOf(readJob('lockstep-worker')).image);
   assert.equal((JSON.parse(readBase('launch.json')) as { image: string }).image, tags[0]);
 });
