@@ -6,7 +6,7 @@ import type { FlatLayout, TensorSpec } from '../../../shared/layout.js';
 import type { Precision } from '../../../shared/spec/schema.js';
 import type { GraphPort, StepGraph, ValueId } from '../../step-graph.js';
 import { lowerNodes } from '../lowering.js';
-import { StablehloBuilder, typeText, type HloValue } from './builder.js';
+import { operandNames, StablehloBuilder, typeText, type HloValue } from './builder.js';
 import { convolutionToStablehlo } from './kernels/convolution.js';
 import { elementwiseToStablehlo } from './kernels/elementwise.js';
 import { concatenate, movementToStablehlo, slice } from './kernels/movement.js';
@@ -57,9 +57,9 @@ export interface StablehloPorts {
 export function stablehloPorts(graph: StepGraph, packing: StablehloPacking = {}): StablehloPorts {
   const portsOf = (vectors: readonly FlatPort[], own: readonly GraphPort[]): TensorSpec[] => [
     ...vectors.map(({ name, layout }) => ({ name, shape: [layout.size] })),
-    ...unpacked(vectors, own).map(({ name, value }) => ({
-      ...{ name, shape: graph.values[value].shape },
-    })),
+    ...unpacked(vectors, own).map(({ name, value }) => {
+      return { name, shape: graph.values[value].shape };
+    }),
   ];
   return {
     arguments: portsOf(packing.inputs ?? [], graph.inputs),
@@ -83,15 +83,24 @@ export function lowerToStablehlo(graph: StepGraph, options: StablehloOptions = {
   const lowering = { engine: 'StableHLO', table: stablehloLowerings };
   lowerNodes(graph, lowering, b, values, (value) => value);
   const made = lowerOutputs(b, graph, options.outputs ?? [], values);
-  const ports = stablehloPorts(graph, options);
-  const heirs = donations(ports, options.donate ?? {});
+  const heirs = donations(stablehloPorts(graph, options), options.donate ?? {});
+  return moduleText(b, given, made, heirs);
+}
+
+/** The module, with one function around what the builder has written. */
+function moduleText(
+  b: StablehloBuilder,
+  given: readonly HloValue[],
+  made: readonly HloValue[],
+  heirs: ReadonlyMap<number, number>,
+): string {
   const declared = given.map((value, i) => {
     const heir = heirs.get(i);
     const alias = heir === undefined ? '' : ` {tf.aliasing_output = ${heir} : i32}`;
     return `${value.name}: ${typeText(value)}${alias}`;
   });
   const types = made.map(typeText).join(', ');
-  const body = [...b.operations, `return ${made.map(({ name }) => name).join(', ')} : ${types}`];
+  const body = [...b.operations, `return ${operandNames(made)} : ${types}`];
   const lines = body.map((operation) => `    ${operation.replaceAll('\n', '\n    ')}\n`).join('');
   return `module @step {
   func.func public @main(${declared.join(', ')}) -> (${types}) {
