@@ -58,8 +58,8 @@ export interface PreparedRun {
   close(): Promise<void>;
 }
 
-/** Micro-shards that the loader prepares ahead of the step. */
-const aheadMicroShards = 4;
+/** Micro-shards that the loader prepares ahead of each device. */
+const aheadPerDevice = 4;
 
 /** Prepares a worker for a run; an OperatorError says what in spec or data does not fit. */
 export async function prepare(
@@ -70,7 +70,6 @@ export async function prepare(
   const setup = { runUrl, storeOptions: cloneableOptions(storeOptions) };
   const { spec } = parseRunRecord(record);
   const task = createSrganTask(spec);
-  const { loader, hasFaces } = await openData(spec, options);
   const store = openStore(runUrl, storeOptions);
   const open = (step: number) => openState(task, spec, store, step, storeOptions);
   // On TensorFlow another number of threads gives other bytes: there it is the spec's.
@@ -83,6 +82,7 @@ export async function prepare(
     ...{ provider: options.provider, devices: options.devices },
     ...{ executables: store, log: options.log, warn: options.warn },
   });
+  const { loader, hasFaces } = await openData(spec, engine.devices, options);
   const state = await engine.createState(task.networks);
   const local = new LocalState(task.networks, state, open, send);
   const wanted = spec.phases.flatMap(({ name }) => task.step(name).frozen);
@@ -117,6 +117,7 @@ export async function prepare(
 /** The loader of the pictures that train; `hasFaces`: others are held out. */
 async function openData(
   spec: RunSpec,
+  devices: number,
   options: PrepareOptions,
 ): Promise<{ readonly loader: Loader; readonly hasFaces: boolean }> {
   const { seed, dataset, batch } = spec;
@@ -135,7 +136,7 @@ async function openData(
     seed,
     cacheMib: options.cacheMib,
     threads: 1,
-    aheadMicroShards,
+    aheadMicroShards: devices * aheadPerDevice,
     onNotice: options.warn,
   });
   return { loader, hasFaces: test.length > 0 };
