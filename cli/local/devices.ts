@@ -7,6 +7,9 @@ import { wordOption } from '../options.js';
 /** More than any machine has; a list of micro-shards under way is as long. */
 const mostDevices = 64;
 
+/** What `all` is on large nodes. */
+const usualDevices = 8;
+
 /** The option. */
 export const devicesOption = wordOption(
   'all, or a number: devices that one worker drives, with engine.name xla',
@@ -27,4 +30,13 @@ export function parseDevices(given: string): DeviceCount {
 export function devicesBesideGpus(given: string): Problem {
   const hint = 'leave --gpus out for one worker on several devices';
   return { key: '--devices', given, allowed: '1 with --gpus, a worker for each GPU', hint };
+}
+
+/**
+ * Variables for a process that drives so many devices. It waits for each on a thread of libuv's
+ * pool, of which there are four, and files and pictures need some as well.
+ */
+export function deviceVariables(devices: DeviceCount): Readonly<Record<string, string>> {
+  const count = devices === 'all' ? usualDevices : devices;
+  return count <= 2 ? {} : { UV_THREADPOOL_SIZE: String(4 + 2 * count) };
 }

@@ -6,6 +6,7 @@ import { createServer } from 'node:net';
 import { availableParallelism } from 'node:os';
 import { readEnvironment } from '../../shared/environment.js';
 import { exitCodes } from '../../shared/exit-codes.js';
+import type { DeviceCount } from '../../shared/spec/engines.js';
 import type { Provider } from '../../worker/engine/engine.js';
 import {
   createChildren,
@@ -15,6 +16,7 @@ import {
   type Departure,
 } from '../processes.js';
 import { createCoordinators, type Coordinators, type SeatStart } from './coordinators.js';
+import { deviceVariables } from './devices.js';
 import {
   isResult,
   keepLine,
@@ -51,8 +53,8 @@ export interface LocalRunOptions {
   readonly allowsFaults: boolean;
   /** What the engine computes with; undefined: its own choice. */
   readonly provider: Provider | undefined;
-  /** Devices that each worker drives, as `lockstep worker --devices` reads it. */
-  readonly devices: string;
+  /** Devices that each worker drives. */
+  readonly devices: DeviceCount;
   /** GPUs that workers are given in turn; empty: they get none. */
   readonly gpus: readonly string[];
   /** Each line of the coordinators, parsed; the last one is the result. */
@@ -88,11 +90,10 @@ class LocalRun {
     this.#options = options;
     this.#addresses = addresses;
     this.#target = options.workers;
-    this.#children = createChildren(
-      options.onComplaint,
-      readEnvironment().logLevel ?? 'silent',
-      options.environment,
-    );
+    this.#children = createChildren(options.onComplaint, readEnvironment().logLevel ?? 'silent', {
+      ...options.environment,
+      ...deviceVariables(options.devices),
+    });
     const restarts = { left: options.restarts };
     this.#crew = createWorkerCrew({
       restarts,
@@ -180,7 +181,7 @@ class LocalRun {
       ...['--threads', String(threads), '--patience', String(patienceS)],
       ...(allowsFaults ? ['--allow-faults'] : []),
       ...(provider === undefined ? [] : ['--provider', provider]),
-      ...(gpu === undefined ? ['--devices', devices] : ['--gpu', gpu]),
+      ...(gpu === undefined ? ['--devices', String(devices)] : ['--gpu', gpu]),
     ]);
     onLine({ kind: 'worker', worker, pid: child.pid });
     return child;

@@ -76,7 +76,14 @@ export async function trainLocally(
     );
   requireNoStop(stop, `Nothing was computed; to start: lockstep resume ${runUrl}`);
   process.exitCode = await runLocally({
-    ...{ runUrl, workers, restarts: args.restarts, gpus, devices: args.devices, stop },
+    ...{
+      runUrl,
+      workers,
+      restarts: args.restarts,
+      gpus,
+      devices: parseDevices(args.devices),
+      stop,
+    },
     ...{ hasStandby: args.standby, allowsFaults: args.allowFaults },
     provider: args.gpus === undefined ? args.provider : 'cuda',
     coordinatorArgs: [

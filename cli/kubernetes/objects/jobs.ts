@@ -9,6 +9,7 @@ import type {
   V1Service,
 } from '@kubernetes/client-node';
 import { exitCodes } from '../../../shared/exit-codes.js';
+import { deviceVariables } from '../../local/devices.js';
 import type { LaunchParameters } from '../launch-parameters.js';
 import { objectNames, ports, rootKeys, selectorLabels } from '../names.js';
 import { drainTimeoutS, jobOf } from './pod.js';
@@ -112,14 +113,15 @@ export function workerJob(owner: Owner, parameters: LaunchParameters): V1Job & M
       ...(gpusPerWorker > 1 ? [`--devices=${gpusPerWorker}`] : []),
     ],
     resources: resourcesOf(parameters),
+    environment: deviceVariables(gpusPerWorker),
     subdomain: workers,
   });
 }
 
 function resourcesOf(parameters: LaunchParameters): V1ResourceRequirements {
-  const { cpusPerWorker, memoryPerWorker, gpusPerWorker } = parameters;
-  const gpus: Record<string, string> =
-    gpusPerWorker > 0 ? { 'nvidia.com/gpu': String(gpusPerWorker) } : {};
+  const { cpusPerWorker, memoryPerWorker, gpusPerWorker, provider } = parameters;
+  const gpu = provider === 'rocm' ? 'amd.com/gpu' : 'nvidia.com/gpu';
+  const gpus: Record<string, string> = gpusPerWorker > 0 ? { [gpu]: String(gpusPerWorker) } : {};
   return {
     requests: { cpu: cpusPerWorker, memory: memoryPerWorker, ...gpus },
     limits: { memory: memoryPerWorker, ...gpus },

@@ -34,6 +34,7 @@ export interface JobParts {
   readonly port: { readonly name: string; readonly number: number };
   readonly probeS: number;
   readonly args: string[];
+  readonly environment?: Readonly<Record<string, string>>;
   readonly resources: V1ResourceRequirements;
   readonly volumes?: V1Volume[];
   readonly mounts?: V1VolumeMount[];
@@ -108,13 +109,16 @@ function podSpec(owner: Owner, parameters: LaunchParameters, parts: JobParts): V
 }
 
 function containerOf(parameters: LaunchParameters, parts: JobParts): V1Container {
-  const { component, args, resources, port, probeS, mounts = [] } = parts;
+  const { component, args, resources, port, probeS, mounts = [], environment = {} } = parts;
   const { image, s3Secret } = parameters;
   return {
     name: component,
     image,
     args,
-    env: environmentOf(parameters),
+    env: [
+      ...environmentOf(parameters),
+      ...Object.entries(environment).map(([name, value]) => ({ name, value })),
+    ],
     envFrom: s3Secret === undefined ? [] : [{ secretRef: { name: s3Secret } }],
     ports: [{ name: port.name, containerPort: port.number, protocol: 'TCP' }],
     readinessProbe: { tcpSocket: { port: port.name }, periodSeconds: probeS },

@@ -163,4 +163,7 @@ test('a worker is given several GPUs where its engine drives them', () => {
   const text = JSON.stringify(runObjects({ ...good, gpusPerWorker: 4 }, ''));
   assert.match(text, /"--provider=cuda","--devices=4"/);
   assert.match(text, /"nvidia.com\/gpu":"4"/);
+  assert.match(text, /"name":"UV_THREADPOOL_SIZE","value":"12"/);
+  const onRocm = JSON.stringify(runObjects({ ...good, provider: 'rocm' }, ''));
+  assert.match(onRocm, /"amd.com\/gpu":"1"/);
 });
