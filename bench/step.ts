@@ -46,6 +46,11 @@ export interface StepBenchResult {
   /** Resident memory after the first measured step and after the last. */
   readonly rss_first_mib: number;
   readonly rss_last_mib: number;
+  /** Memory in use on the engine's devices, where it knows, at the same times. */
+  readonly device_first_mib?: number;
+  readonly device_last_mib?: number;
+  /** Until the step is ready: traced, lowered and compiled. */
+  readonly compile_s: number;
   /** Native tensors that are alive after the last step beyond those before the first. */
   readonly native_tensors: number;
   readonly engine: string;
@@ -64,6 +69,7 @@ interface Taken {
   readonly update: number;
   readonly cpu: number;
   readonly rss: number;
+  readonly device: number | undefined;
 }
 
 /** Measures the step of the spec's last phase. */
@@ -77,7 +83,9 @@ export async function benchStep(options: StepBenchOptions): Promise<StepBenchRes
   let counters: Counters = { step: 0, skippedInARow: 0, updates: {} };
   const { frozen } = task.step(spec.phases[0].name);
   const phases = createPhases(task, spec, state, await readFrozenInputs(spec, frozen, {}));
+  const beforeCompiling = performance.now();
   const phase = await phases.at(0);
+  const compiling = (performance.now() - beforeCompiling) / 1e3;
   const pictures = randomBatch(task, batch);
   const tensorsBefore = engine.nativeTensors();
   const times: Taken[] = [];
@@ -95,6 +103,7 @@ export async function benchStep(options: StepBenchOptions): Promise<StepBenchRes
         update: (ended - computed) / 1e3,
         cpu: (user + system) / 1e6,
         rss: process.memoryUsage.rss(),
+        device: engine.memoryInUse?.(),
       });
     await setImmediate();
   }
@@ -102,7 +111,7 @@ export async function benchStep(options: StepBenchOptions): Promise<StepBenchRes
   await phases.close();
   await state.close();
   await engine.close();
-  return summarize(options, engine.fingerprint, times, tensors);
+  return summarize(options, { engine: engine.fingerprint, times, tensors, compiling });
 }
 
 /** The spec with its last phase only, which all networks take part in and which does not end. */
@@ -129,15 +138,23 @@ function randomBatch(task: Task, batch: number): MicroBatch {
   return Object.fromEntries(tensors) as unknown as MicroBatch;
 }
 
+interface Measured {
+  readonly engine: string;
+  readonly times: readonly Taken[];
+  readonly tensors: number;
+  /** Seconds. */
+  readonly compiling: number;
+}
+
 function summarize(
   { spec, batch, threads, steps }: StepBenchOptions,
-  engine: string,
-  times: readonly Taken[],
-  tensors: number,
+  { engine, times, tensors, compiling }: Measured,
 ): StepBenchResult {
   const wall = times.map((time) => time.wall);
   const cpu = times.map((time) => time.cpu);
-  const round = (value: number) => Math.round(value * 1000) / 1000;
+  const round = (value: number) => Math.round(value * 1e4) / 1e4;
+  const mib = (bytes: number) => Math.round(bytes / 2 ** 20);
+  const [first, last] = [times[0], times.at(-1)!];
   return {
     step_s: round(median(wall)),
     compute_s: round(median(times.map((time) => time.compute))),
@@ -147,8 +164,11 @@ function summarize(
     cpu_s: round(median(cpu)),
     images_per_s: round(batch / median(wall)),
     rss_mib: Math.round(process.resourceUsage().maxRSS / 1024),
-    rss_first_mib: Math.round(times[0].rss / 2 ** 20),
-    rss_last_mib: Math.round(times.at(-1)!.rss / 2 ** 20),
+    rss_first_mib: mib(first.rss),
+    rss_last_mib: mib(last.rss),
+    ...(first.device === undefined ? {} : { device_first_mib: mib(first.device) }),
+    ...(last.device === undefined ? {} : { device_last_mib: mib(last.device) }),
+    compile_s: round(compiling),
     native_tensors: tensors,
     engine,
     threads,

@@ -3,7 +3,8 @@
 Forward, all gradients of generator and discriminator, and Adam, channels last. Needs `pip install
 torch numpy`. Prints one line of JSON: the median seconds of a step, and what computed it.
 
-    python3 bench/peers/torch_step.py --batch 8 --threads 1 --steps 5 [--device cuda]
+    python3 bench/peers/torch_step.py --batch 8 --threads 1 --steps 5 [--device cuda] [--compile]
+        [--precision float32|tf32|bfloat16]
 """
 
 import argparse
@@ -60,15 +61,20 @@ def main():
     for name, value in (("batch", 8), ("threads", 1), ("steps", 5), ("crop", 96)):
         parser.add_argument(f"--{name}", type=int, default=value)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--compile", action="store_true", help="by torch.compile")
+    parser.add_argument("--precision", default="float32", choices=("float32", "tf32", "bfloat16"))
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
-    # As TensorFlow and ONNX Runtime compute: no TF32, the best convolution found once.
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    # As TensorFlow and ONNX Runtime compute: no TF32 unless asked for, the best convolution found
+    # once.
+    has_tf32 = args.precision == "tf32"
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = has_tf32
     torch.backends.cudnn.benchmark = True
     place = dict(device=args.device, memory_format=torch.channels_last)
     g, d = Generator().to(**place), discriminator(args.crop).to(**place)
-    adams = [torch.optim.Adam(net.parameters(), 1e-4) for net in (g, d)]
+    # One kernel for all parameters where there is one.
+    adams = [torch.optim.Adam(net.parameters(), 1e-4, fused=args.device != "cpu") for net in (g, d)]
     lr = torch.rand(args.batch, 3, args.crop // 4, args.crop // 4).to(**place)
     hr = (torch.rand(args.batch, 3, args.crop, args.crop) * 2 - 1).to(**place)
     ones = torch.ones(args.batch, 1, device=args.device)
@@ -76,27 +82,51 @@ def main():
     def bce(logits, label):
         return F.binary_cross_entropy_with_logits(logits, label * ones)
 
-    def step():
-        d.requires_grad_(False)
+    def generator_loss():
         sr = g(lr)
-        loss = F.mse_loss(sr, hr) + 1e-3 * bce(d(sr), 1)
-        adams[0].zero_grad(set_to_none=True)
+        return F.mse_loss(sr, hr) + 1e-3 * bce(d(sr), 1), sr.detach()
+
+    def discriminator_loss(sr):
+        return bce(d(hr), 1) + bce(d(sr), 0)
+
+    losses = [generator_loss, discriminator_loss]
+    if args.compile:
+        losses = [torch.compile(loss) for loss in losses]
+    is_half = args.precision == "bfloat16"
+
+    def step():
+        with torch.autocast(args.device, torch.bfloat16, enabled=is_half):
+            d.requires_grad_(False)
+            loss, sr = losses[0]()
+            adams[0].zero_grad(set_to_none=True)
         loss.backward()
-        d.requires_grad_(True)
-        adams[1].zero_grad(set_to_none=True)
-        (bce(d(hr), 1) + bce(d(sr.detach()), 0)).backward()
+        with torch.autocast(args.device, torch.bfloat16, enabled=is_half):
+            d.requires_grad_(True)
+            adams[1].zero_grad(set_to_none=True)
+            judged = losses[1](sr)
+        judged.backward()
         for adam in adams:
             adam.step()
+        # Waits for a GPU.
         return float(loss)
 
     times = []
+    began = time.perf_counter()
     for i in range(args.steps + 2):
         start = time.perf_counter()
         step()
+        if i == 0:
+            compiled = time.perf_counter() - began
         if i >= 2:
             times.append(time.perf_counter() - start)
-    engine = f"PyTorch {torch.__version__.split('+')[0]} {args.device}"
-    print(json.dumps({"step_s": round(statistics.median(times), 4), "engine": engine}))
+    kind = "compiled" if args.compile else "eager"
+    version = torch.__version__.split("+")[0]
+    result = {
+        "step_s": round(statistics.median(times), 4),
+        "compile_s": round(compiled, 2),
+        "engine": f"PyTorch {version} {args.device} {args.precision} {kind}",
+    }
+    print(json.dumps(result))
 
 
 main()

@@ -7,8 +7,10 @@ import { benchEngines, enginesTable } from '../../bench/engines.js';
 import { benchExchange } from '../../bench/exchange.js';
 import { benchSamples } from '../../bench/samples.js';
 import { benchStep } from '../../bench/step.js';
+import { benchTransfers } from '../../bench/transfers.js';
 import { engineNames, precisions } from '../../shared/spec/schema.js';
 import { providers } from '../../worker/engine/engine.js';
+import { xlaProviders } from '../../worker/engine/xla/plugin.js';
 import { requireRanges } from '../number-ranges.js';
 import { flagOption, numberOption, textOption, withPositional } from '../options.js';
 import { printFigures, printJson, printLine, printNote } from '../output.js';
@@ -126,6 +128,29 @@ const exchangeCommand: CommandModule<object, InferredOptionTypes<typeof exchange
   },
 };
 
+const transfersOptions = {
+  provider: { choices: xlaProviders, describe: 'On what (default: see docs/engines.md)' },
+  mib: numberOption('Length of the vector in MiB', { default: 96 }),
+  repetitions: numberOption('Transfers each way', { default: 10 }),
+  json: oneLine,
+} as const satisfies Record<string, Options>;
+
+const transfersCommand: CommandModule<object, InferredOptionTypes<typeof transfersOptions>> = {
+  command: 'transfers',
+  describe: 'Time a vector on its way to a device of the engine xla and back',
+  builder: (y) =>
+    y
+      .options(transfersOptions)
+      .example('$0 bench transfers --provider cuda', 'The gradients of the paper preset'),
+  handler: async ({ provider, mib, repetitions, json }) => {
+    requireRanges('the transfers cannot be timed', {
+      '--mib': [mib, 1, 1024],
+      '--repetitions': [repetitions, 1, 1000],
+    });
+    printFigures(await benchTransfers({ provider, mib, repetitions }), json === true);
+  },
+};
+
 const coordinatorOptions = {
   workers: numberOption('Simulated workers', { default: 1000 }),
   deaths: numberOption('How many die at once', { default: 100 }),
@@ -185,6 +210,7 @@ export const benchCommand: CommandModule = {
       .command(stepCommand)
       .command(enginesCommand)
       .command(exchangeCommand)
+      .command(transfersCommand)
       .command(coordinatorCommand)
       .command(samplesCommand)
       .demandCommand(1),

@@ -253,9 +253,14 @@ export const skipWithoutTensorflow: false | string =
     ? false
     : 'TensorFlow is not set up: npm run setup:tensorflow';
 
-/** For `{ skip }` of a test: false when XLA's plugin for CPUs is there, else the reason. */
+/**
+ * For `{ skip }` of a test: false when XLA's plugin for CPUs is there, or the one that the
+ * environment names, else the reason.
+ */
 export const skipWithoutXla: false | string =
-  hasPlugin('cpu') && hasKoffi() ? false : 'XLA is not set up: npm run setup:xla -- --cpu';
+  (hasPlugin('cpu') || readEnvironment().xlaPlugin !== undefined) && hasKoffi()
+    ? false
+    : 'XLA is not set up: npm run setup:xla -- --cpu';
 
 /** The keys in a store that start with `prefix`, in the store's order. */
 export async function keysOf(store: ObjectStore, prefix = ''): Promise<string[]> {

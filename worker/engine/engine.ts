@@ -34,6 +34,8 @@ export interface Engine {
   readonly devices: number;
   /** Tensors alive in native memory that the engine knows of, for finding leaks. */
   nativeTensors(): number;
+  /** Bytes in use on all of its devices; undefined, or left out, where it does not know. */
+  memoryInUse?(): number | undefined;
   /**
    * Makes `f` ready for inputs of these names and shapes. Throws naming the kernel when `f` uses
    * one that the engine has no lowering for.

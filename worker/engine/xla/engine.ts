@@ -21,6 +21,7 @@ export async function createXlaEngine(options: EngineOptions): Promise<Engine> {
     fingerprint: `xla/${runtime.fingerprint}`,
     devices: runtime.devices.length,
     nativeTensors: () => runtime.client.liveBuffers,
+    memoryInUse: () => memoryInUse(runtime),
     compile: (inputs, f) => compile(runtime, inputs, f),
     createState: (networks) => createXlaState(runtime, networks),
     close: () => {
@@ -28,6 +29,11 @@ export async function createXlaEngine(options: EngineOptions): Promise<Engine> {
       return Promise.resolve();
     },
   };
+}
+
+function memoryInUse({ devices }: XlaRuntime): number | undefined {
+  const each = devices.map((device) => device.memory()?.inUse);
+  return each.includes(undefined) ? undefined : each.reduce<number>((a, b) => a + (b ?? 0), 0);
 }
 
 /** A function with host memory going in and coming out, on the first device. */
