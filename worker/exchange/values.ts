@@ -142,5 +142,17 @@ export function scaledSumInto(
 
 /** out[i] = values[i] * scale: the end of a tree that lies wholly in one worker. */
 export function scaleInto(out: Float32Array, values: Float32Array, scale: number): void {
-  for (let i = 0; i < out.length; i++) out[i] = values[i] * scale;
+  const whole = out.length & ~7;
+  let i = 0;
+  for (; i < whole; i += 8) {
+    out[i] = values[i] * scale;
+    out[i + 1] = values[i + 1] * scale;
+    out[i + 2] = values[i + 2] * scale;
+    out[i + 3] = values[i + 3] * scale;
+    out[i + 4] = values[i + 4] * scale;
+    out[i + 5] = values[i + 5] * scale;
+    out[i + 6] = values[i + 6] * scale;
+    out[i + 7] = values[i + 7] * scale;
+  }
+  for (; i < out.length; i++) out[i] = values[i] * scale;
 }
