@@ -123,3 +123,30 @@ describe('a state on the devices of xla', { skip }, () => {
       assert.ok(late < 1.05 * early, `${early} bytes after 100 steps, ${late} after 500`);
     }));
 });
+
+describe('the engine xla', { skip }, () => {
+  const cpu = { threads: 2, provider: 'cpu' } as const;
+
+  it('says what changes its bytes', async () => {
+    const own: string[] = [];
+    for (const options of [
+      cpu,
+      { ...cpu, threads: 1 },
+      { ...cpu, precision: 'bfloat16' } as const,
+    ]) {
+      const engine = await createEngine('xla', options);
+      own.push(engine.fingerprint.replace(/\d\.\d+-[0-9a-f]{12}/, 'VERSION'));
+      await engine.close();
+    }
+    const twice = 'xla/cpu/VERSION/threads=2';
+    assert.deepEqual(own, [twice, 'xla/cpu/VERSION/threads=1', `${twice}/bfloat16`]);
+  });
+
+  it('refuses what a CPU has not got, and says what it has', async () => {
+    const refused = (options: object) => createEngine('xla', { ...cpu, ...options });
+    await assert.rejects(refused({ precision: 'tf32' }), /allowed: float32, bfloat16.*TF32/);
+    await assert.rejects(refused({ devices: 3 }), /--devices: given 3; allowed: at most 2/);
+    await assert.rejects(refused({ provider: 'webgpu' }), /allowed: cpu, cuda, rocm/);
+    await assert.rejects(refused({ profile: 'p' }), /--profile/);
+  });
+});
