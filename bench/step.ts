@@ -7,13 +7,15 @@ import type { Counters, StateVectors } from '../shared/checkpoint/state.js';
 import { sizeOf } from '../shared/layout.js';
 import { median } from '../shared/median.js';
 import { createRandomStream } from '../shared/random.js';
+import type { DeviceCount } from '../shared/spec/engines.js';
 import type { EngineName, Precision, RunSpec } from '../shared/spec/schema.js';
 import { readFrozenInputs } from '../shared/weights/feature-weights.js';
 import { createSrganTask } from '../task/srgan/task.js';
 import type { Task } from '../task/task.js';
 import type { MicroBatch } from '../worker/data/loader.js';
 import { createEngine } from '../worker/engine/create-engine.js';
-import type { Provider } from '../worker/engine/engine.js';
+import type { Engine, Provider } from '../worker/engine/engine.js';
+import { sumInto } from '../worker/exchange/values.js';
 import { createPhases } from '../worker/training/phase.js';
 import { commitStep } from '../worker/training/update.js';
 
@@ -25,6 +27,8 @@ export interface StepBenchOptions {
   readonly threads: number;
   readonly provider?: Provider | undefined;
   readonly precision?: Precision | undefined;
+  /** Devices, each with a micro-shard of its own; 1 when left out. */
+  readonly devices?: DeviceCount | undefined;
   /** Steps that are measured, after two that are not. */
   readonly steps: number;
   /** Writes the engine's profile to a file that starts with this. */
@@ -55,6 +59,8 @@ export interface StepBenchResult {
   readonly native_tensors: number;
   readonly engine: string;
   readonly threads: number;
+  readonly devices: number;
+  /** Images of each device's micro-shard. */
   readonly batch: number;
   readonly preset: string;
   readonly steps: number;
@@ -91,7 +97,7 @@ export async function benchStep(options: StepBenchOptions): Promise<StepBenchRes
   const times: Taken[] = [];
   for (let i = 0; i < warmUpSteps + steps; i++) {
     const [began, cpu] = [performance.now(), process.cpuUsage()];
-    const vector = await phase.compute(pictures, 0);
+    const vector = await sumOfDevices(engine.devices, (one) => phase.compute(pictures, one));
     const computed = performance.now();
     ({ counters } = await commitStep(spec, phase, counters, vector));
     const ended = performance.now();
@@ -111,7 +117,18 @@ export async function benchStep(options: StepBenchOptions): Promise<StepBenchRes
   await phases.close();
   await state.close();
   await engine.close();
-  return summarize(options, { engine: engine.fingerprint, times, tensors, compiling });
+  return summarize(options, { engine, times, tensors, compiling });
+}
+
+/** Has all devices compute side by side, and adds up their vectors. */
+async function sumOfDevices(
+  devices: number,
+  compute: (device: number) => Promise<Float32Array>,
+): Promise<Float32Array> {
+  const all = await Promise.all(Array.from({ length: devices }, (_, device) => compute(device)));
+  const [sum, ...others] = all;
+  for (const other of others) sumInto(sum, sum, other);
+  return sum;
 }
 
 /** The spec with its last phase only, which all networks take part in and which does not end. */
@@ -139,7 +156,7 @@ function randomBatch(task: Task, batch: number): MicroBatch {
 }
 
 interface Measured {
-  readonly engine: string;
+  readonly engine: Pick<Engine, 'fingerprint' | 'devices'>;
   readonly times: readonly Taken[];
   readonly tensors: number;
   /** Seconds. */
@@ -162,7 +179,7 @@ function summarize(
     min_s: round(Math.min(...wall)),
     max_s: round(Math.max(...wall)),
     cpu_s: round(median(cpu)),
-    images_per_s: round(batch / median(wall)),
+    images_per_s: round((engine.devices * batch) / median(wall)),
     rss_mib: Math.round(process.resourceUsage().maxRSS / 1024),
     rss_first_mib: mib(first.rss),
     rss_last_mib: mib(last.rss),
@@ -170,8 +187,9 @@ function summarize(
     ...(last.device === undefined ? {} : { device_last_mib: mib(last.device) }),
     compile_s: round(compiling),
     native_tensors: tensors,
-    engine,
+    engine: engine.fingerprint,
     threads,
+    devices: engine.devices,
     batch,
     preset: spec.name,
     steps,

@@ -11,6 +11,7 @@ import { benchTransfers } from '../../bench/transfers.js';
 import { engineNames, precisions } from '../../shared/spec/schema.js';
 import { providers } from '../../worker/engine/engine.js';
 import { xlaProviders } from '../../worker/engine/xla/plugin.js';
+import { devicesOption, parseDevices } from '../local/devices.js';
 import { requireRanges } from '../number-ranges.js';
 import { flagOption, numberOption, textOption, withPositional } from '../options.js';
 import { printFigures, printJson, printLine, printNote } from '../output.js';
@@ -28,6 +29,7 @@ const stepOptions = {
   engine: { choices: engineNames, describe: "What computes (default: the spec's engine.name)" },
   provider: { choices: providers, describe: 'On what (default: see docs/engines.md)' },
   precision: { choices: precisions, describe: "Of products (default: the spec's, or float32)" },
+  devices: devicesOption,
   steps: numberOption('Steps that are measured', { default: 5 }),
   profile: textOption("Write the engine's profile to PREFIX*.json"),
   json: oneLine,
@@ -51,7 +53,9 @@ const stepCommand: CommandModule<object, SpecArguments & InferredOptionTypes<typ
         '--threads': [threads, 1, mostCount],
         '--steps': [steps, 1, mostCount],
       });
-      const options = { spec, batch, engine, threads, provider, precision, steps, profile };
+      const devices = parseDevices(args.devices);
+      const on = { engine, threads, provider, precision, devices };
+      const options = { spec, batch, ...on, steps, profile };
       printFigures(await benchStep(options), args.json === true);
     },
   };
