@@ -123,6 +123,7 @@ async function examineEngines(gpus: readonly Gpu[]): Promise<Finding[]> {
     { engine: 'onnx', provider: 'cuda' },
     { engine: 'tensorflow', provider: 'cpu' },
     { engine: 'tensorflow', provider: 'cuda' },
+    ...xlaProviders.filter(hasPlugin).map((provider) => ({ engine: 'xla', provider }) as const),
   ];
   const findings: Finding[] = [];
   for (const { engine, provider } of candidates) {
