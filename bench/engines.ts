@@ -10,13 +10,18 @@ import { packageFile } from '../shared/paths.js';
 export interface EnginesBenchOptions {
   /** Names of engines, "engine/provider" or "engine/provider/precision". */
   readonly engines: readonly string[];
-  /** A command that takes --batch, --threads and --steps and prints step_s and engine as JSON. */
+  /**
+   * A command that takes --batch, --threads and --steps and prints step_s and engine as JSON; cpu_s
+   * as well, where processor seconds are compared.
+   */
   readonly peer: string | undefined;
   readonly preset: string;
   readonly batch: number;
   readonly threads: readonly number[];
   readonly steps: number;
   readonly rounds: number;
+  /** Compare processor seconds (all threads) instead of wall time: where other work runs beside. */
+  readonly isProcessorTime: boolean;
   readonly say: (text: string) => void;
 }
 
@@ -32,7 +37,11 @@ export interface EngineTimes {
   readonly ratio: number | undefined;
 }
 
-const lineSchema = z.object({ step_s: z.number().positive(), engine: z.string() });
+const lineSchema = z.object({
+  step_s: z.number().positive(),
+  cpu_s: z.number().positive().optional(),
+  engine: z.string(),
+});
 const peerName = 'peer';
 const timeoutMs = 600_000;
 
@@ -46,10 +55,12 @@ export async function benchEngines(options: EnginesBenchOptions): Promise<Engine
     const said = new Map<string, string>();
     for (let round = 0; round < rounds; round++)
       for (const name of contenders) {
-        const { step_s, engine } = await runOne(name, count, options);
-        times.get(name)!.push(step_s);
+        const { step_s, cpu_s, engine } = await runOne(name, count, options);
+        const taken = options.isProcessorTime ? cpu_s : step_s;
+        if (taken === undefined) throw new Error(`${engine} did not say its processor seconds`);
+        times.get(name)!.push(taken);
         said.set(name, engine);
-        say(`round ${round + 1} of ${rounds}, threads ${count}: ${engine} ${step_s} s`);
+        say(`round ${round + 1} of ${rounds}, threads ${count}: ${engine} ${taken} s`);
       }
     for (const name of contenders) {
       const own = times.get(name)!;
@@ -85,12 +96,13 @@ async function runOne(name: string, threads: number, options: EnginesBenchOption
 }
 
 /** The table, in Markdown. */
-export function enginesTable(times: readonly EngineTimes[]): string {
+export function enginesTable(times: readonly EngineTimes[], isProcessorTime = false): string {
   const cells = times.map(({ engine, threads, rounds, median_s: middle, ratio }) => [
     ...[engine, String(threads), rounds.map((time) => time.toFixed(2)).join(', ')],
     ...[middle.toFixed(2), ratio === undefined ? '' : ratio.toFixed(2)],
   ]);
-  const header = ['engine', 'threads', 'seconds a step, by round', 'median', 'over the peer'];
+  const seconds = `${isProcessorTime ? 'processor ' : ''}seconds a step, by round`;
+  const header = ['engine', 'threads', seconds, 'median', 'over the peer'];
   return [header, header.map(() => '---'), ...cells]
     .map((row) => `| ${row.join(' | ')} |`)
     .join('\n');

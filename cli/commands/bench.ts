@@ -70,6 +70,7 @@ const enginesOptions = {
   threads: textOption('Numbers with commas', { default: '1' }),
   steps: numberOption('Steps a round', { default: 5 }),
   rounds: numberOption('Rounds; each tries all engines', { default: 3 }),
+  'processor-time': flagOption('Compare processor seconds: where other work runs beside'),
   json: flagOption('Print JSON, a line a row'),
 } as const satisfies Record<string, Options>;
 
@@ -93,9 +94,11 @@ const enginesCommand: CommandModule<object, InferredOptionTypes<typeof enginesOp
     });
     const engines = args.engines.split(',');
     const counts = { batch, threads, steps, rounds };
-    const times = await benchEngines({ engines, peer, preset, ...counts, say: printNote });
+    const { processorTime: isProcessorTime } = args;
+    const what = { engines, peer, preset, isProcessorTime };
+    const times = await benchEngines({ ...what, ...counts, say: printNote });
     if (json) return times.forEach(printJson);
-    printLine(`${enginesTable(times)}\n\n${machine()}`);
+    printLine(`${enginesTable(times, isProcessorTime)}\n\n${machine()}`);
   },
 };
 
