@@ -223,7 +223,10 @@ function onDevice(host: EngineState, { whileReading }: FakeEffects): EngineState
       return {
         gradients: (batch, out, device) =>
           whileNo('changes', 'reads', () => step.gradients(batch, out, device)),
-        apply: (mean, scalars) => change(() => step.apply(mean, scalars)),
+        apply: (mean, scalars) => {
+          if (mean.length !== program.layout.size) throw new Error(`a mean of ${mean.length}`);
+          return change(() => step.apply(mean, scalars));
+        },
         close: () => step.close(),
       };
     },
@@ -272,7 +275,8 @@ function fakeRun(
       },
       close: () => Promise.resolve(),
     },
-    takeVectors: createVectorPool(longestVector(task, spec)),
+    // As where another phase has a longer vector.
+    takeVectors: createVectorPool(longestVector(task, spec) + 7),
     saver: {
       get isIdle() {
         return isIdle;

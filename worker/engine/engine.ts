@@ -104,7 +104,7 @@ export interface CompiledStep {
     out: Float32Array,
     device: number,
   ): Promise<void>;
-  /** Applies a reduced vector, known to be finite, to the state. */
+  /** Applies a reduced vector, of `layout.size` floats and known to be finite, to the state. */
   apply(mean: Float32Array, scalars: UpdateScalars): Promise<void>;
   close(): Promise<void>;
 }

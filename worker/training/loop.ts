@@ -28,7 +28,7 @@ export interface LoopWorld {
   readonly contributions: readonly Float32Array[];
   /** Aborted, with an `Aborted`, when the world is given up. */
   readonly signal: AbortSignal;
-  /** Averages the contributions over all micro-shards of the world; the reduced vector. */
+  /** Averages the contributions over all micro-shards of the world: a vector of `floats` floats. */
   allReduce(step: Step, floats: number): Promise<Float32Array>;
   /** Whether this worker votes to stop after the step in progress. */
   votesToStop(): boolean;

@@ -145,7 +145,7 @@ export class WorldTraining {
         send({ kind: 'reduce', step, floats });
         await orAborted(signal, reduced);
         this.#reduction = undefined;
-        return this.#vectors.results[step % 2];
+        return this.#vectors.results[step % 2].subarray(0, floats);
       },
       onCommitted: async (report) => {
         await this.run.local.flipIfAsked();
