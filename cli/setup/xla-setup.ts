@@ -9,7 +9,6 @@ import { cacheFolder } from '../../shared/environment.js';
 import { OperatorError } from '../../shared/problems.js';
 import { hasKoffi } from '../../worker/engine/xla/native.js';
 import {
-  digestOfPlugin,
   pluginFolder,
   pluginNote,
   providerOf,
@@ -44,14 +43,15 @@ export async function setUpXla(options: XlaSetupOptions): Promise<PluginReport |
   requireFiles(options);
   if (!hasKoffi()) await installNpmPackages([koffiRequirement], say);
   const { provider, path, origin } = await providePlugin(options);
-  await note(provider, path, origin);
   say(`trying ${path} on ${provider}`);
   const { report, failure } = await probePlugin(provider, path);
   if (report !== undefined) {
+    await note(provider, path, origin);
     say(`it drives ${describeDevices(report)}`);
     return { ...report, origin };
   }
   if (provider === 'cuda' && listGpus().length === 0 && /no visible gpu/i.test(failure)) {
+    await note(provider, path, origin);
     say('there is no GPU here: the plugin and its libraries load, and nothing was computed');
     return undefined;
   }
@@ -117,13 +117,12 @@ async function findObject(folder: string, usual: string): Promise<string> {
   ]);
 }
 
-/** Written last and whole: what the engine finds is complete. */
+/** Written last and whole: what the engine finds is complete and can be used. */
 async function note(provider: XlaProvider, plugin: string, origin: string): Promise<void> {
   const folder = pluginFolder(provider);
   const [path, made] = [join(folder, pluginNote), join(folder, `.${pluginNote}.${process.pid}`)];
   await mkdir(folder, { recursive: true });
-  const sha256 = await digestOfPlugin(plugin);
-  await writeFile(made, `${JSON.stringify({ plugin, origin, sha256 })}\n`);
+  await writeFile(made, `${JSON.stringify({ plugin, origin })}\n`);
   await rename(made, path);
 }
 

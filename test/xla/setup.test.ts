@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { appendFile, copyFile, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -19,10 +19,11 @@ describe('the set-up of XLA', { skip: skipWithoutXla }, () => {
   after(() => rm(folder, { recursive: true }));
 
   /** A command in a cache folder of the test's own. */
-  const lockstep = (...args: string[]) =>
+  const lockstep = (...args: string[]) => lockstepIn({}, ...args);
+  const lockstepIn = ({ plugin, cwd }: { plugin?: string; cwd?: string }, ...args: string[]) =>
     spawnSync(process.execPath, [packageFile('bin/lockstep.js'), ...args], {
-      encoding: 'utf8',
-      env: childEnvironment({ XDG_CACHE_HOME: folder, LOCKSTEP_XLA_PLUGIN: undefined }),
+      ...{ encoding: 'utf8', cwd },
+      env: childEnvironment({ XDG_CACHE_HOME: folder, LOCKSTEP_XLA_PLUGIN: plugin }),
     });
 
   it('notes a plugin of the machine, and doctor finds it', () => {
@@ -43,12 +44,35 @@ describe('the set-up of XLA', { skip: skipWithoutXla }, () => {
     assert.ok(report.devices.length > 0);
   });
 
-  it('refuses what is no plugin', async () => {
+  it('knows a plugin by the file that is there now', async () => {
+    const copy = join(folder, 'pjrt-cpu-copy.so');
+    await copyFile(findPlugin('cpu').path, copy);
+    const set = lockstep('setup', 'xla', '--plugin', copy, '--json');
+    assert.equal(set.status, 0, set.stderr);
+    // As another build of it that takes its place.
+    await appendFile(copy, 'x');
+    const { status, stdout, stderr } = lockstep('doctor', '--plugin', 'cpu', '--json');
+    assert.equal(status, 0, stderr);
+    assert.notEqual(JSON.parse(stdout).version, JSON.parse(set.stdout).version);
+    const inFolder = { plugin: 'pjrt-cpu-copy.so', cwd: folder };
+    const relative = lockstepIn(inFolder, 'doctor', '--plugin', 'cpu', '--json');
+    assert.equal(relative.status, 0, relative.stderr);
+    assert.equal(JSON.parse(relative.stdout).version, JSON.parse(stdout).version);
+  });
+
+  it('refuses what is no plugin, and keeps the one that it has', async () => {
+    const before = lockstep('setup', 'xla', '--plugin', findPlugin('cpu').path);
+    assert.equal(before.status, 0, before.stderr);
     const object = join(folder, 'no-pjrt-cpu.so');
     await writeFile(object, 'no shared object');
     const { status, stderr } = lockstep('setup', 'xla', '--plugin', object);
     assert.equal(status, 78, stderr);
     assert.match(stderr, /this is no plugin that Lockstep can use/);
+    const nested = lockstep('setup', 'xla', '--cpu', '--plugin', folder);
+    assert.equal(nested.status, 78, nested.stderr);
+    assert.match(nested.stderr, /this is no plugin that Lockstep can use/);
+    const kept = lockstep('doctor', '--plugin', 'cpu', '--json');
+    assert.equal(JSON.parse(kept.stdout).plugin, findPlugin('cpu').path);
     const wheel = join(folder, 'nothing-1.0-py3-none-any.whl');
     const script = 'import sys, zipfile; zipfile.ZipFile(sys.argv[1], "w").writestr("a/b.txt", "")';
     await runPython([script, wheel]);

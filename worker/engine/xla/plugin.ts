@@ -27,8 +27,6 @@ export interface XlaPlugin {
   readonly path: string;
   /** Where it comes from, in words: "jax-cuda13-pjrt 0.12.0.1", "LOCKSTEP_XLA_PLUGIN". */
   readonly origin: string;
-  /** SHA-256 of the file, in hex; undefined: not known yet. */
-  readonly sha256: string | undefined;
 }
 
 /** What `setup xla` notes beside a plugin. */
@@ -36,8 +34,6 @@ export const pluginNoteSchema = z.object({
   /** Path of the shared object, from the note's folder. */
   plugin: z.string().max(4096),
   origin: z.string().max(200),
-  /** Of the shared object, in hex. */
-  sha256: z.string().length(64),
 });
 
 /** Folder of the plugin that `setup xla` installs for a provider. */
@@ -52,8 +48,9 @@ export const pluginNote = 'plugin.json';
 export function lookForPlugin(provider?: XlaProvider): XlaPlugin | undefined {
   const named = readEnvironment().xlaPlugin;
   if (named !== undefined) {
-    const origin = variable;
-    return { provider: provider ?? providerOf(named), path: named, origin, sha256: undefined };
+    // By its name alone the loader would look elsewhere.
+    const path = resolve(named);
+    return { provider: provider ?? providerOf(named), path, origin: variable };
   }
   const wanted = provider === undefined ? xlaProviders : [provider];
   return wanted.map(installedPlugin).find((found) => found !== undefined);
@@ -70,8 +67,8 @@ function installedPlugin(provider: XlaProvider): XlaPlugin | undefined {
   const folder = pluginFolder(provider);
   try {
     const text = readFileSync(join(folder, pluginNote), 'utf8');
-    const { plugin, origin, sha256 } = pluginNoteSchema.parse(parseJson(text));
-    return { provider, path: resolve(folder, plugin), origin, sha256 };
+    const { plugin, origin } = pluginNoteSchema.parse(parseJson(text));
+    return { provider, path: resolve(folder, plugin), origin };
   } catch {
     return undefined;
   }
@@ -143,7 +140,8 @@ export async function openXlaClient(options: XlaClientOptions): Promise<XlaClien
   const libraries = cudaFolder(plugin);
   if (libraries !== undefined) loadCudaLibraries(libraries);
   const opened = openPlugin(plugin.path);
-  const sha256 = plugin.sha256 ?? (await digestOfPlugin(plugin.path));
+  // Each time: a file that is used where it lies may have been replaced.
+  const sha256 = await digestOf(plugin.path);
   const count = devices === 'all' ? threads : devices;
   const own: XlaFlags = libraries === undefined ? {} : { xla_gpu_cuda_data_dir: libraries };
   const client = await opened.createClient(clientOptions(provider, count), own).catch((error) => {
@@ -175,8 +173,8 @@ function withoutDevices({ provider, path }: XlaPlugin, error: unknown): Error {
   ]);
 }
 
-/** SHA-256 of a plugin's file, in hex. */
-export async function digestOfPlugin(path: string): Promise<string> {
+/** SHA-256 of a file, in hex. */
+async function digestOf(path: string): Promise<string> {
   const hash = createHash('sha256');
   await pipeline(createReadStream(path, { highWaterMark: 1024 ** 2 }), hash);
   return hash.digest('hex');
