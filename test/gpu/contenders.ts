@@ -13,7 +13,8 @@ export interface Contender {
 }
 
 export interface ContenderOptions {
-  readonly preset: string;
+  /** Flags of `bench step` that name the spec. */
+  readonly spec: readonly string[];
   readonly provider: XlaProvider;
   readonly python: string;
   readonly isQuick: boolean;
@@ -23,12 +24,12 @@ export interface ContenderOptions {
 
 /** In the order of their importance: the time may not suffice for all. */
 export async function contendersOf(options: ContenderOptions): Promise<Contender[]> {
-  const { preset, provider, isQuick } = options;
+  const { spec, provider, isQuick } = options;
   const own = (engine: string, on: string, precision = 'float32'): Contender => ({
     name: `${engine}/${on}/${precision}`,
     command: [
       ...[process.execPath, packageFile('bin/lockstep.js'), 'bench', 'step', '--json'],
-      ...['--preset', preset, '--engine', engine, '--provider', on, '--precision', precision],
+      ...[...spec, '--engine', engine, '--provider', on, '--precision', precision],
     ],
   });
   const xla = [own('xla', provider), own('xla', provider, 'bfloat16')];
