@@ -4,8 +4,11 @@
 import { z } from 'zod';
 import { printable } from '../problems.js';
 
-/** Version of the control protocol; a worker of another version is refused. */
-export const protocolVersion = 4;
+/**
+ * Version of the control protocol, and of what a worker does with a reduced vector: one of another
+ * version is refused, since their states would come apart.
+ */
+export const protocolVersion = 5;
 
 /** Most workers of a run. */
 export const maxWorkers = 4096;

@@ -91,7 +91,7 @@ test('the largest hello and status of a world of 4096 are within the lengths', (
   };
   received({ kind: 'status', ...status });
   received({
-    ...{ kind: 'hello', protocol: 4, worker: id(0), incarnation: 1, address: 'h:1', pid: 1 },
+    ...{ kind: 'hello', protocol: 5, worker: id(0), incarnation: 1, address: 'h:1', pid: 1 },
     ...{ host: 'h', term: 1, run: 'r', recordSha256: 'a'.repeat(64), allowsFaults: false },
     status: { ...status, suspicions: [] },
     world: { generation: 1, members, step: 1, until: 9, source: 'own', donor: '' },
