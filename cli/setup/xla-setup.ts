@@ -7,8 +7,10 @@ import { mkdir, readdir, rename, writeFile } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { cacheFolder } from '../../shared/environment.js';
 import { OperatorError } from '../../shared/problems.js';
+import { sha256Of } from '../../shared/sha256.js';
 import { hasKoffi } from '../../worker/engine/xla/native.js';
 import {
+  digestOf,
   pluginFolder,
   pluginNote,
   providerOf,
@@ -91,7 +93,8 @@ async function providePlugin(options: XlaSetupOptions): Promise<ProvidedPlugin> 
   const { provider, requirements, megabytes, ...packages } = xlaPackages[chosen];
   const [main = ''] = wheels?.map((wheel) => basename(wheel)) ?? requirements;
   const origin = main.replace(/==|(?<=-\d[^-]*)-.*/g, (found) => (found === '==' ? ' ' : ''));
-  const folder = join(libraryCache ?? join(cacheFolder(), 'xla'), origin.replace(' ', '-'));
+  const name = `${origin.replace(' ', '-')}${await markOf(wheels)}`;
+  const folder = join(libraryCache ?? join(cacheFolder(), 'xla'), name);
   if (existsSync(folder)) say(`the plugin is in ${folder} already`);
   else
     await fillFolder(folder, async (unpacked, scratch) => {
@@ -104,6 +107,13 @@ async function providePlugin(options: XlaSetupOptions): Promise<ProvidedPlugin> 
     });
   const path = await findObject(folder, packages.plugin);
   return { provider, path, origin };
+}
+
+/** What tells wheels of this machine apart from others whose first has the same name. */
+async function markOf(wheels: readonly string[] | undefined): Promise<string> {
+  if (wheels === undefined) return '';
+  const digests = await Promise.all(wheels.map(digestOf));
+  return `-${sha256Of(Buffer.from(digests.sort().join())).slice(0, 8)}`;
 }
 
 /** Where the wheels that are known have it, else by its name. */

@@ -79,6 +79,12 @@ describe('the set-up of XLA', { skip: skipWithoutXla }, () => {
     const empty = lockstep('setup', 'xla', '--cpu', '--wheel', wheel);
     assert.equal(empty.status, 78, empty.stderr);
     assert.match(empty.stderr, /the wheels have no plugin/);
+    // What is added is not taken for what is unpacked already.
+    const second = join(folder, 'more-1.0-py3-none-any.whl');
+    await runPython([script.replace('a/b.txt', 'pjrt.so'), second]);
+    const both = lockstep('setup', 'xla', '--cpu', '--wheel', wheel, '--wheel', second);
+    assert.equal(both.status, 78, both.stderr);
+    assert.match(both.stderr, /this is no plugin that Lockstep can use/);
     const nowhere = lockstep('setup', 'xla', '--cpu', '--wheel', '/nowhere.whl');
     assert.equal(nowhere.status, 78, nowhere.stderr);
     assert.match(nowhere.stderr, /--wheel: given "\/nowhere.whl"/);

@@ -174,7 +174,7 @@ function withoutDevices({ provider, path }: XlaPlugin, error: unknown): Error {
 }
 
 /** SHA-256 of a file, in hex. */
-async function digestOf(path: string): Promise<string> {
+export async function digestOf(path: string): Promise<string> {
   const hash = createHash('sha256');
   await pipeline(createReadStream(path, { highWaterMark: 1024 ** 2 }), hash);
   return hash.digest('hex');
