@@ -19,12 +19,13 @@ import {
   type WatchedRun,
 } from '../../support/watched-run.js';
 
-/** Enough for a process to start again meanwhile. */
-const steps = 160;
+/** Enough for a process to start again meanwhile; and for two to start, and to leave. */
+const steps = 240;
+const manySteps = 400;
 let stage: Stage;
 
 before(async () => {
-  stage = await openStage(240);
+  stage = await openStage(manySteps);
 });
 after(() => stage.close());
 
@@ -153,7 +154,7 @@ test('a killed coordinator is started again at its address, and no step waits fo
 });
 
 test('a frozen worker is taken out within two seconds, and comes back when it thaws', async () => {
-  const run = stage.start({ workers: 2, steps: 240 });
+  const run = stage.start({ workers: 2, steps });
   await run.step(5);
   const { atMs } = await run.signal('worker-1', 'SIGSTOP');
   const lost = await run.line('lost');
@@ -161,11 +162,11 @@ test('a frozen worker is taken out within two seconds, and comes back when it th
   assert.ok(lost.atMs - atMs < 2_000, `found after ${lost.atMs - atMs} ms`);
   await run.signal('worker-1', 'SIGCONT');
   await run.line('world', isOf(2), lost.atMs);
-  await finish(run, 240);
+  await finish(run);
 });
 
 test('lockstep scale starts workers and lets others go, status sees it, the bytes stay', async () => {
-  const run = stage.start({ workers: 2, steps: 240, run: 'scaled' });
+  const run = stage.start({ workers: 2, steps: manySteps, run: 'scaled' });
   await run.step(10);
   const scale = (workers: string) =>
     runLockstep(['scale', 'scaled', '--workers', workers, '--json'], stage.folder);
@@ -175,7 +176,7 @@ test('lockstep scale starts workers and lets others go, status sees it, the byte
   assert.deepEqual([world, target], [3, 3]);
   assert.deepEqual((await scale('1')).lines, [{ run: 'scaled', before: 3, workers: 1 }]);
   await run.line('world', isOf(1));
-  await finish(run, 240);
+  await finish(run, manySteps);
   assert.equal(linesOf(run, 'worker').length, 3, 'none is started again');
 });
 
