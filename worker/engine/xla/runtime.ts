@@ -38,7 +38,7 @@ export interface XlaRuntime {
   readonly client: PjrtClient;
   /** The devices that are driven: of one kind. */
   readonly devices: readonly PjrtDevice[];
-  /** What changes the bytes: "cuda/0.116-1f2e3d4c5b6a/NVIDIA H200/bfloat16". */
+  /** What changes the bytes: "cuda 13000/0.116-1f2e3d4c5b6a/NVIDIA H200/bfloat16". */
   readonly fingerprint: string;
   /** Compiles `f`, or loads it where it is kept; `packing` makes flat vectors of its ports. */
   program(
@@ -47,6 +47,18 @@ export interface XlaRuntime {
     packing?: StablehloPacking,
   ): Promise<XlaProgram>;
   close(): void;
+}
+
+/**
+ * The platform, with the version of its libraries where the plugin says it: "cpu", "cuda 13000".
+ * They compute as well, so it belongs to what changes the bytes.
+ */
+export function namedPlatform({
+  platform,
+  platformVersion,
+}: Pick<PjrtClient, 'platform' | 'platformVersion'>): string {
+  const lines = platformVersion.split('\n').map((line) => line.trim());
+  return lines.find((line) => line.startsWith(`${platform} `)) ?? platform;
 }
 
 /** Starts the plugin for the provider; throws OperatorError when it can't do what is asked for. */
@@ -74,7 +86,7 @@ export async function createRuntime(options: EngineOptions): Promise<XlaRuntime>
     compile: (program: string) => client.compile(program, flags),
     load: (serialized: Uint8Array) => client.load(serialized),
   };
-  const parts = [platform, version, isCpu ? `threads=${threads}` : kind];
+  const parts = [namedPlatform(client), version, isCpu ? `threads=${threads}` : kind];
   if (precision !== 'float32') parts.push(precision);
   return {
     client,
