@@ -11,6 +11,7 @@ import { engineNames } from '../../shared/spec/schema.js';
 import { recordKey } from '../../shared/spec/record.js';
 import { requireConditionalPuts } from '../../shared/store/probe.js';
 import { providers } from '../../worker/engine/engine.js';
+import { hasKoffi } from '../../worker/engine/xla/native.js';
 import { hasPlugin, xlaProviders } from '../../worker/engine/xla/plugin.js';
 import { probe, trialWords, tryEngine, type TrialRequest } from '../engine-trial.js';
 import { CommandFailed } from '../failure.js';
@@ -105,7 +106,9 @@ async function examinePlugins(): Promise<Finding[]> {
   for (const provider of xlaProviders.filter(hasPlugin)) {
     const { report, failure } = await probePlugin(provider);
     const what = `XLA plugin for ${provider}`;
-    if (report === undefined) findings.push({ what, state: 'bad', detail: failure });
+    // A plugin that another installation set up, which this one has nothing to call with.
+    const state = hasKoffi() ? 'bad' : 'absent';
+    if (report === undefined) findings.push({ what, state, detail: failure });
     else {
       const detail = `${report.origin}, PJRT ${report.version}: ${describeDevices(report)}`;
       findings.push(judged(what, true, detail));
