@@ -37,8 +37,8 @@ export const pluginNoteSchema = z.object({
 });
 
 /** Folder of the plugin that `setup xla` installs for a provider. */
-export function pluginFolder(provider: XlaProvider, cache = cacheFolder()): string {
-  return join(cache, 'xla', provider);
+export function pluginFolder(provider: XlaProvider): string {
+  return join(cacheFolder(), 'xla', provider);
 }
 
 /** The note's name in that folder. */
