@@ -125,6 +125,15 @@ export function vectorsInOrder(
   });
 }
 
+/** The vectors that are not empty, in the order of the state's bytes, as "<network>/<vector>". */
+export function namedVectors(values: StateVectors): (readonly [string, Float32Array])[] {
+  return Object.entries(values).flatMap(([network, vectors]) =>
+    Object.entries(vectors as Readonly<Record<keyof NetworkVectors, Float32Array>>)
+      .filter(([, vector]) => vector.length > 0)
+      .map(([name, vector]) => [`${network}/${name}`, vector] as const),
+  );
+}
+
 /** What lies in floats [start, end) of the vectors, one behind the other; shares their memory. */
 export function floatsIn(
   vectors: readonly Float32Array[],

@@ -7,6 +7,7 @@ import { clone, reshape, slice, type Tensor } from '@tensorflow/tfjs-core';
 import {
   createVectors,
   floatsIn,
+  namedVectors,
   vectorsInOrder,
   type StateVectors,
 } from '../../../shared/checkpoint/state.js';
@@ -214,10 +215,7 @@ function namesOf(tensors: readonly TensorSpec[]): string[] {
   return tensors.map(({ name }) => name);
 }
 
-/** The vectors that are not empty, as "<network>/<vector>". */
+/** The vectors by their names. */
 function vectorsByName(values: StateVectors): Record<string, Float32Array> {
-  const entries = Object.entries(values).flatMap(([network, vectors]) =>
-    Object.entries(vectors).map(([name, vector]) => [`${network}/${name}`, vector] as const),
-  );
-  return Object.fromEntries(entries.filter(([, vector]) => vector.length > 0));
+  return Object.fromEntries(namedVectors(values));
 }

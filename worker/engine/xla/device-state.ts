@@ -6,8 +6,8 @@
 import {
   createVectors,
   floatsIn,
+  namedVectors,
   vectorsInOrder,
-  type NetworkVectors,
   type StateVectors,
 } from '../../../shared/checkpoint/state.js';
 import { createLayout, type NetworkSpec } from '../../../shared/layout.js';
@@ -121,15 +121,6 @@ class DeviceState implements EngineState {
     await Promise.all(copies);
     return this.host;
   }
-}
-
-/** What is not empty of a state's vectors, by the names of their buffers. */
-function namedVectors(values: StateVectors): (readonly [string, Float32Array])[] {
-  return Object.entries(values).flatMap(([network, vectors]) =>
-    Object.entries(vectors as Readonly<Record<keyof NetworkVectors, Float32Array>>)
-      .filter(([, vector]) => vector.length > 0)
-      .map(([name, vector]) => [`${network}/${name}`, vector] as const),
-  );
 }
 
 function replace(buffers: Map<string, PjrtBuffer>, name: string, buffer: PjrtBuffer): void {
