@@ -66,6 +66,8 @@ export function lead(ports: LeadingPorts): Leading {
   const welcome = welcomer(config, runUrl, record);
   const state = initialCoordinatorState(config, ports.savedStep, clock.nowMs());
   const averages = createPaceAverages();
+  // What is told again between two worlds belongs to the one before.
+  const generationNow = (): number => (worldOf(state) ?? state.lastWorld)?.generation ?? 0;
   const paces = (): PaceView[] => averagePaces(averages, sharesIn(state));
   let worldSize = config.worldSize;
   let waiting: CoordinatorEvent[] = [];
@@ -105,7 +107,7 @@ export function lead(ports: LeadingPorts): Leading {
       case 'notice':
         return reporter.notice(effect.text);
       case 'report':
-        return reporter.message(effect.message, paces, worldOf(state)?.generation ?? 0);
+        return reporter.message(effect.message, paces, generationNow());
       case 'askForTerm':
         return terms.look();
       case 'target':

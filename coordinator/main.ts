@@ -20,6 +20,7 @@ import { createNatsLease } from './edge/nats-lease.js';
 import { answerOperator, operatorService, type OperatorRequests } from './edge/operator-service.js';
 import { createQuietWatch } from './edge/quiet.js';
 import { createReporter, type ReportLine } from './edge/reporter.js';
+import { createRunEvents, type RunEvents } from './edge/run-events.js';
 import { openRun, type IfExists, type RunPlan } from './edge/run-plan.js';
 import { createSessions, type Sessions } from './edge/sessions.js';
 import { claimTerm, holdTerm, newestTermNumber, type CoordinatorIdentity } from './edge/terms.js';
@@ -170,22 +171,23 @@ async function leadRun(options: CoordinatorMainOptions, parts: LeadingParts): Pr
     if (line.kind !== 'activity') quiet.heard(line.kind === 'step');
     if (line !== result) options.onLine(line);
   };
-  const onNotice = (text: string): void => onLine({ kind: 'notice', text });
-  const stores = createRunningStores(options.storeOptions, onNotice, log);
+  let onNotice = (text: string): void => onLine({ kind: 'notice', text });
+  const say = (text: string): void => onNotice(text);
+  const stores = createRunningStores(options.storeOptions, say, log);
   const store = openStore(runUrl, stores.options);
-  const bus = openBus(options, onNotice);
+  const { events, bus } = openEvents(options, say);
   const config = configOf(options, plan, term, sha256Of(canonicalJson(record)));
-  const { until } = config;
   const reporter = createReporter({
-    ...{ run, url: runUrl, spec: record.spec, until, store, bus },
+    ...{ run, url: runUrl, term, spec: record.spec, until: config.until, store, events },
     ...{ startStep: plan.startStep, startSha256: plan.savedSha256, now: Date.now, onLine },
     ...{ trainSamples: plan.trainSamples, testSamples: plan.testSamples },
     leaseTransitions: board?.transitions,
   });
   let onOver: (ending: Ending) => void = () => undefined;
   const over = new Promise<Ending>((resolve) => (onOver = resolve));
+  onNotice = reporter.notice;
   reporter.started();
-  plan.notices.forEach(onNotice);
+  plan.notices.forEach(say);
   const checkpoints = openCheckpoints(store, record, { ...reporter, log });
   const leading = lead({
     ...{ clock: processClock, config, savedStep: plan.savedStep, runUrl, sessions, reporter },
@@ -193,7 +195,7 @@ async function leadRun(options: CoordinatorMainOptions, parts: LeadingParts): Pr
     record: canonicalJson(plan.workersRecord),
     checkpoints,
     newestTerm: (done) => void newestTermNumber(store).then(done, () => done(0)),
-    holdTerm: (done) => void holdOwnTerm(store, parts, onNotice).then(done),
+    holdTerm: (done) => void holdOwnTerm(store, parts, say).then(done),
     onOver,
   });
   const { dispatch } = leading;
@@ -209,7 +211,7 @@ async function leadRun(options: CoordinatorMainOptions, parts: LeadingParts): Pr
     const address = reachable(sessions.address);
     return { address, phase, result, transitions: board?.transitions ?? 0 };
   };
-  if (board !== undefined) serveLease(board, requests, facts, dispatch, onNotice);
+  if (board !== undefined) serveLease(board, requests, facts, dispatch, say);
   // Where another coordinator takes over, SIGTERM ends this one and not the run.
   const forgetStop = whenAborted(stop, (reason) => {
     log.info('stop asked', { reason });
@@ -220,7 +222,7 @@ async function leadRun(options: CoordinatorMainOptions, parts: LeadingParts): Pr
   forgetQuiet();
   forgetStop();
   await sessions.close(leaveMs);
-  await closeBus(bus, onNotice);
+  await closeBus(bus, say);
   await checkpoints.settled();
   await store.close();
   stores.close();
@@ -275,13 +277,18 @@ function configOf(
   };
 }
 
-function openBus(
+/** The run's events, and the bus that takes them. */
+function openEvents(
   { natsUrl, run }: CoordinatorMainOptions,
   onNotice: (text: string) => void,
-): EventBus {
-  return natsUrl === undefined
-    ? createSilentBus(onNotice)
-    : createNatsBus({ url: natsUrl, run, onNotice });
+): { readonly events: RunEvents; readonly bus: EventBus } {
+  const bus =
+    natsUrl === undefined
+      ? createSilentBus(onNotice)
+      : createNatsBus({ url: natsUrl, run, onNotice });
+  const events = createRunEvents({ run, now: Date.now, onNotice });
+  events.subscribe((event) => bus.publish(event));
+  return { events, bus };
 }
 
 async function closeBus(bus: EventBus, onNotice: (text: string) => void): Promise<void> {

@@ -2,7 +2,6 @@
 // and segments of metrics in the run's folder.
 
 import type { EvaluationReport, StepReport } from '../../shared/control/messages.js';
-import type { EventBus, EventKind, RunEvent } from '../../shared/events/bus.js';
 import { exitCodes, isStop, type ExitCode } from '../../shared/exit-codes.js';
 import { lastStep, type RunSpec } from '../../shared/spec/schema.js';
 import type { Generation, Step } from '../../shared/words.js';
@@ -11,6 +10,7 @@ import { createHealth, forgetSteps, judgeHealth, noteMetrics, notePsnr } from '.
 import type { CoordinatorEffect, Ending } from '../core/state.js';
 import { findStraggler, type PaceView } from '../core/straggler.js';
 import { createMetricSegments, type MetricSegments } from './metric-segments.js';
+import { createNoticeEvents, eventText, type RunEvents } from './run-events.js';
 import { createRunRate, type RunRate } from './run-status.js';
 
 /** One line of `--json` output: `kind` and what belongs to it. */
@@ -19,6 +19,7 @@ export type ReportLine = Readonly<Record<string, unknown>> & { readonly kind: st
 export interface ReporterOptions {
   readonly run: string;
   readonly url: string;
+  readonly term: number;
   readonly spec: RunSpec;
   readonly startStep: number;
   readonly until: number;
@@ -30,7 +31,7 @@ export interface ReporterOptions {
   /** How often the run's lease has changed hands; undefined where that is not counted. */
   readonly leaseTransitions?: number | undefined;
   readonly store: ObjectStore;
-  readonly bus: EventBus;
+  readonly events: RunEvents;
   readonly now: () => number;
   readonly onLine: (line: ReportLine) => void;
 }
@@ -66,24 +67,31 @@ export interface Reporter {
 
 /** What a run reports: lines for the terminal, events for the bus, metrics for the store. */
 export function createReporter(options: ReporterOptions): Reporter {
-  const { run, url, spec, startStep, until, bus, onLine, now } = options;
-  const last = lastStep(spec);
-  const rate = createRunRate(spec.batch.microShards * spec.batch.size, now);
-  const onNotice = (text: string): void => onLine({ kind: 'notice', text });
+  const { run, url, term, spec, startStep, until, events, onLine, now } = options;
+  const imagesPerStep = spec.batch.microShards * spec.batch.size;
+  const rate = createRunRate(imagesPerStep, now);
+  const notices = createNoticeEvents(events, { term, now });
+  const onNotice = (text: string): void => {
+    onLine({ kind: 'notice', text });
+    notices(messages.step(), text);
+  };
   const segments = createMetricSegments(options.store, { onNotice });
   let [committedStep, sha256] = [startStep, options.startSha256];
-  const publish: Publish = (kind, name, id, data) => bus.publish({ kind, name, id, data });
-  const worlds = worldReports(publish, onLine);
-
-  const messages = messageReports(options, rate, segments, publish);
+  const worlds = worldReports(options);
+  const messages = messageReports(options, rate, segments, onNotice);
+  let scaled = 0;
 
   return {
     started: () => {
       const { leaseTransitions } = options;
-      const lease = leaseTransitions === undefined ? {} : { lease_transitions: leaseTransitions };
-      const samples = { train_samples: options.trainSamples, test_samples: options.testSamples };
-      const data = { run, url, step: startStep, last_step: last, until, ...samples, ...lease };
-      publish('run', 'started', `run-started-${pad(startStep)}-${now()}`, data);
+      const data = {
+        ...{ run, url, term, step: startStep, last_step: lastStep(spec), until },
+        images_per_step: imagesPerStep,
+        phases: spec.phases.map(({ name, steps }) => ({ name, steps })),
+        ...{ train_samples: options.trainSamples, test_samples: options.testSamples },
+        ...(leaseTransitions === undefined ? {} : { lease_transitions: leaseTransitions }),
+      };
+      events.publish('run.started', `run-started-${term}`, data);
       onLine({ kind: 'run', ...data });
     },
     ...worlds,
@@ -92,7 +100,10 @@ export function createReporter(options: ReporterOptions): Reporter {
       messages.goBackTo(effect.world);
       worlds.formed(effect);
     },
-    target: (workers) => onLine({ kind: 'target', workers }),
+    target: (workers) => {
+      events.publish('run.scaled', `run-scaled-${term}-${++scaled}`, { workers });
+      onLine({ kind: 'target', workers });
+    },
     superseded: (reason) => onLine({ kind: 'superseded', reason }),
     message: messages.message,
     health: messages.health,
@@ -100,7 +111,7 @@ export function createReporter(options: ReporterOptions): Reporter {
     committed: (step, sum) => {
       [committedStep, sha256] = [step, sum];
       const data = { step, sha256, url: `${url}/checkpoints/step-${pad(step)}` };
-      publish('checkpoint', 'committed', `checkpoint-${pad(step)}-committed`, data);
+      events.publish('checkpoint.committed', `checkpoint-${pad(step)}-committed`, data);
       onLine({ kind: 'checkpoint', ...data });
       void segments.write(`step-${pad(step)}`);
     },
@@ -115,7 +126,8 @@ export function createReporter(options: ReporterOptions): Reporter {
           ...{ run, url, step: committedStep, sha256, world },
           ...{ images_per_s: rate.overall(), reason, exit_code },
         };
-        publish('run', kind, `run-${kind}-${pad(committedStep)}-${now()}`, result);
+        const told = { ...result, reason: eventText(reason) };
+        events.publish(`run.${kind}`, `run-${kind}-${term}`, told);
         onLine({ kind, ...result });
         done();
       });
@@ -123,18 +135,18 @@ export function createReporter(options: ReporterOptions): Reporter {
   };
 }
 
-type Publish = (kind: EventKind, name: string, id: string, data: RunEvent['data']) => void;
-
 interface MessageReports extends Pick<Reporter, 'message' | 'health'> {
   /** A world starts at `step`, which may be behind what was reported. */
   goBackTo(world: { readonly step: Step; readonly generation: Generation }): void;
+  /** The newest step that was reported. */
+  step(): Step;
 }
 
 function messageReports(
-  { startStep, spec, until, url, onLine }: ReporterOptions,
+  { startStep, spec, until, url, onLine, events }: ReporterOptions,
   rate: RunRate,
   segments: MetricSegments,
-  publish: Publish,
+  onNotice: (text: string) => void,
 ): MessageReports {
   const last = lastStep(spec);
   const steps = createStepFilter(startStep);
@@ -150,19 +162,22 @@ function messageReports(
     ailment = judgement.verdict === 'healthy' ? '' : judgement.text;
     const data = { generation, step, ...judgement };
     segments.add({ kind: 'health', ...data });
-    publish('run', 'judged', `run-${pad(step)}-${generation}-judged`, data);
+    events.publish('run.judged', `run-judged-${pad(step)}-${generation}`, data);
     onLine({ kind: 'health', ...data });
   };
   const stepped = (report: StepReport, paces: () => PaceView[], generation: Generation): void => {
     const { step, phase, dataS, computeS, exchangeS, updateS } = report;
     rate.stepped(step, phase, dataS + computeS + exchangeS + updateS);
-    const data = { generation, ...describeStep(report, paces), ...redone(steps, step) };
-    if (report.isSkipped)
-      onLine({ kind: 'notice', text: `step ${step} was skipped: its gradients were not finite` });
+    const data = {
+      generation,
+      ...describeStep(report, paces),
+      ...redone(steps, step),
+      ...{ images_per_s: rate.imagesPerSecond(), eta_s: Math.max(0, rate.etaSeconds(until)) },
+    };
+    if (report.isSkipped) onNotice(`step ${step} was skipped: its gradients were not finite`);
     segments.add({ kind: 'step', ...data });
-    publish('step', 'committed', idOf('step', data, 'committed'), data);
-    const speed = { images_per_s: rate.imagesPerSecond(), eta_s: rate.etaSeconds(until) };
-    onLine({ kind: 'step', ...data, last_step: last, until, ...speed });
+    events.publish('step.committed', idOf('step', data, 'committed'), data);
+    onLine({ kind: 'step', ...data, last_step: last, until });
     noteMetrics(health, phase, data.metrics);
     judge(step, generation);
   };
@@ -170,8 +185,8 @@ function messageReports(
     const { step } = report;
     const data = { generation, ...describeEvaluation(report), ...redone(evaluations, step) };
     segments.add({ kind: 'evaluation', ...data });
-    const reference = { ...data, url: `${url}/${report.sampleKey}` };
-    publish('sample', 'written', idOf('sample', data, 'written'), reference);
+    const reference = { ...data, url: eventText(`${url}/${report.sampleKey}`) };
+    events.publish('sample.written', idOf('sample', data, 'written'), reference);
     onLine({ kind: 'evaluation', ...data });
     notePsnr(health, report.psnr, report.bicubicPsnr);
     judge(step, generation);
@@ -183,11 +198,12 @@ function messageReports(
       } else if (evaluations.isNew(message.step)) evaluated(message, generation);
     },
     health: () => ailment,
+    step: () => steps.newest,
     goBackTo: ({ step, generation }) => {
       const from = steps.newest;
       if (step < from) {
         const data = { generation, step, from };
-        publish('world', 'rolledBack', `world-${generation}-rolled-back`, data);
+        events.publish('world.rolledBack', `world-${generation}-rolled-back`, data);
         segments.add({ kind: 'rollback', ...data });
         onLine({ kind: 'rollback', ...data });
       }
@@ -198,21 +214,23 @@ function messageReports(
   };
 }
 
-function worldReports(
-  publish: Publish,
-  onLine: (line: ReportLine) => void,
-): Pick<Reporter, 'formed' | 'lost' | 'worldReason'> {
+function worldReports({
+  events,
+  onLine,
+}: ReporterOptions): Pick<Reporter, 'formed' | 'lost' | 'worldReason'> {
   let worldReason = '';
   return {
     formed: ({ world: { generation, members, step }, fingerprint, reason }) => {
       worldReason = reason;
-      const data = { generation, members, step, reason, fingerprint };
-      publish('world', 'formed', `world-${generation}`, data);
+      const data = { generation, members: [...members], step, reason, fingerprint };
+      const told = { ...data, reason: eventText(reason) };
+      events.publish('world.formed', `world-${generation}`, told);
       onLine({ kind: 'world', ...data });
     },
     lost: ({ worker, reason, generation, silentMs }) => {
       const data = { worker, reason, generation, silent_ms: Math.round(silentMs) };
-      publish('world', 'lost', `world-${generation}-lost-${worker}`, data);
+      const told = { ...data, reason: eventText(reason), silent_ms: data.silent_ms || 0 };
+      events.publish('world.lost', `world-${generation}-lost-${worker}`, told);
       onLine({ kind: 'lost', ...data });
     },
     worldReason: () => worldReason,
@@ -253,14 +271,13 @@ function redone(filter: StepFilter, step: Step): { readonly redone?: true } {
   return filter.isRedone(step) ? { redone: true } : {};
 }
 
-/** What is done again is published under another id, or it would be taken for the first. */
+/** What is done again, in a later world, is published under another id, and is another event. */
 function idOf(
-  kind: EventKind,
-  { step, generation, redone }: { step: Step; generation: Generation; redone?: true },
+  kind: 'step' | 'sample',
+  { step, generation }: { step: Step; generation: Generation },
   name: string,
 ): string {
-  const again = redone === true ? `-${generation}` : '';
-  return `${kind}-${pad(step)}-${name}${again}`;
+  return `${kind}-${pad(step)}-${generation}-${name}`;
 }
 
 function kindOfEnd(exitCode: ExitCode): 'finished' | 'stopped' | 'failed' {
@@ -272,13 +289,20 @@ function describeStep(report: StepReport, paces: () => PaceView[]) {
   const { step, phase, dataS, computeS, exchangeS, updateS, isSkipped } = report;
   const metrics = Object.fromEntries(report.metrics.map(({ name, value }) => [name, value]));
   const seconds = { data: dataS, compute: computeS, exchange: exchangeS, update: updateS };
-  const slowest = findStraggler(paces());
-  const straggler = slowest && { ...slowest, excessS: Math.round(1e4 * slowest.excessS) / 1e4 };
+  const straggler = describeStraggler(paces());
   return {
     ...{ step, phase, metrics, seconds },
-    ...(isSkipped ? { skipped: true } : {}),
+    ...(isSkipped ? ({ skipped: true } as const) : {}),
     ...(straggler === undefined ? {} : { straggler }),
   };
+}
+
+/** The slowest worker as events tell it. */
+function describeStraggler(paces: readonly PaceView[]) {
+  const slowest = findStraggler(paces);
+  if (slowest === undefined) return undefined;
+  const { worker, phase, excessS } = slowest;
+  return { worker, phase, excess_s: Math.round(1e4 * excessS) / 1e4 };
 }
 
 function describeEvaluation(report: EvaluationReport) {

@@ -1,11 +1,10 @@
 // The events that wait to be published: in order, bounded, and clear about what is lost when the
 // bounds are reached. Pure; it knows nothing of who takes them.
 
-import type { EventKind } from './bus.js';
-
 /** An encoded event that waits. */
 export interface QueuedEvent {
-  readonly kind: EventKind;
+  /** "step": the first to go. */
+  readonly kind: string;
   /** Message id. */
   readonly id: string;
   readonly subject: string;

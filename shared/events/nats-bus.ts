@@ -2,7 +2,7 @@
 // at a time, through losses of the server, none missing and none doubled. The run never waits for
 // it and never fails by it.
 
-import { type EventBus, type RunEvent, encodeCloudEvent, subjectOf, toCloudEvent } from './bus.js';
+import { encodeCloudEvent, kindOfEvent, subjectOf, type CloudEvent, type EventBus } from './bus.js';
 import { createEventQueue, type QueuedEvent, type QueueLimits } from './event-queue.js';
 import {
   isRefusedForGood,
@@ -57,12 +57,12 @@ class NatsBus implements EventBus {
   constructor(options: NatsBusOptions, location: NatsLocation) {
     this.#options = options;
     this.#location = location;
-    this.#probe = subjectOf(options.run, { kind: 'run' });
+    this.#probe = subjectOf(options.run, 'run');
     this.#queue = createEventQueue(options.limits);
     this.#done = this.#live();
   }
 
-  publish(event: RunEvent): void {
+  publish(event: CloudEvent): void {
     if (this.#isClosed) return;
     let queued: QueuedEvent;
     try {
@@ -76,15 +76,10 @@ class NatsBus implements EventBus {
     this.#wake();
   }
 
-  #encode(event: RunEvent): QueuedEvent {
-    const { run } = this.#options;
-    const wrapped = toCloudEvent(run, event, new Date().toISOString());
-    return {
-      kind: event.kind,
-      id: wrapped.id,
-      subject: subjectOf(run, event),
-      body: encodeCloudEvent(wrapped),
-    };
+  #encode(event: CloudEvent): QueuedEvent {
+    const kind = kindOfEvent(event.type);
+    const subject = subjectOf(this.#options.run, event.type);
+    return { kind, id: event.id, subject, body: encodeCloudEvent(event) };
   }
 
   async flush(timeoutMs: number): Promise<number> {

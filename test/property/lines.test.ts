@@ -13,11 +13,11 @@ import { formatTable } from '../../cli/output.js';
 import { createReporter, type ReportLine } from '../../coordinator/edge/reporter.js';
 import { runStatusSchema } from '../../shared/control/admin.js';
 import { workerMessageSchema } from '../../shared/control/messages.js';
-import { createSilentBus } from '../../shared/events/bus.js';
 import { leaderStatusOf, readLeaderStatus } from '../../shared/kubernetes/leader-status.js';
 import { leaseAnnotations } from '../../shared/kubernetes/lease-place.js';
 import { openStore } from '../../shared/store/open-store.js';
 import { anyValueOf } from './any-value.js';
+import { assertEvents, createHeardEvents } from '../support/watch/events.js';
 import { tinyRun } from '../support/tiny-run.js';
 
 /** What is printed meanwhile. */
@@ -45,6 +45,7 @@ const world = { generation: 1048577, step: 0, until: 6, members: [] };
 /** The lines of a coordinator that hears these messages, as whoever runs it reads them. */
 function linesAbout(tell: (reporter: ReturnType<typeof createReporter>) => void): RunLine[] {
   const lines: ReportLine[] = [];
+  const { events, heard } = createHeardEvents();
   const reporter = createReporter({
     ...{ run: 'r', url: 'file://runs/r', spec: tinyRun('file://d'), startStep: 0, until: 6 },
     ...{
@@ -52,13 +53,15 @@ function linesAbout(tell: (reporter: ReturnType<typeof createReporter>) => void)
       trainSamples: 9,
       testSamples: 2,
       store,
-      bus: createSilentBus(() => undefined),
+      term: 1,
+      events,
       now: Date.now,
     },
     onLine: (line) => lines.push(line),
   });
   reporter.started();
   tell(reporter);
+  assertEvents(heard);
   return lines.map((line) => JSON.parse(JSON.stringify(line)) as RunLine);
 }
 

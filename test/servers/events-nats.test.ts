@@ -4,18 +4,18 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { connect, type NatsConnection } from 'nats';
-import type { EventBus } from '../../shared/events/bus.js';
+import type { CloudEvent, EventBus } from '../../shared/events/bus.js';
 import { createNatsBus } from '../../shared/events/nats-bus.js';
+import { anyEvent } from '../support/watch/events.js';
 import { freePort, skipWithout, startNatsServer, type TestServer } from '../support/servers.js';
 import { startTcpProxy } from '../support/proxies.js';
 import { until } from '../support/until.js';
 
-const stepEvent = (step: number) => ({
-  kind: 'step' as const,
-  name: 'committed',
-  id: `step-${String(step).padStart(8, '0')}-committed`,
-  data: { step },
-});
+const stepEvent = (run: string, step: number): CloudEvent => {
+  const id = `step-${String(step).padStart(8, '0')}-committed`;
+  return anyEvent(run, 'step.committed', id, { step });
+};
+const startEvent = (run: string): CloudEvent => anyEvent(run, 'run.started', 'started');
 
 /** Everything in the stream for a run, as a plain NATS client reads it. */
 async function readRun(url: string, run: string): Promise<{ subject: string; event: Seen }[]> {
@@ -65,23 +65,23 @@ describe('events on NATS', { skip: skipWithout('nats-server') }, () => {
     const subscription = connection.subscribe('lockstep.v1.restart.>', {
       callback: (_, message) => void live.push(message.json<Seen>().id),
     });
-    bus.publish({ kind: 'run', name: 'started', id: 'started', data: { world: 2 } });
-    for (let step = 0; step < 150; step++) bus.publish(stepEvent(step));
+    bus.publish(startEvent('restart'));
+    for (let step = 0; step < 150; step++) bus.publish(stepEvent('restart', step));
     // Killed in the middle: some are stored, one is on its way, the others wait.
     await until(() => live.length > 20, 'some events are out');
     await server.kill();
     await until(() => notices.length === 1, 'the bus says that the server is away');
-    for (let step = 150; step < 300; step++) bus.publish(stepEvent(step));
+    for (let step = 150; step < 300; step++) bus.publish(stepEvent('restart', step));
     assert.ok((await bus.flush(50)) > 0);
     await server.start();
     assert.equal(await bus.flush(20_000), 0);
     // Told again, as a coordinator does that was restarted itself.
-    bus.publish(stepEvent(299));
+    bus.publish(stepEvent('restart', 299));
     assert.equal(await bus.flush(5_000), 0);
     const seen = await readRun(server.url, 'restart');
     assert.deepEqual(
       seen.map(({ event }) => event.id),
-      ['restart/started', ...Array.from({ length: 300 }, (_, i) => `restart/${stepEvent(i).id}`)],
+      ['restart/started', ...Array.from({ length: 300 }, (_, i) => stepEvent('restart', i).id)],
     );
     assert.equal(seen[0].subject, 'lockstep.v1.restart.run');
     assert.equal(seen[1].event.type, 'lockstep.step.committed');
@@ -104,7 +104,7 @@ describe('events on NATS', { skip: skipWithout('nats-server') }, () => {
     const bus = createNatsBus({ url, run: 'doubt', onNotice: () => undefined });
     for (let step = 0; step < 40; step++) {
       if (step % 10 === 5) proxy.loseNextAnswer(/PUB lockstep/, /"stream":"LOCKSTEP"/, 300);
-      bus.publish(stepEvent(step));
+      bus.publish(stepEvent('doubt', step));
       // Every other loss meets a longer queue.
       if (step % 20 < 10) assert.equal(await bus.flush(10_000), 0);
     }
@@ -122,10 +122,10 @@ describe('events on NATS', { skip: skipWithout('nats-server') }, () => {
   it('arrive once and in order through a server that is frozen', async () => {
     const notices: string[] = [];
     const bus = open('frozen', (text) => notices.push(text));
-    for (let step = 0; step < 20; step++) bus.publish(stepEvent(step));
+    for (let step = 0; step < 20; step++) bus.publish(stepEvent('frozen', step));
     assert.equal(await bus.flush(10_000), 0);
     server.pause();
-    for (let step = 20; step < 60; step++) bus.publish(stepEvent(step));
+    for (let step = 20; step < 60; step++) bus.publish(stepEvent('frozen', step));
     await until(() => notices.length === 1, 'the bus says that the server is away');
     server.resume();
     assert.equal(await bus.flush(20_000), 0);
@@ -142,7 +142,7 @@ describe('events on NATS', { skip: skipWithout('nats-server') }, () => {
     const notices: string[] = [];
     await server.kill();
     const bus = open('late', (text) => notices.push(text));
-    bus.publish({ kind: 'run', name: 'started', id: 'started', data: {} });
+    bus.publish(startEvent('late'));
     assert.equal(await bus.flush(50), 1);
     await until(() => notices.length > 0, 'a notice');
     await server.start();
@@ -157,8 +157,8 @@ describe('events on NATS', { skip: skipWithout('nats-server') }, () => {
     const notices: string[] = [];
     const limits = { events: 10, bytes: 1e6 };
     const bus = createNatsBus({ url, run: 'none', onNotice: (text) => notices.push(text), limits });
-    bus.publish({ kind: 'run', name: 'started', id: 'started', data: {} });
-    for (let step = 0; step < 50; step++) bus.publish(stepEvent(step));
+    bus.publish(startEvent('none'));
+    for (let step = 0; step < 50; step++) bus.publish(stepEvent('none', step));
     await until(() => notices.some((text) => /is away/.test(text)), 'a notice');
     assert.equal(await bus.flush(20), 10);
     const start = performance.now();
@@ -175,7 +175,7 @@ describe('events on NATS', { skip: skipWithout('nats-server') }, () => {
       await manager.streams.delete(config.name);
     await manager.streams.add({ name: 'OURS', subjects: ['lockstep.>'] });
     const bus = open('ours');
-    bus.publish({ kind: 'run', name: 'started', id: 'started', data: {} });
+    bus.publish(startEvent('ours'));
     assert.equal(await bus.flush(10_000), 0);
     assert.equal((await manager.streams.info('OURS')).state.messages, 1);
     await connection.close();
@@ -189,8 +189,8 @@ describe('events on NATS', { skip: skipWithout('nats-server') }, () => {
     const notices: string[] = [];
     const bus = open('ours', (text) => notices.push(text));
     const data = { text: 'x'.repeat(5000) };
-    bus.publish({ kind: 'sample', name: 'written', id: 'large', data });
-    bus.publish({ kind: 'run', name: 'ended', id: 'ended', data: {} });
+    bus.publish(anyEvent('ours', 'sample.written', 'large', data));
+    bus.publish(anyEvent('ours', 'run.finished', 'ended'));
     assert.equal(await bus.flush(10_000), 0);
     assert.match(notices.join(), /refuses: .*; event ours\/large is lost/);
     assert.equal((await manager.streams.info('OURS')).state.messages, 2);
@@ -211,7 +211,7 @@ describe('events on a NATS server with a password', { skip: skipWithout('nats-se
     assert.doesNotMatch(notices.join(), /wrong-one|hunter2/);
     await wrong.close();
     const bus = createNatsBus({ url: at('me:hunter2'), run: 'auth', onNotice });
-    bus.publish({ kind: 'run', name: 'started', id: 'started', data: {} });
+    bus.publish(startEvent('auth'));
     assert.equal(await bus.flush(10_000), 0);
     await bus.close();
     await server.close();

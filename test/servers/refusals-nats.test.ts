@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { connect, DiscardPolicy, type StreamConfig } from 'nats';
 import { createNatsBus } from '../../shared/events/nats-bus.js';
+import { anyEvent } from '../support/watch/events.js';
 import { skipWithout, startNatsServer } from '../support/servers.js';
 import { testFolder } from '../support/tiny-run.js';
 import { until } from '../support/until.js';
@@ -89,7 +90,7 @@ for (const { name, says, settings = '', login = '', stream } of cases)
       const notices: string[] = [];
       const bus = createNatsBus({ url, run: 'r', onNotice: (text) => notices.push(text) });
       for (let n = 0; n < 4; n++)
-        bus.publish({ kind: n === 0 ? 'run' : 'step', name: 'x', id: String(n), data: {} });
+        bus.publish(anyEvent('r', n === 0 ? 'run.x' : 'step.x', String(n)));
       await until(() => notices.length > 0, 'a notice');
       // Long enough for two connections more.
       await bus.flush(2_500);

@@ -3,46 +3,77 @@ import { describe, it } from 'node:test';
 import {
   encodeCloudEvent,
   maxEventBytes,
+  parseCloudEvent,
   subjectOf,
   toCloudEvent,
   createSilentBus,
 } from '../../../shared/events/bus.js';
 import { createEventQueue, type QueuedEvent } from '../../../shared/events/event-queue.js';
 import { parseNatsUrl } from '../../../shared/events/nats-url.js';
+import { stepData } from '../../support/watch/events.js';
 
 const event = {
-  kind: 'checkpoint',
-  name: 'committed',
-  id: 'step-00000012-committed',
-  data: { step: 12 },
+  type: 'checkpoint.committed',
+  id: 'checkpoint-00000012-committed',
+  data: { step: 12, sha256: '', url: 'file://r' },
 } as const;
+const time = '2026-01-02T03:04:05.678Z';
 
 describe('a cloud event', () => {
   it('has every attribute that CloudEvents 1.0 asks for', () => {
-    const wrapped = toCloudEvent('faces-1', event, '2026-01-02T03:04:05.678Z');
+    const wrapped = toCloudEvent('faces-1', event, time);
     assert.deepEqual(JSON.parse(encodeCloudEvent(wrapped).toString()), {
       specversion: '1.0',
-      id: 'faces-1/step-00000012-committed',
+      id: 'faces-1/checkpoint-00000012-committed',
       source: 'lockstep/faces-1',
       type: 'lockstep.checkpoint.committed',
-      subject: 'step-00000012-committed',
-      time: '2026-01-02T03:04:05.678Z',
+      subject: 'checkpoint-00000012-committed',
+      time,
       datacontenttype: 'application/json',
-      data: { step: 12 },
+      data: { step: 12, sha256: '', url: 'file://r' },
     });
   });
 
   it('is published under the run and its kind, whatever the run is called', () => {
-    assert.equal(subjectOf('faces-1', event), 'lockstep.v1.faces-1.checkpoint');
-    assert.equal(subjectOf('a.b *>é', event), 'lockstep.v1.a_b____.checkpoint');
-    assert.equal(subjectOf('', event), 'lockstep.v1._.checkpoint');
+    const { type } = event;
+    assert.equal(subjectOf('faces-1', type), 'lockstep.v1.faces-1.checkpoint');
+    assert.equal(subjectOf('faces-1', `lockstep.${type}`), 'lockstep.v1.faces-1.checkpoint');
+    assert.equal(subjectOf('a.b *>é', type), 'lockstep.v1.a_b____.checkpoint');
+    assert.equal(subjectOf('', type), 'lockstep.v1._.checkpoint');
   });
 
   it('stays below what a server takes: data too large are left out, and it says so', () => {
-    const large = { ...event, data: { text: 'x'.repeat(maxEventBytes) } };
-    const body = encodeCloudEvent(toCloudEvent('r', large, '2026-01-02T03:04:05Z'));
+    const data = { ...event.data, url: 'x'.repeat(maxEventBytes) };
+    const body = encodeCloudEvent(toCloudEvent('r', { ...event, data }, time));
     assert.ok(body.length < 1000);
     assert.match(JSON.parse(body.toString()).data.omitted, /at most 262144/);
+  });
+
+  it('is read back with its type and data, and what is none of ours is refused', () => {
+    const wrapped = toCloudEvent('faces-1', event, time);
+    const { type, data } = event;
+    const read = (value: unknown) => parseCloudEvent(JSON.parse(JSON.stringify(value)));
+    assert.deepEqual(read(wrapped), { type, data, time, id: wrapped.id });
+    const later = { ...data, later: 1 };
+    assert.deepEqual(read({ ...wrapped, data: later })?.data, data, 'what came later is left out');
+    for (const wrong of [
+      undefined,
+      [],
+      { ...wrapped, specversion: '0.3' },
+      { ...wrapped, type },
+      { ...wrapped, type: 'lockstep.constructor' },
+      { ...wrapped, type: 'lockstep.step.forgotten' },
+      { ...wrapped, time: 'yesterday' },
+      { ...wrapped, data: { ...data, step: -1 } },
+      { ...wrapped, data: { omitted: 'too large' } },
+    ])
+      assert.equal(parseCloudEvent(wrong), undefined, JSON.stringify(wrong));
+  });
+
+  it('has the data that a reader gets: what is no number is null', () => {
+    const skipped = { ...stepData(1), metrics: { loss: NaN } };
+    const { data } = toCloudEvent('r', { type: 'step.committed', id: 's', data: skipped }, time);
+    assert.deepEqual(data['metrics'], { loss: null });
   });
 });
 
@@ -136,8 +167,8 @@ describe('the silent bus', () => {
   it('says once that there is none, and takes everything', async () => {
     const notices: string[] = [];
     const bus = createSilentBus((text) => notices.push(text));
-    bus.publish(event);
-    bus.publish(event);
+    bus.publish(toCloudEvent('r', event, time));
+    bus.publish(toCloudEvent('r', event, time));
     assert.equal(await bus.flush(0), 0);
     await bus.close();
     assert.equal(notices.length, 1);

@@ -1,0 +1,77 @@
+// The one place that a run's events come from: each is wrapped once, with its time, and given to
+// all who show or keep it, so that they can't disagree. Whoever takes events can't hold the run up.
+
+import { toCloudEvent, type CloudEvent } from '../../shared/events/bus.js';
+import type { EventData, EventType } from '../../shared/events/kinds.js';
+import { messageOf, printable } from '../../shared/problems.js';
+
+export interface RunEvents {
+  /** `id` is unique within the run, and the same whenever the same thing is published again. */
+  publish<T extends EventType>(type: T, id: string, data: EventData<T>): void;
+  /** The listener is called at once, and must neither throw nor wait; gives what ends it. */
+  subscribe(listener: (event: CloudEvent) => void): () => void;
+}
+
+export interface RunEventsOptions {
+  readonly run: string;
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+  /** A listener that throws hears nothing more, and this is said. */
+  readonly onNotice: (text: string) => void;
+}
+
+/** No listener yet: what is published before the first is heard by nobody. */
+export function createRunEvents({ run, now, onNotice }: RunEventsOptions): RunEvents {
+  const listeners = new Set<(event: CloudEvent) => void>();
+  return {
+    publish: (type, id, data) => {
+      const event = toCloudEvent(run, { type, id, data }, new Date(now()).toISOString());
+      for (const listener of [...listeners])
+        try {
+          listener(event);
+        } catch (error) {
+          listeners.delete(listener);
+          onNotice(`what shows the run has stopped taking its events: ${messageOf(error)}`);
+        }
+    },
+    subscribe: (listener) => {
+      listeners.add(listener);
+      return () => void listeners.delete(listener);
+    },
+  };
+}
+
+/** The same text is published again after so long, and within it so many texts at most. */
+const noticeWindowMs = 60_000;
+const maxNotices = 20;
+
+/** Longest text of an event. */
+const maxTextLength = 4_000;
+
+/** A stranger's text as an event may carry it. */
+export function eventText(text: string): string {
+  return printable(text).slice(0, maxTextLength);
+}
+
+/**
+ * Publishes notices as events. A bus that is full says so with each event that it loses: so a
+ * notice that comes while one is published is none for the bus, and there are only so many.
+ */
+export function createNoticeEvents(
+  events: RunEvents,
+  { term, now }: { readonly term: number; readonly now: () => number },
+): (step: number, text: string) => void {
+  let told = new Map<string, number>();
+  let isTelling = false;
+  let count = 0;
+  return (step, given) => {
+    const text = eventText(given);
+    const nowMs = now();
+    told = new Map([...told].filter(([, atMs]) => nowMs - atMs < noticeWindowMs));
+    if (isTelling || told.has(text) || told.size >= maxNotices) return;
+    told.set(text, nowMs);
+    isTelling = true;
+    events.publish('run.noticed', `run-noticed-${term}-${++count}`, { step, text });
+    isTelling = false;
+  };
+}
