@@ -32,6 +32,7 @@ export async function runPython(
   input: unknown,
   args: readonly string[] = [],
   limitMs = 300_000,
+  environment: Readonly<Record<string, string | undefined>> = {},
 ): Promise<unknown> {
   const path = join(packageFile('test/python'), script);
   const output = await new Promise<string>((resolve, reject) => {
@@ -40,7 +41,10 @@ export async function runPython(
       [path, ...args],
       // One thread: a sum's order, and so its last digits, depend on how many there are.
       {
-        env: childEnvironment({ OMP_NUM_THREADS: '1', PYTHONDONTWRITEBYTECODE: '1' }),
+        env: childEnvironment({
+          ...{ OMP_NUM_THREADS: '1', PYTHONDONTWRITEBYTECODE: '1' },
+          ...environment,
+        }),
         maxBuffer: 256 * 1024 * 1024,
         timeout: limitMs,
       },
