@@ -1,44 +1,28 @@
-// Draws how runs went, from the metrics in their folders, as SVG for the docs:
+// Draws how runs went, from the events in their folders, as SVG for the docs:
 // node dist/bench/curves.js OUT-FOLDER RUN-URL...
 
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { z } from 'zod';
-import { parseJson } from '../shared/bounded-json.js';
+import type { ParsedEvent } from '../shared/events/bus.js';
+import { readEvents } from '../shared/events/event-log.js';
 import { openStore } from '../shared/store/open-store.js';
 import { lineChart, type Series } from './chart.js';
 
-const lineSchema = z.discriminatedUnion('kind', [
-  z.object({
-    kind: z.literal('step'),
-    step: z.int(),
-    metrics: z.record(z.string(), z.number().nullable()),
-  }),
-  z.object({
-    kind: z.literal('evaluation'),
-    step: z.int(),
-    psnr: z.number().nullable(),
-    bicubic_psnr: z.number().nullable(),
-  }),
-]);
-
-type Line = z.infer<typeof lineSchema>;
+type Line = Extract<ParsedEvent, { type: 'step.committed' | 'sample.written' }>;
 type Point = readonly [step: number, value: number];
 
-/** The lines of a run's metrics that are drawn; a step that was taken twice counts once. */
-async function readMetrics(url: string): Promise<Line[]> {
+/** The events of a run that are drawn; a step that was taken twice counts once. */
+async function readLines(url: string): Promise<Line[]> {
   const store = openStore(url, {});
   const lines = new Map<string, Line>();
   try {
-    for await (const { key } of store.list('metrics/'))
-      for (const text of String(await store.get(key)).split('\n')) {
-        const { data } = lineSchema.safeParse(text === '' ? undefined : parseJson(text));
-        if (data !== undefined) lines.set(`${data.kind} ${data.step}`, data);
-      }
+    for await (const event of readEvents(store))
+      if (event.type === 'step.committed' || event.type === 'sample.written')
+        lines.set(`${event.type} ${event.data.step}`, event);
   } finally {
     await store.close();
   }
-  return [...lines.values()].sort((a, b) => a.step - b.step);
+  return [...lines.values()].sort((a, b) => a.data.step - b.data.step);
 }
 
 /** Means over windows of so many steps that about a hundred points are left. */
@@ -55,16 +39,16 @@ function smoothed(points: readonly Point[]): Point[] {
 
 function metricOf(lines: readonly Line[], name: string): Point[] {
   const points = lines.flatMap((line): Point[] => {
-    const value = line.kind === 'step' ? line.metrics[name] : undefined;
-    return typeof value === 'number' ? [[line.step, value]] : [];
+    const value = line.type === 'step.committed' ? line.data.metrics[name] : undefined;
+    return typeof value === 'number' ? [[line.data.step, value]] : [];
   });
   return smoothed(points);
 }
 
 function evaluationsOf(lines: readonly Line[], key: 'psnr' | 'bicubic_psnr'): Point[] {
   return lines.flatMap((line): Point[] => {
-    const value = line.kind === 'evaluation' ? line[key] : null;
-    return value === null ? [] : [[line.step, value]];
+    const value = line.type === 'sample.written' ? line.data[key] : null;
+    return value === null ? [] : [[line.data.step, value]];
   });
 }
 
@@ -73,7 +57,7 @@ const losses = { discriminator: 'loss/discriminator', adversarial: 'loss/adversa
 
 async function drawRun(folder: string, url: string): Promise<void> {
   const name = url.replace(/\/+$/, '').split('/').at(-1) ?? url;
-  const lines = await readMetrics(url);
+  const lines = await readLines(url);
   const draw = async (what: string, title: string, series: Series[]): Promise<void> => {
     const drawn = series.filter(({ points }) => points.length > 1);
     if (drawn.length === 0) return;
@@ -90,8 +74,8 @@ async function drawRun(folder: string, url: string): Promise<void> {
     { name: 'generated', points: evaluationsOf(lines, 'psnr') },
     { name: 'bicubic', points: evaluationsOf(lines, 'bicubic_psnr'), isDashed: true },
   ]);
-  const first = lines.find((line) => line.kind === 'step');
-  const content = Object.keys(first?.metrics ?? {}).filter((metric) =>
+  const first = lines.find((line) => line.type === 'step.committed');
+  const content = Object.keys(first?.data.metrics ?? {}).filter((metric) =>
     /^loss\/(pixel|features)/.test(metric),
   );
   const labels = content.map((metric) => [metric.replace(/^loss\/(features\/)?/, ''), metric]);

@@ -4,6 +4,7 @@
 import { hostname } from 'node:os';
 import { lastStep, type RunSpec } from '../shared/spec/schema.js';
 import { type EventBus, createSilentBus } from '../shared/events/bus.js';
+import { createEventLog } from '../shared/events/event-log.js';
 import { createNatsBus } from '../shared/events/nats-bus.js';
 import { exitCodes, type ExitCode } from '../shared/exit-codes.js';
 import type { Log } from '../shared/log.js';
@@ -27,7 +28,7 @@ import { claimTerm, holdTerm, newestTermNumber, type CoordinatorIdentity } from 
 import type { ObjectStore } from '../shared/store/store.js';
 import { lead } from './leading.js';
 
-/** Longest wait at the end for events that the bus has not taken yet. */
+/** Longest wait at the end for events that the bus or the folder has not taken yet. */
 const flushMs = 5_000;
 
 /** How often it is looked whether something should be said. */
@@ -175,10 +176,10 @@ async function leadRun(options: CoordinatorMainOptions, parts: LeadingParts): Pr
   const say = (text: string): void => onNotice(text);
   const stores = createRunningStores(options.storeOptions, say, log);
   const store = openStore(runUrl, stores.options);
-  const { events, bus } = openEvents(options, say);
+  const { events, closeEvents } = openEvents(options, store, term, say);
   const config = configOf(options, plan, term, sha256Of(canonicalJson(record)));
   const reporter = createReporter({
-    ...{ run, url: runUrl, term, spec: record.spec, until: config.until, store, events },
+    ...{ run, url: runUrl, term, spec: record.spec, until: config.until, events },
     ...{ startStep: plan.startStep, startSha256: plan.savedSha256, now: Date.now, onLine },
     ...{ trainSamples: plan.trainSamples, testSamples: plan.testSamples },
     leaseTransitions: board?.transitions,
@@ -222,7 +223,7 @@ async function leadRun(options: CoordinatorMainOptions, parts: LeadingParts): Pr
   forgetQuiet();
   forgetStop();
   await sessions.close(leaveMs);
-  await closeBus(bus, say);
+  await closeEvents();
   await checkpoints.settled();
   await store.close();
   stores.close();
@@ -277,18 +278,31 @@ function configOf(
   };
 }
 
-/** The run's events, and the bus that takes them. */
+interface OpenEvents {
+  readonly events: RunEvents;
+  closeEvents(): Promise<void>;
+}
+
+/** The run's events, which go to the bus and to the run's folder. */
 function openEvents(
   { natsUrl, run }: CoordinatorMainOptions,
+  store: ObjectStore,
+  term: number,
   onNotice: (text: string) => void,
-): { readonly events: RunEvents; readonly bus: EventBus } {
+): OpenEvents {
   const bus =
     natsUrl === undefined
       ? createSilentBus(onNotice)
       : createNatsBus({ url: natsUrl, run, onNotice });
+  const eventLog = createEventLog(store, { term, onNotice });
   const events = createRunEvents({ run, now: Date.now, onNotice });
   events.subscribe((event) => bus.publish(event));
-  return { events, bus };
+  events.subscribe((event) => eventLog.add(event));
+  const closeEvents = async (): Promise<void> => {
+    await Promise.all([closeBus(bus, onNotice), eventLog.flush(flushMs)]);
+    await eventLog.close();
+  };
+  return { events, closeEvents };
 }
 
 async function closeBus(bus: EventBus, onNotice: (text: string) => void): Promise<void> {

@@ -1,15 +1,13 @@
-// What the coordinator reports to the world outside: lines for the operator, events for the bus,
-// and segments of metrics in the run's folder.
+// What the coordinator reports to the world outside: lines for the operator, and events for all
+// that keep or show the run.
 
 import type { EvaluationReport, StepReport } from '../../shared/control/messages.js';
 import { exitCodes, isStop, type ExitCode } from '../../shared/exit-codes.js';
 import { lastStep, type RunSpec } from '../../shared/spec/schema.js';
 import type { Generation, Step } from '../../shared/words.js';
-import type { ObjectStore } from '../../shared/store/store.js';
 import { createHealth, forgetSteps, judgeHealth, noteMetrics, notePsnr } from '../core/health.js';
 import type { CoordinatorEffect, Ending } from '../core/state.js';
 import { findStraggler, type PaceView } from '../core/straggler.js';
-import { createMetricSegments, type MetricSegments } from './metric-segments.js';
 import { createNoticeEvents, eventText, type RunEvents } from './run-events.js';
 import { createRunRate, type RunRate } from './run-status.js';
 
@@ -30,7 +28,6 @@ export interface ReporterOptions {
   readonly testSamples: number;
   /** How often the run's lease has changed hands; undefined where that is not counted. */
   readonly leaseTransitions?: number | undefined;
-  readonly store: ObjectStore;
   readonly events: RunEvents;
   readonly now: () => number;
   readonly onLine: (line: ReportLine) => void;
@@ -58,14 +55,14 @@ export interface Reporter {
   health(): string;
   /** How fast the run goes, and when it will be there. */
   rate(): { readonly imagesPerS: number; readonly etaS: number };
-  /** A checkpoint's manifest was written; also stores the metrics up to it. */
+  /** A checkpoint's manifest was written. */
   committed(step: number, sha256: string): void;
   notice(text: string): void;
   /** The last line. */
   ended(ending: Ending, worldSize: number, done: () => void): void;
 }
 
-/** What a run reports: lines for the terminal, events for the bus, metrics for the store. */
+/** What a run reports: lines for the terminal, and events. */
 export function createReporter(options: ReporterOptions): Reporter {
   const { run, url, term, spec, startStep, until, events, onLine, now } = options;
   const imagesPerStep = spec.batch.microShards * spec.batch.size;
@@ -75,10 +72,9 @@ export function createReporter(options: ReporterOptions): Reporter {
     onLine({ kind: 'notice', text });
     notices(messages.step(), text);
   };
-  const segments = createMetricSegments(options.store, { onNotice });
   let [committedStep, sha256] = [startStep, options.startSha256];
   const worlds = worldReports(options);
-  const messages = messageReports(options, rate, segments, onNotice);
+  const messages = messageReports(options, rate, onNotice);
   let scaled = 0;
 
   return {
@@ -113,24 +109,19 @@ export function createReporter(options: ReporterOptions): Reporter {
       const data = { step, sha256, url: `${url}/checkpoints/step-${pad(step)}` };
       events.publish('checkpoint.committed', `checkpoint-${pad(step)}-committed`, data);
       onLine({ kind: 'checkpoint', ...data });
-      void segments.write(`step-${pad(step)}`);
     },
     notice: onNotice,
     ended: (ending, world, done) => {
-      // The run has ended: what can't be written any more must not change how.
-      const written = segments.write(`step-${pad(committedStep)}-after`).catch(() => undefined);
-      void written.then(() => {
-        const { exitCode: exit_code, reason } = ending;
-        const kind = kindOfEnd(exit_code);
-        const result = {
-          ...{ run, url, step: committedStep, sha256, world },
-          ...{ images_per_s: rate.overall(), reason, exit_code },
-        };
-        const told = { ...result, reason: eventText(reason) };
-        events.publish(`run.${kind}`, `run-${kind}-${term}`, told);
-        onLine({ kind, ...result });
-        done();
-      });
+      const { exitCode: exit_code, reason } = ending;
+      const kind = kindOfEnd(exit_code);
+      const result = {
+        ...{ run, url, step: committedStep, sha256, world },
+        ...{ images_per_s: rate.overall(), reason, exit_code },
+      };
+      const told = { ...result, reason: eventText(reason) };
+      events.publish(`run.${kind}`, `run-${kind}-${term}`, told);
+      onLine({ kind, ...result });
+      done();
     },
   };
 }
@@ -145,7 +136,6 @@ interface MessageReports extends Pick<Reporter, 'message' | 'health'> {
 function messageReports(
   { startStep, spec, until, url, onLine, events }: ReporterOptions,
   rate: RunRate,
-  segments: MetricSegments,
   onNotice: (text: string) => void,
 ): MessageReports {
   const last = lastStep(spec);
@@ -161,7 +151,6 @@ function messageReports(
     if (judgement === undefined) return;
     ailment = judgement.verdict === 'healthy' ? '' : judgement.text;
     const data = { generation, step, ...judgement };
-    segments.add({ kind: 'health', ...data });
     events.publish('run.judged', `run-judged-${pad(step)}-${generation}`, data);
     onLine({ kind: 'health', ...data });
   };
@@ -175,7 +164,6 @@ function messageReports(
       ...{ images_per_s: rate.imagesPerSecond(), eta_s: Math.max(0, rate.etaSeconds(until)) },
     };
     if (report.isSkipped) onNotice(`step ${step} was skipped: its gradients were not finite`);
-    segments.add({ kind: 'step', ...data });
     events.publish('step.committed', idOf('step', data, 'committed'), data);
     onLine({ kind: 'step', ...data, last_step: last, until });
     noteMetrics(health, phase, data.metrics);
@@ -184,7 +172,6 @@ function messageReports(
   const evaluated = (report: EvaluationReport, generation: Generation): void => {
     const { step } = report;
     const data = { generation, ...describeEvaluation(report), ...redone(evaluations, step) };
-    segments.add({ kind: 'evaluation', ...data });
     const reference = { ...data, url: eventText(`${url}/${report.sampleKey}`) };
     events.publish('sample.written', idOf('sample', data, 'written'), reference);
     onLine({ kind: 'evaluation', ...data });
@@ -204,7 +191,6 @@ function messageReports(
       if (step < from) {
         const data = { generation, step, from };
         events.publish('world.rolledBack', `world-${generation}-rolled-back`, data);
-        segments.add({ kind: 'rollback', ...data });
         onLine({ kind: 'rollback', ...data });
       }
       if (step < from) forgetSteps(health);

@@ -15,7 +15,6 @@ import { runStatusSchema } from '../../shared/control/admin.js';
 import { workerMessageSchema } from '../../shared/control/messages.js';
 import { leaderStatusOf, readLeaderStatus } from '../../shared/kubernetes/leader-status.js';
 import { leaseAnnotations } from '../../shared/kubernetes/lease-place.js';
-import { openStore } from '../../shared/store/open-store.js';
 import { anyValueOf } from './any-value.js';
 import { assertEvents, createHeardEvents } from '../support/watch/events.js';
 import { tinyRun } from '../support/tiny-run.js';
@@ -38,7 +37,6 @@ function printedBy(t: TestContext, show: () => void): string {
   return printed;
 }
 
-const store = openStore('file:///nowhere');
 const anyMessage = anyValueOf(workerMessageSchema);
 const world = { generation: 1048577, step: 0, until: 6, members: [] };
 
@@ -52,7 +50,6 @@ function linesAbout(tell: (reporter: ReturnType<typeof createReporter>) => void)
       startSha256: '',
       trainSamples: 9,
       testSamples: 2,
-      store,
       term: 1,
       events,
       now: Date.now,

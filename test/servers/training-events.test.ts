@@ -1,20 +1,17 @@
 // A training's events as an independent subscriber sees them on a real nats-server: run, world,
-// every step, every checkpoint and sample, none missing and none doubled.
+// every step, every checkpoint and sample, none missing and none doubled; and the same ones in the
+// run's folder.
 
 import { connect, StringCodec } from 'nats';
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import type { CloudEvent } from '../../shared/events/bus.js';
 import { testFolder, writeRuns } from '../support/tiny-run.js';
 import { startLockstep } from '../support/lockstep-command.js';
 import { skipWithout, startNatsServer } from '../support/servers.js';
-
-interface CloudEvent {
-  readonly id: string;
-  readonly type: string;
-  readonly data: Readonly<Record<string, unknown>>;
-}
+import { assertEvents } from '../support/watch/events.js';
 
 test('a subscriber sees what happened to a run', { skip: skipWithout('nats-server') }, async () => {
   const folder = testFolder();
@@ -43,6 +40,8 @@ test('a subscriber sees what happened to a run', { skip: skipWithout('nats-serve
 
     const of = (type: string): CloudEvent[] => events.filter((event) => event.type === type);
     assert.equal(new Set(events.map(({ id }) => id)).size, events.length);
+    assertEvents(events);
+    assert.deepEqual(eventsIn(join(folder, 'runs/told/events')), events);
     assert.deepEqual(
       of('lockstep.step.committed').map(({ data }) => data['step']),
       [1, 2, 3, 4, 5, 6],
@@ -61,6 +60,14 @@ test('a subscriber sees what happened to a run', { skip: skipWithout('nats-serve
     await server.close();
   }
 });
+
+/** What lies there, as it was written. */
+function eventsIn(folder: string): CloudEvent[] {
+  return readdirSync(folder)
+    .sort()
+    .flatMap((file) => readFileSync(join(folder, file), 'utf8').trimEnd().split('\n'))
+    .map((line) => JSON.parse(line) as CloudEvent);
+}
 
 /** What any user of the machine can read. */
 function commandLineOf(pid: number): string {

@@ -60,5 +60,5 @@ test('a training in a bucket gives the bytes of the same training in folders', a
   for (const step of ['00000004', '00000006'])
     assert.ok(keys.includes(`checkpoints/step-${step}/manifest.json`), keys.join('\n'));
   assert.ok(keys.some((key) => key.startsWith('samples/')));
-  assert.ok(keys.some((key) => key.startsWith('metrics/')));
+  assert.ok(keys.some((key) => key.startsWith('events/term-000001-')));
 });

@@ -8,7 +8,11 @@ import {
   toCloudEvent,
   createSilentBus,
 } from '../../../shared/events/bus.js';
-import { createEventQueue, type QueuedEvent } from '../../../shared/events/event-queue.js';
+import {
+  createEventQueue,
+  type EventQueue,
+  type QueuedEvent,
+} from '../../../shared/events/event-queue.js';
 import { parseNatsUrl } from '../../../shared/events/nats-url.js';
 import { stepData } from '../../support/watch/events.js';
 
@@ -84,7 +88,7 @@ describe('the event queue', () => {
     subject: 's',
     body: Buffer.alloc(bytes),
   });
-  const drain = (queue: ReturnType<typeof createEventQueue>): string[] => {
+  const drain = (queue: EventQueue<QueuedEvent>): string[] => {
     const ids: string[] = [];
     for (let first = queue.first(); first; first = queue.first()) {
       ids.push(first.id);
@@ -123,6 +127,22 @@ describe('the event queue', () => {
       ['c0'],
     );
     assert.deepEqual(drain(queue), ['s0', 'r0', 'r1', 'r2']);
+  });
+
+  it('keeps what is on its way together, however many come', () => {
+    const queue = createEventQueue({ events: 4, bytes: 1e6 });
+    for (const id of ['s0', 's1', 's2', 's3']) queue.push(queued('step', id));
+    assert.deepEqual(
+      queue.oldest(25).map(({ id }) => id),
+      ['s0', 's1'],
+    );
+    assert.deepEqual(
+      queue.push(queued('step', 's4')).map(({ id }) => id),
+      ['s2'],
+    );
+    queue.taken(2);
+    assert.equal(queue.oldest(1).length, 1, 'one at least');
+    assert.deepEqual(drain(queue), ['s3', 's4']);
   });
 
   it('holds its bound of bytes too', () => {
