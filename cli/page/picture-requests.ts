@@ -7,6 +7,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import { Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { refuse } from '../../shared/http/server.js';
 import { messageOf } from '../../shared/problems.js';
 import { enlargeApart, EnlargingProblem } from './enlarging.js';
 import { pictureLimits } from '../../inference/page-files.js';
@@ -33,12 +34,6 @@ const mostRequests = 8;
 
 /** Longest pause of whoever takes the finished picture. */
 const sendTimeoutMs = 60_000;
-
-/** Answers with a status and a text that says why nothing was done. */
-export function refuse(response: ServerResponse, status: number, text: string): void {
-  const body = JSON.stringify({ text });
-  response.writeHead(status, { 'Content-Type': 'application/json; charset=utf-8' }).end(body);
-}
 
 /** Starts with no request; files go into `folder`. */
 export function createPictureRequests(served: ServedModel, folder: string): PictureRequests {
