@@ -1,10 +1,9 @@
 // The `lockstep` command: finds the command that was asked for, runs it, and turns whatever it
 // throws into lines for a person and an exit code. Knows no command from the inside.
 
-import { readFileSync } from 'node:fs';
 import yargs, { type Argv } from 'yargs';
 import { exitCodes } from '../shared/exit-codes.js';
-import { packageFile } from '../shared/paths.js';
+import { packageVersion } from '../shared/paths.js';
 import { nearMiss, OperatorError, type Problem } from '../shared/problems.js';
 import { chosenCommand, commands, wordOf, type CommandEntry } from './commands.js';
 import { endingOf, UsageError } from './failure.js';
@@ -134,9 +133,4 @@ function withExamples(parser: Argv): Argv {
     ['$0 train -f run.yaml --workers 2', 'Train on this machine'],
     ['$0 resume RUN --workers 4', 'Go on with a run, on any number of workers'],
   ]);
-}
-
-function packageVersion(): string {
-  const text = readFileSync(packageFile('package.json'), 'utf8');
-  return (JSON.parse(text) as { version: string }).version;
 }

@@ -37,6 +37,8 @@ export interface WorkerMainOptions {
   readonly allowsFaults: boolean;
   /** Of the JSON lines that both threads write to stderr. */
   readonly logLevel: LogLevel;
+  /** "host:port" to answer for metrics and health at; undefined: nowhere. */
+  readonly metrics: string | undefined;
   readonly stop: AbortSignal;
   readonly warn: (text: string) => void;
 }
@@ -53,7 +55,7 @@ export async function workerMain(options: WorkerMainOptions): Promise<WorkerResu
   const incarnation = Date.now();
   const workerData: NetworkOptions = {
     ...{ coordinators, worker, incarnation, listen, advertise },
-    ...{ patienceMs, drainMs, allowsFaults, logLevel },
+    ...{ patienceMs, drainMs, allowsFaults, logLevel, metrics: options.metrics },
   };
   const network = new Worker(new URL('./network/network-thread.js', import.meta.url), {
     workerData,

@@ -3,6 +3,7 @@
 import { availableParallelism } from 'node:os';
 import type { ArgumentsCamelCase, CommandModule, InferredOptionTypes, Options } from 'yargs';
 import { showOnlyGpu } from '../../shared/environment.js';
+import { parseHttpPlace } from '../../shared/http/server.js';
 import { workerIdPattern } from '../../shared/control/messages.js';
 import { OperatorError, type Problem } from '../../shared/problems.js';
 import { providers } from '../../worker/engine/engine.js';
@@ -46,6 +47,9 @@ const options = {
   'drain-timeout': numberOption('seconds that leaving in order may take, after SIGTERM', {
     default: 20,
   }),
+  metrics: wordOption(
+    'host:port that answers Prometheus and probes: /metrics, /healthz, /readyz; --gpus counts up',
+  ),
   'allow-faults': flagOption('obey lockstep chaos where it asks to misbehave'),
   'exit-with-parent': flagOption('end when stdin is closed', { hidden: true }),
 } as const satisfies Record<string, Options>;
@@ -103,6 +107,7 @@ async function runWorker(args: Arguments): Promise<void> {
     allowsFaults: args.allowFaults,
     storeOptions: storeOptions(),
     logLevel: logLevel(),
+    metrics: args.metrics,
     warn: (text) => printNote(`${args.id}: ${text}`),
     stop,
   });
@@ -117,18 +122,16 @@ async function runOnGpus(
   stop: AbortSignal,
 ): Promise<void> {
   const threads = Math.max(1, Math.floor(args.threads / devices.length));
-  const [host, port] = [
-    hostOf(args.listen),
-    Number(args.listen.slice(args.listen.lastIndexOf(':') + 1)),
-  ];
+  const host = hostOf(args.listen);
   process.exitCode = await runGpuWorkers({
     devices,
     argumentsOf: (device, i) => [
       ...['worker', '--coordinator', args.coordinator, '--id', `${args.id}-gpu${i}`],
-      ...['--listen', `${host}:${port === 0 ? 0 : port + i}`],
+      ...['--listen', countedUp(args.listen, i)],
       ...['--advertise', args.advertise ?? host, '--cache-mib', String(args.cacheMib)],
       ...['--threads', String(threads), '--provider', 'cuda', '--gpu', device],
       ...['--patience', String(args.patience), '--drain-timeout', String(args.drainTimeout)],
+      ...(args.metrics === undefined ? [] : ['--metrics', countedUp(args.metrics, i)]),
       ...(args.allowFaults ? ['--allow-faults'] : []),
     ],
     restarts: mostRestarts,
@@ -170,12 +173,20 @@ function requireOptions(args: Arguments): void {
     });
   if (args.gpus !== undefined && parseDevices(args.devices) !== 1)
     problems.push(devicesBesideGpus(args.devices));
+  if (args.metrics !== undefined && parseHttpPlace(args.metrics) === undefined)
+    problems.push({ key: '--metrics', given: args.metrics, allowed: 'HOST:PORT' });
   for (const [key, given] of [
     ['--patience', args.patience],
     ['--drain-timeout', args.drainTimeout],
   ] as const)
     if (!(given > 0)) problems.push({ key, given, allowed: 'seconds, more than 0' });
   if (problems.length > 0) throw new OperatorError('the worker can not start', problems);
+}
+
+/** The address of the i-th process; any port stays any port. */
+function countedUp(address: string, i: number): string {
+  const port = Number(address.slice(address.lastIndexOf(':') + 1));
+  return `${hostOf(address)}:${port === 0 ? 0 : port + i}`;
 }
 
 function hostOf(address: string): string {

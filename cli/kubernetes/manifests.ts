@@ -3,9 +3,9 @@
 // over the base. The component and the base's kustomization.yaml are written by hand.
 
 import { parse, stringify } from 'yaml';
+import { packageVersion } from '../../shared/paths.js';
 import { openPreset } from '../../shared/spec/load.js';
 import type { LaunchParameters } from './launch-parameters.js';
-import { packageVersion } from './names.js';
 import { launchText, type Manifest } from './objects/root.js';
 import { printObjects, runObjects, yamlForm } from './objects/run-objects.js';
 

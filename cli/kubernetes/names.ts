@@ -1,7 +1,6 @@
 // What a run in a cluster and its objects are called: all follows from its namespace and its name.
 
-import { readFileSync } from 'node:fs';
-import { packageFile } from '../../shared/paths.js';
+import { packageVersion } from '../../shared/paths.js';
 import { OperatorError } from '../../shared/problems.js';
 import type { Kind } from './client/cluster-client.js';
 
@@ -117,10 +116,4 @@ export function labelSelector(name: string, component?: Component): string {
   return Object.entries(labels)
     .map(([key, value]) => `${key}=${value}`)
     .join(',');
-}
-
-/** The version of this package. */
-export function packageVersion(): string {
-  const text = readFileSync(packageFile('package.json'), 'utf8');
-  return (JSON.parse(text) as { version: string }).version;
 }

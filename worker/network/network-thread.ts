@@ -10,12 +10,14 @@ import { createLog } from '../../shared/log.js';
 import { OperatorError, messageOf } from '../../shared/problems.js';
 import { createGrpcExchange, exchangeServerOptions } from '../exchange/grpc.js';
 import { createGrpcStateClient, createGrpcStateServer } from '../transfer/grpc.js';
+import type { WatchedWorker } from './metrics.js';
 import { NetworkNode } from './node.js';
 import type { NetworkOptions, ToCompute, ToNetwork } from './ports.js';
 import { dialCoordinator } from './session.js';
 import { createTraps, signalSelf } from './traps.js';
 
-const { coordinators, listen, advertise, logLevel, ...settings } = workerData as NetworkOptions;
+const { coordinators, listen, advertise, logLevel, metrics, ...settings } =
+  workerData as NetworkOptions;
 const { worker } = settings;
 const log = createLog({ name: 'worker', level: logLevel, fields: { worker } });
 const port = parentPort;
@@ -39,7 +41,17 @@ const node = new NetworkNode({
     port.close();
   },
 });
-port.on('message', (message: ToNetwork) => node.onCompute(message));
+const watched = metrics === undefined ? undefined : await watch(metrics);
+port.on('message', (message: ToNetwork) => {
+  node.onCompute(message);
+  watched?.onCompute(message);
+});
+
+/** The library is loaded by those only that are to be watched. */
+async function watch(place: string): Promise<WatchedWorker> {
+  const { watchWorker } = await import('./metrics.js');
+  return watchWorker({ listen: place, coordinators, state: node.state, log });
+}
 
 /**
  * Binds `listen` ("host:port", port 0 for any); gives "host:port" with the host that peers use, an

@@ -22,6 +22,8 @@ export interface NetworkOptions {
   readonly drainMs: number;
   readonly allowsFaults: boolean;
   readonly logLevel: LogLevel;
+  /** "host:port" to answer for metrics and health at. */
+  readonly metrics: string | undefined;
 }
 
 /** Vectors of a world, in shared memory: one for each subtree of this rank, and the results. */
