@@ -139,7 +139,7 @@ function leadSimulated(
     sessions: { send, dismiss: ignore, broadcast: ignore },
     reporter: {
       ...{ formed: ignore, lost: ignore, notice: ignore, target: ignore, message: ignore },
-      ...{ superseded: ignore, ended: ignore },
+      ...{ superseded: ignore, observed: ignore, ended: ignore },
     },
     checkpoints: {
       find: (done) => clock.soon(() => done(found)),
@@ -216,7 +216,8 @@ function commitStep(seats: ReadonlyMap<string, Seat>, nowMs: number): boolean {
   if (worldOfAll(seats) === undefined) return false;
   for (const { worker } of seats.values()) {
     const pace = { dataS: 0.01, computeS: 0.6, exchangeS: 0.3, updateS: 0.05 };
-    worker.commit(worker.step() + 1, { ...pace, waitedFor: 'worker-1', waitedS: 0.01 }, nowMs);
+    const exchange = { waitedFor: 'worker-1', waitedS: 0.01, sentBytes: 1e8, receivedBytes: 1e8 };
+    worker.commit(worker.step() + 1, { ...pace, ...exchange }, nowMs);
   }
   return true;
 }

@@ -120,7 +120,7 @@ function answer(
 const metricNames = ['pixel', 'perceptual', 'adversarial', 'generator', 'discriminator', 'psnr'];
 
 function reportOf(step: Step, pace: Pace): WorkerMessage {
-  const { waitedFor: _for, waitedS: _s, ...seconds } = pace;
+  const { waitedFor: _for, sentBytes: _sent, receivedBytes: _received, ...seconds } = pace;
   const metrics = metricNames.map((name) => ({ name, value: 0.5 }));
   return { kind: 'stepReport', step, phase: 'pixel', metrics, isSkipped: false, ...seconds };
 }

@@ -24,11 +24,15 @@ import { transition } from './core/transition.js';
 import type { RunCheckpoints } from './edge/checkpoints.js';
 import type { LedRun } from './edge/operator-service.js';
 import type { Reporter } from './edge/reporter.js';
+import { observeWorld } from './edge/run-status.js';
 import type { Sessions } from './edge/sessions.js';
 import { termLookMs } from './edge/terms.js';
 
 /** How often the core is asked whether something is overdue. */
 const tickMs = 100;
+
+/** How often it is told how the workers are. */
+const observeMs = 5_000;
 
 export interface LeadingPorts {
   readonly clock: Clock;
@@ -130,8 +134,18 @@ export function lead(ports: LeadingPorts): Leading {
   const timers = [
     clock.every(tickMs, () => dispatch({ kind: 'tick' })),
     clock.every(termLookMs, terms.look),
+    clock.every(observeMs, () => observe(state, paces(), reporter)),
   ];
   return { state, paces, soon, dispatch, send, close: () => timers.forEach((end) => end()) };
+}
+
+function observe(
+  state: CoordinatorState,
+  paces: readonly PaceView[],
+  reporter: LeadingPorts['reporter'],
+): void {
+  const observed = observeWorld(state, paces);
+  if (observed !== undefined) reporter.observed(observed);
 }
 
 function welcomer(

@@ -66,10 +66,10 @@ function stragglerLines({ straggler }: RunStatus): string[] {
   return [`slowest ${worker}, in ${phase}: ${excessS.toFixed(3)} s a step more than the others`];
 }
 
-/** A row for each worker, under a heading. Seconds are those of the last step. */
+/** A row for each worker, under a heading. Seconds and bytes are those of the last step. */
 export function workerRows({ workers, straggler }: RunStatus): Row[] {
   const heading = ['rank', 'worker', 'stage', 'step', 'does', 'silent s'];
-  const seconds = ['data s', 'compute s', 'exchange s', 'update s'];
+  const seconds = ['data s', 'compute s', 'exchange s', 'update s', 'sent MB'];
   return [
     [...heading, ...seconds, 'pid', 'host', ''],
     ...workers.map((one) => [
@@ -88,11 +88,12 @@ export function workerRows({ workers, straggler }: RunStatus): Row[] {
 }
 
 function paceCells({ pace }: RunWorker): string[] {
-  const { dataS, computeS, exchangeS, updateS } = pace;
+  const { dataS, computeS, exchangeS, updateS, sentBytes } = pace;
   const widths = [6, 9, 10, 8];
-  return [dataS, computeS, exchangeS, updateS].map((value, i) =>
+  const cells = [dataS, computeS, exchangeS, updateS].map((value, i) =>
     value.toFixed(3).padStart(widths[i] ?? 0),
   );
+  return [...cells, (sentBytes / 1e6).toFixed(1).padStart(7)];
 }
 
 /** The status with the names that all JSON lines of Lockstep have. */
@@ -122,5 +123,7 @@ function workerJson({ rank, isConnected, silentS, pace, ...rest }: RunWorker): o
     silent_s: silentS,
     seconds: { data: dataS, compute: computeS, exchange: exchangeS, update: updateS },
     waited_for: waitedFor === '' ? null : { worker: waitedFor, seconds: waitedS },
+    sent_bytes: pace.sentBytes,
+    received_bytes: pace.receivedBytes,
   };
 }

@@ -213,6 +213,9 @@ function averaged(before: PaceAverage | undefined, step: Step, pace: Pace): Pace
       updateS: mix(old.updateS, pace.updateS),
       waitedFor,
       waitedS,
+      // No average: all steps of a phase exchange as much.
+      sentBytes: pace.sentBytes,
+      receivedBytes: pace.receivedBytes,
     },
   };
 }

@@ -2,6 +2,7 @@
 // that keep or show the run.
 
 import type { EvaluationReport, StepReport } from '../../shared/control/messages.js';
+import type { EventData } from '../../shared/events/kinds.js';
 import { exitCodes, isStop, type ExitCode } from '../../shared/exit-codes.js';
 import { lastStep, type RunSpec } from '../../shared/spec/schema.js';
 import type { Generation, Step } from '../../shared/words.js';
@@ -9,7 +10,7 @@ import { createHealth, forgetSteps, judgeHealth, noteMetrics, notePsnr } from '.
 import type { CoordinatorEffect, Ending } from '../core/state.js';
 import { findStraggler, type PaceView } from '../core/straggler.js';
 import { createNoticeEvents, eventText, type RunEvents } from './run-events.js';
-import { createRunRate, type RunRate } from './run-status.js';
+import { createRunRate, stragglerEvent, type RunRate } from './run-status.js';
 
 /** One line of `--json` output: `kind` and what belongs to it. */
 export type ReportLine = Readonly<Record<string, unknown>> & { readonly kind: string };
@@ -49,6 +50,8 @@ export interface Reporter {
     paces: () => PaceView[],
     generation: Generation,
   ): void;
+  /** How the workers are; told where a step was taken since, or the world is another. */
+  observed(world: EventData<'world.observed'>): void;
   /** Why the newest world was formed; empty before this coordinator has formed one. */
   worldReason(): string;
   /** What ails the networks, in one line; empty while nothing does. */
@@ -203,8 +206,9 @@ function messageReports(
 function worldReports({
   events,
   onLine,
-}: ReporterOptions): Pick<Reporter, 'formed' | 'lost' | 'worldReason'> {
+}: ReporterOptions): Pick<Reporter, 'formed' | 'lost' | 'observed' | 'worldReason'> {
   let worldReason = '';
+  let observed = '';
   return {
     formed: ({ world: { generation, members, step }, fingerprint, reason }) => {
       worldReason = reason;
@@ -218,6 +222,12 @@ function worldReports({
       const told = { ...data, reason: eventText(reason), silent_ms: data.silent_ms || 0 };
       events.publish('world.lost', `world-${generation}-lost-${worker}`, told);
       onLine({ kind: 'lost', ...data });
+    },
+    observed: (data) => {
+      const id = `world-${data.generation}-observed-${pad(data.step)}`;
+      if (id === observed) return;
+      observed = id;
+      events.publish('world.observed', id, data);
     },
     worldReason: () => worldReason,
   };
@@ -274,21 +284,14 @@ function kindOfEnd(exitCode: ExitCode): 'finished' | 'stopped' | 'failed' {
 function describeStep(report: StepReport, paces: () => PaceView[]) {
   const { step, phase, dataS, computeS, exchangeS, updateS, isSkipped } = report;
   const metrics = Object.fromEntries(report.metrics.map(({ name, value }) => [name, value]));
-  const seconds = { data: dataS, compute: computeS, exchange: exchangeS, update: updateS };
-  const straggler = describeStraggler(paces());
+  const wait = report.waitedS ?? 0;
+  const seconds = { data: dataS, compute: computeS, exchange: exchangeS, update: updateS, wait };
+  const straggler = stragglerEvent(findStraggler(paces()));
   return {
     ...{ step, phase, metrics, seconds },
     ...(isSkipped ? ({ skipped: true } as const) : {}),
     ...(straggler === undefined ? {} : { straggler }),
   };
-}
-
-/** The slowest worker as events tell it. */
-function describeStraggler(paces: readonly PaceView[]) {
-  const slowest = findStraggler(paces);
-  if (slowest === undefined) return undefined;
-  const { worker, phase, excessS } = slowest;
-  return { worker, phase, excess_s: Math.round(1e4 * excessS) / 1e4 };
 }
 
 function describeEvaluation(report: EvaluationReport) {

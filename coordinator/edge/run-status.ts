@@ -2,6 +2,8 @@
 // Times come from the caller's clock.
 
 import type { RunStatus, RunWorker } from '../../shared/control/admin.js';
+import type { Pace } from '../../shared/control/messages.js';
+import type { EventData } from '../../shared/events/kinds.js';
 import {
   hasSoundState,
   workersOf,
@@ -10,7 +12,7 @@ import {
   type FormedWorld,
   type WorkerView,
 } from '../core/state.js';
-import { findStraggler, type PaceView } from '../core/straggler.js';
+import { findStraggler, type PaceView, type Straggler } from '../core/straggler.js';
 
 /** What the state does not say. */
 export interface StatusFacts {
@@ -103,6 +105,62 @@ function pacesOf(workers: readonly RunWorker[]): PaceView[] {
 function inOrder(a: RunWorker, b: RunWorker): number {
   if (a.rank >= 0 !== b.rank >= 0) return a.rank >= 0 ? -1 : 1;
   return a.rank - b.rank || (a.worker < b.worker ? -1 : 1);
+}
+
+/** Workers that an observation has at most. */
+const maxObserved = 256;
+
+/** How the workers of a run are, as an event; undefined where there is no world. */
+export function observeWorld(
+  state: CoordinatorState,
+  paces: readonly PaceView[],
+): EventData<'world.observed'> | undefined {
+  const world = worldOf(state);
+  if (world === undefined) return undefined;
+  const averages = new Map(paces.map(({ worker, pace }) => [worker, pace]));
+  const members = new Set(world.members.map(({ worker }) => worker));
+  const workers = workersOf(state)
+    .map((view) => describeWorker(view, world, view.heardMs))
+    .filter(({ rank, isConnected }) => rank >= 0 || isConnected)
+    .map((one) => ({ ...one, pace: averages.get(one.worker) ?? one.pace }))
+    .sort((a, b) => ownSeconds(b.pace) - ownSeconds(a.pace) || inOrder(a, b));
+  const straggler = findStraggler(paces.filter(({ worker }) => members.has(worker)));
+  return {
+    generation: world.generation,
+    step: newestStep(state),
+    workers: workers.slice(0, maxObserved).map(({ worker, rank, stage, step, host, pace }) => ({
+      ...{ worker, rank, stage, step, host: host.slice(0, 200) },
+      seconds: secondsOf(pace),
+      waited_for: pace.waitedFor === '' ? null : pace.waitedFor,
+      ...{ sent_bytes: pace.sentBytes, received_bytes: pace.receivedBytes },
+    })),
+    straggler: stragglerEvent(straggler) ?? null,
+  };
+}
+
+/** What a worker takes for its own work; in the exchange all wait for each other. */
+function ownSeconds({ dataS, computeS }: Pace): number {
+  return dataS + computeS;
+}
+
+function secondsOf(pace: Pace): EventData<'world.observed'>['workers'][number]['seconds'] {
+  const [data, compute] = [shortened(pace.dataS), shortened(pace.computeS)];
+  const [exchange, update] = [shortened(pace.exchangeS), shortened(pace.updateS)];
+  return { data, compute, exchange, update, wait: shortened(pace.waitedS) };
+}
+
+/** The slowest worker as events tell it. */
+export function stragglerEvent(
+  slowest: Straggler | undefined,
+): EventData<'step.committed'>['straggler'] {
+  if (slowest === undefined) return undefined;
+  const { worker, phase, excessS } = slowest;
+  return { worker, phase, excess_s: shortened(excessS) };
+}
+
+/** Seconds, to a tenth of a millisecond. */
+function shortened(seconds: number): number {
+  return Math.round(1e4 * seconds) / 1e4;
 }
 
 /** How far back the rate looks, and how many steps it looks at all the same. */

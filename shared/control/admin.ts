@@ -19,7 +19,7 @@ const text = z.string().max(4096).transform(printable);
 
 const noPace: Pace = {
   ...{ dataS: 0, computeS: 0, exchangeS: 0, updateS: 0 },
-  ...{ waitedFor: '', waitedS: 0 },
+  ...{ waitedFor: '', waitedS: 0, sentBytes: 0, receivedBytes: 0 },
 };
 
 const worker = z.object({

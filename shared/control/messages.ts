@@ -8,7 +8,7 @@ import { printable } from '../problems.js';
  * Version of the control protocol, and of what a worker does with a reduced vector: one of another
  * version is refused, since their states would come apart.
  */
-export const protocolVersion = 5;
+export const protocolVersion = 6;
 
 /** Most workers of a run. */
 export const maxWorkers = 4096;
@@ -57,7 +57,7 @@ const workerStages = [
   'finished',
 ] as const;
 
-/** Seconds of a worker's last step. */
+/** Seconds of a worker's last step, and bytes of its exchange. */
 export const paceSchema = z.object({
   dataS: seconds,
   computeS: seconds,
@@ -65,6 +65,8 @@ export const paceSchema = z.object({
   updateS: seconds,
   waitedFor: textOf(200),
   waitedS: seconds,
+  sentBytes: step,
+  receivedBytes: step,
 });
 
 const statusFields = {
@@ -127,6 +129,8 @@ const stepReport = z.object({
   exchangeS: seconds,
   updateS: seconds,
   isSkipped: z.boolean(),
+  /** The part of `exchangeS` in which one peer alone was awaited. */
+  waitedS: seconds.optional(),
 });
 
 const evaluation = z.object({

@@ -179,6 +179,7 @@ export class CoordinatorNode {
       },
       target: onTarget,
       message: ({ step }) => observe({ kind: 'reported', step }),
+      observed: () => undefined,
       superseded: () => undefined,
       ended: (_ending, _worldSize, done) => done(),
     };

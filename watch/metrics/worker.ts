@@ -61,6 +61,8 @@ export function createWorkerCounts(): WorkerCounts {
       seconds.exchange += pace.exchangeS;
       seconds.update += pace.updateS;
       counts.waitedS += pace.waitedS;
+      counts.sentBytes += pace.sentBytes;
+      counts.receivedBytes += pace.receivedBytes;
     },
     stored: (bytes: number): void => {
       counts.parts += 1;

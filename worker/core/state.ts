@@ -172,6 +172,8 @@ export const noPace: Pace = {
   updateS: 0,
   waitedFor: '',
   waitedS: 0,
+  sentBytes: 0,
+  receivedBytes: 0,
 };
 
 /** The state of a worker that has just started. */

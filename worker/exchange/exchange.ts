@@ -35,6 +35,12 @@ export interface PeerLost {
   readonly reason: string;
 }
 
+/** What a step's exchange took: time for a peer, and bytes of values since the step before. */
+export interface ExchangeCost extends Waited {
+  readonly sentBytes: number;
+  readonly receivedBytes: number;
+}
+
 /** What an exchange reports; nothing more of a world that was left for another. */
 export interface ExchangeEvents {
   /** All peers of the world are reached. */
@@ -43,7 +49,7 @@ export interface ExchangeEvents {
    * `results[step % 2]` holds the reduced values; from now on the contributions may be
    * overwritten. Not called for a step that needs a peer that is lost.
    */
-  onReduced(generation: Generation, step: Step, waited: Waited): void;
+  onReduced(generation: Generation, step: Step, cost: ExchangeCost): void;
   /**
    * At most once for each peer of a world, at once, in a step or between two, and also when it
    * left in order: after the last step that is no loss, nor when it has moved on to the next

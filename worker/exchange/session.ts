@@ -39,6 +39,8 @@ export class WorldSession<Vector> {
   readonly #unreported: PeerLost[] = [];
   readonly #silence: Silence<Rank>;
   readonly #lateness = new Lateness();
+  /** Bytes of values since a step was done last; what a peer takes late counts for the next. */
+  #bytes = { sentBytes: 0, receivedBytes: 0 };
   readonly #stopTicks: () => void;
   /** What is under way. */
   #pending: 'join' | 'step' | undefined;
@@ -165,11 +167,12 @@ export class WorldSession<Vector> {
     if (this.#isClosed) return;
     const { generation } = this.#core;
     const pending = this.#pending;
-    const waited = this.#lateness.take(this.#clock.nowMs());
+    const cost = { ...this.#lateness.take(this.#clock.nowMs()), ...this.#bytes };
+    this.#bytes = { sentBytes: 0, receivedBytes: 0 };
     this.#pending = undefined;
     if (pending === 'join') this.#events.onJoined(generation);
     else if (pending === 'step')
-      this.#events.onReduced(generation, this.#progress.current!.step, waited);
+      this.#events.onReduced(generation, this.#progress.current!.step, cost);
     // After the caller has seen its step done: the last step needs no peers any more.
     if (this.#unreported.length > 0) this.#clock.soon(() => this.#flushLosses());
   }
@@ -182,6 +185,7 @@ export class WorldSession<Vector> {
   #onFrame(rank: Rank, header: FrameHeader, values: Vector): void {
     this.#silence.heard(rank);
     if (header.kind === 'alive') return;
+    this.#bytes.receivedBytes += bytesOf(header);
     this.#perform(this.#receiver.onFrame(rank, header), values);
   }
 
@@ -211,6 +215,7 @@ export class WorldSession<Vector> {
     while (stream?.hasRoom) {
       const frame = this.#sender.nextFrame(rank);
       if (frame === undefined) return;
+      this.#bytes.sentBytes += bytesOf(frame.header);
       stream.write({ header: frame.header, values: this.#values.valuesOf(frame) });
     }
   }
@@ -252,4 +257,8 @@ export class WorldSession<Vector> {
       if (stream.isSending || !this.#sender.isServed(rank)) return;
     this.#onDrained();
   }
+}
+
+function bytesOf({ floats }: FrameHeader): number {
+  return Float32Array.BYTES_PER_ELEMENT * floats;
 }

@@ -2,6 +2,7 @@
 // thread. The network thread runs it on sockets, the simulator on a simulated network.
 
 import type { Clock } from '../../shared/clock.js';
+import type { Pace, WorkerMessage } from '../../shared/control/messages.js';
 import { exitCodes } from '../../shared/exit-codes.js';
 import type { Log, LogFields } from '../../shared/log.js';
 import { messageOf } from '../../shared/problems.js';
@@ -14,8 +15,7 @@ import {
   type WorkerState,
 } from '../core/state.js';
 import { transition } from '../core/transition.js';
-import type { Waited } from '../exchange/core/liveness.js';
-import type { Exchange, ExchangeEvents } from '../exchange/exchange.js';
+import type { Exchange, ExchangeCost, ExchangeEvents } from '../exchange/exchange.js';
 import type { StateClient } from '../transfer/fetch-state.js';
 import type { StateServer } from '../transfer/serve-state.js';
 import type { ToCompute, ToNetwork, WorldVectors } from './ports.js';
@@ -53,8 +53,8 @@ export class NetworkNode<Vector = Float32Array> {
   readonly #session: Session;
   readonly #stopTicks: () => void;
   #vectors: WorldVectors<Vector> | undefined;
-  /** The peer that the step reduced last waited for. */
-  #waited: Waited = { waitedFor: undefined, waitedMs: 0 };
+  /** Of the step reduced last. */
+  #cost: ExchangeCost = { waitedFor: undefined, waitedMs: 0, sentBytes: 0, receivedBytes: 0 };
 
   constructor(ports: NodePorts<Vector>) {
     const { clock, config, coordinators, session, createExchange, decide = transition } = ports;
@@ -63,7 +63,7 @@ export class NetworkNode<Vector = Float32Array> {
     this.state = initialWorkerState(config, clock.nowMs());
     this.#exchange = createExchange({
       onJoined: (generation) => this.#dispatch({ kind: 'joined', generation }),
-      onReduced: (generation, step, waited) => this.#onReduced(generation, step, waited),
+      onReduced: (generation, step, cost) => this.#onReduced(generation, step, cost),
       onPeerLost: ({ generation, worker, reason }) =>
         this.#dispatch({ kind: 'peerLost', generation, worker, reason }),
     });
@@ -89,7 +89,9 @@ export class NetworkNode<Vector = Float32Array> {
       case 'reduce':
         return this.#reduce(message.step, message.floats);
       case 'paced':
-        return this.#dispatch({ kind: 'paced', pace: { ...message, ...this.#waiting() } });
+        return this.#dispatch({ kind: 'paced', pace: { ...message, ...this.#exchanged() } });
+      case 'tell':
+        return this.#tell(message.message);
       case 'fetchState':
         return stateClient.fetch(message);
       case 'stateTaken':
@@ -103,7 +105,6 @@ export class NetworkNode<Vector = Float32Array> {
       case 'ready':
       case 'enterFailed':
       case 'activity':
-      case 'tell':
       case 'halted':
       case 'finished':
       case 'failed':
@@ -169,16 +170,23 @@ export class NetworkNode<Vector = Float32Array> {
     }
   }
 
-  #onReduced(generation: Generation, step: Step, waited: Waited): void {
-    this.#waited = waited;
+  #onReduced(generation: Generation, step: Step, cost: ExchangeCost): void {
+    this.#cost = cost;
     if (this.state.world.generation !== generation || this.state.stage !== 'training') return;
     this.#ports.toCompute({ kind: 'reduced', step });
   }
 
-  #waiting(): { waitedFor: string; waitedS: number } {
-    const { waitedFor, waitedMs } = this.#waited;
+  /** What only the exchange knows of the step reduced last. */
+  #exchanged(): Pick<Pace, 'waitedFor' | 'waitedS' | 'sentBytes' | 'receivedBytes'> {
+    const { waitedFor, waitedMs, sentBytes, receivedBytes } = this.#cost;
     const peer = waitedFor === undefined ? undefined : this.state.world.members[waitedFor];
-    return { waitedFor: peer?.worker ?? '', waitedS: waitedMs / 1000 };
+    return { waitedFor: peer?.worker ?? '', waitedS: waitedMs / 1000, sentBytes, receivedBytes };
+  }
+
+  #tell(message: WorkerMessage): void {
+    const { waitedS } = this.#exchanged();
+    const told = message.kind === 'stepReport' ? { ...message, waitedS } : message;
+    this.#dispatch({ kind: 'tell', message: told });
   }
 
   #inject({ fault, seconds, peer, trap }: (WorkerEffect & { kind: 'fault' })['fault']): void {

@@ -66,7 +66,7 @@ export type ToNetwork<Vector = Float32Array> =
       readonly vectors: WorldVectors<Vector>;
     }
   | { readonly kind: 'reduce'; readonly step: Step; readonly floats: number }
-  /** The seconds of the step committed last; the network thread adds the peer it waited for. */
+  /** The seconds of the step committed last; the network thread adds what its exchange took. */
   | {
       readonly kind: 'paced';
       readonly dataS: number;

@@ -116,13 +116,34 @@ test('a step tells for whom it waited, and for how long', async () => {
   });
 });
 
+test('a step tells how many bytes it has exchanged', async () => {
+  await withWorkers(2, {}, async (workers) => {
+    const floats = 10;
+    const worlds = localWorlds(workers, 2, floats);
+    await Promise.all(workers.map(({ exchange }, rank) => exchange.join(worlds[rank])));
+    const sent = [0, 0];
+    for (const step of [0, 1, 2]) {
+      worlds.forEach((world) => contribute(world, step, floats));
+      const costs = await Promise.all(
+        workers.map(({ exchange }) => exchange.allReduce(step, floats)),
+      );
+      costs.forEach(({ sentBytes }, rank) => (sent[rank] += sentBytes));
+      // One chunk: its owner gets the other's sum, and the other what came of both.
+      for (const { receivedBytes } of costs) assert.equal(receivedBytes, 4 * floats);
+    }
+    // What the other takes after the last step is not counted any more.
+    for (const bytes of sent) assert.ok(bytes === 3 * 4 * floats || bytes === 2 * 4 * floats);
+  });
+});
+
 test('a world of one waits for nobody', async () => {
   await withWorkers(1, {}, async (workers) => {
     const [world] = localWorlds(workers, 2, 10);
     await workers[0].exchange.join(world);
     contribute(world, 0, 10);
     const reduced = await workers[0].exchange.allReduce(0, 10);
-    assert.deepEqual(reduced, { waitedFor: undefined, waitedMs: 0 });
+    const nothing = { waitedFor: undefined, waitedMs: 0, sentBytes: 0, receivedBytes: 0 };
+    assert.deepEqual(reduced, nothing);
   });
 });
 

@@ -11,8 +11,12 @@ import {
   type TreeNode,
 } from '../../../shared/plan/reduction.js';
 import type { World } from '../../../shared/words.js';
-import type { Waited } from '../../../worker/exchange/core/liveness.js';
-import type { Exchange, ExchangeWorld, PeerLost } from '../../../worker/exchange/exchange.js';
+import type {
+  Exchange,
+  ExchangeCost,
+  ExchangeWorld,
+  PeerLost,
+} from '../../../worker/exchange/exchange.js';
 import { createGrpcExchange, exchangeServerOptions } from '../../../worker/exchange/grpc.js';
 import type { ExchangeLimits } from '../../../worker/exchange/limits.js';
 
@@ -86,18 +90,20 @@ export class PeerLostError extends Error {
   }
 }
 
+const noCost = { waitedFor: undefined, waitedMs: 0, sentBytes: 0, receivedBytes: 0 };
+
 /** An exchange with promises; what is pending rejects when its world is left. */
 export class TestExchange {
   readonly lost: PeerLost[] = [];
   readonly #exchange: Exchange;
   #world: ExchangeWorld | undefined;
-  #pending: { resolve(waited: Waited): void; reject(error: Error): void } | undefined;
+  #pending: { resolve(cost: ExchangeCost): void; reject(error: Error): void } | undefined;
 
   constructor(server: grpc.Server, limits: Partial<ExchangeLimits>) {
     const events = {
-      onJoined: () => this.#pending?.resolve({ waitedFor: undefined, waitedMs: 0 }),
-      onReduced: (_generation: number, _step: number, waited: Waited) =>
-        this.#pending?.resolve(waited),
+      onJoined: () => this.#pending?.resolve(noCost),
+      onReduced: (_generation: number, _step: number, cost: ExchangeCost) =>
+        this.#pending?.resolve(cost),
       onPeerLost: (lost: PeerLost) => {
         this.lost.push(lost);
         this.#pending?.reject(new PeerLostError(lost));
@@ -112,14 +118,14 @@ export class TestExchange {
     await this.#begin(() => this.#exchange.join(world));
   }
 
-  async allReduce(step: number, floats: number): Promise<Waited> {
+  async allReduce(step: number, floats: number): Promise<ExchangeCost> {
     const generation = this.#world?.world.generation;
     const lost = this.lost.find((known) => known.generation === generation);
     if (lost !== undefined) throw new PeerLostError(lost);
     return this.#begin(() => this.#exchange.allReduce(step, floats));
   }
 
-  #begin(run: () => void): Promise<Waited> {
+  #begin(run: () => void): Promise<ExchangeCost> {
     return new Promise((resolve, reject) => {
       this.#pending = { resolve, reject };
       run();

@@ -20,7 +20,7 @@ import { freePort } from '../../support/servers.js';
 
 const pace = {
   ...{ dataS: 0.01, computeS: 0.5, exchangeS: 0.25, updateS: 0.125 },
-  ...{ waitedFor: 'worker-1', waitedS: 0.2 },
+  ...{ waitedFor: 'worker-1', waitedS: 0.2, sentBytes: 4096, receivedBytes: 2 ** 40 },
 };
 
 const status: RunStatus = {

@@ -4,7 +4,7 @@ import type { RunStatus, RunWorker } from '../../../shared/control/admin.js';
 
 const pace = {
   ...{ dataS: 0, computeS: 0, exchangeS: 0, updateS: 0 },
-  ...{ waitedFor: '', waitedS: 0 },
+  ...{ waitedFor: '', waitedS: 0, sentBytes: 0, receivedBytes: 0 },
 };
 
 /** A worker; in the world by its rank. */

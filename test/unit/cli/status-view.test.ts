@@ -8,7 +8,7 @@ import type { RunStatus } from '../../../shared/control/admin.js';
 
 const pace = {
   ...{ dataS: 0.01, computeS: 0.5, exchangeS: 0.25, updateS: 0.125 },
-  ...{ waitedFor: '', waitedS: 0 },
+  ...{ waitedFor: '', waitedS: 0, sentBytes: 2_500_000, receivedBytes: 1 },
 };
 const worker = {
   ...{ worker: 'a', rank: 0, stage: 'training', step: 120, activity: 'compute' },
@@ -40,9 +40,9 @@ test('a row for each worker; the slow one is marked, and who is out of the world
   assert.deepEqual(
     formatTable(workerRows(status)).map((line) => line.replace(/ +/g, ' ').trim()),
     [
-      'rank worker stage step does silent s data s compute s exchange s update s pid host',
-      '0 a training 120 compute 0.3 0.010 0.500 0.250 0.125 7 here slow in data',
-      '- b training, away 120 compute 12.0 0.010 0.500 0.250 0.125 7 here',
+      'rank worker stage step does silent s data s compute s exchange s update s sent MB pid host',
+      '0 a training 120 compute 0.3 0.010 0.500 0.250 0.125 2.5 7 here slow in data',
+      '- b training, away 120 compute 12.0 0.010 0.500 0.250 0.125 2.5 7 here',
     ],
   );
 });

@@ -87,7 +87,16 @@ test('the largest hello and status of a world of 4096 are within the lengths', (
   const status = {
     ...{ sequence: 1, generation: 1, stage: 'training' as const, step: 1, hasState: true },
     ...{ activity: '', isLeaving: false, suspicions, trouble: '', obstacle: '', fingerprint: '' },
-    pace: { dataS: 0, computeS: 0, exchangeS: 0, updateS: 0, waitedFor: '', waitedS: 0 },
+    pace: {
+      dataS: 0,
+      computeS: 0,
+      exchangeS: 0,
+      updateS: 0,
+      waitedFor: '',
+      waitedS: 0,
+      sentBytes: 0,
+      receivedBytes: 0,
+    },
   };
   received({ kind: 'status', ...status });
   received({

@@ -30,7 +30,7 @@ function createLeader(ports: Partial<LeadingPorts> = {}) {
     sessions: { send: nothing, dismiss: nothing, broadcast: ({ kind }) => log.push(kind) },
     reporter: {
       ...{ formed: nothing, lost: nothing, target: nothing, superseded: nothing },
-      ...{ message: nothing, notice: nothing },
+      ...{ message: nothing, notice: nothing, observed: nothing },
       ended: (_ending, _worldSize, done) => done(),
     },
     checkpoints: { find: nothing, commit: nothing, noteBest: nothing },
@@ -155,5 +155,27 @@ test('a later term ends it at once, and the end of the run when that is reported
     'stopped before the first step: SIGINT; nothing was checkpointed',
   ]);
   ended.leading.close();
-  assert.deepEqual(ended.log.slice(2), ['timer ended', 'timer ended']);
+  assert.deepEqual(ended.log.slice(2), ['timer ended', 'timer ended', 'timer ended']);
+});
+
+test('how the workers are is told every few seconds', () => {
+  const observed: unknown[] = [];
+  const intervals: number[] = [];
+  const reporter = {
+    ...{ formed: nothing, lost: nothing, target: nothing, superseded: nothing },
+    ...{ message: nothing, notice: nothing, ended: nothing },
+    observed: (world: unknown) => void observed.push(world),
+  };
+  const clock = {
+    ...{ nowMs: () => 0, after: () => nothing, soon: nothing },
+    every: (ms: number, run: () => void) => {
+      intervals.push(ms);
+      if (ms === 5_000) run();
+      return nothing;
+    },
+  };
+  const { leading } = createLeader({ reporter, clock });
+  assert.ok(intervals.includes(5_000));
+  assert.deepEqual(observed, [], 'there is no world yet');
+  leading.close();
 });

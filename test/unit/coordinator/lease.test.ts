@@ -12,7 +12,16 @@ const worker = (i: number) => ({
   ...{ worker: `worker-${i}`, rank: i === 1 ? -1 : i, stage: 'training', step: 7 },
   ...{ activity: 'compute', isConnected: true, silentS: 0.1, pid: 1, host: `node-${i}` },
   ...{ address: '10.0.0.1:7401', incarnation: 9, allowsFaults: false },
-  pace: { dataS: 0, computeS: 1, exchangeS: 0, updateS: 0, waitedFor: '', waitedS: 0 },
+  pace: {
+    dataS: 0,
+    computeS: 1,
+    exchangeS: 0,
+    updateS: 0,
+    waitedFor: '',
+    waitedS: 0,
+    sentBytes: 0,
+    receivedBytes: 0,
+  },
 });
 
 const status = (workers: number): RunStatus => ({

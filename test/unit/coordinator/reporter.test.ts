@@ -10,12 +10,12 @@ import { parseCloudEvent } from '../../../shared/events/bus.js';
 import { assertEvents, createHeardEvents } from '../../support/watch/events.js';
 import { tinyRun } from '../../support/tiny-run.js';
 
-function createReports() {
+function createReports(now: () => number = Date.now) {
   const lines: ReportLine[] = [];
-  const { events, heard } = createHeardEvents();
+  const { events, heard } = createHeardEvents(now);
   const reporter = createReporter({
     ...{ run: 'r', url: 'file://r', spec: tinyRun('file://d'), startStep: 0, until: 6 },
-    ...{ startSha256: '', trainSamples: 9, testSamples: 2, now: Date.now },
+    ...{ startSha256: '', trainSamples: 9, testSamples: 2, now },
     ...{ term: 1, events },
     onLine: (line) => lines.push(line),
   });
@@ -93,6 +93,26 @@ test('a verdict on the networks is told when it changes, and is there to be aske
   assert.equal(told[0]['step'], 100);
   assertEvents(heard);
   assert.equal(heard.filter(({ type }) => type === 'lockstep.run.judged').length, 2);
+});
+
+test('how the workers are is told once a step; notices as often as they are news', () => {
+  let ms = 0;
+  const { reporter, heard, lines } = createReports(() => ms);
+  const world = { generation: 1, step: 3, workers: [], straggler: null };
+  for (const at of [world, world, { ...world, step: 4 }, { ...world, generation: 2 }])
+    reporter.observed(at);
+  const observed = heard.filter(({ type }) => type === 'lockstep.world.observed');
+  assert.deepEqual(
+    observed.map(({ subject }) => subject),
+    ['world-1-observed-00000003', 'world-1-observed-00000004', 'world-2-observed-00000003'],
+  );
+  for (ms = 0; ms < 120_000; ms += 1_000) reporter.notice('the store is away');
+  for (let n = 0; n < 100; n++) reporter.notice(`event ${n} is lost`);
+  assertEvents(heard);
+  const noticed = heard.filter(({ type }) => type === 'lockstep.run.noticed');
+  assert.equal(noticed.filter(({ data }) => data['text'] === 'the store is away').length, 2);
+  assert.equal(noticed.length, 22, 'at most 20 texts a minute');
+  assert.equal(lines.length, 220, 'lines are not held back');
 });
 
 test('while nothing is reported, it is said what the workers do: soon, and then less often', () => {

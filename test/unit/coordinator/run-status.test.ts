@@ -4,8 +4,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { initialCoordinatorState, type WorkerView } from '../../../coordinator/core/state.js';
 import { defaultTiming } from '../../../coordinator/core/timing.js';
-import { createRunRate, describeRun } from '../../../coordinator/edge/run-status.js';
+import { createRunRate, describeRun, observeWorld } from '../../../coordinator/edge/run-status.js';
 import { runStatusSchema } from '../../../shared/control/admin.js';
+import { eventData } from '../../../shared/events/kinds.js';
 
 const facts = {
   ...{ run: 'r', url: 'file://runs/r', imagesPerS: 10, etaS: 60, pid: 4, nowMs: 5_000 },
@@ -30,7 +31,16 @@ function stateOf(...workers: readonly WorkerView[]) {
 }
 
 function viewOf(worker: string, computeS: number, step: number): WorkerView {
-  const pace = { dataS: 0.01, computeS, exchangeS: 0.1, updateS: 0, waitedFor: '', waitedS: 0 };
+  const pace = {
+    dataS: 0.01,
+    computeS,
+    exchangeS: 0.1,
+    updateS: 0,
+    waitedFor: '',
+    waitedS: 0,
+    sentBytes: 8,
+    receivedBytes: 4,
+  };
   return {
     ...{ worker, incarnation: 7, address: 'h:1', pid: 1, host: 'h', session: 1 },
     ...{ heardMs: 4_500, readySinceMs: undefined, benchedUntilMs: 0, isDiverged: false },
@@ -53,6 +63,37 @@ test('before the first world there is no rank, no generation and no straggler', 
   );
   assert.equal(status.workers[0]?.rank, -1);
   assert.equal(status.straggler, undefined);
+});
+
+test('an observation has the members and who else is there, the slowest first', () => {
+  const away = { ...viewOf('away', 3, 0), session: undefined };
+  const state = stateOf(viewOf('spare', 0.1, 0), viewOf('b', 0.2, 5), viewOf('a', 1, 4), away);
+  assert.equal(observeWorld(state, []), undefined, 'no world');
+  const members = ['b', 'a'].map((worker, rank) => {
+    return { rank, worker, incarnation: 7, address: 'h:1' };
+  });
+  const world = { generation: 9, members, step: 0, until: 6 };
+  state.stage = { kind: 'running', world, phase: 'training', sinceMs: 0 } as never;
+  const { pace } = viewOf('a', 2, 4).status;
+  const averages = [
+    { worker: 'a', pace: { ...pace, waitedFor: 'b', waitedS: 0.04321 } },
+    { worker: 'b', pace: { ...pace, computeS: 0.2 } },
+  ];
+  const observed = observeWorld(state, averages);
+  assert.deepEqual(eventData['world.observed'].parse(observed), observed);
+  assert.deepEqual(
+    observed?.workers.map(({ worker, rank, seconds }) => [worker, rank, seconds.compute]),
+    [
+      ['a', 1, 2],
+      ['b', 0, 0.2],
+      ['spare', -1, 0.1],
+    ],
+  );
+  const [slowest] = observed?.workers ?? [];
+  assert.deepEqual([slowest.waited_for, slowest.seconds.wait], ['b', 0.0432]);
+  assert.deepEqual([slowest.sent_bytes, slowest.received_bytes], [8, 4]);
+  assert.deepEqual(observed?.straggler, { worker: 'a', phase: 'compute', excess_s: 1.8 });
+  assert.equal(observed?.step, 5);
 });
 
 test('members come by rank, others after them; the slow member and the newest step are shown', () => {

@@ -14,7 +14,9 @@ import type { Pace } from '../../../shared/control/messages.js';
 /** Seconds of data, compute and exchange, and the peer that it waited for. */
 function paceOf(dataS: number, computeS: number, exchangeS: number, waits = ''): Pace {
   const [waitedFor = '', waitedS = '0'] = waits.split(' ');
-  return { dataS, computeS, exchangeS, updateS: 0.01, waitedFor, waitedS: Number(waitedS) };
+  const bytes = { sentBytes: 0, receivedBytes: 0 };
+  const seconds = { dataS, computeS, exchangeS, updateS: 0.01 };
+  return { ...seconds, waitedFor, waitedS: Number(waitedS), ...bytes };
 }
 
 function view(worker: string, ...pace: Parameters<typeof paceOf>): PaceView {

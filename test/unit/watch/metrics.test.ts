@@ -141,7 +141,10 @@ test('a worker answers with what it has done, and is ready once it has joined', 
   const counts = createWorkerCounts();
   const seconds = { dataS: 0.5, computeS: 1, exchangeS: 0.25, updateS: 0.125 };
   for (let step = 0; step < 2; step++)
-    counts.stepped({ ...seconds, waitedFor: 'w-2', waitedS: 0.0625 });
+    counts.stepped({
+      ...{ ...seconds, waitedFor: 'w-2', waitedS: 0.0625 },
+      ...{ sentBytes: 300, receivedBytes: 200 },
+    });
   counts.stored(100);
   let figures: WorkerFigures = { ...workerFigures, run: undefined, isWelcome: false };
   const ask = await serve(workerMetrics(() => figures, counts));
@@ -158,6 +161,8 @@ test('a worker answers with what it has done, and is ready once it has joined', 
     'lockstep_worker_phase_seconds_total{phase="data",run="faces"}': 1,
     'lockstep_worker_phase_seconds_total{phase="exchange",run="faces"}': 0.5,
     'lockstep_worker_wait_seconds_total{run="faces"}': 0.125,
+    'lockstep_worker_sent_bytes_total{run="faces"}': 600,
+    'lockstep_worker_received_bytes_total{run="faces"}': 400,
     'lockstep_worker_micro_shards{run="faces"}': 2,
     'lockstep_worker_checkpoint_bytes_total{run="faces"}': 100,
   };
