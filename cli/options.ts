@@ -18,6 +18,13 @@ export function flagOption<const M extends Options = object>(describe: string, m
   };
 }
 
+/** For what leads a run. */
+export const tensorboardOption = {
+  type: 'boolean',
+  default: true,
+  describe: "TensorBoard's event files in the run's folder (--no-tensorboard: none)",
+} as const;
+
 /** A text; an empty one where nothing follows the option. */
 export function textOption<const M extends Options = object>(describe: string, more = {} as M) {
   return { type: 'string', describe, ...more } as Entry<'string', M>;

@@ -26,6 +26,10 @@ import { openRun, type IfExists, type RunPlan } from './edge/run-plan.js';
 import { createSessions, type Sessions } from './edge/sessions.js';
 import { claimTerm, holdTerm, newestTermNumber, type CoordinatorIdentity } from './edge/terms.js';
 import type { ObjectStore } from '../shared/store/store.js';
+import {
+  createTensorBoardFiles,
+  type TensorBoardOptions,
+} from '../watch/tensorboard/event-files.js';
 import { lead } from './leading.js';
 
 /** Longest wait at the end for events that the bus or the folder has not taken yet. */
@@ -52,6 +56,8 @@ export interface CoordinatorMainOptions {
   /** Halt after this step instead of the spec's last. */
   readonly stopAfter: number | undefined;
   readonly natsUrl: string | undefined;
+  /** Write TensorBoard's event files into the run's folder. */
+  readonly tensorboard: boolean;
   /** Lead only while holding the run's lease: in NATS, or that of `leaseUrl`. */
   readonly standby: boolean;
   /** k8s://NAMESPACE/NAME */
@@ -176,7 +182,7 @@ async function leadRun(options: CoordinatorMainOptions, parts: LeadingParts): Pr
   const say = (text: string): void => onNotice(text);
   const stores = createRunningStores(options.storeOptions, say, log);
   const store = openStore(runUrl, stores.options);
-  const { events, closeEvents } = openEvents(options, store, term, say);
+  const { events, closeEvents } = openEvents(options, { store, record, term }, say);
   const config = configOf(options, plan, term, sha256Of(canonicalJson(record)));
   const reporter = createReporter({
     ...{ run, url: runUrl, term, spec: record.spec, until: config.until, events },
@@ -285,21 +291,25 @@ interface OpenEvents {
 
 /** The run's events, which go to the bus and to the run's folder. */
 function openEvents(
-  { natsUrl, run }: CoordinatorMainOptions,
-  store: ObjectStore,
-  term: number,
+  { natsUrl, run, tensorboard }: CoordinatorMainOptions,
+  led: Pick<TensorBoardOptions, 'store' | 'record' | 'term'>,
   onNotice: (text: string) => void,
 ): OpenEvents {
   const bus =
     natsUrl === undefined
       ? createSilentBus(onNotice)
       : createNatsBus({ url: natsUrl, run, onNotice });
-  const eventLog = createEventLog(store, { term, onNotice });
+  const eventLog = createEventLog(led.store, { term: led.term, onNotice });
   const events = createRunEvents({ run, now: Date.now, onNotice });
   events.subscribe((event) => bus.publish(event));
   events.subscribe((event) => eventLog.add(event));
+  const boards = tensorboard
+    ? createTensorBoardFiles({ ...led, clock: processClock, onNotice })
+    : undefined;
+  events.subscribe((event) => boards?.add(event));
   const closeEvents = async (): Promise<void> => {
-    await Promise.all([closeBus(bus, onNotice), eventLog.flush(flushMs)]);
+    const kept = [eventLog.flush(flushMs), boards?.close(flushMs)];
+    await Promise.all([closeBus(bus, onNotice), ...kept]);
     await eventLog.close();
   };
   return { events, closeEvents };

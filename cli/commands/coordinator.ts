@@ -10,7 +10,7 @@ import { createLog, type Log } from '../../shared/log.js';
 import { parseLeaseUrl } from '../../shared/kubernetes/lease-place.js';
 import { OperatorError } from '../../shared/problems.js';
 import { parseStoreUrl } from '../../shared/store/places.js';
-import { flagOption, numberOption, textOption, wordOption } from '../options.js';
+import { flagOption, numberOption, tensorboardOption, textOption, wordOption } from '../options.js';
 import { withSpecOptions, resolveSpec, type SpecArguments } from '../spec-options.js';
 import { printJson, printNote } from '../output.js';
 import { runId, runUrl, storeOptions } from '../stores.js';
@@ -31,6 +31,7 @@ const options = {
   listen: textOption('host:port', { default: '127.0.0.1:7400' }),
   'stop-after': numberOption('halt, checkpointed, after this step'),
   nats: textOption('nats:// url for events ($LOCKSTEP_NATS_URL)'),
+  tensorboard: tensorboardOption,
   'join-timeout': numberOption('seconds to wait for all workers', { default: 120 }),
   standby: flagOption(
     'lead only while holding the lease of the run (in NATS or --lease); else wait',
@@ -86,6 +87,7 @@ export const coordinatorCommand: CommandModule<object, CoordinatorArguments> = {
       worldSize: args.workers,
       stopAfter: args.stopAfter,
       natsUrl,
+      tensorboard: args.tensorboard,
       standby: args.standby,
       leaseUrl: args.lease,
       storeOptions: storeOptions(),

@@ -14,7 +14,7 @@ import { providers } from '../../worker/engine/engine.js';
 import { CommandFailed } from '../failure.js';
 import { stopWhenInterrupted } from '../interruptions.js';
 import { rangeProblems } from '../number-ranges.js';
-import { amountOption, flagOption, wordOption } from '../options.js';
+import { amountOption, flagOption, tensorboardOption, wordOption } from '../options.js';
 import { printJson, printNote } from '../output.js';
 import { runId, storeOptions, withStore } from '../stores.js';
 import { devicesBesideGpus, devicesOption, parseDevices } from './devices.js';
@@ -29,6 +29,7 @@ export const trainingOptions = {
   ),
   'stop-after': amountOption('Halt, checkpointed, after this step (exit code 3)'),
   nats: wordOption('nats:// url to publish events to ($LOCKSTEP_NATS_URL)'),
+  tensorboard: tensorboardOption,
   standby: flagOption(
     'A second coordinator, which takes over when the first is lost (needs --nats)',
   ),
@@ -89,6 +90,7 @@ export async function trainLocally(
     coordinatorArgs: [
       ...(stopAfter === undefined ? [] : ['--stop-after', String(stopAfter)]),
       ...(dataset === undefined ? [] : ['--dataset', dataset]),
+      ...(args.tensorboard ? [] : ['--no-tensorboard']),
     ],
     // It may have a password in it.
     environment: nats === undefined ? {} : { LOCKSTEP_NATS_URL: nats },

@@ -3,6 +3,7 @@
 // for them: what can't be written waits, bounded, and what must go for that is said once.
 
 import { atMost, type Clock } from '../../shared/clock.js';
+import { parseCloudEvent, type CloudEvent } from '../../shared/events/bus.js';
 import type { EventData, TypedEvent } from '../../shared/events/kinds.js';
 import { messageOf } from '../../shared/problems.js';
 import type { RunRecord } from '../../shared/spec/record.js';
@@ -44,8 +45,8 @@ export interface TensorBoardOptions {
 
 /** Event files that are being written. */
 export interface TensorBoardFiles {
-  /** Takes an event of the run; never throws and never waits. */
-  add(event: TypedEvent & { readonly time: string }): void;
+  /** Takes an event of the run, as its bus does; never waits. */
+  add(event: CloudEvent): void;
   /** Writes what waits and ends; gives up after `limitMs`. Never rejects. */
   close(limitMs: number): Promise<void>;
 }
@@ -117,8 +118,9 @@ export function createTensorBoardFiles(options: TensorBoardOptions): TensorBoard
       });
   };
   return {
-    add: (event) => {
-      if (isClosed) return;
+    add: (given) => {
+      const event = isClosed ? undefined : parseCloudEvent(given);
+      if (event === undefined) return;
       wallTime = Date.parse(event.time) / 1000;
       toWaiting(record, event, wallTime, hasStepped).forEach(put);
       hasStepped ||= event.type === 'step.committed';

@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { after, before, test } from 'node:test';
+import { toCloudEvent } from '../../../shared/events/bus.js';
 import type { EventData, TypedEvent } from '../../../shared/events/kinds.js';
 import { openStore } from '../../../shared/store/open-store.js';
 import type { ObjectStore } from '../../../shared/store/store.js';
@@ -78,7 +79,10 @@ async function writeBoard(store: ObjectStore): Promise<Map<number, string>> {
       record: { format: 'lockstep-run/1', run: 'tiny', spec: runIn('/tmp'), createdAt },
       onNotice: (text) => assert.fail(text),
     });
-    for (const event of events) board.add({ ...event, time: timeAt((seconds += 1)) });
+    for (const event of events) {
+      seconds += 1;
+      board.add(toCloudEvent('tiny', { ...event, id: `event-${seconds}` }, timeAt(seconds)));
+    }
     await board.close(10_000);
   }
   return sums;

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { toCloudEvent } from '../../../shared/events/bus.js';
 import type { EventData } from '../../../shared/events/kinds.js';
 import { createFileStore } from '../../../shared/store/file-store.js';
 import type { ObjectStore } from '../../../shared/store/store.js';
@@ -47,7 +48,9 @@ function addStep(board: TensorBoardFiles, step: number, seconds = step): void {
     ...{ generation: 1, step, phase: 'pixel', metrics: { mse: 0.5 }, images_per_s: 8, eta_s: 1 },
     seconds: { data: 0, compute: 0.1, exchange: 0.2, update: 0.1 },
   };
-  board.add({ type: 'step.committed', data, time: at(seconds) });
+  board.add(
+    toCloudEvent('tiny', { type: 'step.committed', id: `step-${step}`, data }, at(seconds)),
+  );
 }
 
 /** A store that is away until told otherwise. */
@@ -83,6 +86,7 @@ test('files are few: their distance grows with the age of the run', async () => 
   const gaps: number[] = [];
   for (const [i, age] of [1, 100, 5_000, 604_800].entries()) {
     addStep(board, i + 1, age);
+    await until(() => clock.due.length === 1, 'a wait');
     const [next] = clock.due;
     gaps.push(next?.ms ?? 0);
     next?.run();
