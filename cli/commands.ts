@@ -58,6 +58,13 @@ export const commands: readonly CommandEntry[] = [
     register: async (y) => y.command((await import('./commands/status.js')).statusCommand),
   },
   {
+    usage: 'trace <run>',
+    summary: 'Trace the next steps of all workers of a run, for Perfetto or Chrome',
+    stopsInOrder: true,
+    takesDash: true,
+    register: async (y) => y.command((await import('./commands/trace.js')).traceCommand),
+  },
+  {
     usage: 'scale <run>',
     summary: 'Change how many workers a run has while it trains; the bytes stay the same',
     register: async (y) => y.command((await import('./commands/scale.js')).scaleCommand),

@@ -206,8 +206,8 @@ async function leadRun(options: CoordinatorMainOptions, parts: LeadingParts): Pr
     onOver,
   });
   const { dispatch } = leading;
-  sessions.open(leading.soon);
   const requests = answerOperator(options, leading, reporter, processClock);
+  sessions.open(leading.soon, requests.traces.onAnswer);
   parts.onLeading(requests);
   const forgetQuiet = processClock.every(quietMs, () => {
     const line = quiet.look(requests.status());

@@ -11,6 +11,7 @@ import { createRunningStores } from '../shared/store/notices.js';
 import type { Provider } from './engine/engine.js';
 import type { NetworkOptions, ToCompute, ToNetwork } from './network/ports.js';
 import { createTraps, signalSelf } from './network/traps.js';
+import { createStepRecorder } from './step-trace/step-recorder.js';
 import { createCompute } from './training/compute.js';
 import { prepare } from './training/prepare.js';
 
@@ -69,6 +70,7 @@ export async function workerMain(options: WorkerMainOptions): Promise<WorkerResu
   const stores = createRunningStores(options.storeOptions, options.warn, log);
   const compute = createCompute({
     send,
+    recorder: createStepRecorder(send),
     prepare: (request) => prepare(request, { ...options, storeOptions: stores.options, send, log }),
   });
   const result = new Promise<WorkerResult>((resolve, reject) => {

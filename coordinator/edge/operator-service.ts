@@ -5,6 +5,7 @@ import {
   status as codes,
   type handleUnaryCall,
   type Server,
+  type ServerWritableStream,
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js';
 import { z } from 'zod';
@@ -15,12 +16,15 @@ import {
   type CoordinatorMessage,
   type FaultMessage,
 } from '../../shared/control/messages.js';
+import { toWire, type WireMessage } from '../../shared/control/codec.js';
+import type { TraceOrder, TraceReply } from '../../shared/control/tracing.js';
 import { OperatorError, formatProblem, messageOf } from '../../shared/problems.js';
 import { workersProblem } from '../../shared/spec/validate.js';
 import type { CoordinatorEvent, CoordinatorState } from '../core/state.js';
 import type { PaceView } from '../core/straggler.js';
 import type { Reporter } from './reporter.js';
 import { describeRun } from './run-status.js';
+import { createStepTraces, type StepTraces } from './step-traces.js';
 
 /** What the operator may ask of a coordinator. */
 export interface OperatorRequests {
@@ -29,6 +33,7 @@ export interface OperatorRequests {
   scale(workers: number): ScaleReply;
   /** Throws an OperatorError when the fault can't be passed on. */
   injectFault(worker: string, fault: FaultMessage): void;
+  readonly traces: StepTraces;
 }
 
 /** The run as its leader has it at hand. */
@@ -39,7 +44,7 @@ export interface LedRun {
   /** An event to be decided on before this returns, after what is waiting. */
   dispatch(event: CoordinatorEvent): void;
   /** Does nothing when the worker has no session. */
-  send(worker: string, message: CoordinatorMessage): void;
+  send(worker: string, message: CoordinatorMessage | TraceOrder): void;
 }
 
 /** Answers from what the coordinator knows of its run. */
@@ -50,12 +55,14 @@ export function answerOperator(
   clock: Clock,
 ): OperatorRequests {
   const { microShards } = state.config;
+  const status = (): RunStatus =>
+    describeRun(state, {
+      ...{ run, url: runUrl, pid: process.pid, nowMs: clock.nowMs(), paces: paces() },
+      ...{ ...reporter.rate(), worldReason: reporter.worldReason(), health: reporter.health() },
+    });
   return {
-    status: () =>
-      describeRun(state, {
-        ...{ run, url: runUrl, pid: process.pid, nowMs: clock.nowMs(), paces: paces() },
-        ...{ ...reporter.rate(), worldReason: reporter.worldReason(), health: reporter.health() },
-      }),
+    status,
+    traces: createStepTraces({ clock, status, send }),
     scale: (workers) => {
       const problem = workersProblem(workers, microShards);
       if (problem !== undefined) throw new OperatorError(formatProblem(problem), []);
@@ -75,6 +82,7 @@ export function answerOperator(
 }
 
 const scaleRequest = z.object({ workers: z.number().int().min(0) });
+const traceRequest = z.object({ steps: z.number() });
 const faultRequest = z.object({
   worker: z.string().min(1).max(200),
   fault: z.looseObject({}),
@@ -99,6 +107,10 @@ export function operatorService(
       leading().injectFault(worker, fault);
       return {};
     }),
+    Trace: streaming(async (request, reply, signal) => {
+      const { steps } = parse(traceRequest, request);
+      await leading().traces.trace(steps, reply, signal);
+    }),
   };
   return (server) => server.addService(loadAdminService(), implementation);
 }
@@ -109,11 +121,38 @@ function unary(answer: (request: unknown) => object): handleUnaryCall<unknown, o
     try {
       reply = answer(request);
     } catch (error) {
-      const code = error instanceof OperatorError ? codes.FAILED_PRECONDITION : codes.INTERNAL;
-      return callback({ code, details: messageOf(error) });
+      return callback(refusalOf(error));
     }
     callback(null, reply);
   };
+}
+
+type Call = ServerWritableStream<unknown, WireMessage>;
+
+/** Answers with a stream; the signal is aborted when nobody reads it any more. */
+function streaming(
+  answer: (
+    request: unknown,
+    reply: (message: TraceReply) => void,
+    signal: AbortSignal,
+  ) => Promise<void>,
+): (call: Call) => void {
+  return (call) => {
+    const gone = new AbortController();
+    call.once('cancelled', () => gone.abort());
+    const reply = (message: TraceReply): void => {
+      if (!gone.signal.aborted) call.write(toWire(message));
+    };
+    answer(call.request, reply, gone.signal).then(
+      () => call.end(),
+      (error: unknown) => call.emit('error', refusalOf(error)),
+    );
+  };
+}
+
+function refusalOf(error: unknown): { readonly code: codes; readonly details: string } {
+  const code = error instanceof OperatorError ? codes.FAILED_PRECONDITION : codes.INTERNAL;
+  return { code, details: messageOf(error) };
 }
 
 function parse<S extends z.ZodType>(schema: S, request: unknown): z.infer<S> {

@@ -9,17 +9,21 @@ import {
 import { exitCodes } from '../../shared/exit-codes.js';
 import {
   controlChannelOptions,
-  fromWire,
   loadControlService,
   toWire,
   type WireMessage,
 } from '../../shared/control/codec.js';
 import {
   maxWorkers,
-  workerMessageSchema,
   type CoordinatorMessage,
   type WorkerMessage,
 } from '../../shared/control/messages.js';
+import {
+  fromWorker,
+  isTraceAnswer,
+  type TraceAnswer,
+  type TraceOrder,
+} from '../../shared/control/tracing.js';
 import type { Log } from '../../shared/log.js';
 import { OperatorError, messageOf } from '../../shared/problems.js';
 import type { CoordinatorEvent } from '../core/state.js';
@@ -35,14 +39,16 @@ const helloMs = 10_000;
 /** What the core gets to know of sessions; the first message of a session is its hello. */
 type SessionEvent = CoordinatorEvent & { readonly kind: 'message' | 'closed' };
 type Listener = (event: SessionEvent) => void;
+/** Gets what a worker says of a trace, at once: it measures clocks by it. */
+type TraceListener = (worker: string, answer: TraceAnswer) => void;
 
 export interface Sessions {
   /** "host:port" that was bound. */
   readonly address: string;
   /** Starts to serve; who came before is turned away, and dials again. */
-  open(listener: Listener): void;
+  open(listener: Listener, onTrace?: TraceListener): void;
   /** Does nothing when the session is gone. */
-  send(session: number, message: CoordinatorMessage): void;
+  send(session: number, message: CoordinatorMessage | TraceOrder): void;
   /** Ends a session with a reason that the worker ends by. */
   dismiss(session: number, exitCode: number, reason: string): void;
   /** Sends to everyone who is connected, in the world or not. */
@@ -61,6 +67,7 @@ export async function createSessions(
   const streams = new Set<Stream>();
   const server = new Server(controlChannelOptions);
   let listener: Listener | undefined;
+  let traceListener: TraceListener = () => undefined;
   let count = 0;
   const session = (stream: Stream): void => {
     if (listener === undefined || streams.size >= maxSessions) {
@@ -71,14 +78,17 @@ export async function createSessions(
     count += 1;
     streams.add(stream);
     stream.once('close', () => streams.delete(stream));
-    serve(stream, count, open, listener, log);
+    serve(stream, count, open, { onEvent: listener, onTrace: traceListener }, log);
   };
   server.addService(loadControlService().service, { session: session as UntypedHandleCall });
   addServices(server);
   const port = await bind(server, listen);
   return {
     address: `${listen.slice(0, listen.lastIndexOf(':'))}:${port}`,
-    open: (given) => (listener = given),
+    open: (given, onTrace) => {
+      listener = given;
+      traceListener = onTrace ?? traceListener;
+    },
     send: (number, message) => {
       open.get(number)?.write(toWire(message));
     },
@@ -133,7 +143,7 @@ function serve(
   stream: Stream,
   session: number,
   open: Map<number, Stream>,
-  listener: Listener,
+  { onEvent, onTrace }: { readonly onEvent: Listener; readonly onTrace: TraceListener },
   log: Log | undefined,
 ): void {
   let worker: string | undefined;
@@ -150,9 +160,9 @@ function serve(
     clearTimeout(timer);
     if (worker === undefined || !open.delete(session)) return;
     log?.info('session closed', { session, worker, reason });
-    listener({ kind: 'closed', session, worker, reason });
+    onEvent({ kind: 'closed', session, worker, reason });
   };
-  const onMessage = (message: WorkerMessage): void => {
+  const onMessage = (message: WorkerMessage | TraceAnswer): void => {
     if ((message.kind === 'hello') !== (worker === undefined))
       return refuse('the first message of a session, and no other, must be hello');
     if (message.kind === 'hello') {
@@ -161,13 +171,15 @@ function serve(
       open.set(session, stream);
       log?.info('session opened', { session, worker, incarnation: message.incarnation });
     }
-    if (worker !== undefined) listener({ kind: 'message', session, worker, message });
+    if (worker === undefined) return;
+    if (isTraceAnswer(message)) onTrace(worker, message);
+    else onEvent({ kind: 'message', session, worker, message });
   };
   stream.on('data', (wire: WireMessage) => {
     if (isOver) return;
-    let message: WorkerMessage;
+    let message: WorkerMessage | TraceAnswer;
     try {
-      message = fromWire(workerMessageSchema, wire);
+      message = fromWorker(wire);
     } catch (error) {
       return refuse(messageOf(error));
     }

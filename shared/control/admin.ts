@@ -9,9 +9,10 @@ import {
   type ServiceError,
 } from '@grpc/grpc-js';
 import { z } from 'zod';
-import { printable } from '../problems.js';
-import { loadService } from './codec.js';
+import { messageOf, printable } from '../problems.js';
+import { fromWire, loadService, type WireMessage } from './codec.js';
 import { maxWorkers, paceSchema, type FaultMessage, type Pace } from './messages.js';
+import { traceReplySchema, type TraceReply } from './tracing.js';
 
 const count = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
 const seconds = z.number().min(0);
@@ -91,6 +92,8 @@ export interface AdminClient {
   getStatus(): Promise<RunStatus>;
   scale(workers: number): Promise<ScaleReply>;
   injectFault(worker: string, fault: FaultMessage): Promise<void>;
+  /** Traces the next steps; resolves at the end of the stream. The signal gives it up. */
+  trace(steps: number, onReply: (reply: TraceReply) => void, signal: AbortSignal): Promise<void>;
   close(): void;
 }
 
@@ -148,6 +151,35 @@ export function createAdminClient(address: string, timeoutMs = deadlineMs): Admi
     injectFault: async (worker, fault) => {
       await call('InjectFault', { worker, fault }, z.object({}));
     },
+    trace: (steps, onReply, signal) =>
+      new Promise((resolve, reject) => {
+        const definition = service['Trace'];
+        if (definition === undefined) throw new Error('there is no method Trace');
+        const { path, requestSerialize, responseDeserialize } = definition;
+        const stream = client.makeServerStreamRequest(
+          path,
+          requestSerialize,
+          responseDeserialize as (bytes: Buffer) => WireMessage,
+          { steps },
+        );
+        const cancel = (): void => stream.cancel();
+        const end = (done: () => void): void => {
+          signal.removeEventListener('abort', cancel);
+          done();
+        };
+        signal.addEventListener('abort', cancel);
+        if (signal.aborted) cancel();
+        stream.on('data', (wire: WireMessage) => {
+          try {
+            onReply(fromWire(traceReplySchema, wire));
+          } catch (error) {
+            stream.cancel();
+            end(() => reject(new AdminError(messageOf(error), true)));
+          }
+        });
+        stream.on('error', (error: ServiceError) => end(() => reject(adminError(error))));
+        stream.on('end', () => end(resolve));
+      }),
     close: () => client.close(),
   };
 }

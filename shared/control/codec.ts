@@ -9,6 +9,7 @@ import { loadSync } from '@grpc/proto-loader';
 import type { z } from 'zod';
 import { packageFile } from '../paths.js';
 import type { CoordinatorMessage, WorkerMessage } from './messages.js';
+import type { TraceAnswer, TraceOrder, TraceReply } from './tracing.js';
 
 /** A message as proto-loader gives it: the name of the one set field, and the field itself. */
 export interface WireMessage {
@@ -17,7 +18,9 @@ export interface WireMessage {
 }
 
 /** Wraps a tagged message for the wire: { kind: 'halted', ... } becomes { halted: { ... } }. */
-export function toWire(message: WorkerMessage | CoordinatorMessage): WireMessage {
+export function toWire(
+  message: WorkerMessage | CoordinatorMessage | TraceOrder | TraceAnswer | TraceReply,
+): WireMessage {
   const { kind, ...fields } = message;
   return { [kind]: fields };
 }

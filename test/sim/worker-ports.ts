@@ -2,6 +2,7 @@
 // values that are a few numbers for each chunk.
 
 import type { CoordinatorMessage, WorkerMessage } from '../../shared/control/messages.js';
+import { isTraceAnswer } from '../../shared/control/tracing.js';
 import { chunkFloats } from '../../shared/plan/reduction.js';
 import type { ExchangeHello, Pull } from '../../worker/exchange/core/messages.js';
 import type { FoldPlan } from '../../worker/exchange/core/world.js';
@@ -90,6 +91,8 @@ export function dialCoordinators(
     const drop = open(network, process, address, onSide, handlers.onLost);
     return {
       send: (message) => {
+        // No coordinator of a simulation asks for a trace.
+        if (isTraceAnswer(message)) return;
         if (network.isLossy && repeated.has(message.kind)) line?.sendLoosely(message, dice);
         else line?.send(message);
       },

@@ -16,6 +16,7 @@ import type { StepDefinition, Task } from '../../task/task.js';
 import type { CompiledGraph, Engine, EngineState } from '../../worker/engine/engine.js';
 import { createHostEngineState } from '../../worker/engine/host-engine-state.js';
 import type { ToCompute, ToNetwork } from '../../worker/network/ports.js';
+import { createStepRecorder } from '../../worker/step-trace/step-recorder.js';
 import { createCompute, type Compute } from '../../worker/training/compute.js';
 import { createPhases, longestVector } from '../../worker/training/phase.js';
 import { createVectorPool, type PreparedRun } from '../../worker/training/prepare.js';
@@ -97,7 +98,10 @@ export async function fakeWorker(effects: FakeEffects = {}): Promise<FakeWorker>
   const local = new LocalState(fakeNetworks, engineState, open, send);
   const state = (): TrainingState => stateOf(local.counters, vectors);
   const run = fakeRun(engine, local, saved, effects);
-  const compute = createCompute({ send, prepare: () => Promise.resolve(run) });
+  const compute = createCompute({
+    ...{ send, recorder: createStepRecorder(send) },
+    prepare: () => Promise.resolve(run),
+  });
   const of = <K extends ToNetwork['kind']>(kind: K): (ToNetwork & { kind: K })[] =>
     sent.filter((message): message is ToNetwork & { kind: K } => message.kind === kind);
   const hear = async <K extends ToNetwork['kind']>(

@@ -5,13 +5,19 @@
 import type { Clock } from '../../shared/clock.js';
 import type { Generation, Rank, Step } from '../../shared/words.js';
 import type { Waited } from './core/liveness.js';
-import { admitPeer, type ExchangeHello, type WorldPlace } from './core/messages.js';
+import {
+  admitPeer,
+  type ExchangeHello,
+  type FrameHeader,
+  type Pull,
+  type WorldPlace,
+} from './core/messages.js';
 import type { FoldPlan } from './core/world.js';
 import type { ExchangeLimits } from './limits.js';
 import type { PeerChannel } from './pull-link.js';
 import { ServedStream, type IncomingCall, type RefusalCode } from './served-stream.js';
 import { WorldSession } from './session.js';
-import type { ChunkValues } from './values.js';
+import type { ChunkValues, ValueEffect } from './values.js';
 
 /** A world to join. All vectors of a world have the same length. */
 export interface ExchangeWorld<Vector = Float32Array> extends WorldPlace {
@@ -58,6 +64,21 @@ export interface ExchangeEvents {
   onPeerLost(lost: PeerLost): void;
 }
 
+/** Hears what passes in a step, for a trace. Functions that it gives are called at the end. */
+export interface ExchangeSpans {
+  asked(to: Rank, pull: Pull): void;
+  received(from: Rank, header: FrameHeader): () => void;
+  worked(effect: ValueEffect): () => void;
+  sending(to: Rank, header: FrameHeader): () => void;
+  /** Frames asked of these have not come. */
+  waiting(ranks: readonly Rank[]): void;
+  /** The step is reduced; what follows are frames that peers still take. */
+  over(): void;
+}
+
+/** What hears of a step that begins; undefined, nearly always: nobody does. */
+export type ExchangeRecorder = (place: WorldPlace, step: Step) => ExchangeSpans | undefined;
+
 /** What the host of an exchange provides. */
 export interface ExchangePorts<Vector> {
   readonly clock: Clock;
@@ -67,6 +88,7 @@ export interface ExchangePorts<Vector> {
   openChannel(address: string): PeerChannel<Vector>;
   /** What adds up the vectors of a world; throws when they do not fit each other. */
   createValues(world: ExchangeWorld<Vector>, plan: FoldPlan): ChunkValues<Vector>;
+  readonly recordStep?: ExchangeRecorder | undefined;
   /** A fact worth a log line: a stream refused, with the reason. */
   log?(fact: string, fields: Readonly<Record<string, unknown>>): void;
 }

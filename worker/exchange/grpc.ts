@@ -6,7 +6,7 @@ import { setFlagsFromString } from 'node:v8';
 
 import { processClock } from '../../shared/clock.js';
 import type { ExchangeRequest } from './core/messages.js';
-import { Exchange, type ExchangeEvents } from './exchange.js';
+import { Exchange, type ExchangeEvents, type ExchangeRecorder } from './exchange.js';
 import { createFrameSerializer, decodeFrame, maxFrameBytes } from './frame.js';
 import { defaultExchangeLimits, type ExchangeLimits } from './limits.js';
 import type { PeerChannel } from './pull-link.js';
@@ -21,16 +21,18 @@ export interface GrpcExchangeOptions {
   readonly server: grpc.Server;
   readonly events: ExchangeEvents;
   readonly limits?: Partial<ExchangeLimits>;
+  readonly recordStep?: ExchangeRecorder;
   readonly log?: (fact: string, fields: Readonly<Record<string, unknown>>) => void;
 }
 
 /** Creates the exchange of a worker; one for each server. Changes how this process collects. */
 export function createGrpcExchange(options: GrpcExchangeOptions): Exchange {
   markInOneGo();
-  const { server, events, log } = options;
+  const { server, events, recordStep, log } = options;
   const limits = { ...defaultExchangeLimits, ...options.limits };
   const exchange = new Exchange<Float32Array>({
-    ...{ clock: processClock, limits, events, log, createValues: createChunkValues },
+    ...{ clock: processClock, limits, events, recordStep, log },
+    createValues: createChunkValues,
     openChannel: (address) => openChannel(address, limits),
   });
   const service = {

@@ -14,11 +14,17 @@ import {
   type ReductionWorld,
   type StepProgress,
 } from './core/world.js';
-import type { ExchangeEvents, ExchangePorts, ExchangeWorld, PeerLost } from './exchange.js';
+import type {
+  ExchangeEvents,
+  ExchangePorts,
+  ExchangeSpans,
+  ExchangeWorld,
+  PeerLost,
+} from './exchange.js';
 import type { ExchangeLimits } from './limits.js';
 import { PullLink } from './pull-link.js';
 import type { ServedStream } from './served-stream.js';
-import type { ChunkValues } from './values.js';
+import type { ChunkValues, ValueEffect } from './values.js';
 
 /** The streams and the core of one world; owns the connections to its peers. */
 export class WorldSession<Vector> {
@@ -42,6 +48,8 @@ export class WorldSession<Vector> {
   /** Bytes of values since a step was done last; what a peer takes late counts for the next. */
   #bytes = { sentBytes: 0, receivedBytes: 0 };
   readonly #stopTicks: () => void;
+  /** Of the step begun last, while it is traced. */
+  #spans: ExchangeSpans | undefined;
   /** What is under way. */
   #pending: 'join' | 'step' | undefined;
   #onDrained: (() => void) | undefined;
@@ -96,6 +104,7 @@ export class WorldSession<Vector> {
     this.#progress.begin({ step, floats });
     this.#values.begin({ step, floats });
     this.#pending = 'step';
+    this.#spans = this.#ports.recordStep?.(this.world, step);
     for (const { rank, reason } of this.#sender.begin()) this.#refusePull(rank, reason);
     this.#perform(this.#receiver.begin(), undefined);
   }
@@ -171,8 +180,10 @@ export class WorldSession<Vector> {
     this.#bytes = { sentBytes: 0, receivedBytes: 0 };
     this.#pending = undefined;
     if (pending === 'join') this.#events.onJoined(generation);
-    else if (pending === 'step')
+    else if (pending === 'step') {
+      this.#spans?.over();
       this.#events.onReduced(generation, this.#progress.current!.step, cost);
+    }
     // After the caller has seen its step done: the last step needs no peers any more.
     if (this.#unreported.length > 0) this.#clock.soon(() => this.#flushLosses());
   }
@@ -186,18 +197,36 @@ export class WorldSession<Vector> {
     this.#silence.heard(rank);
     if (header.kind === 'alive') return;
     this.#bytes.receivedBytes += bytesOf(header);
+    const end = this.#spans?.received(rank, header);
     this.#perform(this.#receiver.onFrame(rank, header), values);
+    end?.();
   }
 
   #perform(effects: readonly ReceiveEffect[], received: Vector | undefined): void {
     for (const effect of effects) {
-      if (effect.kind === 'ask') this.#links.get(effect.to)?.ask(effect.pull);
+      if (effect.kind === 'ask') this.#ask(effect.to, effect.pull);
       else if (effect.kind === 'refuse') this.#lose(effect.from, `sent ${effect.reason}`);
-      else if (effect.kind !== 'done') this.#values.perform(effect, received);
+      else if (effect.kind !== 'done') this.#work(effect, received);
     }
     if (effects.some(({ kind }) => kind === 'finish' || kind === 'ask')) this.#pumpAll();
     if (effects.at(-1)?.kind === 'done') this.#settle();
-    else this.#lateness.note(this.#receiver.awaitedAlone(), this.#clock.nowMs());
+    else {
+      this.#lateness.note(this.#receiver.awaitedAlone(), this.#clock.nowMs());
+      this.#spans?.waiting(
+        [...this.#links.keys()].filter((one) => this.#receiver.awaited(one) > 0),
+      );
+    }
+  }
+
+  #ask(to: Rank, pull: Pull): void {
+    this.#spans?.asked(to, pull);
+    this.#links.get(to)?.ask(pull);
+  }
+
+  #work(effect: ValueEffect, received: Vector | undefined): void {
+    const end = effect.kind === 'hold' ? undefined : this.#spans?.worked(effect);
+    this.#values.perform(effect, received);
+    end?.();
   }
 
   #onPull(rank: Rank, pull: Pull): void {
@@ -216,7 +245,9 @@ export class WorldSession<Vector> {
       const frame = this.#sender.nextFrame(rank);
       if (frame === undefined) return;
       this.#bytes.sentBytes += bytesOf(frame.header);
+      const end = this.#spans?.sending(rank, frame.header);
       stream.write({ header: frame.header, values: this.#values.valuesOf(frame) });
+      end?.();
     }
   }
 

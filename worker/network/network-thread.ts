@@ -9,6 +9,7 @@ import { exitCodes } from '../../shared/exit-codes.js';
 import { createLog } from '../../shared/log.js';
 import { OperatorError, messageOf } from '../../shared/problems.js';
 import { createGrpcExchange, exchangeServerOptions } from '../exchange/grpc.js';
+import { createNodeTracing } from '../step-trace/node-tracing.js';
 import { createGrpcStateClient, createGrpcStateServer } from '../transfer/grpc.js';
 import type { WatchedWorker } from './metrics.js';
 import { NetworkNode } from './node.js';
@@ -25,13 +26,18 @@ if (port === null) throw new Error('the network thread is started by the worker'
 const toCompute = (message: ToCompute, transfer: readonly ArrayBuffer[] = []): void =>
   port.postMessage(message, transfer);
 
+const tracing = createNodeTracing(processClock, toCompute);
 const server = new Server(exchangeServerOptions);
 const address = await bind().catch(endUnbound);
 const node = new NetworkNode({
   config: { ...settings, address, pid: process.pid, host: hostname() },
   ...{ coordinators, clock: processClock, toCompute, log },
   session: { dial: dialCoordinator, random: Math.random },
-  createExchange: (events) => createGrpcExchange({ server, events, log: log.warn }),
+  tracing,
+  createExchange: (events) => {
+    const { recordStep } = tracing;
+    return createGrpcExchange({ server, events, recordStep, log: log.warn });
+  },
   stateServer: createGrpcStateServer(server, { toCompute }),
   stateClient: createGrpcStateClient({ worker, toCompute }),
   traps: createTraps(signalSelf(worker)),

@@ -2,8 +2,9 @@
 // thread. The network thread runs it on sockets, the simulator on a simulated network.
 
 import type { Clock } from '../../shared/clock.js';
-import type { Pace, WorkerMessage } from '../../shared/control/messages.js';
+import type { CoordinatorMessage, Pace, WorkerMessage } from '../../shared/control/messages.js';
 import { exitCodes } from '../../shared/exit-codes.js';
+import { isTraceOrder, type TraceOrder } from '../../shared/control/tracing.js';
 import type { Log, LogFields } from '../../shared/log.js';
 import { messageOf } from '../../shared/problems.js';
 import type { Generation, Step } from '../../shared/words.js';
@@ -16,6 +17,7 @@ import {
 } from '../core/state.js';
 import { transition } from '../core/transition.js';
 import type { Exchange, ExchangeCost, ExchangeEvents } from '../exchange/exchange.js';
+import type { NodeTracing } from '../step-trace/node-tracing.js';
 import type { StateClient } from '../transfer/fetch-state.js';
 import type { StateServer } from '../transfer/serve-state.js';
 import type { ToCompute, ToNetwork, WorldVectors } from './ports.js';
@@ -38,6 +40,8 @@ export interface NodePorts<Vector> {
   readonly traps: Traps;
   readonly toCompute: (message: ToCompute) => void;
   readonly log?: Log;
+  /** Takes part in traces of steps. */
+  readonly tracing?: NodeTracing;
   /** The last act: the node has left, and says nothing more. */
   readonly onEnd: (end: WorkerEffect & { readonly kind: 'end' }) => void;
   /** What decides; the worker's core unless a host puts something in between. */
@@ -72,8 +76,11 @@ export class NetworkNode<Vector = Float32Array> {
       { clock, ...session },
       {
         onOpen: () => this.#dispatch({ kind: 'sessionOpened' }),
-        onMessage: (message) => this.#dispatch({ kind: 'message', message }),
-        onLost: (reason) => this.#dispatch({ kind: 'sessionLost', reason }),
+        onMessage: (message) => this.#onMessage(message),
+        onLost: (reason) => {
+          ports.tracing?.stop();
+          this.#dispatch({ kind: 'sessionLost', reason });
+        },
       },
     );
     this.#stopTicks = clock.every(heartbeatMs, () => this.#dispatch({ kind: 'tick' }));
@@ -92,6 +99,8 @@ export class NetworkNode<Vector = Float32Array> {
         return this.#dispatch({ kind: 'paced', pace: { ...message, ...this.#exchanged() } });
       case 'tell':
         return this.#tell(message.message);
+      case 'recorded':
+        return this.#ports.tracing?.onRecorded(message);
       case 'fetchState':
         return stateClient.fetch(message);
       case 'stateTaken':
@@ -113,6 +122,14 @@ export class NetworkNode<Vector = Float32Array> {
     }
   }
 
+  /** What belongs to a trace decides nothing. */
+  #onMessage(message: CoordinatorMessage | TraceOrder): void {
+    if (!isTraceOrder(message)) return this.#dispatch({ kind: 'message', message });
+    // Before its welcome nobody knows whose coordinator it is.
+    if (!this.state.isWelcome) return;
+    this.#ports.tracing?.onOrder(message, (answer) => this.#session.send(answer));
+  }
+
   #dispatch(event: WorkerEvent): void {
     this.#write(event);
     const nowMs = this.#ports.clock.nowMs();
@@ -120,9 +137,11 @@ export class NetworkNode<Vector = Float32Array> {
   }
 
   #write(happened: WorkerEvent | WorkerEffect): void {
-    const { log } = this.#ports;
+    const { log, tracing } = this.#ports;
     const fact = log === undefined ? undefined : factOf(happened);
-    if (fact !== undefined) log?.[fact[0]](fact[1], fact[2]);
+    if (fact === undefined) return;
+    log?.[fact[0]](fact[1], fact[2]);
+    tracing?.happened(fact[1], this.state.step, this.state.world.generation);
   }
 
   #perform(effect: WorkerEffect): void {
@@ -206,8 +225,9 @@ export class NetworkNode<Vector = Float32Array> {
   }
 
   #leave(end: WorkerEffect & { kind: 'end' }): void {
-    const { stateClient, stateServer, onEnd } = this.#ports;
+    const { stateClient, stateServer, tracing, onEnd } = this.#ports;
     this.#stopTicks();
+    tracing?.leave();
     stateClient.drop();
     stateServer.close();
     this.#session.close(() => this.#exchange.close(() => onEnd(end)));

@@ -3,6 +3,7 @@
 // Vectors of the exchange are not copied: they lie in shared memory that both threads see.
 
 import type { Trap } from '../../shared/control/messages.js';
+import type { StepSpan } from '../../shared/control/tracing.js';
 import type { LogLevel } from '../../shared/environment.js';
 import type { Generation, Step } from '../../shared/words.js';
 import type { WorkerEffect, WorkerEvent } from '../core/state.js';
@@ -74,6 +75,13 @@ export type ToNetwork<Vector = Float32Array> =
       readonly exchangeS: number;
       readonly updateS: number;
     }
+  /** Spans of steps that `record` asked for. */
+  | {
+      readonly kind: 'recorded';
+      readonly id: number;
+      readonly spans: readonly StepSpan[];
+      readonly isLast: boolean;
+    }
   /** Get the state at `step` from the worker at `donor`. Answers: stateHeader, stateChunk, ... */
   | {
       readonly kind: 'fetchState';
@@ -103,6 +111,13 @@ export type ToCompute =
   | { readonly kind: 'flip' }
   /** This process is to be signalled at an activity (lockstep chaos). */
   | { readonly kind: 'trap'; readonly trap: Trap }
+  /** Record the steps [firstStep, endStep), by the numbers that they have once committed. */
+  | {
+      readonly kind: 'record';
+      readonly id: number;
+      readonly firstStep: Step;
+      readonly endStep: Step;
+    }
   /** Answers to fetchState; after the last chunk (see the header's bytes) nothing follows. */
   | { readonly kind: 'stateHeader'; readonly header: StateHeader }
   | { readonly kind: 'stateChunk'; readonly bytes: Uint8Array }

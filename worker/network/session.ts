@@ -5,16 +5,16 @@ import { credentials, type ClientDuplexStream } from '@grpc/grpc-js';
 import type { Clock } from '../../shared/clock.js';
 import {
   controlChannelOptions,
-  fromWire,
   loadControlService,
   toWire,
   type WireMessage,
 } from '../../shared/control/codec.js';
+import type { CoordinatorMessage, WorkerMessage } from '../../shared/control/messages.js';
 import {
-  coordinatorMessageSchema,
-  type CoordinatorMessage,
-  type WorkerMessage,
-} from '../../shared/control/messages.js';
+  fromCoordinator,
+  type TraceAnswer,
+  type TraceOrder,
+} from '../../shared/control/tracing.js';
 import { messageOf } from '../../shared/problems.js';
 
 /** How long one address may take to answer. */
@@ -32,14 +32,14 @@ const endMs = 1_000;
 
 export interface SessionHandlers {
   onOpen(): void;
-  onMessage(message: CoordinatorMessage): void;
+  onMessage(message: CoordinatorMessage | TraceOrder): void;
   /** The session that was opened last is over; another is tried. */
   onLost(reason: string): void;
 }
 
 /** One dialled address. */
 export interface SessionLine {
-  send(message: WorkerMessage): void;
+  send(message: WorkerMessage | TraceAnswer): void;
   /** Ends all at once. */
   drop(): void;
   /** Ends the stream after what was sent. */
@@ -74,7 +74,7 @@ export class Session {
   }
 
   /** Does nothing while there is no session. */
-  send(message: WorkerMessage): void {
+  send(message: WorkerMessage | TraceAnswer): void {
     if (this.#isOpen) this.#line?.send(message);
   }
 
@@ -144,7 +144,7 @@ export function dialCoordinator(address: string, handlers: SessionHandlers): Ses
     stream.on('data', (wire: WireMessage) => {
       if (isOver) return;
       try {
-        handlers.onMessage(fromWire(coordinatorMessageSchema, wire));
+        handlers.onMessage(fromCoordinator(wire));
       } catch (problem) {
         handlers.onLost(messageOf(problem));
       }

@@ -3,6 +3,7 @@
 
 import type { Generation } from '../../shared/words.js';
 import type { ToCompute } from '../network/ports.js';
+import type { StepRecorder } from '../step-trace/step-recorder.js';
 import { failedMessage } from './failure.js';
 import type { PreparedRun, PrepareOrder, SendToNetwork } from './prepare.js';
 import type { EnterOrder } from './state.js';
@@ -10,6 +11,7 @@ import { WorldTraining } from './world.js';
 
 interface ComputeOptions {
   readonly send: SendToNetwork;
+  readonly recorder: StepRecorder;
   readonly prepare: (order: PrepareOrder) => Promise<PreparedRun>;
 }
 
@@ -20,7 +22,7 @@ export interface Compute {
 }
 
 /** The compute side of one worker. */
-export function createCompute({ send, prepare }: ComputeOptions): Compute {
+export function createCompute({ send, recorder, prepare }: ComputeOptions): Compute {
   let preparing: Promise<PreparedRun> | undefined;
   let run: PreparedRun | undefined;
   let world: WorldTraining | undefined;
@@ -35,7 +37,7 @@ export function createCompute({ send, prepare }: ComputeOptions): Compute {
   const enter = (order: EnterOrder): void => {
     if (run === undefined) throw new Error('a world before the run is loaded');
     const previous = world?.leave() ?? Promise.resolve();
-    world = new WorldTraining(run, order, previous, send, fail);
+    world = new WorldTraining(run, order, previous, send, recorder, fail);
     world.enter();
   };
   const requireWorld = (generation: Generation): WorldTraining => {
@@ -66,6 +68,8 @@ export function createCompute({ send, prepare }: ComputeOptions): Compute {
       case 'serveMore':
         if (run !== undefined) return void run.local.onPeer(message).catch(fail);
         return send({ kind: 'serveRefused', request: message.request, reason: 'it has no state' });
+      case 'record':
+        return recorder.onOrder(message);
       case 'flip':
         return run?.local.askForFlip();
       // The rest is the process's own business.

@@ -13,6 +13,7 @@ import type { RunSpec } from '../../shared/spec/schema.js';
 import type { Leaf, Rank, Step } from '../../shared/words.js';
 import { sumInto } from '../exchange/values.js';
 import { letMessagesIn, orAborted } from './failure.js';
+import type { StepSpans } from '../step-trace/step-recorder.js';
 import type { Phase } from './phase.js';
 import type { PreparedRun } from './prepare.js';
 import { commitStep, troubleOf, type Committed } from './update.js';
@@ -32,6 +33,8 @@ export interface LoopWorld {
   allReduce(step: Step, floats: number): Promise<Float32Array>;
   /** Whether this worker votes to stop after the step in progress. */
   votesToStop(): boolean;
+  /** What hears of a step that begins; undefined unless it is traced. */
+  recordStep(step: Step): StepSpans | undefined;
   /** Called when the loop turns to something else. */
   onActivity(step: Step, activity: Activity): void;
   /** Called after each commit, before the next step begins. */
@@ -57,17 +60,19 @@ export async function train(
   let isVotedOut = false;
   while (local.counters.step < until && !isVotedOut && troubleOf(local.counters) === '') {
     const { step } = local.counters;
-    const clock = createActivityClock((activity) => world.onActivity(step, activity));
+    const spans = world.recordStep(step);
+    const clock = createActivityClock((activity) => world.onActivity(step, activity), spans);
     clock.turnTo('compile');
     const phase = await phases.at(step);
     const { layout, vote } = phase.vector;
 
     const computeMicroShard = async (leaf: Leaf, device: number): Promise<Float32Array> => {
-      clock.turnTo('data');
+      clock.turnTo('data', leaf, device);
       const batch = await orAborted(signal, loader.take(step, leaf));
       await letMessagesIn(signal);
-      clock.turnTo('compute');
+      clock.turnTo('compute', leaf, device);
       const vector = await phase.compute(batch, device);
+      spans?.rest(device);
       vector[vote] = world.votesToStop() ? 1 : 0;
       return vector;
     };
@@ -189,7 +194,7 @@ function reportOf(
 }
 
 /** Measures the seconds that are spent on each activity. */
-function createActivityClock(onTurn: (activity: Activity) => void) {
+function createActivityClock(onTurn: (activity: Activity) => void, spans: StepSpans | undefined) {
   const spent = { compile: 0, data: 0, compute: 0, exchange: 0, update: 0 };
   let activity: Activity | undefined;
   let sinceMs = 0;
@@ -200,9 +205,10 @@ function createActivityClock(onTurn: (activity: Activity) => void) {
     return spent;
   };
   return {
-    turnTo: (next: Activity): void => {
+    turnTo: (next: Activity, leaf?: Leaf, device?: number): void => {
       seconds();
       activity = next;
+      spans?.turn(next, leaf, device);
       onTurn(next);
     },
     seconds,

@@ -6,6 +6,8 @@ import { floatsOfState } from '../../shared/checkpoint/state.js';
 import type { StepReport, WorkerMessage } from '../../shared/control/messages.js';
 import type { Generation, Step } from '../../shared/words.js';
 import type { ToCompute, WorldVectors } from '../network/ports.js';
+import { phaseAt } from '../../shared/spec/schema.js';
+import type { StepRecorder, StepSpans } from '../step-trace/step-recorder.js';
 import { createCheckpoints, type Checkpoints } from './checkpoints.js';
 import { Aborted, orAborted } from './failure.js';
 import { subtreesOfRank, train, type LoopWorld } from './loop.js';
@@ -34,6 +36,8 @@ export class WorldTraining {
   /** The reduction that the loop waits for. */
   #reduction: { readonly step: Step; readonly resolve: () => void } | undefined;
   #lastReport: StepReport | undefined;
+  /** Of the step under way, while it is traced. */
+  #spans: StepSpans | undefined;
   /** The share that was asked for last, and whether it is stored. */
   #finish: FinishOrder | undefined;
   #isFinished = false;
@@ -44,6 +48,7 @@ export class WorldTraining {
     private readonly order: EnterOrder,
     previous: Promise<void>,
     private readonly send: SendToNetwork,
+    private readonly recorder: StepRecorder,
     private readonly fail: (error: unknown) => void,
   ) {
     const { microShards } = run.spec.batch;
@@ -139,6 +144,10 @@ export class WorldTraining {
       contributions: this.#vectors.contributions,
       signal,
       votesToStop: () => this.#votesToStop,
+      recordStep: (step) => {
+        this.#spans = this.recorder.isOn ? this.#recordStep(step) : undefined;
+        return this.#spans;
+      },
       onActivity: (step, activity) => send({ kind: 'activity', step, activity }),
       allReduce: async (step, floats) => {
         const reduced = new Promise<void>((resolve) => (this.#reduction = { step, resolve }));
@@ -149,10 +158,19 @@ export class WorldTraining {
       },
       onCommitted: async (report) => {
         await this.run.local.flipIfAsked();
+        this.#spans?.turn('report');
         await this.#report(report);
+        this.#spans?.turn('checkpoint');
         await this.#checkpoints.afterCommit(until, signal);
+        this.#spans?.end();
       },
     };
+  }
+
+  #recordStep(step: Step): StepSpans | undefined {
+    const { generation, rank } = this.order;
+    const phase = phaseAt(this.run.spec, step).name;
+    return this.recorder.begin({ generation, rank, step, phase });
   }
 
   /** Reports a commit: its seconds, by rank 0 its metrics, and now and then the digest. */
@@ -170,6 +188,7 @@ export class WorldTraining {
   #sendHalted(trouble: string): void {
     if (this.#isHalted) return;
     this.#isHalted = true;
+    this.recorder.halt();
     // By all ranks: rank 0 may have been lost before it could report the last step.
     if (this.#lastReport !== undefined) this.#toCoordinator(this.#lastReport);
     const { counters, hasState } = this.run.local;

@@ -11,6 +11,7 @@ import {
 import { claimTerm } from '../../../coordinator/edge/terms.js';
 import { AdminError, createAdminClient, type RunStatus } from '../../../shared/control/admin.js';
 import type { FaultMessage } from '../../../shared/control/messages.js';
+import type { StepSpan, TraceReply } from '../../../shared/control/tracing.js';
 import { exitCodes } from '../../../shared/exit-codes.js';
 import { OperatorError } from '../../../shared/problems.js';
 import { openStore } from '../../../shared/store/open-store.js';
@@ -56,6 +57,21 @@ const status: RunStatus = {
   exitCode: 0,
 };
 
+const spans: StepSpan[] = [
+  { thread: 'compute', name: 'step', startUs: 1.7e15, durationUs: 12.5, generation: 1, step: 7 },
+  {
+    ...{ thread: 'network', name: 'receive', startUs: 1.7e15 + 0.25, durationUs: 0 },
+    ...{ generation: 1, step: 7, microShard: 0, chunk: 0, phase: 'reduce', peer: 'worker-2' },
+    ...{ bytes: 4, firstLeaf: 0, endLeaf: 2, askedUs: 1.7e15 },
+  },
+];
+const clock = [{ atUs: 1.7e15, offsetUs: -12.5, errorUs: 80, exchanges: 16 }];
+const workers = [{ worker: 'worker-1', rank: 0, host: 'here', pid: 7, clock }];
+const outcome = {
+  ...{ worker: 'worker-1', clock },
+  ...{ dropped: 3, trouble: 'it was lost' },
+};
+
 const asked: { scaled: number[]; faults: [string, FaultMessage][] } = { scaled: [], faults: [] };
 const requests: OperatorRequests = {
   status: () => status,
@@ -64,6 +80,16 @@ const requests: OperatorRequests = {
     if (workers > 5) throw new OperatorError('the run can not be scaled', [problem]);
     asked.scaled.push(workers);
     return { before: 2, workers };
+  },
+  traces: {
+    onAnswer: () => undefined,
+    trace: (steps, onReply) => {
+      if (steps > 5) return Promise.reject(new OperatorError('no such trace', []));
+      onReply({ kind: 'traceStarted', run: 'faces', firstStep: 7, steps, workers });
+      onReply({ kind: 'tracePart', worker: 'worker-1', spans });
+      onReply({ kind: 'traceEnded', workers: [outcome] });
+      return Promise.resolve();
+    },
   },
   injectFault: (worker, fault) => {
     asked.faults.push([worker, fault]);
@@ -106,6 +132,24 @@ test('status, scale and faults pass as they were told', async () => {
   const fault: FaultMessage = { kind: 'fault', fault: 'trap', seconds: 2.5, peer: 'w', trap };
   await client.injectFault('worker-1', fault);
   assert.deepEqual(asked.faults.at(-1), ['worker-1', fault]);
+  client.close();
+});
+
+test('a trace passes as it is taken, and its refusal with its words', async () => {
+  const client = createAdminClient(address);
+  const replies: TraceReply[] = [];
+  const { signal } = new AbortController();
+  await client.trace(2, (reply) => replies.push(reply), signal);
+  assert.deepEqual(replies, [
+    { kind: 'traceStarted', run: 'faces', firstStep: 7, steps: 2, workers },
+    { kind: 'tracePart', worker: 'worker-1', spans },
+    { kind: 'traceEnded', workers: [outcome] },
+  ]);
+  await assert.rejects(
+    client.trace(6, () => undefined, signal),
+    (error) =>
+      error instanceof AdminError && error.isRefusal && /no such trace/.test(error.message),
+  );
   client.close();
 });
 

@@ -1,0 +1,143 @@
+// `lockstep trace`: the next steps of a run that goes on, of all its workers, as a file that
+// Perfetto and Chrome open.
+
+import { createWriteStream } from 'node:fs';
+import { once } from 'node:events';
+import { access, constants } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import type { CommandModule } from 'yargs';
+import { AdminError, type AdminClient } from '../../shared/control/admin.js';
+import {
+  maxTracedSteps,
+  type StepSpan,
+  type TraceEnded,
+  type TraceReply,
+  type TraceStarted,
+} from '../../shared/control/tracing.js';
+import { readEnvironment } from '../../shared/environment.js';
+import { exitCodes } from '../../shared/exit-codes.js';
+import { OperatorError, messageOf } from '../../shared/problems.js';
+import {
+  chromeTrace,
+  chromeTraceLines,
+  type TakenTrace,
+  type TracedPart,
+  type TraceSummary,
+} from '../../watch/step-trace/chrome-trace.js';
+import { CommandFailed } from '../failure.js';
+import { stopWhenInterrupted } from '../interruptions.js';
+import { amountOption, dashWord, wordOption } from '../options.js';
+import { printJson, printNote } from '../output.js';
+import { createProgress, progressMode } from '../progress.js';
+import { withControlOptions, withRunControl, type ControlArguments } from '../run-control.js';
+
+type TraceArguments = ControlArguments & { readonly steps: number; readonly out: string };
+
+export const traceCommand: CommandModule<object, TraceArguments> = {
+  command: 'trace <run>',
+  describe: 'Trace the next steps of all workers of a run, for Perfetto or Chrome',
+  builder: (y) =>
+    withControlOptions(y)
+      .option('steps', amountOption(`Steps, from 1 to ${maxTracedSteps}`, { default: 5 }))
+      .option('out', wordOption('File to write; "-" is stdout', { default: 'trace.json' }))
+      .example('$0 trace tiny-20261124-190000 --steps 5', 'open trace.json at ui.perfetto.dev'),
+  handler: async (args) => {
+    const out = args.out === dashWord ? '-' : args.out;
+    if (out !== '-') await requireFolderOf(out);
+    const stop = stopWhenInterrupted();
+    const taken = await withRunControl(args, (client) => takeTrace(client, args, stop));
+    const { summary, events } = chromeTrace(taken);
+    await write(out, chromeTraceLines(summary, events));
+    if (!args.json) summaryLines(summary, out).forEach(printNote);
+    else if (out !== '-') printJson({ file: resolve(out), ...summary });
+  },
+};
+
+/** Asks for the trace and shows how far it is. What came before it broke off is a trace as well. */
+async function takeTrace(
+  client: AdminClient,
+  { steps, json }: TraceArguments,
+  stop: AbortSignal,
+): Promise<TakenTrace> {
+  let started: TraceStarted | undefined;
+  let ended: TraceEnded = { kind: 'traceEnded', workers: [] };
+  let count = 0;
+  const spans = new Map<string, StepSpan[]>();
+  const progress = createProgress({
+    ...{ label: 'trace', total: steps },
+    mode: progressMode(json, readEnvironment().isPlain),
+  });
+  const onReply = (reply: TraceReply): void => {
+    if (reply.kind === 'traceStarted') started = reply;
+    else if (reply.kind === 'traceEnded') ended = reply;
+    else {
+      const own = spans.get(reply.worker) ?? [];
+      spans.set(reply.worker, own);
+      own.push(...reply.spans);
+      count += reply.spans.length;
+      progress.update(stepsDone(spans), `${count} spans`);
+    }
+  };
+  try {
+    await client.trace(steps, onReply, stop);
+  } catch (error) {
+    if (started === undefined || count === 0 || !(error instanceof AdminError)) throw error;
+    progress.print(`the trace was broken off: ${messageOf(error)}`);
+  } finally {
+    progress.close();
+  }
+  if (started === undefined)
+    throw new CommandFailed('the trace ended before it began', exitCodes.failed);
+  return { started, ended, spans };
+}
+
+/** Steps that all workers which have sent anything have behind them. */
+function stepsDone(spans: ReadonlyMap<string, readonly StepSpan[]>): number {
+  const done = [...spans.values()].map(
+    (own) => own.filter(({ name, thread }) => name === 'step' && thread === 'compute').length,
+  );
+  return Math.min(...done);
+}
+
+async function write(out: string, lines: Iterable<string>): Promise<void> {
+  if (out === '-') {
+    for (const line of lines) if (!process.stdout.write(line)) await once(process.stdout, 'drain');
+    return;
+  }
+  await pipeline(Readable.from(lines), createWriteStream(out));
+}
+
+/** A trace that can't be written is not taken. */
+async function requireFolderOf(out: string): Promise<void> {
+  try {
+    await access(dirname(resolve(out)), constants.W_OK);
+  } catch (error) {
+    const allowed = 'a file in a folder that can be written to, or -';
+    const problem = { key: '--out', given: out, allowed, hint: messageOf(error) };
+    throw new OperatorError('the trace can not be written', [problem]);
+  }
+}
+
+/** What a person reads of a trace that was written. */
+export function summaryLines(summary: TraceSummary, out: string): string[] {
+  const { first_step: first, steps, workers } = summary;
+  const which = steps === 1 ? `step ${first}` : `steps ${first} to ${first + steps - 1}`;
+  const spans = workers.reduce((sum, part) => sum + part.spans, 0);
+  const where = out === '-' ? '' : `${out}: `;
+  return [
+    `${where}${which} of ${workers.length} workers, ${spans} spans`,
+    ...workers.map(partLine),
+    ...(out === '-' ? [] : ['open it at https://ui.perfetto.dev, which reads it in the browser']),
+  ];
+}
+
+function partLine({ worker, rank, clock_error_ms, dropped, trouble }: TracedPart): string {
+  const clock =
+    clock_error_ms === null
+      ? 'its clock could not be compared: its times are its own'
+      : `its times are right within ${clock_error_ms} ms`;
+  const lost = dropped === 0 ? '' : `; ${dropped} spans had no room`;
+  return `  rank ${rank}, ${worker}: ${clock}${lost}${trouble === '' ? '' : `; ${trouble}`}`;
+}
