@@ -6,6 +6,7 @@ import { lastStep, type RunSpec } from '../shared/spec/schema.js';
 import { type EventBus, createSilentBus } from '../shared/events/bus.js';
 import { createEventLog } from '../shared/events/event-log.js';
 import { createNatsBus } from '../shared/events/nats-bus.js';
+import type { NatsAddress } from '../shared/events/nats-url.js';
 import { exitCodes, type ExitCode } from '../shared/exit-codes.js';
 import type { Log } from '../shared/log.js';
 import { openStore, type StoreOptions } from '../shared/store/open-store.js';
@@ -55,7 +56,8 @@ export interface CoordinatorMainOptions {
   readonly worldSize: number;
   /** Halt after this step instead of the spec's last. */
   readonly stopAfter: number | undefined;
-  readonly natsUrl: string | undefined;
+  /** The event bus, if there is one. */
+  readonly nats: NatsAddress | undefined;
   /** Write TensorBoard's event files into the run's folder. */
   readonly tensorboard: boolean;
   /** Lead only while holding the run's lease: in NATS, or that of `leaseUrl`. */
@@ -97,7 +99,7 @@ interface HeldLease {
 }
 
 async function openLease(options: CoordinatorMainOptions): Promise<HeldLease> {
-  const { standby, leaseUrl, natsUrl, runUrl, onLine } = options;
+  const { standby, leaseUrl, nats, runUrl, onLine } = options;
   const onNotice = (text: string): void => onLine({ kind: 'notice', text });
   if (standby && leaseUrl !== undefined) {
     // The client of Kubernetes is large, and nobody else needs it.
@@ -105,9 +107,9 @@ async function openLease(options: CoordinatorMainOptions): Promise<HeldLease> {
     const lease = createKubernetesLease({ url: leaseUrl, onNotice });
     return { lease, board: lease };
   }
-  if (!standby || natsUrl === undefined) return { lease: undefined, board: undefined };
+  if (!standby || nats === undefined) return { lease: undefined, board: undefined };
   const holder = `pid ${process.pid} on ${hostname()}`;
-  const lease = createNatsLease({ url: natsUrl, key: leaseKey(runUrl), holder, onNotice });
+  const lease = createNatsLease({ ...nats, key: leaseKey(runUrl), holder, onNotice });
   return { lease, board: undefined };
 }
 
@@ -291,14 +293,12 @@ interface OpenEvents {
 
 /** The run's events, which go to the bus and to the run's folder. */
 function openEvents(
-  { natsUrl, run, tensorboard }: CoordinatorMainOptions,
+  { nats, run, tensorboard }: CoordinatorMainOptions,
   led: Pick<TensorBoardOptions, 'store' | 'record' | 'term'>,
   onNotice: (text: string) => void,
 ): OpenEvents {
   const bus =
-    natsUrl === undefined
-      ? createSilentBus(onNotice)
-      : createNatsBus({ url: natsUrl, run, onNotice });
+    nats === undefined ? createSilentBus(onNotice) : createNatsBus({ ...nats, run, onNotice });
   const eventLog = createEventLog(led.store, { term: led.term, onNotice });
   const events = createRunEvents({ run, now: Date.now, onNotice });
   events.subscribe((event) => bus.publish(event));

@@ -4,11 +4,14 @@
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
+import type { NatsLogin } from './events/nats-login.js';
 import { OperatorError, type Problem, maskSecrets, withoutLogin } from './problems.js';
 
 const url = (schemes: RegExp, words: string) =>
   z.string().regex(schemes).max(2048).meta({ allowed: words });
 const endpoint = url(/^https?:\/\/[^\s@]+$/, 'an http:// or https:// address, without a login');
+/** The path of a file, or its text. */
+const file = z.string().max(65_536).meta({ allowed: 'the path of a file, or its text' });
 const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'silent'] as const;
 
 /** Each variable with the form it must have; an empty value counts as unset. */
@@ -16,6 +19,11 @@ const variables = z.object({
   LOCKSTEP_S3_ENDPOINT: endpoint.optional(),
   AWS_ENDPOINT_URL_S3: endpoint.optional(),
   LOCKSTEP_NATS_URL: url(/^(nats|tls):\/\/[^\s]+$/, 'a nats:// or tls:// address').optional(),
+  LOCKSTEP_NATS_CREDS: file.optional(),
+  LOCKSTEP_NATS_NKEY: file.optional(),
+  LOCKSTEP_NATS_CA: file.optional(),
+  LOCKSTEP_NATS_CERT: file.optional(),
+  LOCKSTEP_NATS_KEY: file.optional(),
   LOCKSTEP_LOG_LEVEL: z
     .enum(logLevels)
     .meta({ allowed: logLevels.join(', ') })
@@ -38,6 +46,8 @@ export interface Environment {
   readonly s3: { readonly endpoint: string | undefined };
   /** Event bus; no events are sent when undefined. */
   readonly natsUrl: string | undefined;
+  /** What to log in to it with, beside what its url says. */
+  readonly natsLogin: NatsLogin | undefined;
   /** Of the JSON lines on stderr; undefined: each command has its own default. */
   readonly logLevel: LogLevel | undefined;
   /** XLA plugin to use instead of one that `setup xla` installed: path of a shared object. */
@@ -72,6 +82,7 @@ export function parseEnvironment(given: Readonly<Record<string, string | undefin
       endpoint: values.LOCKSTEP_S3_ENDPOINT ?? values.AWS_ENDPOINT_URL_S3,
     }),
     natsUrl: values.LOCKSTEP_NATS_URL,
+    natsLogin: natsLoginOf(values),
     logLevel: values.LOCKSTEP_LOG_LEVEL,
     xlaPlugin: values.LOCKSTEP_XLA_PLUGIN,
     isPlain: values.NO_COLOR !== undefined || values.CI !== undefined,
@@ -83,6 +94,17 @@ export function parseEnvironment(given: Readonly<Record<string, string | undefin
       python: values.LOCKSTEP_TEST_PYTHON,
     }),
   });
+}
+
+function natsLoginOf(values: z.infer<typeof variables>): NatsLogin | undefined {
+  const login: NatsLogin = {
+    creds: values.LOCKSTEP_NATS_CREDS,
+    nkey: values.LOCKSTEP_NATS_NKEY,
+    ca: values.LOCKSTEP_NATS_CA,
+    cert: values.LOCKSTEP_NATS_CERT,
+    key: values.LOCKSTEP_NATS_KEY,
+  };
+  return Object.values(login).every((part) => part === undefined) ? undefined : login;
 }
 
 let parsedOnce: Environment | undefined;

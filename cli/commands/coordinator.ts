@@ -5,7 +5,7 @@ import type { CommandModule, InferredOptionTypes, Options } from 'yargs';
 import type { ReportLine } from '../../coordinator/edge/reporter.js';
 import { coordinatorMain } from '../../coordinator/main.js';
 import { readEnvironment } from '../../shared/environment.js';
-import { parseNatsUrl } from '../../shared/events/nats-url.js';
+import { chosenNats } from '../../shared/events/nats-url.js';
 import { createLog, type Log } from '../../shared/log.js';
 import { parseLeaseUrl } from '../../shared/kubernetes/lease-place.js';
 import { OperatorError } from '../../shared/problems.js';
@@ -65,9 +65,8 @@ export const coordinatorCommand: CommandModule<object, CoordinatorArguments> = {
       ),
   handler: async (args) => {
     const environment = readEnvironment();
-    const natsUrl = args.nats ?? environment.natsUrl;
-    if (args.nats !== undefined) parseNatsUrl(args.nats, '--nats');
-    requireLease(args, natsUrl);
+    const nats = chosenNats(args.nats, environment);
+    requireLease(args, nats !== undefined);
     if (args.exitWithParent) exitWithParent();
     const say = (): void => printNote('stopping after this step; once more ends at once');
     const stop = stopWhenInterrupted({
@@ -86,7 +85,7 @@ export const coordinatorCommand: CommandModule<object, CoordinatorArguments> = {
       ifExists: args.ifExists,
       worldSize: args.workers,
       stopAfter: args.stopAfter,
-      natsUrl,
+      nats,
       tensorboard: args.tensorboard,
       standby: args.standby,
       leaseUrl: args.lease,
@@ -111,9 +110,9 @@ function logLine(log: Log, { kind, ...fields }: ReportLine): void {
   log[isBad ? 'warn' : 'info'](kind, fields);
 }
 
-function requireLease({ standby, lease }: CoordinatorArguments, natsUrl: string | undefined): void {
+function requireLease({ standby, lease }: CoordinatorArguments, hasNats: boolean): void {
   if (lease !== undefined) parseLeaseUrl(lease);
-  if (standby ? lease !== undefined || natsUrl !== undefined : lease === undefined) return;
+  if (standby ? lease !== undefined || hasNats : lease === undefined) return;
   const problem = standby
     ? {
         key: '--nats or --lease',

@@ -5,7 +5,7 @@ import type { ArgumentsCamelCase, InferredOptionTypes, Options } from 'yargs';
 import { openRun } from '../../coordinator/edge/run-plan.js';
 import { readEnvironment } from '../../shared/environment.js';
 import { exitCodes } from '../../shared/exit-codes.js';
-import { parseNatsUrl } from '../../shared/events/nats-url.js';
+import { chosenNats } from '../../shared/events/nats-url.js';
 import { OperatorError } from '../../shared/problems.js';
 import { devicesProblem } from '../../shared/spec/engines.js';
 import type { RunSpec } from '../../shared/spec/schema.js';
@@ -60,7 +60,7 @@ export async function trainLocally(
 ): Promise<void> {
   requireSense(args, spec);
   const { workers, stopAfter, nats, json } = args;
-  if (nats !== undefined) parseNatsUrl(nats, '--nats');
+  chosenNats(nats, readEnvironment());
   const dataset = args.dataset && parseStoreUrl(args.dataset, '--dataset').url;
   const gpus = args.gpus === undefined ? [] : chooseDevices(args.gpus);
   const view = json ? undefined : createRunView(readEnvironment().isPlain);

@@ -6,13 +6,16 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
 import { connect, NatsError, type KV, type NatsConnection } from 'nats';
 import { reasonOfFailure } from '../../shared/events/nats-connection.js';
-import { parseNatsUrl, reachNats, type NatsLocation } from '../../shared/events/nats-url.js';
+import {
+  parseNatsUrl,
+  reachNats,
+  type NatsAddress,
+  type NatsLocation,
+} from '../../shared/events/nats-url.js';
 import type { Lease } from './lease.js';
 import { parseJson } from '../../shared/bounded-json.js';
 
-export interface NatsLeaseOptions {
-  /** nats://[user:password@]host:port */
-  readonly url: string;
+export interface NatsLeaseOptions extends NatsAddress {
   /** See `leaseKey`. */
   readonly key: string;
   /** Who we are, for the others' messages: "pid 12 on host". */
@@ -34,7 +37,7 @@ const wrongSequence = 10071;
 
 /** Creates the lease of one coordinator; nothing is connected yet. */
 export function createNatsLease(options: NatsLeaseOptions): Lease {
-  return new NatsLease(options, parseNatsUrl(options.url));
+  return new NatsLease(options, parseNatsUrl(options.url, undefined, options.login));
 }
 
 interface Entry {

@@ -58,6 +58,11 @@ export function subjectOf(run: string, type: string): string {
   return `lockstep.v1.${subjectToken(run)}.${kindOfEvent(type)}`;
 }
 
+/** All subjects of a run. */
+export function subjectsOf(run: string): string {
+  return `lockstep.v1.${subjectToken(run)}.>`;
+}
+
 /** "step" of "lockstep.step.committed" and of "step.committed". */
 export function kindOfEvent(type: string): string {
   return type.replace(/^lockstep\./, '').split('.', 1)[0] ?? '';

@@ -11,11 +11,9 @@ import {
   serverRefusal,
   type EventConnection,
 } from './nats-connection.js';
-import { parseNatsUrl, type NatsLocation } from './nats-url.js';
+import { parseNatsUrl, type NatsAddress, type NatsLocation } from './nats-url.js';
 
-export interface NatsBusOptions {
-  /** nats://[user:password@]host:port; an OperatorError is thrown when it is no such url. */
-  readonly url: string;
+export interface NatsBusOptions extends NatsAddress {
   readonly run: string;
   /** One line when the server goes away, one when it is back, and what was lost. */
   readonly onNotice: (text: string) => void;
@@ -31,9 +29,12 @@ const failuresOfConnection = 3;
 /** Refusals that are kept in mind, so as not to be said again. */
 const maxSaidReasons = 64;
 
-/** Creates the bus and starts connecting; returns at once. */
+/**
+ * Creates the bus and starts connecting; returns at once. Throws an OperatorError for an address
+ * that is none.
+ */
 export function createNatsBus(options: NatsBusOptions): EventBus {
-  return new NatsBus(options, parseNatsUrl(options.url));
+  return new NatsBus(options, parseNatsUrl(options.url, undefined, options.login));
 }
 
 class NatsBus implements EventBus {

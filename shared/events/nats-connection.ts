@@ -38,12 +38,9 @@ export interface EventConnection {
   close(): Promise<void>;
 }
 
-/** Connects and finds or creates the stream that takes `subject`; throws when either fails. */
-export async function openEventConnection(
-  location: NatsLocation,
-  subject: string,
-): Promise<EventConnection> {
-  const connection = await connect({
+/** Connects once; whoever uses it connects anew when it is lost. */
+export function connectOnce(location: NatsLocation): Promise<NatsConnection> {
+  return connect({
     ...reachNats(location),
     name: 'lockstep',
     reconnect: false,
@@ -51,6 +48,14 @@ export async function openEventConnection(
     pingInterval: pingIntervalMs,
     maxPingOut: 2,
   });
+}
+
+/** Connects and finds or creates the stream that takes `subject`; throws when either fails. */
+export async function openEventConnection(
+  location: NatsLocation,
+  subject: string,
+): Promise<EventConnection> {
+  const connection = await connectOnce(location);
   try {
     const manager = await connection.jetstreamManager({ timeout: publishTimeoutMs });
     const stream = await ensureStream(manager, subject);
@@ -101,7 +106,8 @@ function isUnheard(error: unknown): boolean {
   return error instanceof NatsError && error.code === ErrorCode.NoResponders && !isAnswer;
 }
 
-function isNotFound(error: unknown): boolean {
+/** Whether JetStream answers that there is no such stream or message. */
+export function isNotFound(error: unknown): boolean {
   return error instanceof NatsError && (error.api_error?.code === 404 || error.code === '404');
 }
 
@@ -129,7 +135,11 @@ async function ensureStream(manager: JetStreamManager, subject: string): Promise
   }
 }
 
-async function findStream(manager: JetStreamManager, subject: string): Promise<string | undefined> {
+/** The name of the stream that takes a subject. */
+export async function findStream(
+  manager: JetStreamManager,
+  subject: string,
+): Promise<string | undefined> {
   try {
     return await manager.streams.find(subject);
   } catch (error) {
@@ -172,10 +182,22 @@ export function isRefusedForGood(error: unknown): boolean {
   return error.code === ErrorCode.MaxPayloadExceeded || error.api_error?.code === 400;
 }
 
+/** By Node's and OpenSSL's codes; some servers close a connection without a word. */
+function socketRefusal(code: string): string | undefined {
+  if (/^(SELF_SIGNED_CERT|DEPTH_ZERO_SELF|UNABLE_TO_(VERIFY|GET_ISSUER))/.test(code))
+    return 'its certificate is signed by an unknown authority: LOCKSTEP_NATS_CA names its file';
+  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') return 'its certificate is for another host';
+  if (code === 'ECONNRESET') return 'it closes the connection';
+  if (code === 'CERT_HAS_EXPIRED') return 'its certificate has expired';
+  if (/^ERR_SSL_.*_ALERT_.*(CERT|UNKNOWN_CA)/.test(code))
+    return 'it asks for a certificate that it knows: LOCKSTEP_NATS_CERT and LOCKSTEP_NATS_KEY';
+  return undefined;
+}
+
 /** Why a connection failed, in words an operator can act on; no credentials in it. */
 export function reasonOfFailure(error: unknown): string {
   const { code, message } = error as Partial<NatsError>;
-  const refusal = serverRefusal(error);
+  const refusal = serverRefusal(error) ?? socketRefusal(String(code));
   if (refusal !== undefined) return refusal;
   switch (code) {
     case ErrorCode.ConnectionRefused:
@@ -188,7 +210,7 @@ export function reasonOfFailure(error: unknown): string {
       return 'JetStream is not enabled there (start nats-server with -js)';
     case ErrorCode.Tls:
     case ErrorCode.ServerOptionNotAvailable:
-      return "TLS can't be agreed on: is it on there, and its certificate in NODE_EXTRA_CA_CERTS?";
+      return "TLS can't be agreed on: is it on there?";
     case ErrorCode.Timeout:
     case ErrorCode.ConnectionTimeout:
       return 'it does not answer';

@@ -11,6 +11,7 @@ test('an empty environment has the defaults', () => {
   assert.deepEqual(environment, {
     s3: { endpoint: undefined },
     natsUrl: undefined,
+    natsLogin: undefined,
     logLevel: undefined,
     xlaPlugin: undefined,
     isPlain: false,

@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { eventData } from '../../../shared/events/kinds.js';
 import { eventSchemas } from '../../../shared/events/schemas.js';
 import { packageFile } from '../../../shared/paths.js';
-import { createEventValidator } from '../../support/events/event-validator.js';
+import { createEventValidator } from '../../support/watch/event-validator.js';
 
 const lost = {
   specversion: '1.0',
