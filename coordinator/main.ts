@@ -4,11 +4,12 @@
 import { hostname } from 'node:os';
 import { lastStep, type RunSpec } from '../shared/spec/schema.js';
 import { type EventBus, createSilentBus } from '../shared/events/bus.js';
-import { createEventLog } from '../shared/events/event-log.js';
+import { createEventLog, readEvents } from '../shared/events/event-log.js';
 import { createNatsBus } from '../shared/events/nats-bus.js';
 import type { NatsAddress } from '../shared/events/nats-url.js';
 import { exitCodes, type ExitCode } from '../shared/exit-codes.js';
 import type { Log } from '../shared/log.js';
+import { messageOf } from '../shared/problems.js';
 import { openStore, type StoreOptions } from '../shared/store/open-store.js';
 import { createRunningStores } from '../shared/store/notices.js';
 import { processClock } from '../shared/clock.js';
@@ -31,6 +32,9 @@ import {
   createTensorBoardFiles,
   type TensorBoardOptions,
 } from '../watch/tensorboard/event-files.js';
+import { createRunHistory } from '../watch/history/history.js';
+import type { RunHistory } from '../watch/history/picture.js';
+import { feedHistory } from '../watch/history/sources.js';
 import { lead } from './leading.js';
 
 /** Longest wait at the end for events that the bus or the folder has not taken yet. */
@@ -184,7 +188,7 @@ async function leadRun(options: CoordinatorMainOptions, parts: LeadingParts): Pr
   const say = (text: string): void => onNotice(text);
   const stores = createRunningStores(options.storeOptions, say, log);
   const store = openStore(runUrl, stores.options);
-  const { events, closeEvents } = openEvents(options, { store, record, term }, say);
+  const { events, history, closeEvents } = openEvents(options, { store, record, term }, say);
   const config = configOf(options, plan, term, sha256Of(canonicalJson(record)));
   const reporter = createReporter({
     ...{ run, url: runUrl, term, spec: record.spec, until: config.until, events },
@@ -208,7 +212,7 @@ async function leadRun(options: CoordinatorMainOptions, parts: LeadingParts): Pr
     onOver,
   });
   const { dispatch } = leading;
-  const requests = answerOperator(options, leading, reporter, processClock);
+  const requests = answerOperator(options, leading, reporter, processClock, history);
   sessions.open(leading.soon, requests.traces.onAnswer);
   parts.onLeading(requests);
   const forgetQuiet = processClock.every(quietMs, () => {
@@ -288,6 +292,8 @@ function configOf(
 
 interface OpenEvents {
   readonly events: RunEvents;
+  /** What happened before this coordinator led is in it as soon as it has been read. */
+  readonly history: RunHistory;
   closeEvents(): Promise<void>;
 }
 
@@ -303,6 +309,11 @@ function openEvents(
   const events = createRunEvents({ run, now: Date.now, onNotice });
   events.subscribe((event) => bus.publish(event));
   events.subscribe((event) => eventLog.add(event));
+  const history = createRunHistory();
+  events.subscribe((event) => history.add(event));
+  feedHistory(history, readEvents(led.store)).catch((error: unknown) =>
+    onNotice(`the run's earlier events can't be read: ${messageOf(error)}`),
+  );
   const boards = tensorboard
     ? createTensorBoardFiles({ ...led, clock: processClock, onNotice })
     : undefined;
@@ -312,7 +323,7 @@ function openEvents(
     await Promise.all([closeBus(bus, onNotice), ...kept]);
     await eventLog.close();
   };
-  return { events, closeEvents };
+  return { events, history, closeEvents };
 }
 
 async function closeBus(bus: EventBus, onNotice: (text: string) => void): Promise<void> {

@@ -10,7 +10,12 @@ import {
 } from '@grpc/grpc-js';
 import { z } from 'zod';
 import type { Clock } from '../../shared/clock.js';
-import { loadAdminService, type RunStatus, type ScaleReply } from '../../shared/control/admin.js';
+import {
+  loadAdminService,
+  maxRunPictureBytes,
+  type RunStatus,
+  type ScaleReply,
+} from '../../shared/control/admin.js';
 import {
   coordinatorMessageSchema,
   type CoordinatorMessage,
@@ -20,6 +25,7 @@ import { toWire, type WireMessage } from '../../shared/control/codec.js';
 import type { TraceOrder, TraceReply } from '../../shared/control/tracing.js';
 import { OperatorError, formatProblem, messageOf } from '../../shared/problems.js';
 import { workersProblem } from '../../shared/spec/validate.js';
+import type { RunPicture } from '../../watch/history/picture.js';
 import type { CoordinatorEvent, CoordinatorState } from '../core/state.js';
 import type { PaceView } from '../core/straggler.js';
 import type { Reporter } from './reporter.js';
@@ -29,6 +35,8 @@ import { createStepTraces, type StepTraces } from './step-traces.js';
 /** What the operator may ask of a coordinator. */
 export interface OperatorRequests {
   status(): RunStatus;
+  /** Throws an OperatorError when this coordinator keeps no history. */
+  picture(): RunPicture;
   /** Throws an OperatorError when the run can't have so many workers. */
   scale(workers: number): ScaleReply;
   /** Throws an OperatorError when the fault can't be passed on. */
@@ -53,6 +61,7 @@ export function answerOperator(
   { state, paces, dispatch, send }: LedRun,
   reporter: Pick<Reporter, 'rate' | 'worldReason' | 'health'>,
   clock: Clock,
+  history?: { picture(): RunPicture },
 ): OperatorRequests {
   const { microShards } = state.config;
   const status = (): RunStatus =>
@@ -63,6 +72,10 @@ export function answerOperator(
   return {
     status,
     traces: createStepTraces({ clock, status, send }),
+    picture: () => {
+      if (history !== undefined) return history.picture();
+      throw new OperatorError("this coordinator keeps no history: read the run's folder", []);
+    },
     scale: (workers) => {
       const problem = workersProblem(workers, microShards);
       if (problem !== undefined) throw new OperatorError(formatProblem(problem), []);
@@ -99,6 +112,7 @@ export function operatorService(
   };
   const implementation: UntypedServiceImplementation = {
     GetStatus: unary(() => leading().status()),
+    GetPicture: unary(() => ({ picture: pictureBytes(leading().picture()) })),
     Scale: unary((request) => leading().scale(parse(scaleRequest, request).workers)),
     InjectFault: unary((request) => {
       const { worker, fault: fields } = parse(faultRequest, request);
@@ -113,6 +127,12 @@ export function operatorService(
     }),
   };
   return (server) => server.addService(loadAdminService(), implementation);
+}
+
+function pictureBytes(picture: RunPicture): Buffer {
+  const bytes = Buffer.from(JSON.stringify(picture));
+  if (bytes.length <= maxRunPictureBytes) return bytes;
+  throw new OperatorError(`the picture of this run is too large: ${bytes.length} bytes`, []);
 }
 
 function unary(answer: (request: unknown) => object): handleUnaryCall<unknown, object> {

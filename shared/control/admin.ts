@@ -82,6 +82,13 @@ export const runStatusSchema = z.object({
 export type RunStatus = z.infer<typeof runStatusSchema>;
 export type RunWorker = RunStatus['workers'][number];
 
+/** Most bytes of a picture: with all around it a message stays below gRPC's 4 MiB. */
+export const maxRunPictureBytes = 3 * 1024 * 1024;
+
+const pictureReply = z.object({
+  picture: z.instanceof(Uint8Array).refine(({ length }) => length <= maxRunPictureBytes),
+});
+
 const scaleReplySchema = z.object({ before: count, workers: count });
 
 /** How many workers the run was to have, and is to have now. */
@@ -90,6 +97,8 @@ export type ScaleReply = z.infer<typeof scaleReplySchema>;
 /** Asks one coordinator; every call rejects with an AdminError. */
 export interface AdminClient {
   getStatus(): Promise<RunStatus>;
+  /** The run's picture as JSON; it is not checked. */
+  getPicture(): Promise<Uint8Array>;
   scale(workers: number): Promise<ScaleReply>;
   injectFault(worker: string, fault: FaultMessage): Promise<void>;
   /** Traces the next steps; resolves at the end of the stream. The signal gives it up. */
@@ -147,6 +156,7 @@ export function createAdminClient(address: string, timeoutMs = deadlineMs): Admi
     });
   return {
     getStatus: () => call('GetStatus', {}, runStatusSchema),
+    getPicture: async () => (await call('GetPicture', {}, pictureReply)).picture,
     scale: (workers) => call('Scale', { workers }, scaleReplySchema),
     injectFault: async (worker, fault) => {
       await call('InjectFault', { worker, fault }, z.object({}));

@@ -15,6 +15,9 @@ import type { StepSpan, TraceReply } from '../../../shared/control/tracing.js';
 import { exitCodes } from '../../../shared/exit-codes.js';
 import { OperatorError } from '../../../shared/problems.js';
 import { openStore } from '../../../shared/store/open-store.js';
+import { createRunHistory } from '../../../watch/history/history.js';
+import { parsePicture } from '../../../watch/history/picture-json.js';
+import { longStory } from '../../support/watch/run-story.js';
 import { testFolder } from '../../support/tiny-run.js';
 import { runLockstep } from '../../support/lockstep-command.js';
 import { freePort } from '../../support/servers.js';
@@ -71,10 +74,13 @@ const outcome = {
   ...{ worker: 'worker-1', clock },
   ...{ dropped: 3, trouble: 'it was lost' },
 };
+const history = createRunHistory();
+for (const event of longStory(20)) history.add(event);
 
 const asked: { scaled: number[]; faults: [string, FaultMessage][] } = { scaled: [], faults: [] };
 const requests: OperatorRequests = {
   status: () => status,
+  picture: () => history.picture(),
   scale: (workers) => {
     const problem = { key: '--workers', given: workers, allowed: '1 to 5' };
     if (workers > 5) throw new OperatorError('the run can not be scaled', [problem]);
@@ -150,6 +156,14 @@ test('a trace passes as it is taken, and its refusal with its words', async () =
     (error) =>
       error instanceof AdminError && error.isRefusal && /no such trace/.test(error.message),
   );
+  client.close();
+});
+
+test('the picture is the one that the coordinator has', async () => {
+  const client = createAdminClient(address);
+  const bytes = await client.getPicture();
+  assert.deepEqual(parsePicture(bytes), JSON.parse(JSON.stringify(history.picture())));
+  assert.equal(parsePicture(Buffer.from('{"run": 7}')), undefined);
   client.close();
 });
 
