@@ -8,12 +8,13 @@ import type { MeasuringNetworks } from '../../inference/evaluation/judge.js';
 import type { EvaluationReport } from '../../shared/control/messages.js';
 import { messageOf } from '../../shared/problems.js';
 import { openStore } from '../../shared/store/open-store.js';
+import { sampleKey } from '../../shared/store/sample-keys.js';
 import { createSrganTask } from '../../task/srgan/task.js';
 import { openFaceSupply, type FaceSupply } from '../data/faces.js';
 import { createOnnxEngine } from '../engine/onnx-engine.js';
 import { createEnlargers, type EnlargerOf } from './enlarger.js';
 import type { EvaluationOutcome, EvaluationRequest, EvaluationSetup } from './evaluator.js';
-import { putSamples, sampleKey } from './samples.js';
+import { putSamples } from './samples.js';
 
 const port = parentPort;
 if (port === null) throw new Error('the evaluation thread is started by the evaluator only');

@@ -1,34 +1,19 @@
-// Where sample pictures lie below a run, and the run's history made from them.
+// The sample pictures of a run, and its history made from them.
 
 import { decodePicture } from '../../dataset/decode.js';
 import { encodeHistory, encodePng, mostFrames, thinOut } from '../../inference/pictures/encode.js';
 import type { Picture } from '../../inference/pictures/picture.js';
+import {
+  frameKey,
+  framePrefix,
+  largestFrame,
+  sampleKey,
+  stepOfFrame,
+} from '../../shared/store/sample-keys.js';
 import { ObjectNotFound, type ObjectStore } from '../../shared/store/store.js';
 import type { Step } from '../../shared/words.js';
 
-const framePrefix = 'samples/history/';
-const largestFrame = 64 * 1024 * 1024;
 const mostListed = 100_000;
-
-/** Key of the sample picture of a step, below the run. */
-export function sampleKey(step: Step): string {
-  return `samples/${stepName(step)}.png`;
-}
-
-/** Key of the history frame of a step, below the run. */
-export function frameKey(step: Step): string {
-  return `${framePrefix}${stepName(step)}.png`;
-}
-
-function stepName(step: Step): string {
-  return `step-${String(step).padStart(8, '0')}`;
-}
-
-/** The step of a frame's key; undefined for any other key. */
-export function stepOfFrame(key: string): Step | undefined {
-  const digits = /^samples\/history\/step-(\d{8,15})\.png$/.exec(key)?.[1];
-  return digits === undefined ? undefined : Number(digits);
-}
 
 /** Writes the pictures of a step; the same step's earlier ones (before a resume) are replaced. */
 export async function putSamples(

@@ -7,13 +7,8 @@ import sharp from 'sharp';
 import { createPicture } from '../../../inference/pictures/picture.js';
 import { createFileStore } from '../../../shared/store/file-store.js';
 import type { ObjectStore } from '../../../shared/store/store.js';
-import {
-  frameKey,
-  putSamples,
-  readHistory,
-  sampleKey,
-  stepOfFrame,
-} from '../../../worker/evaluation/samples.js';
+import { frameKey, sampleKey, stepOfFrame } from '../../../shared/store/sample-keys.js';
+import { putSamples, readHistory } from '../../../worker/evaluation/samples.js';
 
 async function openRun(t: TestContext): Promise<ObjectStore> {
   const folder = await mkdtemp(join(tmpdir(), 'lockstep-samples-'));
