@@ -11,7 +11,7 @@ import { exitCodes, type ExitCode } from '../shared/exit-codes.js';
 import type { Log } from '../shared/log.js';
 import { messageOf } from '../shared/problems.js';
 import { openStore, type StoreOptions } from '../shared/store/open-store.js';
-import { createRunningStores } from '../shared/store/notices.js';
+import { createRunningStores, type RunningStores } from '../shared/store/notices.js';
 import { processClock } from '../shared/clock.js';
 import { sha256Of } from '../shared/sha256.js';
 import { canonicalJson } from '../shared/spec/compare.js';
@@ -21,6 +21,7 @@ import { openCheckpoints } from './edge/checkpoints.js';
 import { leaseKey, serveLease, type Lease, type LeaseBoard } from './edge/lease.js';
 import { createNatsLease } from './edge/nats-lease.js';
 import { answerOperator, operatorService, type OperatorRequests } from './edge/operator-service.js';
+import { openMetrics, type CoordinatorMetrics } from './edge/metrics.js';
 import { createQuietWatch } from './edge/quiet.js';
 import { createReporter, type ReportLine } from './edge/reporter.js';
 import { createRunEvents, type RunEvents } from './edge/run-events.js';
@@ -28,10 +29,7 @@ import { openRun, type IfExists, type RunPlan } from './edge/run-plan.js';
 import { createSessions, type Sessions } from './edge/sessions.js';
 import { claimTerm, holdTerm, newestTermNumber, type CoordinatorIdentity } from './edge/terms.js';
 import type { ObjectStore } from '../shared/store/store.js';
-import {
-  createTensorBoardFiles,
-  type TensorBoardOptions,
-} from '../watch/tensorboard/event-files.js';
+import { createTensorBoardFiles } from '../watch/tensorboard/event-files.js';
 import { createRunHistory } from '../watch/history/history.js';
 import type { RunHistory } from '../watch/history/picture.js';
 import { feedHistory } from '../watch/history/sources.js';
@@ -71,6 +69,8 @@ export interface CoordinatorMainOptions {
   /** How the object store is reached; once the run is led it is waited for much longer. */
   readonly storeOptions: StoreOptions;
   readonly joinTimeoutMs: number;
+  /** "host:port" to answer for metrics and health at; undefined: nowhere. */
+  readonly metrics: string | undefined;
   readonly stop: AbortSignal;
   readonly onLine: (line: ReportLine) => void;
   /** Takes what no line of the report says: sessions, checkpoints found, requests to the store. */
@@ -79,6 +79,21 @@ export interface CoordinatorMainOptions {
 
 /** Runs a coordinator to its run's end; the last line is the result. */
 export async function coordinatorMain(options: CoordinatorMainOptions): Promise<ExitCode> {
+  const metrics = await openMetrics({
+    ...{ listen: options.metrics, run: options.run },
+    onNotice: (text) => options.onLine({ kind: 'notice', text }),
+  });
+  try {
+    return await holdAndServe(options, metrics);
+  } finally {
+    await metrics.close();
+  }
+}
+
+async function holdAndServe(
+  options: CoordinatorMainOptions,
+  metrics: CoordinatorMetrics,
+): Promise<ExitCode> {
   const held = await openLease(options);
   const { lease, board } = held;
   try {
@@ -90,7 +105,7 @@ export async function coordinatorMain(options: CoordinatorMainOptions): Promise<
     throw error;
   }
   try {
-    return await serve(options, held);
+    return await serve(options, { ...held, metrics });
   } finally {
     await lease?.release();
   }
@@ -117,8 +132,12 @@ async function openLease(options: CoordinatorMainOptions): Promise<HeldLease> {
   return { lease, board: undefined };
 }
 
+interface HeldParts extends HeldLease {
+  readonly metrics: CoordinatorMetrics;
+}
+
 /** The address is bound first: a run must not be there that nobody can lead. */
-async function serve(options: CoordinatorMainOptions, held: HeldLease): Promise<ExitCode> {
+async function serve(options: CoordinatorMainOptions, held: HeldParts): Promise<ExitCode> {
   let lost: string | undefined;
   held.lease?.onLost((reason) => (lost = reason));
   let requests: OperatorRequests | undefined;
@@ -161,7 +180,7 @@ function reachable(address: string): string {
   return ['0.0.0.0', '[::]', ''].includes(host) ? `${hostname()}${port}` : address;
 }
 
-interface LeadingParts extends HeldLease {
+interface LeadingParts extends HeldParts {
   readonly sessions: Sessions;
   readonly plan: RunPlan;
   readonly term: number;
@@ -188,7 +207,7 @@ async function leadRun(options: CoordinatorMainOptions, parts: LeadingParts): Pr
   const say = (text: string): void => onNotice(text);
   const stores = createRunningStores(options.storeOptions, say, log);
   const store = openStore(runUrl, stores.options);
-  const { events, history, closeEvents } = openEvents(options, { store, record, term }, say);
+  const { events, history, closeEvents } = openEvents(options, parts, { stores, store, say });
   const config = configOf(options, plan, term, sha256Of(canonicalJson(record)));
   const reporter = createReporter({
     ...{ run, url: runUrl, term, spec: record.spec, until: config.until, events },
@@ -290,6 +309,13 @@ function configOf(
   };
 }
 
+interface EventPlaces {
+  readonly stores: RunningStores;
+  /** The run's folder. */
+  readonly store: ObjectStore;
+  readonly say: (text: string) => void;
+}
+
 interface OpenEvents {
   readonly events: RunEvents;
   /** What happened before this coordinator led is in it as soon as it has been read. */
@@ -297,27 +323,29 @@ interface OpenEvents {
   closeEvents(): Promise<void>;
 }
 
-/** The run's events, which go to the bus and to the run's folder. */
+/** The run's events, which go to the bus, to the run's folder and to what shows the run. */
 function openEvents(
   { nats, run, tensorboard }: CoordinatorMainOptions,
-  led: Pick<TensorBoardOptions, 'store' | 'record' | 'term'>,
-  onNotice: (text: string) => void,
+  { metrics, term, plan: { record } }: LeadingParts,
+  { stores, store, say: onNotice }: EventPlaces,
 ): OpenEvents {
   const bus =
     nats === undefined ? createSilentBus(onNotice) : createNatsBus({ ...nats, run, onNotice });
-  const eventLog = createEventLog(led.store, { term: led.term, onNotice });
+  const eventLog = createEventLog(store, { term, onNotice });
   const events = createRunEvents({ run, now: Date.now, onNotice });
   events.subscribe((event) => bus.publish(event));
   events.subscribe((event) => eventLog.add(event));
   const history = createRunHistory();
   events.subscribe((event) => history.add(event));
-  feedHistory(history, readEvents(led.store)).catch((error: unknown) =>
+  feedHistory(history, readEvents(store)).catch((error: unknown) =>
     onNotice(`the run's earlier events can't be read: ${messageOf(error)}`),
   );
   const boards = tensorboard
-    ? createTensorBoardFiles({ ...led, clock: processClock, onNotice })
+    ? createTensorBoardFiles({ store, record, term, clock: processClock, onNotice })
     : undefined;
   events.subscribe((event) => boards?.add(event));
+  const picture = () => history.picture();
+  metrics.lead({ events, picture, bus: () => bus.health(), store: stores.health });
   const closeEvents = async (): Promise<void> => {
     const kept = [eventLog.flush(flushMs), boards?.close(flushMs)];
     await Promise.all([closeBus(bus, onNotice), ...kept]);

@@ -6,6 +6,7 @@ import type { ReportLine } from '../../coordinator/edge/reporter.js';
 import { coordinatorMain } from '../../coordinator/main.js';
 import { readEnvironment } from '../../shared/environment.js';
 import { chosenNats } from '../../shared/events/nats-url.js';
+import { parseHttpPlace } from '../../shared/http/server.js';
 import { createLog, type Log } from '../../shared/log.js';
 import { parseLeaseUrl } from '../../shared/kubernetes/lease-place.js';
 import { OperatorError } from '../../shared/problems.js';
@@ -37,6 +38,7 @@ const options = {
     'lead only while holding the lease of the run (in NATS or --lease); else wait',
   ),
   lease: wordOption('Lease of a Kubernetes cluster for --standby: k8s://NAMESPACE/NAME'),
+  metrics: wordOption('host:port that answers Prometheus and probes: /metrics, /healthz, /readyz'),
   'exit-with-parent': flagOption('end when stdin is closed', { hidden: true }),
   json: flagOption('one JSON object a line'),
 } as const satisfies Record<string, Options>;
@@ -67,6 +69,7 @@ export const coordinatorCommand: CommandModule<object, CoordinatorArguments> = {
     const environment = readEnvironment();
     const nats = chosenNats(args.nats, environment);
     requireLease(args, nats !== undefined);
+    requireMetricsPlace(args.metrics);
     if (args.exitWithParent) exitWithParent();
     const say = (): void => printNote('stopping after this step; once more ends at once');
     const stop = stopWhenInterrupted({
@@ -91,6 +94,7 @@ export const coordinatorCommand: CommandModule<object, CoordinatorArguments> = {
       leaseUrl: args.lease,
       storeOptions: storeOptions(),
       joinTimeoutMs: args.joinTimeout * 1000,
+      metrics: args.metrics,
       stop,
       onLine: (line) => {
         if (view === undefined) return printJson(line);
@@ -108,6 +112,12 @@ function logLine(log: Log, { kind, ...fields }: ReportLine): void {
   if (kind === 'step' || kind === 'evaluation') return;
   const isBad = ['lost', 'notice', 'superseded', 'failed'].includes(kind);
   log[isBad ? 'warn' : 'info'](kind, fields);
+}
+
+function requireMetricsPlace(given: string | undefined): void {
+  if (given === undefined || parseHttpPlace(given) !== undefined) return;
+  const problem = { key: '--metrics', given, allowed: 'HOST:PORT' };
+  throw new OperatorError('the coordinator can not start', [problem]);
 }
 
 function requireLease({ standby, lease }: CoordinatorArguments, hasNats: boolean): void {

@@ -25,6 +25,14 @@ export interface CloudEvent {
 /** A checked event: its type without "lockstep.", and its data. */
 export type ParsedEvent = TypedEvent & { readonly id: string; readonly time: string };
 
+/** How a bus keeps up. */
+export interface BusHealth {
+  /** Events that wait to be published. */
+  readonly waiting: number;
+  /** Events that were given up: the queue was full, or the server refused them for good. */
+  readonly dropped: number;
+}
+
 export interface EventBus {
   /** Never throws and never waits: events are queued (bounded) and published in order. */
   publish(event: CloudEvent): void;
@@ -33,13 +41,19 @@ export interface EventBus {
    * there; says how many events are left.
    */
   flush(timeoutMs: number): Promise<number>;
+  health(): BusHealth;
   close(): Promise<void>;
 }
 
 /** Creates a bus that takes every event and sends none; says so once, at once. */
 export function createSilentBus(onNotice: (text: string) => void): EventBus {
   onNotice('no event bus: set LOCKSTEP_NATS_URL to have the run told as events');
-  return { publish: () => undefined, flush: async () => 0, close: async () => undefined };
+  return {
+    publish: () => undefined,
+    flush: async () => 0,
+    health: () => ({ waiting: 0, dropped: 0 }),
+    close: async () => undefined,
+  };
 }
 
 /** All subjects of Lockstep. */

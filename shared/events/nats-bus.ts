@@ -2,7 +2,14 @@
 // at a time, through losses of the server, none missing and none doubled. The run never waits for
 // it and never fails by it.
 
-import { encodeCloudEvent, kindOfEvent, subjectOf, type CloudEvent, type EventBus } from './bus.js';
+import {
+  encodeCloudEvent,
+  kindOfEvent,
+  subjectOf,
+  type BusHealth,
+  type CloudEvent,
+  type EventBus,
+} from './bus.js';
 import { createEventQueue, type QueuedEvent, type QueueLimits } from './event-queue.js';
 import {
   isRefusedForGood,
@@ -52,6 +59,7 @@ class NatsBus implements EventBus {
   #isDoubtful = false;
   readonly #saidReasons = new Set<string>();
   #dropped = { metrics: 0, others: 0 };
+  #droppedInAll = 0;
   #wake = (): void => undefined;
   #emptied: (() => void)[] = [];
 
@@ -73,6 +81,7 @@ class NatsBus implements EventBus {
       return;
     }
     const dropped = this.#queue.push(queued);
+    this.#droppedInAll += dropped.length;
     for (const { kind, id } of dropped) this.#reportDropped(kind === 'step', id);
     this.#wake();
   }
@@ -94,6 +103,10 @@ class NatsBus implements EventBus {
         });
       });
     return this.#queue.length;
+  }
+
+  health(): BusHealth {
+    return { waiting: this.#queue.length, dropped: this.#droppedInAll };
   }
 
   async close(): Promise<void> {
@@ -152,6 +165,7 @@ class NatsBus implements EventBus {
       } catch (error) {
         if (isRefusedForGood(error)) {
           this.#queue.taken();
+          this.#droppedInAll += 1;
           this.#reportOnce(`event ${event.id} is lost`, reasonOfFailure(error));
           continue;
         }

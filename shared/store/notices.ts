@@ -27,11 +27,24 @@ const patientIdleTimeoutMs = 10_000;
 
 type StoreListener = Required<Pick<PatienceOptions, 'onRetry' | 'onAnswer'>>;
 
+/** How the stores of a process are. */
+export interface StoreHealth {
+  /** Requests that failed and were sent again. */
+  readonly failed: number;
+  /** A request to one of them waits for another try. */
+  readonly isAway: boolean;
+}
+
+interface StoreNotices extends StoreListener {
+  health(): StoreHealth;
+}
+
 /** Turns failed tries and answers into lines. */
-function createStoreNotices(print: (text: string) => void, log?: Log): StoreListener {
+function createStoreNotices(print: (text: string) => void, log?: Log): StoreNotices {
   const now = (): number => performance.now();
   const absences = new Map<string, Absence>();
   const backMs = new Map<string, number>();
+  let failed = 0;
   const begin = (place: string, { tryMs, elapsedMs }: RetryNotice): Absence | undefined => {
     const back = backMs.get(place) ?? Number.NEGATIVE_INFINITY;
     // Sent before the store was back: old news.
@@ -43,6 +56,7 @@ function createStoreNotices(print: (text: string) => void, log?: Log): StoreList
   };
   return {
     onRetry: (notice) => {
+      failed += 1;
       log?.debug('store request failed', { ...notice });
       const place = placeOf(notice.store);
       const known = absences.get(place);
@@ -69,12 +83,17 @@ function createStoreNotices(print: (text: string) => void, log?: Log): StoreList
       log?.info('store back', { store: place, seconds });
       print(`object store ${place} is back after ${seconds} s`);
     },
+    health: () => {
+      const waiting = [...absences.values()].filter(({ untilMs }) => now() < untilMs + forgottenMs);
+      return { failed, isAway: waiting.length > 0 };
+    },
   };
 }
 
 /** Options of the stores of a program that runs for long. */
 export interface RunningStores {
   readonly options: StoreOptions;
+  health(): StoreHealth;
   /** Stops listening to the threads. */
   close(): void;
 }
@@ -95,7 +114,9 @@ export function createRunningStores(
     s3: { idleTimeoutMs: patientIdleTimeoutMs, ...options.s3 },
     retryPolicy: options.retryPolicy ?? patientRetryPolicy,
   };
-  return { options: { ...options, ...patience, ...notices }, close: stopListening };
+  const { onRetry, onAnswer, health } = notices;
+  const listening = { ...options, ...patience, onRetry, onAnswer };
+  return { options: listening, health, close: stopListening };
 }
 
 // Dataset and run mostly lie in one bucket, which is away as a whole.

@@ -1,7 +1,9 @@
 // What a coordinator shows to Prometheus: the run's picture as gauges, and counts of what has
 // happened since this process leads. A coordinator that stands by shows that it does.
 
+import type { BusHealth } from '../../shared/events/bus.js';
 import type { TypedEvent } from '../../shared/events/kinds.js';
+import type { StoreHealth } from '../../shared/store/notices.js';
 import type { RunPicture } from '../history/picture.js';
 import { processMetrics } from './process.js';
 import type { MetricDefinition, MetricsSource, MetricSample } from './registry.js';
@@ -21,10 +23,8 @@ export interface CoordinatorFigures {
 export interface LeadingFigures {
   picture(): RunPicture;
   readonly counts: EventCounts;
-  /** Events that wait for the bus, and those that it never took. */
-  bus(): { readonly waiting: number; readonly dropped: number };
-  /** Requests to the object store that failed and were sent again; whether one waits now. */
-  store(): { readonly failed: number; readonly isAway: boolean };
+  bus(): BusHealth;
+  store(): StoreHealth;
 }
 
 /** How often things have happened. */

@@ -1,0 +1,73 @@
+// The metrics of a run of real processes: a coordinator and two workers, asked while they train and
+// judged by Prometheus' own tool.
+
+import assert from 'node:assert/strict';
+import { before, test } from 'node:test';
+import { startLockstep } from '../support/lockstep-command.js';
+import { freePort } from '../support/servers.js';
+import { testFolder, writeRuns } from '../support/tiny-run.js';
+import { until } from '../support/until.js';
+import { promtool, withoutPromtool } from '../support/watch/promtool.js';
+
+const folder = testFolder();
+const steps = 100_000;
+
+before(() => writeRuns(folder, { long: { steps } }));
+
+const ask = async (port: number, path: string) => {
+  const answer = await fetch(`http://127.0.0.1:${port}${path}`).catch(() => undefined);
+  return { status: answer?.status, text: (await answer?.text()) ?? '' };
+};
+
+/** The value of a metric, whatever its labels; the first where there are several. */
+function valueOf(text: string, name: string): number {
+  const [, value] = new RegExp(`^${name}(?:\\{[^}]*\\})? (\\S+)$`, 'm').exec(text) ?? [];
+  return Number(value);
+}
+
+test('coordinator and workers answer while they train, and the judge has no complaint', async (t) => {
+  const ports = { control: await freePort(), leads: await freePort(), works: await freePort() };
+  const coordinator = startLockstep(
+    [
+      ...['coordinator', '-f', 'long.yaml', '--run', 'faces', '--workers', '2', '--json'],
+      ...['--listen', `127.0.0.1:${ports.control}`, '--metrics', `127.0.0.1:${ports.leads}`],
+    ],
+    folder,
+  );
+  const join = ['worker', '--coordinator', `127.0.0.1:${ports.control}`, '--threads', '1', '--id'];
+  const workers = [
+    startLockstep([...join, 'w-0', '--metrics', `127.0.0.1:${ports.works}`], folder),
+    startLockstep([...join, 'w-1'], folder),
+  ];
+  t.after(() => [coordinator, ...workers].forEach((one) => one.process.kill('SIGKILL')));
+  await coordinator.line('step', ({ step }) => Number(step) >= 3);
+
+  const led = await ask(ports.leads, '/metrics');
+  const worked = await ask(ports.works, '/metrics');
+  assert.deepEqual([led.status, worked.status], [200, 200]);
+  assert.ok(valueOf(led.text, 'lockstep_step') >= 3);
+  assert.ok(valueOf(led.text, 'lockstep_steps_total') >= 3);
+  assert.equal(valueOf(led.text, 'lockstep_step_target'), steps);
+  assert.equal(valueOf(led.text, 'lockstep_world_size'), 2);
+  assert.match(led.text, /^lockstep_training_value\{name="loss\/generator",run="faces"\} \d/m);
+  assert.match(led.text, /^lockstep_build_info\{.*fingerprint="[^"]+".*\} 1$/m);
+  assert.match((await ask(ports.leads, '/readyz')).text, /^leads the run in term 1, step \d+ of/);
+
+  assert.equal(valueOf(worked.text, 'lockstep_worker_rank'), 0);
+  assert.equal(valueOf(worked.text, 'lockstep_worker_world_size'), 2);
+  assert.equal(valueOf(worked.text, 'lockstep_worker_micro_shards'), 2);
+  for (const name of ['steps', 'phase_seconds', 'sent_bytes', 'received_bytes'])
+    assert.ok(valueOf(worked.text, `lockstep_worker_${name}_total`) > 0, name);
+  assert.match((await ask(ports.works, '/readyz')).text, /^training, rank 0 of 2, step \d+$/m);
+
+  if (withoutPromtool === false)
+    for (const { text } of [led, worked])
+      assert.deepEqual(promtool(['check', 'metrics'], text), { code: 0, said: '' });
+
+  workers[1]?.process.kill('SIGKILL');
+  await coordinator.line('lost');
+  await until(async () => {
+    const { text } = await ask(ports.leads, '/metrics');
+    return valueOf(text, 'lockstep_lost_workers_total') === 1;
+  }, 'the loss is counted');
+});
