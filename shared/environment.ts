@@ -12,6 +12,8 @@ const url = (schemes: RegExp, words: string) =>
 const endpoint = url(/^https?:\/\/[^\s@]+$/, 'an http:// or https:// address, without a login');
 /** The path of a file, or its text. */
 const file = z.string().max(65_536).meta({ allowed: 'the path of a file, or its text' });
+/** A variable of OpenTelemetry, which judges it. */
+const standard = z.string().max(4096).meta({ allowed: 'a shorter text' });
 const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'silent'] as const;
 
 /** Each variable with the form it must have; an empty value counts as unset. */
@@ -34,6 +36,10 @@ const variables = z.object({
   LOCKSTEP_TEST_VERSITYGW: z.string().max(4096).optional(),
   LOCKSTEP_TEST_KUBERNETES: z.string().max(4096).optional(),
   LOCKSTEP_TEST_PYTHON: z.string().max(4096).optional(),
+  OTEL_EXPORTER_OTLP_ENDPOINT: standard.optional(),
+  OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: standard.optional(),
+  OTEL_SDK_DISABLED: standard.optional(),
+  OTEL_TRACES_EXPORTER: standard.optional(),
   NO_COLOR: z.string().optional(),
   CI: z.string().optional(),
 });
@@ -48,6 +54,8 @@ export interface Environment {
   readonly natsUrl: string | undefined;
   /** What to log in to it with, beside what its url says. */
   readonly natsLogin: NatsLogin | undefined;
+  /** Where workers send OpenTelemetry's spans of steps; undefined: nowhere. */
+  readonly otlpEndpoint: string | undefined;
   /** Of the JSON lines on stderr; undefined: each command has its own default. */
   readonly logLevel: LogLevel | undefined;
   /** XLA plugin to use instead of one that `setup xla` installed: path of a shared object. */
@@ -83,6 +91,7 @@ export function parseEnvironment(given: Readonly<Record<string, string | undefin
     }),
     natsUrl: values.LOCKSTEP_NATS_URL,
     natsLogin: natsLoginOf(values),
+    otlpEndpoint: otlpEndpointOf(values),
     logLevel: values.LOCKSTEP_LOG_LEVEL,
     xlaPlugin: values.LOCKSTEP_XLA_PLUGIN,
     isPlain: values.NO_COLOR !== undefined || values.CI !== undefined,
@@ -105,6 +114,14 @@ function natsLoginOf(values: z.infer<typeof variables>): NatsLogin | undefined {
     key: values.LOCKSTEP_NATS_KEY,
   };
   return Object.values(login).every((part) => part === undefined) ? undefined : login;
+}
+
+/** The variables are OpenTelemetry's own: https://opentelemetry.io/docs/specs/otel/protocol/exporter */
+function otlpEndpointOf(values: z.infer<typeof variables>): string | undefined {
+  const isOff =
+    values.OTEL_SDK_DISABLED?.toLowerCase() === 'true' || values.OTEL_TRACES_EXPORTER === 'none';
+  if (isOff) return undefined;
+  return values.OTEL_EXPORTER_OTLP_TRACES_ENDPOINT ?? values.OTEL_EXPORTER_OTLP_ENDPOINT;
 }
 
 let parsedOnce: Environment | undefined;

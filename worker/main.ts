@@ -5,13 +5,14 @@ import { Worker } from 'node:worker_threads';
 import type { LogLevel } from '../shared/environment.js';
 import { exitCodes } from '../shared/exit-codes.js';
 import { createLog } from '../shared/log.js';
+import { messageOf } from '../shared/problems.js';
 import type { DeviceCount } from '../shared/spec/engines.js';
 import type { StoreOptions } from '../shared/store/open-store.js';
 import { createRunningStores } from '../shared/store/notices.js';
 import type { Provider } from './engine/engine.js';
 import type { NetworkOptions, ToCompute, ToNetwork } from './network/ports.js';
 import { createTraps, signalSelf } from './network/traps.js';
-import { createStepRecorder } from './step-trace/step-recorder.js';
+import { createStepRecorder, type StepExporter } from './step-trace/step-recorder.js';
 import { createCompute } from './training/compute.js';
 import { prepare } from './training/prepare.js';
 
@@ -36,6 +37,8 @@ export interface WorkerMainOptions {
   readonly drainMs: number;
   /** Obey faults that are injected (lockstep chaos). */
   readonly allowsFaults: boolean;
+  /** Where OpenTelemetry's spans go, if anywhere. */
+  readonly otlpEndpoint: string | undefined;
   /** Of the JSON lines that both threads write to stderr. */
   readonly logLevel: LogLevel;
   /** "host:port" to answer for metrics and health at; undefined: nowhere. */
@@ -68,9 +71,10 @@ export async function workerMain(options: WorkerMainOptions): Promise<WorkerResu
   };
   const log = createLog({ name: 'worker', level: logLevel, fields: { worker } });
   const stores = createRunningStores(options.storeOptions, options.warn, log);
+  const exporter = await openExporter(options);
   const compute = createCompute({
     send,
-    recorder: createStepRecorder(send),
+    recorder: createStepRecorder(send, exporter),
     prepare: (request) => prepare(request, { ...options, storeOptions: stores.options, send, log }),
   });
   const result = new Promise<WorkerResult>((resolve, reject) => {
@@ -93,6 +97,23 @@ export async function workerMain(options: WorkerMainOptions): Promise<WorkerResu
   } finally {
     stop.removeEventListener('abort', onStop);
     await compute.close();
+    await exporter?.close();
     stores.close();
+  }
+}
+
+/** What exports steps; without it a run goes on just the same. */
+async function openExporter({
+  otlpEndpoint,
+  worker,
+  warn,
+}: WorkerMainOptions): Promise<StepExporter | undefined> {
+  if (otlpEndpoint === undefined) return undefined;
+  try {
+    const { createOtlpExporter } = await import('./step-trace/otlp-exporter.js');
+    return createOtlpExporter({ worker, onNotice: warn });
+  } catch (error) {
+    warn(`no spans are exported: ${messageOf(error)}`);
+    return undefined;
   }
 }

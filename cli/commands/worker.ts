@@ -2,7 +2,7 @@
 
 import { availableParallelism } from 'node:os';
 import type { ArgumentsCamelCase, CommandModule, InferredOptionTypes, Options } from 'yargs';
-import { showOnlyGpu } from '../../shared/environment.js';
+import { readEnvironment, showOnlyGpu } from '../../shared/environment.js';
 import { parseHttpPlace } from '../../shared/http/server.js';
 import { workerIdPattern } from '../../shared/control/messages.js';
 import { OperatorError, type Problem } from '../../shared/problems.js';
@@ -107,6 +107,7 @@ async function runWorker(args: Arguments): Promise<void> {
     allowsFaults: args.allowFaults,
     storeOptions: storeOptions(),
     logLevel: logLevel(),
+    otlpEndpoint: readEnvironment().otlpEndpoint,
     metrics: args.metrics,
     warn: (text) => printNote(`${args.id}: ${text}`),
     stop,

@@ -265,6 +265,7 @@ function fakeRun(
   let isIdle = true;
   let storing: Promise<void> = Promise.resolve();
   return {
+    run: 'fake',
     spec,
     fingerprint,
     devices,

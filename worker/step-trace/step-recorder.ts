@@ -11,6 +11,7 @@ const maxSpansOfStep = 50_000;
 
 /** Where and when a step is taken. */
 export interface RecordedPlace {
+  readonly run: string;
   readonly generation: Generation;
   readonly rank: Rank;
   /** Steps committed before it. */
@@ -25,6 +26,7 @@ export interface RecordedStep extends RecordedPlace {
 
 /** Takes steps beside a trace: OpenTelemetry. */
 export interface StepExporter {
+  /** Asked of every step, when it begins. */
   wants(place: RecordedPlace): boolean;
   export(step: RecordedStep): void;
   /** Sends what is left, for a moment. */
@@ -60,9 +62,9 @@ export function createStepRecorder(
   let order: (ToCompute & { readonly kind: 'record' }) | undefined;
   let underWay: StepSpans | undefined;
 
-  const deliver = (recorded: RecordedStep, isTraced: boolean): void => {
+  const deliver = (recorded: RecordedStep, isTraced: boolean, isExported: boolean): void => {
     underWay = undefined;
-    if (exporter?.wants(recorded) === true) exporter.export(recorded);
+    if (isExported) exporter?.export(recorded);
     if (order === undefined || !isTraced) return;
     const isLast = recorded.step + 2 >= order.endStep;
     send({ kind: 'recorded', id: order.id, spans: recorded.spans, isLast });
@@ -76,8 +78,9 @@ export function createStepRecorder(
       underWay?.end();
       const number = place.step + 1;
       const isTraced = order !== undefined && number >= order.firstStep && number < order.endStep;
-      if (!isTraced && exporter?.wants(place) !== true) return undefined;
-      underWay = recordStep(place, (recorded) => deliver(recorded, isTraced));
+      const isExported = exporter?.wants(place) === true;
+      if (!isTraced && !isExported) return undefined;
+      underWay = recordStep(place, (recorded) => deliver(recorded, isTraced, isExported));
       return underWay;
     },
     onOrder: (given) => {

@@ -42,6 +42,8 @@ export interface PrepareOptions {
 
 /** A worker that is ready for its first world. */
 export interface PreparedRun {
+  /** The run's id. */
+  readonly run: string;
   readonly spec: RunSpec;
   /** What it computes with, as far as that changes the bytes. */
   readonly fingerprint: string;
@@ -68,7 +70,7 @@ export async function prepare(
 ): Promise<PreparedRun> {
   const { storeOptions, send } = options;
   const setup = { runUrl, storeOptions: cloneableOptions(storeOptions) };
-  const { spec } = parseRunRecord(record);
+  const { run, spec } = parseRunRecord(record);
   const task = createSrganTask(spec);
   const store = openStore(runUrl, storeOptions);
   const open = (step: number) => openState(task, spec, store, step, storeOptions);
@@ -91,7 +93,7 @@ export async function prepare(
   const saver = createSaver(task.networks, setup, send);
   let evaluations: Evaluations | undefined;
   return {
-    spec,
+    ...{ run, spec },
     fingerprint: engine.fingerprint,
     devices: engine.devices,
     task,

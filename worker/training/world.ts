@@ -169,8 +169,9 @@ export class WorldTraining {
 
   #recordStep(step: Step): StepSpans | undefined {
     const { generation, rank } = this.order;
+    const { run } = this.run;
     const phase = phaseAt(this.run.spec, step).name;
-    return this.recorder.begin({ generation, rank, step, phase });
+    return this.recorder.begin({ run, generation, rank, step, phase });
   }
 
   /** Reports a commit: its seconds, by rank 0 its metrics, and now and then the digest. */

@@ -9,7 +9,7 @@ import { exitCodes } from '../../../shared/exit-codes.js';
 import { shareOf, subtreesInside } from '../../../shared/plan/reduction.js';
 import type { ChromeEvent, TraceSummary } from '../../../watch/step-trace/chrome-trace.js';
 import { lastLineOf, runLockstep, startLockstep } from '../../support/lockstep-command.js';
-import { requireNesting } from '../../support/trace-events.js';
+import { requireNesting } from '../../support/watch/trace-events.js';
 import { testFolder, tinyRun, writeRuns } from '../../support/tiny-run.js';
 
 const folder = testFolder();

@@ -12,6 +12,7 @@ test('an empty environment has the defaults', () => {
     s3: { endpoint: undefined },
     natsUrl: undefined,
     natsLogin: undefined,
+    otlpEndpoint: undefined,
     logLevel: undefined,
     xlaPlugin: undefined,
     isPlain: false,

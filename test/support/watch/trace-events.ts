@@ -2,7 +2,7 @@
 // in another or beside it.
 
 import assert from 'node:assert/strict';
-import type { ChromeEvent } from '../../watch/step-trace/chrome-trace.js';
+import type { ChromeEvent } from '../../../watch/step-trace/chrome-trace.js';
 
 /** Fails where two complete events of a thread overlap without one being in the other. */
 export function requireNesting(events: readonly ChromeEvent[]): void {
