@@ -4,7 +4,7 @@
 import { hostname } from 'node:os';
 import { lastStep, type RunSpec } from '../shared/spec/schema.js';
 import { type EventBus, createSilentBus } from '../shared/events/bus.js';
-import { createEventLog, readEvents } from '../shared/events/event-log.js';
+import { createEventLog, readEvents, type EventLog } from '../shared/events/event-log.js';
 import { createNatsBus } from '../shared/events/nats-bus.js';
 import type { NatsAddress } from '../shared/events/nats-url.js';
 import { exitCodes, type ExitCode } from '../shared/exit-codes.js';
@@ -347,11 +347,16 @@ function openEvents(
   const picture = () => history.picture();
   metrics.lead({ events, picture, bus: () => bus.health(), store: stores.health });
   const closeEvents = async (): Promise<void> => {
-    const kept = [eventLog.flush(flushMs), boards?.close(flushMs)];
+    const kept = [closeLog(eventLog, onNotice), boards?.close(flushMs)];
     await Promise.all([closeBus(bus, onNotice), ...kept]);
-    await eventLog.close();
   };
   return { events, history, closeEvents };
+}
+
+async function closeLog(eventLog: EventLog, onNotice: (text: string) => void): Promise<void> {
+  const left = await eventLog.flush(flushMs);
+  if (left > 0) onNotice(`${left} events could not be written to the run's folder`);
+  await eventLog.close();
 }
 
 async function closeBus(bus: EventBus, onNotice: (text: string) => void): Promise<void> {

@@ -213,9 +213,9 @@ function averaged(before: PaceAverage | undefined, step: Step, pace: Pace): Pace
       updateS: mix(old.updateS, pace.updateS),
       waitedFor,
       waitedS,
-      // No average: all steps of a phase exchange as much.
-      sentBytes: pace.sentBytes,
-      receivedBytes: pace.receivedBytes,
+      // What a peer takes late counts for the step after.
+      sentBytes: Math.round(mix(old.sentBytes, pace.sentBytes)),
+      receivedBytes: Math.round(mix(old.receivedBytes, pace.receivedBytes)),
     },
   };
 }

@@ -25,8 +25,8 @@ import {
 export interface EventLog {
   /** Keeps the event; it is in the folder some seconds later. Never throws and never waits. */
   add(event: CloudEvent): void;
-  /** Writes what waits; resolves when it is written, or could not be, or the time is over. */
-  flush(timeoutMs: number): Promise<void>;
+  /** Writes what waits, until it is written or the time is over; says how much is left. */
+  flush(timeoutMs: number): Promise<number>;
   /** Ends its timer; what has not been flushed is lost. */
   close(): Promise<void>;
 }
@@ -44,6 +44,10 @@ export interface EventLogOptions {
 }
 
 const writeEveryMs = 5_000;
+
+/** How soon a flush tries again. */
+const retryMs = 50;
+
 const fullSegmentBytes = 512 * 1024;
 
 /** Hours of steps, and a fair share of memory. */
@@ -79,7 +83,7 @@ export function createEventLog(
       }
     } catch (error) {
       if (!isAway)
-        onNotice(`events can't be written to the run's folder: ${messageOf(error)}; they wait`);
+        onNotice(`events can't be written to the run's folder: ${reasonOf(error)}; they wait`);
       isAway = true;
     }
   };
@@ -110,7 +114,12 @@ export function createEventLog(
       else writeSoon();
     },
     flush: async (timeoutMs) => {
-      if (queue.length > 0 || writing !== undefined) await atMost(timeoutMs, write());
+      const endMs = performance.now() + timeoutMs;
+      while (queue.length > 0 && performance.now() < endMs) {
+        await atMost(endMs - performance.now(), write());
+        if (isAway) await pause(retryMs);
+      }
+      return queue.length;
     },
     close: async () => {
       isClosed = true;
@@ -143,6 +152,11 @@ function createSegments(
       queue.taken(events.length);
     },
   };
+}
+
+/** In one line; what an operator could do about it is no matter of a notice. */
+function reasonOf(error: unknown): string {
+  return messageOf(error).split('\n', 1)[0] ?? '';
 }
 
 const newLine = Buffer.from('\n');
@@ -215,7 +229,7 @@ export async function* followEvents(
       isAway = false;
       onCaughtUp?.();
     } catch (error) {
-      if (!isAway) onNotice?.(`the run's folder can't be read: ${messageOf(error)}`);
+      if (!isAway) onNotice?.(`the run's folder can't be read: ${reasonOf(error)}`);
       isAway = true;
     }
     await pause(everyMs, undefined, { signal, ref: true }).catch(() => undefined);

@@ -108,18 +108,19 @@ describe('an event log', () => {
     const { state, store, log, notices } = createTestLog({ limits, segmentBytes: 10 });
     state.away = 'failing';
     log.add(stepEvent(0));
-    await log.flush(1_000);
+    assert.equal(await log.flush(1), 1);
     log.add(scaledEvent(1));
     for (let step = 1; step < 20; step++) {
       log.add(stepEvent(step));
-      if (step % 5 === 0) await log.flush(1_000);
+      if (step % 5 === 0) await log.flush(1);
     }
     log.add(scaledEvent(2));
     assert.equal(notices.length, 2, notices.join('\n'));
     assert.match(notices[0], /can't be written to the run's folder: gone; they wait/);
     assert.match(notices[1], /the oldest step events are dropped/);
+    const flushed = log.flush(10_000);
     state.away = 'no';
-    await log.flush(1_000);
+    assert.equal(await flushed, 0, 'it tries again while there is time');
     assert.match(notices[2], /takes events again; 16 were dropped/);
     const kept = ['step-0', 'scaled-1', 'step-17', 'step-18', 'step-19', 'scaled-2'];
     assert.deepEqual(await idsIn(readEvents(store)), kept);
@@ -132,7 +133,7 @@ describe('an event log', () => {
     const { state, log } = createTestLog();
     state.away = 'silent';
     log.add(anyEvent('r', 'run.started', 's'));
-    await log.flush(1);
+    assert.equal(await log.flush(1), 1);
     await log.close();
   });
 
