@@ -8,6 +8,10 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { CloudEvent } from '../../shared/events/bus.js';
+import { readEvents } from '../../shared/events/event-log.js';
+import { readNatsEvents } from '../../shared/events/nats-history.js';
+import { openStore } from '../../shared/store/open-store.js';
+import { createEventValidator } from '../support/watch/event-validator.js';
 import { testFolder, writeRuns } from '../support/tiny-run.js';
 import { startLockstep } from '../support/lockstep-command.js';
 import { skipWithout, startNatsServer } from '../support/servers.js';
@@ -38,6 +42,16 @@ test('a subscriber sees what happened to a run', { skip: skipWithout('nats-serve
     for (const text of [said, record]) assert.doesNotMatch(text, /hunter2/);
     await subscriber.flush();
 
+    const wrong = createEventValidator({ isStrict: true });
+    for (const event of events) assert.deepEqual(wrong(event), [], JSON.stringify(event));
+    // The run's folder has the same ones, and so has the stream for whoever comes late.
+    const ids = events.map(({ id }) => id);
+    const late = readNatsEvents({ url, run: 'told' });
+    assert.deepEqual(await idsOf(late), ids);
+    const store = openStore(`file://${folder}/runs/told`);
+    assert.deepEqual(await idsOf(readEvents(store)), ids);
+    await store.close();
+
     const of = (type: string): CloudEvent[] => events.filter((event) => event.type === type);
     assert.equal(new Set(events.map(({ id }) => id)).size, events.length);
     assertEvents(events);
@@ -67,6 +81,12 @@ function eventsIn(folder: string): CloudEvent[] {
     .sort()
     .flatMap((file) => readFileSync(join(folder, file), 'utf8').trimEnd().split('\n'))
     .map((line) => JSON.parse(line) as CloudEvent);
+}
+
+async function idsOf(events: AsyncIterable<{ readonly id: string }>): Promise<string[]> {
+  const ids: string[] = [];
+  for await (const { id } of events) ids.push(id);
+  return ids;
 }
 
 /** What any user of the machine can read. */
