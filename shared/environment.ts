@@ -105,14 +105,18 @@ export function parseEnvironment(given: Readonly<Record<string, string | undefin
   });
 }
 
+/** What to log in to NATS with beside its url, by the variables that have it. */
+export const natsLoginVariables = {
+  creds: 'LOCKSTEP_NATS_CREDS',
+  nkey: 'LOCKSTEP_NATS_NKEY',
+  ca: 'LOCKSTEP_NATS_CA',
+  cert: 'LOCKSTEP_NATS_CERT',
+  key: 'LOCKSTEP_NATS_KEY',
+} as const satisfies Record<keyof NatsLogin, keyof z.infer<typeof variables>>;
+
 function natsLoginOf(values: z.infer<typeof variables>): NatsLogin | undefined {
-  const login: NatsLogin = {
-    creds: values.LOCKSTEP_NATS_CREDS,
-    nkey: values.LOCKSTEP_NATS_NKEY,
-    ca: values.LOCKSTEP_NATS_CA,
-    cert: values.LOCKSTEP_NATS_CERT,
-    key: values.LOCKSTEP_NATS_KEY,
-  };
+  const parts = Object.entries(natsLoginVariables);
+  const login: NatsLogin = Object.fromEntries(parts.map(([name, key]) => [name, values[key]]));
   return Object.values(login).every((part) => part === undefined) ? undefined : login;
 }
 

@@ -44,7 +44,7 @@ export const launchParametersSchema = z.object({
   s3Endpoint: text.optional(),
   s3Region: text,
   natsUrl: text.optional(),
-  /** A Secret with LOCKSTEP_NATS_URL, which may have a password in it, by name. */
+  /** A Secret with LOCKSTEP_NATS_URL and what else the login needs, by name. */
   natsSecret: text.optional(),
   /** A Kueue LocalQueue. */
   queue: text.optional(),
@@ -117,7 +117,10 @@ export function withLaunchOptions(y: Argv): Argv<LaunchArguments> {
     .option('s3-endpoint', word("An S3 server other than AWS's, as pods reach it"))
     .option('s3-region', { ...word('Region of the bucket'), default: launchDefaults.s3Region })
     .option('nats', word('nats:// address for events, as pods reach it'))
-    .option('nats-secret', word('Secret with LOCKSTEP_NATS_URL, where that has a login in it'))
+    .option(
+      'nats-secret',
+      word('Secret with LOCKSTEP_NATS_URL, and LOCKSTEP_NATS_CREDS and so on, for a login'),
+    )
     .option('queue', word("Kueue's LocalQueue, which starts the run when there is room"))
     .option('dry-run', {
       ...{ type: 'boolean', default: false },

@@ -5,6 +5,7 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
 import { credsAuthenticator, nkeyAuthenticator, nkeys, type ConnectionOptions } from 'nats';
+import { natsLoginVariables } from '../environment.js';
 import { maskSecrets, messageOf, type Problem } from '../problems.js';
 
 /** Paths of files, or their texts. */
@@ -25,38 +26,32 @@ const maxBytes = 256 * 1024;
 const textForm = /^\s*(-----BEGIN |SU[A-Z2-7]{56}\s*$)/;
 
 interface Part {
-  readonly variable: string;
   readonly allowed: string;
   /** Throws when the text is none; what it throws is not shown. */
-  check(text: string): void;
+  readonly check: (text: string) => void;
 }
 
 const parts: Readonly<Record<keyof NatsLogin, Part>> = {
   creds: {
-    variable: 'LOCKSTEP_NATS_CREDS',
     allowed: 'the path of a .creds file of a user, with its JWT and its seed',
     check: (text) => void credsAuthenticator(encode(text))('nonce'),
   },
   nkey: {
-    variable: 'LOCKSTEP_NATS_NKEY',
     allowed: 'the path of a file with the seed of a user, which starts with SU',
-    check(text) {
+    check: (text) => {
       const key = nkeys.fromSeed(Buffer.from(text.trim())).getPublicKey();
       if (!key.startsWith('U')) throw new Error('it is the seed of another kind');
     },
   },
   ca: {
-    variable: 'LOCKSTEP_NATS_CA',
     allowed: 'the path of a PEM file with certificates',
     check: (text) => void new X509Certificate(text),
   },
   cert: {
-    variable: 'LOCKSTEP_NATS_CERT',
     allowed: 'the path of a PEM file with a certificate',
     check: (text) => void new X509Certificate(text),
   },
   key: {
-    variable: 'LOCKSTEP_NATS_KEY',
     allowed: 'the path of a PEM file with a private key that has no passphrase',
     check: (text) => void createPrivateKey(text),
   },
@@ -65,25 +60,28 @@ const names = Object.keys(parts) as (keyof NatsLogin)[];
 
 /** All that is wrong with a login; `hasUrlLogin`: the url has a user or a token too. */
 export function natsLoginProblems(login: NatsLogin, hasUrlLogin: boolean): Problem[] {
-  const problems = names.flatMap((name) => partProblem(parts[name], login[name]) ?? []);
+  const problems = names.flatMap((name) => partProblem(name, login[name]) ?? []);
   const { creds, nkey, cert, key } = login;
   const ways = [hasUrlLogin && 'a login in the url', creds && 'LOCKSTEP_NATS_CREDS'];
   const given = [...ways, nkey && 'LOCKSTEP_NATS_NKEY'].filter((way) => way);
   if (given.length > 1)
     problems.push({ key: 'login to NATS', given: given.join(' and '), allowed: 'one of them' });
   if ((cert === undefined) !== (key === undefined)) {
-    const [has, lacks] = cert === undefined ? [parts.key, parts.cert] : [parts.cert, parts.key];
-    problems.push({ key: lacks.variable, given: undefined, allowed: `beside ${has.variable}` });
+    const [has, lacks] =
+      cert === undefined ? (['key', 'cert'] as const) : (['cert', 'key'] as const);
+    const allowed = `beside ${natsLoginVariables[has]}`;
+    problems.push({ key: natsLoginVariables[lacks], given: undefined, allowed });
   }
   if (problems.length > 0 || cert === undefined || key === undefined) return problems;
   if (new X509Certificate(textOf(cert)).checkPrivateKey(createPrivateKey(textOf(key)))) return [];
   const allowed = 'the key of the certificate in LOCKSTEP_NATS_CERT';
-  return [{ key: parts.key.variable, given: shown(key), allowed }];
+  return [{ key: natsLoginVariables.key, given: shown(key), allowed }];
 }
 
-function partProblem(part: Part, given: string | undefined): Problem | undefined {
+function partProblem(name: keyof NatsLogin, given: string | undefined): Problem | undefined {
   if (given === undefined) return undefined;
-  const problem = { key: part.variable, given: shown(given), allowed: part.allowed };
+  const { allowed, check } = parts[name];
+  const problem = { key: natsLoginVariables[name], given: shown(given), allowed };
   let text: string;
   try {
     text = textOf(given);
@@ -91,7 +89,7 @@ function partProblem(part: Part, given: string | undefined): Problem | undefined
     return { ...problem, hint: maskSecrets(messageOf(error)) };
   }
   try {
-    part.check(text);
+    check(text);
     return undefined;
   } catch {
     return { ...problem, hint: 'there is something else in it' };

@@ -11,6 +11,7 @@ import type {
   V1Volume,
   V1VolumeMount,
 } from '@kubernetes/client-node';
+import { natsLoginVariables } from '../../../shared/environment.js';
 import { exitCodes } from '../../../shared/exit-codes.js';
 import type { LaunchParameters } from '../launch-parameters.js';
 import { labelsOf, objectNames, selectorLabels, type Component } from '../names.js';
@@ -146,10 +147,11 @@ function environmentOf({
   });
   const given = (name: string, value: string | undefined): V1EnvVar[] =>
     value === undefined ? [] : [{ name, value }];
-  const secret = (key: string, name: string): V1EnvVar => ({
+  const secret = (key: string, optional?: true): V1EnvVar => ({
     name: key,
-    valueFrom: { secretKeyRef: { name, key } },
+    valueFrom: { secretKeyRef: { name: natsSecret ?? '', key, ...(optional && { optional }) } },
   });
+  const login = Object.values(natsLoginVariables).map((key) => secret(key, true));
   return [
     field('POD_NAME', 'metadata.name'),
     field('POD_NAMESPACE', 'metadata.namespace'),
@@ -157,6 +159,6 @@ function environmentOf({
     ...given('AWS_REGION', s3Region),
     ...given('LOCKSTEP_S3_ENDPOINT', s3Endpoint),
     ...given('LOCKSTEP_NATS_URL', natsUrl),
-    ...(natsSecret === undefined ? [] : [secret('LOCKSTEP_NATS_URL', natsSecret)]),
+    ...(natsSecret === undefined ? [] : [secret('LOCKSTEP_NATS_URL'), ...login]),
   ];
 }

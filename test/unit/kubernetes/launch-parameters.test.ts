@@ -153,6 +153,20 @@ test('what is given reaches the pods', () => {
   assert.match(text, /"name":"LOCKSTEP_NATS_URL","value":"nats:\/\/nats:4222"/);
 });
 
+test('a Secret has the address of NATS, and what it has of a login', () => {
+  const text = JSON.stringify(runObjects({ ...good, natsUrl: undefined, natsSecret: 'bus' }, ''));
+  const refs = [...text.matchAll(/"secretKeyRef":({[^}]*"bus"[^}]*})/g)].map(
+    ([, ref = '']) => JSON.parse(ref) as { readonly key: string; readonly optional?: boolean },
+  );
+  const needed = refs.filter(({ optional }) => optional !== true).map(({ key }) => key);
+  assert.deepEqual([...new Set(needed)], ['LOCKSTEP_NATS_URL']);
+  for (const key of ['CREDS', 'NKEY', 'CA', 'CERT', 'KEY'])
+    assert.ok(
+      refs.some((ref) => ref.key === `LOCKSTEP_NATS_${key}`),
+      key,
+    );
+});
+
 test('a worker is given several GPUs where its engine drives them', () => {
   const onXla = loadPreset('paper', [`dataset.url=${spec.dataset.url}`, 'engine.name=xla']);
   assert.doesNotThrow(() => requireLaunchable({ ...good, gpusPerWorker: 4 }, onXla));
