@@ -65,6 +65,12 @@ export const commands: readonly CommandEntry[] = [
     register: async (y) => y.command((await import('./commands/trace.js')).traceCommand),
   },
   {
+    usage: 'watch <run>',
+    summary: 'Show a run as it goes on: progress, losses, faces, workers, and what happened last',
+    stopsInOrder: true,
+    register: async (y) => y.command((await import('./commands/watch.js')).watchCommand),
+  },
+  {
     usage: 'scale <run>',
     summary: 'Change how many workers a run has while it trains; the bytes stay the same',
     register: async (y) => y.command((await import('./commands/scale.js')).scaleCommand),

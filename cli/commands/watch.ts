@@ -1,0 +1,155 @@
+// `lockstep watch`: a run as it goes on, in a terminal. What is shown is the same from the run's
+// coordinator, from its folder and from the event bus.
+
+import type { CommandModule, InferredOptionTypes } from 'yargs';
+import { AdminError } from '../../shared/control/admin.js';
+import { readEnvironment } from '../../shared/environment.js';
+import { chosenNats, type NatsAddress } from '../../shared/events/nats-url.js';
+import { exitCodes } from '../../shared/exit-codes.js';
+import { OperatorError } from '../../shared/problems.js';
+import type { RunPicture } from '../../watch/history/picture.js';
+import { CommandFailed } from '../failure.js';
+import { stopWhenInterrupted } from '../interruptions.js';
+import { withClusterOptions, type ClusterArguments } from '../kubernetes/cluster-access.js';
+import { isClusterRun } from '../kubernetes/names.js';
+import { flagOption, withPositional, wordOption } from '../options.js';
+import { runId, runUrl, withStore } from '../stores.js';
+import {
+  bestPictures,
+  coordinatorGone,
+  coordinatorPictures,
+  folderPictures,
+  natsPictures,
+  pictureSources,
+  type Watched,
+} from '../watch/pictures.js';
+import {
+  createJsonView,
+  createLineView,
+  createScreenView,
+  printPicture,
+  type PictureShow,
+} from '../watch/views.js';
+
+const options = {
+  from: {
+    choices: pictureSources,
+    default: 'auto',
+    describe: 'Where to look: auto asks the coordinator, and where none answers reads the folder',
+  },
+  nats: wordOption('nats:// url of the event bus: its history is read instead'),
+  coordinator: wordOption(
+    'host:port of the coordinator, if not as it is written in the folder of the run',
+  ),
+  once: flagOption('Show the run as it is now, and end'),
+  json: flagOption('Print the picture as one JSON object a line, whenever it changes'),
+} as const;
+
+type WatchArguments = ClusterArguments & { readonly run: string } & InferredOptionTypes<
+    typeof options
+  >;
+
+export const watchCommand: CommandModule<object, WatchArguments> = {
+  command: 'watch <run>',
+  describe: 'Show a run as it goes on: progress, losses, faces, workers, and what happened last',
+  builder: (y) =>
+    withPositional(
+      withClusterOptions(y),
+      'run',
+      'A file:// or s3:// folder, the id of a local run, or k8s://NAMESPACE/NAME',
+    )
+      .options(options)
+      .example('$0 watch tiny-20261124-190000', 'a run that lockstep train runs here')
+      .example('$0 watch s3://bucket/runs/faces --once --json', 'the picture of now, for scripts')
+      .example('$0 watch faces --nats nats://localhost:4222', "from the event bus's history"),
+  handler: async (args) => {
+    const signal = stopWhenInterrupted();
+    const view = args.once ? undefined : viewOf(args);
+    const onNotice = (text: string): void => view?.notice(text);
+    try {
+      const shown = await watchRun(args, { signal, onNotice }, view);
+      if (shown === undefined && !signal.aborted)
+        throw new CommandFailed('nothing is known of the run', exitCodes.failed);
+      if (signal.aborted) process.exitCode = exitCodes.interrupted;
+    } finally {
+      view?.close();
+    }
+  },
+};
+
+function viewOf({ json }: WatchArguments): PictureShow {
+  if (json) return createJsonView();
+  const { stdout } = process;
+  return stdout.isTTY && !readEnvironment().isPlain ? createScreenView(stdout) : createLineView();
+}
+
+/** Shows pictures until the run or the command ends; gives the last. */
+async function watchRun(
+  args: WatchArguments,
+  hooks: Pick<Watched, 'signal' | 'onNotice'>,
+  view: PictureShow | undefined,
+): Promise<RunPicture | undefined> {
+  if (isClusterRun(args.run)) {
+    const { clusterPictures } = await import('../watch/cluster-pictures.js');
+    return showAll(args, clusterPictures(args, hooks), view);
+  }
+  const nats = natsOf(args);
+  const url = runUrl(args.run, { orElse: 'k8s://NAMESPACE/NAME' });
+  const watched: Watched = { ...hooks, url, run: runId(url) };
+  if (nats !== undefined) return showAll(args, natsPictures(nats, watched), view);
+  if (args.coordinator !== undefined) {
+    const pictures = coordinatorPictures(args.coordinator, watched);
+    return showAll(args, orGone(pictures, args.coordinator, url), view);
+  }
+  return withStore(url, async (store) => {
+    if (args.from === 'folder') return showAll(args, folderPictures(store, watched), view);
+    const isOnly = args.from === 'coordinator';
+    return showAll(args, bestPictures(store, watched, isOnly), view);
+  });
+}
+
+/** The event bus that is asked for. */
+function natsOf({ from, nats }: WatchArguments): NatsAddress | undefined {
+  if (from !== 'nats' && nats === undefined) return undefined;
+  if (from !== 'nats' && from !== 'auto')
+    throw new OperatorError('the flags are wrong', [
+      { key: '--from', given: from, allowed: 'nats, with --nats', hint: 'leave one of them out' },
+    ]);
+  const address = chosenNats(nats, readEnvironment());
+  if (address !== undefined) return address;
+  throw new OperatorError('the flags are wrong', [
+    { key: '--nats', given: undefined, allowed: 'nats://host:4222, or $LOCKSTEP_NATS_URL' },
+  ]);
+}
+
+async function* orGone(
+  pictures: AsyncIterable<RunPicture>,
+  address: string,
+  url: string,
+): AsyncGenerator<RunPicture> {
+  try {
+    yield* pictures;
+  } catch (error) {
+    throw error instanceof AdminError ? coordinatorGone(error, address, url) : error;
+  }
+}
+
+async function showAll(
+  { once, json }: WatchArguments,
+  pictures: AsyncIterable<RunPicture>,
+  view: PictureShow | undefined,
+): Promise<RunPicture | undefined> {
+  let last: RunPicture | undefined;
+  for await (const picture of pictures) {
+    last = picture;
+    if (view !== undefined) view.show(picture);
+    else if (json) createJsonView().show(picture);
+    else printPicture(picture, process.stdout.columns ?? 100);
+    if (once || isOver(picture)) break;
+  }
+  return last;
+}
+
+function isOver({ state }: RunPicture): boolean {
+  return state === 'finished' || state === 'stopped' || state === 'failed';
+}
