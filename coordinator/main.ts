@@ -34,6 +34,7 @@ import { createRunHistory } from '../watch/history/history.js';
 import type { RunHistory } from '../watch/history/picture.js';
 import { feedHistory } from '../watch/history/sources.js';
 import { lead } from './leading.js';
+import { openWatching, type PagePlace } from './watching.js';
 
 /** Longest wait at the end for events that the bus or the folder has not taken yet. */
 const flushMs = 5_000;
@@ -69,6 +70,8 @@ export interface CoordinatorMainOptions {
   /** How the object store is reached; once the run is led it is waited for much longer. */
   readonly storeOptions: StoreOptions;
   readonly joinTimeoutMs: number;
+  /** Where the page that shows the run is served; undefined: nowhere. */
+  readonly page: PagePlace | undefined;
   /** "host:port" to answer for metrics and health at; undefined: nowhere. */
   readonly metrics: string | undefined;
   readonly stop: AbortSignal;
@@ -325,7 +328,7 @@ interface OpenEvents {
 
 /** The run's events, which go to the bus, to the run's folder and to what shows the run. */
 function openEvents(
-  { nats, run, tensorboard }: CoordinatorMainOptions,
+  { nats, run, tensorboard, page, onLine }: CoordinatorMainOptions,
   { metrics, term, plan: { record } }: LeadingParts,
   { stores, store, say: onNotice }: EventPlaces,
 ): OpenEvents {
@@ -346,8 +349,13 @@ function openEvents(
   events.subscribe((event) => boards?.add(event));
   const picture = () => history.picture();
   metrics.lead({ events, picture, bus: () => bus.health(), store: stores.health });
+  const watching = openWatching({
+    ...{ place: page, history, events, store, routes: metrics.routes, onNotice },
+    onPage: (url) => onLine({ kind: 'page', url }),
+  });
   const closeEvents = async (): Promise<void> => {
-    const kept = [closeLog(eventLog, onNotice), boards?.close(flushMs)];
+    const shown = [boards?.close(flushMs), watching.close()];
+    const kept = [closeLog(eventLog, onNotice), ...shown];
     await Promise.all([closeBus(bus, onNotice), ...kept]);
   };
   return { events, history, closeEvents };

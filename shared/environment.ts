@@ -30,6 +30,7 @@ const variables = z.object({
     .enum(logLevels)
     .meta({ allowed: logLevels.join(', ') })
     .optional(),
+  LOCKSTEP_HTTP: z.string().max(512).meta({ allowed: 'HOST:PORT, or off' }).optional(),
   LOCKSTEP_XLA_PLUGIN: z.string().max(4096).meta({ allowed: 'the path of a plugin' }).optional(),
   LOCKSTEP_TEST_S3_ENDPOINT: endpoint.optional(),
   LOCKSTEP_TEST_NATS_SERVER: z.string().max(4096).optional(),
@@ -58,6 +59,8 @@ export interface Environment {
   readonly otlpEndpoint: string | undefined;
   /** Of the JSON lines on stderr; undefined: each command has its own default. */
   readonly logLevel: LogLevel | undefined;
+  /** Where a run's page is served: HOST:PORT, or off. */
+  readonly http: string | undefined;
   /** XLA plugin to use instead of one that `setup xla` installed: path of a shared object. */
   readonly xlaPlugin: string | undefined;
   /** `NO_COLOR` is set (https://no-color.org): no colours, no moving progress bars. */
@@ -93,6 +96,7 @@ export function parseEnvironment(given: Readonly<Record<string, string | undefin
     natsLogin: natsLoginOf(values),
     otlpEndpoint: otlpEndpointOf(values),
     logLevel: values.LOCKSTEP_LOG_LEVEL,
+    http: values.LOCKSTEP_HTTP,
     xlaPlugin: values.LOCKSTEP_XLA_PLUGIN,
     isPlain: values.NO_COLOR !== undefined || values.CI !== undefined,
     test: Object.freeze({

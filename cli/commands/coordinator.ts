@@ -18,6 +18,7 @@ import { runId, runUrl, storeOptions } from '../stores.js';
 import { exitWithParent, logHelp, logLevel } from '../processes.js';
 import { stopWhenInterrupted } from '../interruptions.js';
 import { createRunView } from '../local/run-lines.js';
+import { httpOptions, pagePlace } from '../watch/http-options.js';
 
 const options = {
   run: textOption('folder (url) or id of the run', { demandOption: true }),
@@ -39,6 +40,7 @@ const options = {
   ),
   lease: wordOption('Lease of a Kubernetes cluster for --standby: k8s://NAMESPACE/NAME'),
   metrics: wordOption('host:port that answers Prometheus and probes: /metrics, /healthz, /readyz'),
+  ...httpOptions,
   'exit-with-parent': flagOption('end when stdin is closed', { hidden: true }),
   json: flagOption('one JSON object a line'),
 } as const satisfies Record<string, Options>;
@@ -70,6 +72,7 @@ export const coordinatorCommand: CommandModule<object, CoordinatorArguments> = {
     const nats = chosenNats(args.nats, environment);
     requireLease(args, nats !== undefined);
     requireMetricsPlace(args.metrics);
+    const page = await pagePlace(args, environment.http);
     if (args.exitWithParent) exitWithParent();
     const say = (): void => printNote('stopping after this step; once more ends at once');
     const stop = stopWhenInterrupted({
@@ -94,6 +97,7 @@ export const coordinatorCommand: CommandModule<object, CoordinatorArguments> = {
       leaseUrl: args.lease,
       storeOptions: storeOptions(),
       joinTimeoutMs: args.joinTimeout * 1000,
+      page,
       metrics: args.metrics,
       stop,
       onLine: (line) => {

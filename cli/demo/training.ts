@@ -94,7 +94,7 @@ export async function trainInTwoGoes(
 ): Promise<TrainingResult | 'stopped' | 'interrupted'> {
   const { runUrl, workers, stopAfter, announce, signal } = options;
   const evaluations = new Map<number, EvaluationLine>();
-  const common = ['--workers', String(workers), '--json'];
+  const common = ['--workers', String(workers), '--http', 'off', '--json'];
   const train = [...trainArguments(options), ...common];
   announce(`Training with ${workers} worker processes; it will stop at step ${stopAfter}`);
   const first = await follow(train, options, evaluations);

@@ -98,11 +98,17 @@ export function createRunView(isPlain: boolean): RunView {
   let progress: Progress | undefined;
   let isLong = false;
   let ailment = '';
+  let page = '';
   const print = (text: string): void =>
     progress === undefined ? printNote(text) : progress.print(text);
   const close = (): void => {
     progress?.close();
     progress = undefined;
+  };
+  /** Each coordinator in turn serves it, at the same address. */
+  const showPage = (url: string): void => {
+    if (url !== page) print(`watch it at ${url}`);
+    page = url;
   };
   const show = (line: RunLine): void => {
     const { kind } = line;
@@ -135,6 +141,7 @@ export function createRunView(isPlain: boolean): RunView {
       );
     else if (kind === 'evaluation') print(describeEvaluation(line));
     else if (kind === 'checkpoint') print(`step ${text(line['step'])}: checkpointed`);
+    else if (kind === 'page') showPage(text(line['url']));
     else if (kind === 'notice') print(text(line['text']));
     else if (kind === 'world') print(describeWorld(line));
     else if (kind === 'lost') print(`${text(line['worker'])} is lost: ${text(line['reason'])}`);

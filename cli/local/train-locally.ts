@@ -21,6 +21,7 @@ import { devicesBesideGpus, devicesOption, parseDevices } from './devices.js';
 import { chooseDevices } from './gpus.js';
 import { runLocally } from './local-run.js';
 import { createRunView } from './run-lines.js';
+import { httpOptions, localPageFlags } from '../watch/http-options.js';
 
 export const trainingOptions = {
   workers: amountOption(
@@ -33,6 +34,7 @@ export const trainingOptions = {
   standby: flagOption(
     'A second coordinator, which takes over when the first is lost (needs --nats)',
   ),
+  ...httpOptions,
   restarts: amountOption('How many processes that die are started again, in all; 0: none', {
     default: 100,
   }),
@@ -63,6 +65,7 @@ export async function trainLocally(
   chosenNats(nats, readEnvironment());
   const dataset = args.dataset && parseStoreUrl(args.dataset, '--dataset').url;
   const gpus = args.gpus === undefined ? [] : chooseDevices(args.gpus);
+  const pageFlags = await localPageFlags(args, readEnvironment().http);
   const view = json ? undefined : createRunView(readEnvironment().isPlain);
   const stop = stopWhenInterrupted({
     onStop: () => printNote('stopping in order; once more ends at once'),
@@ -88,6 +91,7 @@ export async function trainLocally(
     ...{ hasStandby: args.standby, allowsFaults: args.allowFaults },
     provider: args.gpus === undefined ? args.provider : 'cuda',
     coordinatorArgs: [
+      ...pageFlags,
       ...(stopAfter === undefined ? [] : ['--stop-after', String(stopAfter)]),
       ...(dataset === undefined ? [] : ['--dataset', dataset]),
       ...(args.tensorboard ? [] : ['--no-tensorboard']),

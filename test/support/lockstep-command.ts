@@ -45,7 +45,8 @@ export function startLockstep(
 ): RunningCommand {
   const child = spawn(process.execPath, [packageFile('bin/lockstep.js'), ...args], {
     cwd,
-    env: childEnvironment(environment),
+    // Tests run side by side, and all would like the usual port.
+    env: childEnvironment({ LOCKSTEP_HTTP: 'off', ...environment }),
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const timer = setTimeout(() => child.kill('SIGKILL'), timeoutMs);

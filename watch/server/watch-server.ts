@@ -184,6 +184,8 @@ function createStreams(picture: () => unknown, everyMs: number): Streams {
     close: () => {
       clearInterval(beat);
       clearTimeout(timer);
+      // How the run has ended is in it.
+      if (open.size > 0) send(toText());
       for (const response of open) response.end();
     },
   };

@@ -14,6 +14,7 @@ test('an empty environment has the defaults', () => {
     natsLogin: undefined,
     otlpEndpoint: undefined,
     logLevel: undefined,
+    http: undefined,
     xlaPlugin: undefined,
     isPlain: false,
     test: {

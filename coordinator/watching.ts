@@ -1,0 +1,85 @@
+// The page of a run that this coordinator leads: it is served as long as the run is led. Whatever
+// goes wrong with it is a notice, and is tried again; the run never waits for it.
+
+import type { HttpAccess } from '../shared/http/access.js';
+import { startHttpServer, type Handler, type HttpServer } from '../shared/http/server.js';
+import { messageOf } from '../shared/problems.js';
+import type { ObjectStore } from '../shared/store/store.js';
+import type { RunHistory } from '../watch/history/picture.js';
+import { readPage } from '../watch/server/page-files.js';
+import { createWatchServer, type WatchServer } from '../watch/server/watch-server.js';
+import type { RunEvents } from './edge/run-events.js';
+
+/** Where the page is served, and to whom. */
+export interface PagePlace {
+  readonly host: string;
+  readonly port: number;
+  readonly access: HttpAccess;
+}
+
+export interface WatchingOptions {
+  /** Undefined: nothing is served. */
+  readonly place: PagePlace | undefined;
+  /** Hears the events before this does. */
+  readonly history: RunHistory;
+  readonly events: Pick<RunEvents, 'subscribe'>;
+  /** The run's folder, for the pictures of the faces. */
+  readonly store: Pick<ObjectStore, 'get'>;
+  /** Served beside the page: metrics, health. */
+  readonly routes: ReadonlyMap<string, Handler>;
+  /** It is served from now on. */
+  readonly onPage: (url: string) => void;
+  readonly onNotice: (text: string) => void;
+}
+
+/** A page that is served, or tried to be. */
+export interface Watching {
+  /** Whoever looks gets the last picture. */
+  close(): Promise<void>;
+}
+
+/** A predecessor that is about to end may still hold the port. */
+const againMs = 3_000;
+
+/** Answered without a token: probes have none. */
+const openPaths = ['/healthz', '/readyz'];
+
+/** Returns at once; serves as soon as the place is free. */
+export function openWatching(options: WatchingOptions): Watching {
+  const { place, events, onPage, onNotice } = options;
+  if (place === undefined) return { close: async () => undefined };
+  let watching: WatchServer | undefined;
+  let server: HttpServer | undefined;
+  let timer: NodeJS.Timeout | undefined;
+  let [isClosed, isRefused] = [false, false];
+  const forget = events.subscribe(() => watching?.changed());
+
+  const open = async (): Promise<void> => {
+    try {
+      watching ??= createWatchServer({ ...options, page: await readPage() });
+      const routes = new Map([...watching.routes, ...options.routes]);
+      server = await startHttpServer({ ...place, key: '--http', routes, openPaths });
+      if (!isClosed) onPage(server.url);
+    } catch (error) {
+      if (isClosed) return;
+      const text = messageOf(error).replace(/\n\s*-?\s*/g, ': ');
+      if (!isRefused) onNotice(`the page is not served: ${text}; it is tried again`);
+      isRefused = true;
+      timer = setTimeout(() => {
+        opening = open();
+      }, againMs);
+      timer.unref();
+    }
+  };
+  let opening = open();
+  return {
+    close: async () => {
+      isClosed = true;
+      forget();
+      clearTimeout(timer);
+      await opening;
+      watching?.close();
+      await server?.close();
+    },
+  };
+}
