@@ -72,7 +72,7 @@ class Rows implements StepRows {
   #newestOf = new Map<number, number>();
   #phases: string[] = [];
   #byStep = createOrder((a, b) => this.#compareSteps(a, b));
-  #byTime = createOrder((a, b) => this.#at(this.time, a) - this.#at(this.time, b) || a - b);
+  #byTime = createOrder((a, b) => this.#compareTimes(a, b));
 
   add(timeMs: number, data: EventData<'step.committed'>): boolean {
     const newest = this.#newestOf.get(data.step) ?? -1;
@@ -141,6 +141,12 @@ class Rows implements StepRows {
   #compareSteps(a: number, b: number): number {
     const steps = this.#at(this.step, a) - this.#at(this.step, b);
     return steps || this.#at(this.generation, a) - this.#at(this.generation, b);
+  }
+
+  #compareTimes(a: number, b: number): number {
+    const times = this.#at(this.time, a) - this.#at(this.time, b);
+    const worlds = this.#at(this.generation, a) - this.#at(this.generation, b);
+    return times || worlds || this.#at(this.step, a) - this.#at(this.step, b);
   }
 
   byStep(): Uint32Array {
