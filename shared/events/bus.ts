@@ -59,8 +59,11 @@ export function createSilentBus(onNotice: (text: string) => void): EventBus {
 /** All subjects of Lockstep. */
 export const subjectsOfAll = 'lockstep.v1.>';
 
-/** Most bytes of an event; a NATS server refuses messages above 1 MiB by default. */
-export const maxEventBytes = 256 * 1024;
+/**
+ * Most bytes of an event: a world of as many workers as there may be has room. A NATS server
+ * refuses messages above 1 MiB by default.
+ */
+export const maxEventBytes = 512 * 1024;
 
 /** A run's name as one token of a subject: letters, digits, dashes; anything else is "_". */
 function subjectToken(run: string): string {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { maxWorkers } from '../../../shared/control/messages.js';
 import {
   encodeCloudEvent,
   maxEventBytes,
@@ -50,7 +51,18 @@ describe('a cloud event', () => {
     const data = { ...event.data, url: 'x'.repeat(maxEventBytes) };
     const body = encodeCloudEvent(toCloudEvent('r', { ...event, data }, time));
     assert.ok(body.length < 1000);
-    assert.match(JSON.parse(body.toString()).data.omitted, /at most 262144/);
+    assert.match(JSON.parse(body.toString()).data.omitted, /at most 524288/);
+  });
+
+  it('has room for the largest world there may be', () => {
+    const members = Array.from({ length: maxWorkers }, (_, rank) => {
+      const worker = `faces-worker-${rank}`;
+      return { rank, worker, incarnation: Date.now(), address: `${worker}.faces-workers:7401` };
+    });
+    const data = { generation: 1, step: 0, reason: '', fingerprint: '', members };
+    const wrapped = toCloudEvent('r', { type: 'world.formed', id: 'world-1', data }, time);
+    const read = parseCloudEvent(JSON.parse(encodeCloudEvent(wrapped).toString()));
+    assert.equal(read?.type === 'world.formed' && read.data.members.length, maxWorkers);
   });
 
   it('is read back with its type and data, and what is none of ours is refused', () => {
