@@ -1,9 +1,11 @@
 // The files below deploy/k8s that are made from the objects that `lockstep launch` sends, so that
 // the two can't differ: the base's manifests, its spec and launch.json, and each overlay as patches
-// over the base. The component and the base's kustomization.yaml are written by hand.
+// over the base. Of the components only Prometheus' rules are, from deploy/prometheus; the others
+// and the base's kustomization.yaml are written by hand.
 
+import { readFileSync } from 'node:fs';
 import { parse, stringify } from 'yaml';
-import { packageVersion } from '../../shared/paths.js';
+import { packageFile, packageVersion } from '../../shared/paths.js';
 import { openPreset } from '../../shared/spec/load.js';
 import type { LaunchParameters } from './launch-parameters.js';
 import { launchText, type Manifest } from './objects/root.js';
@@ -71,6 +73,7 @@ export function manifestFiles(): ReadonlyMap<string, string> {
     ['base/run.yaml', base.specText],
     ['base/launch.json', launchText(base.parameters)],
     ...baseManifests(),
+    ['components/prometheus/rules.yaml', prometheusRule()],
     ...overlays.map((overlay): [string, string] => [
       `${overlay.folder}/kustomization.yaml`,
       printOverlay(overlay),
@@ -106,6 +109,23 @@ function plainObjects(parameters: LaunchParameters, specText: string): Manifest[
   return runObjects(parameters, specText).map(
     (object) => parse(printObjects([withoutNamespace(object)])) as Manifest,
   );
+}
+
+/** The alerts as an object of the Prometheus operator, which other clusters do not know. */
+function prometheusRule(): string {
+  const text = readFileSync(packageFile('deploy/prometheus/alerts.yaml'), 'utf8');
+  const [, ...rules] = text.slice(text.indexOf('\ngroups:')).trimEnd().split('\n');
+  const labels = { 'app.kubernetes.io/name': name, 'app.kubernetes.io/part-of': name };
+  const object = {
+    ...{ apiVersion: 'monitoring.coreos.com/v1', kind: 'PrometheusRule' },
+    metadata: { name, labels },
+  };
+  return [
+    '# Written by `npm run manifests` from deploy/prometheus/alerts.yaml.',
+    `${stringify(object, yamlForm)}spec:`,
+    ...rules.map((line) => `  ${line}`),
+    '',
+  ].join('\n');
 }
 
 interface Operation {

@@ -17,7 +17,10 @@ const labelPattern = /^[a-z]([a-z0-9-]*[a-z0-9])?$/;
 const namespacePattern = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
 
 /** Ports of the two programs, in pods, Services and policies. */
-export const ports = { control: 7400, exchange: 7401 } as const;
+export const ports = { control: 7400, exchange: 7401, page: 7480, metrics: 9464 } as const;
+
+/** Of a namespace whose pods may ask for metrics: "true". */
+export const metricsLabel = 'lockstep.dev/metrics';
 
 /** Keys of a run's root ConfigMap. */
 export const rootKeys = { spec: 'run.yaml', launch: 'launch.json' } as const;

@@ -94,7 +94,7 @@ export function createEventCounts(nowS: () => number): EventCounts {
 export function coordinatorMetrics(figures: CoordinatorFigures): MetricsSource {
   const { leading } = figures;
   return {
-    run: () => figures.run,
+    labels: () => ({ run: figures.run }),
     ready: () => {
       const led = leading();
       if (led === undefined) return { isReady: false, reason: figures.waitsFor() };

@@ -24,8 +24,8 @@ export interface MetricDefinition {
 /** What a process shows of itself. */
 export interface MetricsSource {
   readonly definitions: readonly MetricDefinition[];
-  /** The run, a label of all metrics; undefined while it is not known. */
-  run(): string | undefined;
+  /** Of all metrics: the run, once it is known, and the worker. */
+  labels(): Readonly<Record<string, string>>;
   ready(): Readiness;
 }
 
@@ -46,7 +46,7 @@ export function metricRoutes(source: MetricsSource): ReadonlyMap<string, Handler
   const registry = createRegistry(source.definitions);
   const metrics: Handler = async (_, response) => {
     try {
-      registry.setDefaultLabels(runLabel(source.run()));
+      registry.setDefaultLabels(source.labels());
       const text = await registry.metrics();
       response.writeHead(200, { 'Content-Type': registry.contentType }).end(text);
     } catch (error) {
@@ -67,10 +67,6 @@ export function metricRoutes(source: MetricsSource): ReadonlyMap<string, Handler
 }
 
 const plainText = { 'Content-Type': 'text/plain; charset=utf-8' } as const;
-
-function runLabel(run: string | undefined): { readonly run?: string } {
-  return run === undefined ? {} : { run };
-}
 
 function createRegistry(definitions: readonly MetricDefinition[]): Registry {
   const registry = new Registry();

@@ -74,7 +74,10 @@ export function createWorkerCounts(): WorkerCounts {
 /** The metrics and the health of a worker. */
 export function workerMetrics(figures: () => WorkerFigures, counts: WorkerCounts): MetricsSource {
   return {
-    run: () => figures().run,
+    labels: () => {
+      const { worker, run } = figures();
+      return { worker, ...(run === undefined ? {} : { run }) };
+    },
     ready: () => {
       const { isWelcome, coordinators, stage, step, rank, worldSize } = figures();
       if (!isWelcome)
@@ -88,11 +91,11 @@ export function workerMetrics(figures: () => WorkerFigures, counts: WorkerCounts
     definitions: [
       {
         ...{ kind: 'gauge', name: 'lockstep_worker_info' },
-        labels: ['worker', 'version', 'fingerprint'],
-        help: 'Always 1: the worker, its version of Lockstep, and what it computes with.',
+        labels: ['version', 'fingerprint'],
+        help: 'Always 1: the version of Lockstep, and what the worker computes with.',
         read: () => {
-          const { worker, version, fingerprint } = figures();
-          return [[{ worker, version, fingerprint }, 1]];
+          const { version, fingerprint } = figures();
+          return [[{ version, fingerprint }, 1]];
         },
       },
       ...gauges.map(([name, help, read]): MetricDefinition => {

@@ -12,7 +12,7 @@ import { exitCodes } from '../../../shared/exit-codes.js';
 import { deviceVariables } from '../../local/devices.js';
 import type { LaunchParameters } from '../launch-parameters.js';
 import { objectNames, ports, rootKeys, selectorLabels } from '../names.js';
-import { drainTimeoutS, jobOf } from './pod.js';
+import { drainTimeoutS, jobOf, metricsPort, type NamedPort } from './pod.js';
 import { metadataOf, type Manifest, type Owner } from './root.js';
 
 const specFolder = '/etc/lockstep';
@@ -131,15 +131,17 @@ function resourcesOf(parameters: LaunchParameters): V1ResourceRequirements {
 /** The Service that workers dial, and the headless one that gives each worker a name. */
 export function servicesOf(owner: Owner): (V1Service & Manifest)[] {
   const { coordinator, workers } = objectNames(owner.name);
-  const portOf = ({ name, number }: typeof control | typeof exchange) => [
-    { name, port: number, targetPort: name, protocol: 'TCP' },
-  ];
+  const portsOf = (...of: readonly NamedPort[]) =>
+    of.map(({ name, number }) => ({ name, port: number, targetPort: name, protocol: 'TCP' }));
   return [
     {
       apiVersion: 'v1',
       kind: 'Service',
       metadata: metadataOf(owner, coordinator, 'coordinator'),
-      spec: { selector: selectorLabels(owner.name, 'coordinator'), ports: portOf(control) },
+      spec: {
+        selector: selectorLabels(owner.name, 'coordinator'),
+        ports: portsOf(control, metricsPort),
+      },
     },
     {
       apiVersion: 'v1',
@@ -149,7 +151,7 @@ export function servicesOf(owner: Owner): (V1Service & Manifest)[] {
         clusterIP: 'None',
         publishNotReadyAddresses: true,
         selector: selectorLabels(owner.name, 'worker'),
-        ports: portOf(exchange),
+        ports: portsOf(exchange, metricsPort),
       },
     },
   ];

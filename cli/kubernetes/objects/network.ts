@@ -1,9 +1,10 @@
 // Which pods may talk to each other; everything else is refused. A policy knows ports, not names:
-// the object store and NATS are let through on the ports of the addresses that were given.
+// the object store and NATS are let through on the ports of the addresses that were given. Metrics
+// are for the pods of namespaces that carry a label; the page is for nobody.
 
 import type { V1NetworkPolicy, V1NetworkPolicyPort } from '@kubernetes/client-node';
 import type { LaunchParameters } from '../launch-parameters.js';
-import { objectNames, ports, selectorLabels, type Component } from '../names.js';
+import { metricsLabel, objectNames, ports, selectorLabels, type Component } from '../names.js';
 import { metadataOf, type Manifest, type Owner } from './root.js';
 
 type Rules = Pick<NonNullable<V1NetworkPolicy['spec']>, 'ingress' | 'egress'>;
@@ -19,6 +20,10 @@ export function networkPolicies(owner: Owner, parameters: LaunchParameters): Man
   const of = (component: Component) => [
     { podSelector: { matchLabels: selectorLabels(owner.name, component) } },
   ];
+  const scrapers = {
+    _from: [{ namespaceSelector: { matchLabels: { [metricsLabel]: 'true' } } }],
+    ports: [tcp(ports.metrics)],
+  };
   const store = portOf(parameters.s3Endpoint, 443);
   const { natsUrl, natsSecret } = parameters;
   const hasBus = natsUrl !== undefined || natsSecret !== undefined;
@@ -26,11 +31,11 @@ export function networkPolicies(owner: Owner, parameters: LaunchParameters): Man
   const servers = [...new Set([store, ...apiPorts, ...bus])].sort((a, b) => a - b);
   return [
     policy(owner, 'coordinator', {
-      ingress: [{ _from: of('worker'), ports: [tcp(ports.control)] }],
+      ingress: [{ _from: of('worker'), ports: [tcp(ports.control)] }, scrapers],
       egress: [names, { ports: servers.map(tcp) }],
     }),
     policy(owner, 'worker', {
-      ingress: [{ _from: of('worker'), ports: [tcp(ports.exchange)] }],
+      ingress: [{ _from: of('worker'), ports: [tcp(ports.exchange)] }, scrapers],
       egress: [
         { to: of('worker'), ports: [tcp(ports.exchange)] },
         { to: of('coordinator'), ports: [tcp(ports.control)] },

@@ -14,7 +14,7 @@ import type {
 import { natsLoginVariables } from '../../../shared/environment.js';
 import { exitCodes } from '../../../shared/exit-codes.js';
 import type { LaunchParameters } from '../launch-parameters.js';
-import { labelsOf, objectNames, selectorLabels, type Component } from '../names.js';
+import { labelsOf, objectNames, ports, selectorLabels, type Component } from '../names.js';
 import { metadataOf, type Manifest, type Owner } from './root.js';
 
 /** Seconds that leaving in order may take: the worker's --drain-timeout in a cluster. */
@@ -26,13 +26,31 @@ export const gracePeriodS = 180;
 /** Of an image that `npm run image` builds: by number, as Kubernetes can't look names up. */
 export const userId = 1000;
 
+/** A port of a container and of a Service. */
+export interface NamedPort {
+  readonly name: string;
+  readonly number: number;
+}
+
+/** Where both programs answer Prometheus. */
+export const metricsPort: NamedPort = { name: 'metrics', number: ports.metrics };
+
+/** For a Prometheus that finds pods by annotations. */
+const scrapeAnnotations = {
+  'prometheus.io/scrape': 'true',
+  'prometheus.io/port': String(ports.metrics),
+  'prometheus.io/path': '/metrics',
+};
+
 /** What a Job's program adds to what both have. */
 export interface JobParts {
   readonly component: Component;
   readonly spec: Omit<V1JobSpec, 'template' | 'suspend'>;
   /** Exit codes after which a pod is replaced without counting as failed. */
   readonly leavingCodes: readonly number[];
-  readonly port: { readonly name: string; readonly number: number };
+  /** The one that shows that it is ready, and others besides that of the metrics. */
+  readonly port: NamedPort;
+  readonly morePorts?: readonly NamedPort[];
   readonly probeS: number;
   readonly args: string[];
   readonly environment?: Readonly<Record<string, string>>;
@@ -73,7 +91,7 @@ export function jobOf(owner: Owner, parameters: LaunchParameters, parts: JobPart
         ],
       },
       template: {
-        metadata: { labels: labelsOf(owner.name, component) },
+        metadata: { labels: labelsOf(owner.name, component), annotations: scrapeAnnotations },
         spec: podSpec(owner, parameters, parts),
       },
     },
@@ -111,17 +129,22 @@ function podSpec(owner: Owner, parameters: LaunchParameters, parts: JobParts): V
 
 function containerOf(parameters: LaunchParameters, parts: JobParts): V1Container {
   const { component, args, resources, port, probeS, mounts = [], environment = {} } = parts;
+  const { morePorts = [] } = parts;
   const { image, s3Secret } = parameters;
   return {
     name: component,
     image,
-    args,
+    args: [...args, `--metrics=$(POD_IP):${ports.metrics}`],
     env: [
       ...environmentOf(parameters),
       ...Object.entries(environment).map(([name, value]) => ({ name, value })),
     ],
     envFrom: s3Secret === undefined ? [] : [{ secretRef: { name: s3Secret } }],
-    ports: [{ name: port.name, containerPort: port.number, protocol: 'TCP' }],
+    ports: [port, metricsPort, ...morePorts].map(({ name, number }) => {
+      return { name, containerPort: number, protocol: 'TCP' };
+    }),
+    // No liveness probe: the protocol finds a process that hangs, and a probe that is wrong about a
+    // busy one would cost a worker.
     readinessProbe: { tcpSocket: { port: port.name }, periodSeconds: probeS },
     resources,
     // Nothing can be gained and nothing be written but /tmp.

@@ -58,7 +58,7 @@ test('a worker whose compute thread is in a long call answers all the same', asy
   block();
   await until(() => said().includes('blocked'), 'its main thread is blocked');
   const text = await (await ask('/metrics'))?.text();
-  assert.match(text ?? '', /^lockstep_worker_rank -1$/m);
+  assert.match(text ?? '', /^lockstep_worker_rank\{worker="w-1"\} -1$/m);
 });
 
 test('a port that is taken is a line in the log, and the worker goes on', async () => {

@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
+import type { V1ContainerPort } from '@kubernetes/client-node';
 import { manifestFiles, manifestFolders } from '../../../cli/kubernetes/manifests.js';
 import {
   launchParametersSchema,
@@ -151,12 +152,30 @@ test('ports, probes and names agree between arguments, containers, services and 
     { job: workers, args: workerArgs, service: 'lockstep-workers' },
   ];
   for (const { job, args, service } of sides) {
-    const { name, containerPort } = containerOf(job).ports?.[0] ?? assert.fail();
+    const [{ name, containerPort }, ...others] = (containerOf(job).ports ?? assert.fail()) as [
+      V1ContainerPort,
+      ...V1ContainerPort[],
+    ];
     // On the pod's own address, which others reach it by: a probe comes there, too.
     assert.equal(args.values['listen'], `10.0.0.9:${containerPort}`);
     assert.deepEqual(containerOf(job).readinessProbe?.tcpSocket, { port: name });
     const { ports, selector } = readService(service);
-    assert.deepEqual(ports, [{ name, port: containerPort, targetPort: name, protocol: 'TCP' }]);
+    const all = [{ name, containerPort }, ...others];
+    assert.deepEqual(
+      ports,
+      all.map((port) => ({
+        ...{ name: port.name, port: port.containerPort },
+        ...{ targetPort: port.name, protocol: 'TCP' },
+      })),
+    );
+    // What finds pods by annotations comes where the program answers.
+    const metrics = others.find((port) => port.name === 'metrics')?.containerPort;
+    assert.equal(args.values['metrics'], `10.0.0.9:${metrics}`);
+    assert.deepEqual(job.template.metadata?.annotations, {
+      'prometheus.io/scrape': 'true',
+      'prometheus.io/port': String(metrics),
+      'prometheus.io/path': '/metrics',
+    });
     for (const [key, value] of Object.entries(selector ?? {}))
       assert.equal(job.template.metadata?.labels?.[key], value, `${service} selects by ${key}`);
     assert.deepEqual(selector, component(containerOf(job).name));
@@ -171,17 +190,19 @@ test('policies let through what the programs do, and nothing else', () => {
   const to = (name: string) => [{ podSelector: { matchLabels: component(name) } }];
   const tcp = (port: number) => ({ protocol: 'TCP', port });
   const names = { ports: [{ protocol: 'UDP', port: 53 }, tcp(53)] };
+  const scrapers = [{ namespaceSelector: { matchLabels: { 'lockstep.dev/metrics': 'true' } } }];
+  const scrape = { from: scrapers, ports: [tcp(9464)] };
   assert.deepEqual(readPolicy('lockstep-coordinator'), {
     podSelector: { matchLabels: component('coordinator') },
     policyTypes: ['Ingress', 'Egress'],
-    ingress: [{ from: to('worker'), ports: [tcp(7400)] }],
+    ingress: [{ from: to('worker'), ports: [tcp(7400)] }, scrape],
     // The object store, and the API server behind its Service or itself.
     egress: [names, { ports: [tcp(443), tcp(6443)] }],
   });
   assert.deepEqual(readPolicy('lockstep-worker'), {
     podSelector: { matchLabels: component('worker') },
     policyTypes: ['Ingress', 'Egress'],
-    ingress: [{ from: to('worker'), ports: [tcp(7401)] }],
+    ingress: [{ from: to('worker'), ports: [tcp(7401)] }, scrape],
     egress: [
       { to: to('worker'), ports: [tcp(7401)] },
       { to: to('coordinator'), ports: [tcp(7400)] },

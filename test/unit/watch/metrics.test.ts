@@ -150,25 +150,28 @@ test('a worker answers with what it has done, and is ready once it has joined', 
   const ask = await serve(workerMetrics(() => figures, counts));
   const early = await ask('/readyz');
   assert.deepEqual(early, { status: 503, text: 'looks for its coordinator at c:7400\n' });
-  assert.equal(valuesOf((await ask('/metrics')).text).get('lockstep_worker_joined'), 0);
+  assert.equal(
+    valuesOf((await ask('/metrics')).text).get('lockstep_worker_joined{worker="w-1"}'),
+    0,
+  );
   figures = workerFigures;
   const ready = await ask('/readyz');
   assert.deepEqual(ready, { status: 200, text: 'training, rank 1 of 3, step 12\n' });
   const values = valuesOf((await ask('/metrics')).text);
   const expected = {
-    'lockstep_worker_joined{run="faces"}': 1,
-    'lockstep_worker_steps_total{run="faces"}': 2,
-    'lockstep_worker_phase_seconds_total{phase="data",run="faces"}': 1,
-    'lockstep_worker_phase_seconds_total{phase="exchange",run="faces"}': 0.5,
-    'lockstep_worker_wait_seconds_total{run="faces"}': 0.125,
-    'lockstep_worker_sent_bytes_total{run="faces"}': 600,
-    'lockstep_worker_received_bytes_total{run="faces"}': 400,
-    'lockstep_worker_micro_shards{run="faces"}': 2,
-    'lockstep_worker_checkpoint_bytes_total{run="faces"}': 100,
+    'lockstep_worker_joined{worker="w-1",run="faces"}': 1,
+    'lockstep_worker_steps_total{worker="w-1",run="faces"}': 2,
+    'lockstep_worker_phase_seconds_total{phase="data",worker="w-1",run="faces"}': 1,
+    'lockstep_worker_phase_seconds_total{phase="exchange",worker="w-1",run="faces"}': 0.5,
+    'lockstep_worker_wait_seconds_total{worker="w-1",run="faces"}': 0.125,
+    'lockstep_worker_sent_bytes_total{worker="w-1",run="faces"}': 600,
+    'lockstep_worker_received_bytes_total{worker="w-1",run="faces"}': 400,
+    'lockstep_worker_micro_shards{worker="w-1",run="faces"}': 2,
+    'lockstep_worker_checkpoint_bytes_total{worker="w-1",run="faces"}': 100,
   };
   const given = Object.keys(expected).map((key) => [key, values.get(key)]);
   assert.deepEqual(Object.fromEntries(given), expected);
-  assert.ok((values.get('process_resident_memory_bytes{run="faces"}') ?? 0) > 1e6);
+  assert.ok((values.get('process_resident_memory_bytes{worker="w-1",run="faces"}') ?? 0) > 1e6);
 });
 
 test("Prometheus' judge has no complaint", { skip: withoutPromtool }, async () => {
