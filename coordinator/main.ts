@@ -333,7 +333,9 @@ function openEvents(
   { stores, store, say: onNotice }: EventPlaces,
 ): OpenEvents {
   const bus =
-    nats === undefined ? createSilentBus(onNotice) : createNatsBus({ ...nats, run, onNotice });
+    nats === undefined
+      ? createSilentBus(onNotice)
+      : createNatsBus({ ...nats, run, madeAt: record.createdAt, onNotice });
   const eventLog = createEventLog(store, { term, onNotice });
   const events = createRunEvents({ run, now: Date.now, onNotice });
   events.subscribe((event) => bus.publish(event));

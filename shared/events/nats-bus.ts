@@ -13,6 +13,7 @@ import {
 import { createEventQueue, type QueuedEvent, type QueueLimits } from './event-queue.js';
 import {
   isRefusedForGood,
+  messageIdOf,
   openEventConnection,
   reasonOfFailure,
   serverRefusal,
@@ -22,6 +23,11 @@ import { parseNatsUrl, type NatsAddress, type NatsLocation } from './nats-url.js
 
 export interface NatsBusOptions extends NatsAddress {
   readonly run: string;
+  /**
+   * When the run was made: a later run of the same name has the same ids of events, and none of
+   * them is to be dropped as known, nor read as one of this run.
+   */
+  readonly madeAt?: string;
   /** One line when the server goes away, one when it is back, and what was lost. */
   readonly onNotice: (text: string) => void;
   readonly limits?: QueueLimits;
@@ -88,8 +94,9 @@ class NatsBus implements EventBus {
 
   #encode(event: CloudEvent): QueuedEvent {
     const kind = kindOfEvent(event.type);
-    const subject = subjectOf(this.#options.run, event.type);
-    return { kind, id: event.id, subject, body: encodeCloudEvent(event) };
+    const { run, madeAt } = this.#options;
+    const id = messageIdOf(event, madeAt);
+    return { kind, id, subject: subjectOf(run, event.type), body: encodeCloudEvent(event) };
   }
 
   async flush(timeoutMs: number): Promise<number> {

@@ -12,6 +12,7 @@ import {
   StorageType,
   type JetStreamClient,
   type JetStreamManager,
+  type MsgHdrs,
   type NatsConnection,
 } from 'nats';
 import { subjectsOfAll } from './bus.js';
@@ -27,6 +28,16 @@ const pingIntervalMs = 5_000;
 const dayMs = 86_400_000;
 /** How long the server knows a message id again. */
 const duplicateWindowMs = 600_000;
+
+/** Id of the message with an event: that of the event, and when its run was made. */
+export function messageIdOf({ id }: { readonly id: string }, madeAt?: string): string {
+  return madeAt === undefined ? id : `${id}@${madeAt}`;
+}
+
+/** When the run was made that a message is about; undefined: it doesn't say. */
+export function madeAtOf(headers: MsgHdrs | undefined): string | undefined {
+  return /@(\d{4}-[\dTZ:.-]{1,40})$/.exec(headers?.get('Nats-Msg-Id') ?? '')?.[1];
+}
 
 export interface EventConnection {
   /** Resolves when the connection is lost or closed. */

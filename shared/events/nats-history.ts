@@ -7,7 +7,13 @@ import type { JetStreamManager, JsMsg, NatsConnection } from 'nats';
 import { parseJson } from '../bounded-json.js';
 import { OperatorError } from '../problems.js';
 import { maxEventBytes, parseCloudEvent, subjectOf, subjectsOf, type ParsedEvent } from './bus.js';
-import { connectOnce, findStream, isNotFound, reasonOfFailure } from './nats-connection.js';
+import {
+  connectOnce,
+  findStream,
+  isNotFound,
+  madeAtOf,
+  reasonOfFailure,
+} from './nats-connection.js';
 import { parseNatsUrl, type NatsAddress, type NatsLocation } from './nats-url.js';
 
 export interface NatsHistoryOptions extends NatsAddress {
@@ -31,9 +37,10 @@ const answerMs = 5_000;
 const maxNamed = 8;
 
 /**
- * Reads the events of a run. What is no event, or another run's, is left out. Throws an
- * OperatorError when there is no server, no stream or no event of the run, and when the connection
- * is lost; while following, it waits for them instead once it has been connected.
+ * Reads the events of a run; of several runs of one name, those of the newest. What is no event is
+ * left out. Throws an OperatorError when there is no server, no stream or no event of the run, and
+ * when the connection is lost; while following, it waits for them instead once it has been
+ * connected.
  */
 export async function* readNatsEvents(options: NatsHistoryOptions): AsyncGenerator<ParsedEvent> {
   const { run, follow = false, signal, onNotice, onCaughtUp } = options;
@@ -93,13 +100,14 @@ async function* readOnce(
   const leave = (): void => void connection.close();
   signal?.addEventListener('abort', leave, { once: true });
   try {
-    const { stream, newest } = await findRun(connection, run);
+    const { stream, newest, madeAt } = await findRun(connection, run);
     // A stream that was made anew counts from 1.
     let sequence = newest + 1 < next ? 0 : next - 1;
     yield { sequence, event: undefined, isNewest: sequence >= newest };
     for await (const message of consume(connection, stream, run, sequence + 1)) {
       sequence = message?.seq ?? sequence;
-      const event = message && readMessage(message, run);
+      const isOurs = madeAt === undefined || madeAt === (madeAtOf(message?.headers) ?? madeAt);
+      const event = message && isOurs ? readMessage(message.data, run) : undefined;
       yield { sequence, event, isNewest: message === undefined || sequence >= newest };
     }
   } finally {
@@ -131,7 +139,7 @@ async function* consume(
   }
 }
 
-function readMessage({ data }: JsMsg, run: string): ParsedEvent | undefined {
+function readMessage(data: Uint8Array, run: string): ParsedEvent | undefined {
   if (data.length > maxEventBytes) return undefined;
   try {
     const event = parseCloudEvent(parseJson(Buffer.from(data).toString()));
@@ -142,17 +150,23 @@ function readMessage({ data }: JsMsg, run: string): ParsedEvent | undefined {
   }
 }
 
-/** The stream that has a run's events, and the number of the newest. */
-async function findRun(
-  connection: NatsConnection,
-  run: string,
-): Promise<{ readonly stream: string; readonly newest: number }> {
+interface FoundRun {
+  /** That has the run's events. */
+  readonly stream: string;
+  /** Number of the newest message. */
+  readonly newest: number;
+  /** Of the newest run, where several had this name; undefined: that is not known. */
+  readonly madeAt: string | undefined;
+}
+
+async function findRun(connection: NatsConnection, run: string): Promise<FoundRun> {
   const manager = await connection.jetstreamManager({ timeout: answerMs });
   const stream = await findStream(manager, subjectOf(run, 'run'));
   if (stream === undefined) throw new NoHistory('no stream there takes events of Lockstep');
   try {
     const newest = await manager.streams.getMessage(stream, { last_by_subj: subjectsOf(run) });
-    return { stream, newest: newest.seq };
+    const isOurs = readMessage(newest.data, run) !== undefined;
+    return { stream, newest: newest.seq, madeAt: isOurs ? madeAtOf(newest.header) : undefined };
   } catch (error) {
     if (!isNotFound(error)) throw error;
     const others = await runsIn(manager, stream);

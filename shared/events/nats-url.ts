@@ -69,7 +69,7 @@ export function parseNatsUrl(
     return refuse('after the credentials comes host:port');
   const shown = servers.map((server) => `${scheme}://${server}`).join(',');
   const problems = login === undefined ? [] : natsLoginProblems(login, userinfo !== undefined);
-  if (problems.length > 0) throw new OperatorError('NATS can not be logged in to', problems);
+  if (problems.length > 0) throw new OperatorError('this is no login to NATS', problems);
   const location = { shown, servers, isTls: scheme === 'tls', ...loginOf(userinfo) };
   return login === undefined ? location : { ...location, login };
 }

@@ -25,8 +25,13 @@ describe('the history of a run in JetStream', { skip: skipWithout('nats-server')
     await server.close();
   });
 
-  const publish = async (events: readonly CloudEvent[], run: string): Promise<void> => {
-    const bus = createNatsBus({ url: server.url, run, onNotice: () => undefined });
+  const publish = async (
+    events: readonly CloudEvent[],
+    run: string,
+    madeAt?: string,
+  ): Promise<void> => {
+    const onNotice = (): undefined => undefined;
+    const bus = createNatsBus({ url: server.url, run, onNotice, ...(madeAt && { madeAt }) });
     for (const event of events) bus.publish(event);
     assert.equal(await bus.flush(10_000), 0);
     await bus.close();
@@ -81,6 +86,18 @@ describe('the history of a run in JetStream', { skip: skipWithout('nats-server')
     );
     assert.equal((await read({ run: 'a_b' })).length, 1);
     assert.match(await refusal({}), /LOCKSTEP has none of this run; it has a_b/);
+  });
+
+  it('is that of the newest run of its name, which has ids of events again', async () => {
+    const steps = [1, 2, 3].map((step) => stepEvent('again', step));
+    await publish(steps, 'again', '2026-01-02T03:04:05.678Z');
+    await publish(steps.slice(0, 2), 'again', '2026-01-02T04:05:06.789Z');
+    // Another leader of the same run tells the last one again.
+    await publish(steps.slice(1, 2), 'again', '2026-01-02T04:05:06.789Z');
+    assert.deepEqual(
+      (await read({ run: 'again' })).map(({ id }) => id),
+      ['again/step-1', 'again/step-2'],
+    );
   });
 
   it('ends with the newest event, of more than are asked for at a time', async () => {

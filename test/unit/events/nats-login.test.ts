@@ -94,5 +94,5 @@ test('the environment has the login, whoever names the server', () => {
   assert.equal(login?.nkey, file);
   const missing = parseEnvironment({ LOCKSTEP_NATS_NKEY: `${file}.gone` });
   assert.equal(chosenNats(undefined, missing), undefined);
-  assert.throws(() => chosenNats(url, missing), /NATS can not be logged in to/);
+  assert.throws(() => chosenNats(url, missing), /this is no login to NATS/);
 });
