@@ -98,6 +98,11 @@ export const commands: readonly CommandEntry[] = [
       y.command((await import('./commands/checkpoints.js')).checkpointsCommand),
   },
   {
+    usage: 'report <runs..>',
+    summary: 'Write one HTML file of a run, or of several side by side',
+    register: async (y) => y.command((await import('./commands/report.js')).reportCommand),
+  },
+  {
     usage: 'export <run>',
     summary: 'Export the trained generator of a run as an ONNX, TF.js or PyTorch model',
     register: async (y) => y.command((await import('./commands/export.js')).exportCommand),

@@ -8,6 +8,7 @@ import { createEventLog, readEvents, type EventLog } from '../shared/events/even
 import { createNatsBus } from '../shared/events/nats-bus.js';
 import type { NatsAddress } from '../shared/events/nats-url.js';
 import { exitCodes, type ExitCode } from '../shared/exit-codes.js';
+import { packageOrigin } from '../shared/paths.js';
 import type { Log } from '../shared/log.js';
 import { messageOf } from '../shared/problems.js';
 import { openStore, type StoreOptions } from '../shared/store/open-store.js';
@@ -29,6 +30,7 @@ import { openRun, type IfExists, type RunPlan } from './edge/run-plan.js';
 import { createSessions, type Sessions } from './edge/sessions.js';
 import { claimTerm, holdTerm, newestTermNumber, type CoordinatorIdentity } from './edge/terms.js';
 import type { ObjectStore } from '../shared/store/store.js';
+import { leaveReport } from '../watch/report/final-report.js';
 import { createTensorBoardFiles } from '../watch/tensorboard/event-files.js';
 import { createRunHistory } from '../watch/history/history.js';
 import type { RunHistory } from '../watch/history/picture.js';
@@ -253,16 +255,20 @@ async function leadRun(options: CoordinatorMainOptions, parts: LeadingParts): Pr
     dispatch({ kind: board && reason === 'SIGTERM' ? 'leaveAsked' : 'stopAsked', reason });
   });
   const { exitCode } = await over;
-  leading.close();
-  forgetQuiet();
-  forgetStop();
+  for (const end of [leading.close, forgetQuiet, forgetStop]) end();
   await sessions.close(leaveMs);
   await closeEvents();
   await checkpoints.settled();
+  if (hasEndedWell(result)) await leaveReport(store, { history, version: packageOrigin() }, onLine);
   await store.close();
   stores.close();
   if (result !== undefined) options.onLine(result);
   return exitCode;
+}
+
+/** It has finished, or was stopped: its folder has all that a report says. */
+function hasEndedWell(result: ReportLine | undefined): boolean {
+  return result?.kind === 'finished' || result?.kind === 'stopped';
 }
 
 /** Who has our term, if another one; a store that is away says nothing. */

@@ -13,3 +13,21 @@ export function packageVersion(): string {
   const text = readFileSync(packageFile('package.json'), 'utf8');
   return (JSON.parse(text) as { version: string }).version;
 }
+
+/** "0.1.0", and "0.1.0 (commit 1f2e3d4c5b6a)" where the package lies in its repository. */
+export function packageOrigin(): string {
+  const commit = checkedOutCommit();
+  return packageVersion() + (commit === undefined ? '' : ` (commit ${commit.slice(0, 12)})`);
+}
+
+function checkedOutCommit(): string | undefined {
+  const read = (file: string): string => readFileSync(packageFile(`.git/${file}`), 'utf8').trim();
+  try {
+    const head = read('HEAD');
+    const commit = head.startsWith('ref: refs/') ? read(head.slice('ref: '.length)) : head;
+    return /^[0-9a-f]{40}$/.test(commit) ? commit : undefined;
+  } catch {
+    // No repository, or one whose branches are packed away.
+    return undefined;
+  }
+}

@@ -142,6 +142,7 @@ export function createRunView(isPlain: boolean): RunView {
     else if (kind === 'evaluation') print(describeEvaluation(line));
     else if (kind === 'checkpoint') print(`step ${text(line['step'])}: checkpointed`);
     else if (kind === 'page') showPage(text(line['url']));
+    else if (kind === 'report') print(`what happened, as a page: ${text(line['url'])}`);
     else if (kind === 'notice') print(text(line['text']));
     else if (kind === 'world') print(describeWorld(line));
     else if (kind === 'lost') print(`${text(line['worker'])} is lost: ${text(line['reason'])}`);

@@ -3,6 +3,7 @@
 
 import type { EvaluationReport, StepReport } from '../../shared/control/messages.js';
 import type { EventData } from '../../shared/events/kinds.js';
+import { packageOrigin } from '../../shared/paths.js';
 import { exitCodes, isStop, type ExitCode } from '../../shared/exit-codes.js';
 import { lastStep, type RunSpec } from '../../shared/spec/schema.js';
 import type { Generation, Step } from '../../shared/words.js';
@@ -89,6 +90,7 @@ export function createReporter(options: ReporterOptions): Reporter {
         phases: spec.phases.map(({ name, steps }) => ({ name, steps })),
         ...{ train_samples: options.trainSamples, test_samples: options.testSamples },
         ...(leaseTransitions === undefined ? {} : { lease_transitions: leaseTransitions }),
+        lockstep: packageOrigin(),
       };
       events.publish('run.started', `run-started-${term}`, data);
       onLine({ kind: 'run', ...data });

@@ -73,6 +73,8 @@ export const eventData = {
     train_samples: count,
     test_samples: count,
     lease_transitions: count.optional(),
+    /** Version of the program, and its commit where that is known. */
+    lockstep: text.optional(),
   }),
   'run.finished': ended,
   'run.stopped': ended,
