@@ -175,7 +175,7 @@ function spanEvents({ pid, spans, align }: AlignedWorker, originUs: number): Chr
 /** "compute micro-shard 3", "receive chunk 7 from w-2" */
 function titleOf({ name, microShard, chunk, peer }: StepSpan): string {
   if (microShard !== undefined) return `${name} micro-shard ${microShard}`;
-  if (chunk === undefined) return name;
+  if (chunk === undefined) return peer === undefined ? name : `${name}: ${peer}`;
   const way = name === 'send' ? 'to' : 'from';
   return `${name} chunk ${chunk}${peer === undefined ? '' : ` ${way} ${peer}`}`;
 }

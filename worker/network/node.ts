@@ -141,7 +141,11 @@ export class NetworkNode<Vector = Float32Array> {
     const fact = log === undefined ? undefined : factOf(happened);
     if (fact === undefined) return;
     log?.[fact[0]](fact[1], fact[2]);
-    tracing?.happened(fact[1], this.state.step, this.state.world.generation);
+    const peer = fact[2]?.['peer'];
+    tracing?.happened({
+      ...{ name: fact[1], peer: typeof peer === 'string' ? peer : undefined },
+      ...{ step: this.state.step, generation: this.state.world.generation },
+    });
   }
 
   #perform(effect: WorkerEffect): void {

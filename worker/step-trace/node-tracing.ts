@@ -30,7 +30,7 @@ export interface NodeTracing {
   /** What the compute thread has recorded. */
   onRecorded(recorded: ToNetwork & { readonly kind: 'recorded' }): void;
   /** A fact about this worker that is worth a mark. */
-  happened(fact: string, step: number, generation: number): void;
+  happened(fact: Pick<StepSpan, 'name' | 'peer' | 'step' | 'generation'>): void;
   /** Whoever asked for the trace is gone. */
   stop(): void;
   /** This worker leaves: sends what there is. */
@@ -100,9 +100,8 @@ export function createNodeTracing(
       for (const span of spans) add(span);
       if (isLast) trace.overMs ??= clock.nowMs();
     },
-    happened: (name, step, generation) => {
-      if (trace === undefined || trace.overMs !== undefined) return;
-      add({ thread: 'network', name, startUs: clockUs(), step, generation });
+    happened: (fact) => {
+      if (trace?.overMs === undefined) add({ thread: 'network', startUs: clockUs(), ...fact });
     },
     stop: () => {
       if (trace === undefined) return;
