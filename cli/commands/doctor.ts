@@ -5,6 +5,8 @@ import { connect } from 'node:net';
 import { cpus, totalmem } from 'node:os';
 import type { CommandModule, InferredOptionTypes, Options } from 'yargs';
 import { readEnvironment } from '../../shared/environment.js';
+import { tryEventBus } from '../../shared/events/nats-connection.js';
+import { chosenNats } from '../../shared/events/nats-url.js';
 import { exitCodes } from '../../shared/exit-codes.js';
 import { messageOf } from '../../shared/problems.js';
 import { engineNames } from '../../shared/spec/schema.js';
@@ -68,7 +70,7 @@ export const doctorCommand: CommandModule<object, InferredOptionTypes<typeof opt
 };
 
 async function examine(place: string | undefined): Promise<Finding[]> {
-  const { s3, natsUrl } = readEnvironment();
+  const { s3 } = readEnvironment();
   const gpus = listGpus();
   const memory = `${(totalmem() / 1024 ** 3).toFixed(1)} GiB`;
   const processors = cpus();
@@ -86,7 +88,7 @@ async function examine(place: string | undefined): Promise<Finding[]> {
     await examinePackage('sharp', () => import('sharp')),
     await examineServer('object store', s3.endpoint, noStore),
     ...(place === undefined ? [] : [await examinePlace(place)]),
-    await examineServer('event bus', natsUrl, 'none (LOCKSTEP_NATS_URL is not set)'),
+    await examineBus(),
   ];
 }
 
@@ -175,8 +177,8 @@ async function examineServer(
   none: string,
 ): Promise<Finding> {
   if (url === undefined) return judged(what, true, none);
-  const { hostname, port, protocol } = new URL(url.split(',', 1)[0] ?? url);
-  const implied = { 'http:': 80, 'https:': 443, 'nats:': 4222 }[protocol] ?? 443;
+  const { hostname, port, protocol } = new URL(url);
+  const implied = protocol === 'http:' ? 80 : 443;
   const address = {
     host: hostname.replace(/^\[|\]$/g, ''),
     port: port === '' ? implied : Number(port),
@@ -184,6 +186,19 @@ async function examineServer(
   const failure = await connectTo(address);
   const place = `${address.host}:${address.port}`;
   return judged(what, failure === undefined, failure ?? `${place} accepts connections`);
+}
+
+/** Logs in as a coordinator does, and looks for JetStream. */
+async function examineBus(): Promise<Finding> {
+  const what = 'event bus';
+  try {
+    const nats = chosenNats(undefined, readEnvironment());
+    if (nats === undefined) return judged(what, true, 'none (LOCKSTEP_NATS_URL is not set)');
+    const shown = await tryEventBus(nats);
+    return judged(what, true, `${shown} takes the login, and has JetStream`);
+  } catch (error) {
+    return judged(what, false, messageOf(error).replace(/\s*\n\s*- /g, ': '));
+  }
 }
 
 /** Undefined when a TCP connection could be made, else why not. */

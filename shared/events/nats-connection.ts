@@ -17,7 +17,7 @@ import {
 } from 'nats';
 import { subjectsOfAll } from './bus.js';
 import type { QueuedEvent } from './event-queue.js';
-import { reachNats, type NatsLocation } from './nats-url.js';
+import { parseNatsUrl, reachNats, type NatsAddress, type NatsLocation } from './nats-url.js';
 
 /** The stream that is created when no stream takes Lockstep's subjects yet. */
 const streamName = 'LOCKSTEP';
@@ -59,6 +59,22 @@ export function connectOnce(location: NatsLocation): Promise<NatsConnection> {
     pingInterval: pingIntervalMs,
     maxPingOut: 2,
   });
+}
+
+/** Logs in and looks for JetStream; gives the server as it is shown, or throws the reason. */
+export async function tryEventBus({ url, login }: NatsAddress): Promise<string> {
+  const location = parseNatsUrl(url, undefined, login);
+  try {
+    const connection = await connectOnce(location);
+    try {
+      await connection.jetstreamManager({ timeout: publishTimeoutMs });
+    } finally {
+      await connection.close();
+    }
+  } catch (error) {
+    throw new Error(`${location.shown}: ${reasonOfFailure(error)}`, { cause: error });
+  }
+  return location.shown;
 }
 
 /** Connects and finds or creates the stream that takes `subject`; throws when either fails. */

@@ -65,3 +65,14 @@ for (const [args, words] of [
     assert.equal(code, exitCodes.configuration);
     assert.match(stderr, words);
   });
+
+for (const args of [['train'], ['coordinator', '--listen', '127.0.0.1:0']])
+  test(`${args[0]} opens no run when a file of the login to NATS is none`, async () => {
+    const environment = { LOCKSTEP_NATS_CREDS: 'six.yaml', LOCKSTEP_NATS_CA: 'gone.pem' };
+    const more = ['-f', 'six.yaml', '--run', 'secret', '--nats', 'nats://127.0.0.1:1'];
+    const { code, stderr } = await runLockstep([...args, ...more], folder, environment);
+    assert.equal(code, exitCodes.configuration);
+    assert.match(stderr, /LOCKSTEP_NATS_CREDS: given "six\.yaml"; allowed: the path of a \.creds/);
+    assert.match(stderr, /LOCKSTEP_NATS_CA: given "gone\.pem"; .*ENOENT/);
+    assert.equal(existsSync(join(folder, 'runs', 'secret')), false);
+  });
