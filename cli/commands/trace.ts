@@ -8,7 +8,7 @@ import { dirname, resolve } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { CommandModule } from 'yargs';
-import { AdminError, type AdminClient } from '../../shared/control/admin.js';
+import { AdminError, createAdminClient, type AdminClient } from '../../shared/control/admin.js';
 import {
   maxTracedSteps,
   type StepSpan,
@@ -28,6 +28,9 @@ import {
 } from '../../watch/step-trace/chrome-trace.js';
 import { CommandFailed } from '../failure.js';
 import { stopWhenInterrupted } from '../interruptions.js';
+import { withCluster } from '../kubernetes/cluster-access.js';
+import { findLeaderPod } from '../kubernetes/leader-pod.js';
+import { isClusterRun, parseClusterRun, ports } from '../kubernetes/names.js';
 import { amountOption, dashWord, wordOption } from '../options.js';
 import { printJson, printNote } from '../output.js';
 import { createProgress, progressMode } from '../progress.js';
@@ -42,18 +45,45 @@ export const traceCommand: CommandModule<object, TraceArguments> = {
     withControlOptions(y)
       .option('steps', amountOption(`Steps, from 1 to ${maxTracedSteps}`, { default: 5 }))
       .option('out', wordOption('File to write; "-" is stdout', { default: 'trace.json' }))
-      .example('$0 trace tiny-20261124-190000 --steps 5', 'open trace.json at ui.perfetto.dev'),
+      .example('$0 trace tiny-20261124-190000 --steps 5', 'open trace.json at ui.perfetto.dev')
+      .example('$0 trace k8s://training/faces --out faces.json', 'of a run in a cluster'),
   handler: async (args) => {
     const out = args.out === dashWord ? '-' : args.out;
     if (out !== '-') await requireFolderOf(out);
     const stop = stopWhenInterrupted();
-    const taken = await withRunControl(args, (client) => takeTrace(client, args, stop));
+    const taken = isClusterRun(args.run)
+      ? await traceInCluster(args, stop)
+      : await withRunControl(args, (client) => takeTrace(client, args, stop));
     const { summary, events } = chromeTrace(taken);
     await write(out, chromeTraceLines(summary, events));
     if (!args.json) summaryLines(summary, out).forEach(printNote);
     else if (out !== '-') printJson({ file: resolve(out), ...summary });
   },
 };
+
+/** Asks the leading pod, through a way that the API server opens to it. */
+async function traceInCluster(args: TraceArguments, stop: AbortSignal): Promise<TakenTrace> {
+  const run = parseClusterRun(args.run);
+  const pod = await withCluster(args, (client) => findLeaderPod(client, run));
+  if (pod === undefined)
+    throw new CommandFailed(
+      `no coordinator of ${args.run} leads`,
+      exitCodes.failed,
+      `See what its pods do: lockstep status ${args.run}`,
+    );
+  // The library is large, and other runs are traced without it.
+  const { loadCluster } = await import('../../shared/kubernetes/api-server.js');
+  const { forwardPort } = await import('../kubernetes/client/port-forward.js');
+  const target = { namespace: run.namespace, pod, port: ports.control };
+  const way = await forwardPort(loadCluster({ context: args.context }), target);
+  const client = createAdminClient(`127.0.0.1:${way.localPort}`);
+  try {
+    return await takeTrace(client, args, stop);
+  } finally {
+    client.close();
+    await way.close();
+  }
+}
 
 /** Asks for the trace and shows how far it is. What came before it broke off is a trace as well. */
 async function takeTrace(
