@@ -3,7 +3,14 @@
 // reading goes on where it was.
 
 import { setTimeout as pause } from 'node:timers/promises';
-import type { JetStreamManager, JsMsg, NatsConnection } from 'nats';
+import {
+  AckPolicy,
+  DeliverPolicy,
+  nanos,
+  type JetStreamManager,
+  type JsMsg,
+  type NatsConnection,
+} from 'nats';
 import { parseJson } from '../bounded-json.js';
 import { OperatorError } from '../problems.js';
 import { maxEventBytes, parseCloudEvent, subjectOf, subjectsOf, type ParsedEvent } from './bus.js';
@@ -123,10 +130,14 @@ async function* consume(
   run: string,
   from: number,
 ): AsyncGenerator<JsMsg | undefined> {
-  const consumer = await connection.jetstream().consumers.get(stream, {
-    filterSubjects: [subjectsOf(run)],
-    opt_start_seq: from,
+  const manager = await connection.jetstreamManager({ timeout: answerMs });
+  const { name } = await manager.consumers.add(stream, {
+    ...{ filter_subject: subjectsOf(run), ack_policy: AckPolicy.None },
+    ...{ deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: from },
+    // It goes when nobody asks it any more.
+    ...{ inactive_threshold: nanos(6 * fetchMs), mem_storage: true, num_replicas: 1 },
   });
+  const consumer = await connection.jetstream().consumers.get(stream, name);
   while (!connection.isClosed()) {
     const messages = await consumer.fetch({ max_messages: fetchMessages, expires: fetchMs });
     void connection.closed().then(() => messages.stop());
@@ -135,7 +146,10 @@ async function* consume(
       count += 1;
       yield message;
     }
-    if (count === 0) yield undefined;
+    if (count > 0) continue;
+    yield undefined;
+    // It throws when the consumer has gone.
+    if (!connection.isClosed()) await consumer.info();
   }
 }
 

@@ -2,13 +2,16 @@
 // restart of the server, and told apart from other runs'; and what is said when there is none.
 
 import assert from 'node:assert/strict';
-import { after, before, describe, it } from 'node:test';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, before, describe, it, test } from 'node:test';
 import { connect } from 'nats';
 import type { CloudEvent, ParsedEvent } from '../../shared/events/bus.js';
 import { createNatsBus } from '../../shared/events/nats-bus.js';
 import { readNatsEvents, type NatsHistoryOptions } from '../../shared/events/nats-history.js';
 import { freePort, skipWithout, startNatsServer, type TestServer } from '../support/servers.js';
 import { anyEvent, stepData } from '../support/watch/events.js';
+import { testFolder } from '../support/tiny-run.js';
 import { until } from '../support/until.js';
 
 const stepEvent = (run: string, step: number): CloudEvent =>
@@ -148,11 +151,51 @@ describe('the history of a run in JetStream', { skip: skipWithout('nats-server')
     await reading;
   });
 
+  it('goes on when the server has forgotten who reads', async () => {
+    const ids: string[] = [];
+    const watching = new AbortController();
+    const { signal } = watching;
+    const reading = (async () => {
+      const options = { url: server.url, run: 'live', follow: true, signal };
+      for await (const { id } of readNatsEvents(options)) ids.push(id);
+    })();
+    await until(() => ids.length === 4, 'the history is there');
+    const connection = await connect({ servers: server.url });
+    const { consumers } = await connection.jetstreamManager();
+    for await (const { name } of consumers.list('LOCKSTEP'))
+      await consumers.delete('LOCKSTEP', name);
+    await connection.close();
+    await publish([stepEvent('live', 5)], 'live');
+    await until(() => ids.length === 5, 'what comes is there', 40_000);
+    watching.abort();
+    await reading;
+  });
+
   it('is left at once when nobody wants it any more', async () => {
     const watching = new AbortController();
     setTimeout(() => watching.abort(), 300);
     const start = performance.now();
-    assert.equal((await read({ run: 'live', follow: true, signal: watching.signal })).length, 4);
+    assert.equal((await read({ run: 'live', follow: true, signal: watching.signal })).length, 5);
     assert.ok(performance.now() - start < 2_000);
   });
+});
+
+test('who may not read is told so at once', { skip: skipWithout('nats-server') }, async () => {
+  const config = join(testFolder(), 'nats.conf');
+  const rights = 'permissions: { publish: { deny: "$JS.API.CONSUMER.>" } }';
+  const users = `{ user: me, password: pw, ${rights} }, { user: all, password: pw }`;
+  await writeFile(config, `authorization { users: [${users}] }`);
+  const server = await startNatsServer(['-c', config]);
+  const at = (user: string): string => server.url.replace('//', `//${user}:pw@`);
+  const bus = createNatsBus({ url: at('all'), run: 'r', onNotice: () => undefined });
+  bus.publish(stepEvent('r', 1));
+  assert.equal(await bus.flush(10_000), 0);
+  await bus.close();
+  const start = performance.now();
+  await assert.rejects(
+    readNatsEvents({ url: at('me'), run: 'r' }).next(),
+    /Permissions Violation for Publish to '\$JS\.API\.CONSUMER/,
+  );
+  assert.ok(performance.now() - start < 8_000);
+  await server.close();
 });
