@@ -8,6 +8,7 @@ import { benchExchange } from '../../bench/exchange.js';
 import { benchSamples } from '../../bench/samples.js';
 import { benchStep } from '../../bench/step.js';
 import { benchTransfers } from '../../bench/transfers.js';
+import { benchWatching } from '../../bench/watching/overhead.js';
 import { engineNames, precisions } from '../../shared/spec/schema.js';
 import { providers } from '../../worker/engine/engine.js';
 import { xlaProviders } from '../../worker/engine/xla/plugin.js';
@@ -188,6 +189,36 @@ const coordinatorCommand: CommandModule<object, InferredOptionTypes<typeof coord
   },
 };
 
+const watchingOptions = {
+  workers: numberOption('Worker processes', { default: 2 }),
+  steps: numberOption('Steps of each run; the first 5 are not counted', { default: 40 }),
+  rounds: numberOption('Rounds: a run without and one with', { default: 5 }),
+  nats: textOption('nats:// url: the event bus is watched, too'),
+  json: oneLine,
+} as const satisfies Record<string, Options>;
+
+const watchingCommand: CommandModule<
+  object,
+  SpecArguments & InferredOptionTypes<typeof watchingOptions>
+> = {
+  command: 'watching',
+  describe: 'Time the steps of a run with all that shows it, over the same run without, in turns',
+  builder: (y) =>
+    withSpecOptions(y)
+      .options(watchingOptions)
+      .example('$0 bench watching -f run.yaml --rounds 5', 'The page open, metrics every second'),
+  handler: async (args) => {
+    const { workers, steps, rounds, nats: natsUrl } = args;
+    requireRanges('watching cannot be timed', {
+      '--workers': [workers, 1, 16],
+      '--steps': [steps, 10, 100_000],
+      '--rounds': [rounds, 1, 1000],
+    });
+    const options = { spec: resolveSpec(args), workers, steps, rounds, natsUrl, say: printNote };
+    printFigures(await benchWatching(options), args.json === true);
+  },
+};
+
 const samplesOptions = {
   samples: numberOption('Samples at most', { default: 1000 }),
   json: oneLine,
@@ -220,6 +251,7 @@ export const benchCommand: CommandModule = {
       .command(transfersCommand)
       .command(coordinatorCommand)
       .command(samplesCommand)
+      .command(watchingCommand)
       .demandCommand(1),
   handler: () => undefined,
 };

@@ -1,9 +1,9 @@
 // The metrics of a run of real processes: a coordinator and two workers, asked while they train and
-// judged by Prometheus' own tool.
+// judged by Prometheus' own tool; and what it costs to be watched, measured.
 
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
-import { startLockstep } from '../support/lockstep-command.js';
+import { runLockstep, startLockstep } from '../support/lockstep-command.js';
 import { freePort } from '../support/servers.js';
 import { testFolder, writeRuns } from '../support/tiny-run.js';
 import { until } from '../support/until.js';
@@ -12,7 +12,7 @@ import { promtool, withoutPromtool } from '../support/watch/promtool.js';
 const folder = testFolder();
 const steps = 100_000;
 
-before(() => writeRuns(folder, { long: { steps } }));
+before(() => writeRuns(folder, { long: { steps }, short: { steps: 12 } }));
 
 const ask = async (port: number, path: string) => {
   const answer = await fetch(`http://127.0.0.1:${port}${path}`).catch(() => undefined);
@@ -70,4 +70,14 @@ test('coordinator and workers answer while they train, and the judge has no comp
     const { text } = await ask(ports.leads, '/metrics');
     return valueOf(text, 'lockstep_lost_workers_total') === 1;
   }, 'the loss is counted');
+});
+
+test('what watching costs is measured with the page open and metrics read', async () => {
+  const counts = ['--workers', '1', '--steps', '12', '--rounds', '1'];
+  const args = ['bench', 'watching', '-f', 'short.yaml', ...counts, '--json'];
+  const { code, lines, stderr } = await runLockstep(args, folder);
+  assert.equal(code, 0, stderr);
+  const [figures = {}] = lines;
+  for (const name of ['bare_step_s', 'watched_step_s', 'step_ratio', 'scrapes', 'pictures'])
+    assert.ok(Number(figures[name]) > 0, `${name} of ${JSON.stringify(figures)}`);
 });

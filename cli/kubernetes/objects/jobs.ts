@@ -28,6 +28,7 @@ const stoppedCodes = [exitCodes.stopped, exitCodes.drained, exitCodes.interrupte
 
 const control = { name: 'control', number: ports.control };
 const exchange = { name: 'exchange', number: ports.exchange };
+const page = { name: 'page', number: ports.page };
 
 /** The coordinators' Job. It ends when one of them has ended the run and the others are gone. */
 export function coordinatorJob(owner: Owner, parameters: LaunchParameters): V1Job & Manifest {
@@ -40,6 +41,7 @@ export function coordinatorJob(owner: Owner, parameters: LaunchParameters): V1Jo
     // It was asked to go, or another one leads: the run goes on with the next one.
     leavingCodes: [...stoppedCodes, exitCodes.superseded],
     port: control,
+    morePorts: [page],
     probeS: 2,
     args: [
       'coordinator',
@@ -52,6 +54,8 @@ export function coordinatorJob(owner: Owner, parameters: LaunchParameters): V1Jo
       '--standby',
       `--lease=k8s://$(POD_NAMESPACE)/${lease}`,
       `--join-timeout=${queue === undefined ? joinTimeoutS : queuedJoinTimeoutS}`,
+      // Nobody reaches it but through `kubectl port-forward`.
+      `--http=127.0.0.1:${ports.page}`,
       '--json',
     ],
     resources: { requests: { cpu: '250m', memory: '256Mi' }, limits: { memory: '1Gi' } },
@@ -140,7 +144,7 @@ export function servicesOf(owner: Owner): (V1Service & Manifest)[] {
       metadata: metadataOf(owner, coordinator, 'coordinator'),
       spec: {
         selector: selectorLabels(owner.name, 'coordinator'),
-        ports: portsOf(control, metricsPort),
+        ports: portsOf(control, metricsPort, page),
       },
     },
     {

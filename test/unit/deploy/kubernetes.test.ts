@@ -181,6 +181,9 @@ test('ports, probes and names agree between arguments, containers, services and 
     assert.deepEqual(selector, component(containerOf(job).name));
     assert.deepEqual(podOf(job).topologySpreadConstraints?.length, 1);
   }
+  // The page is on the pod's loopback: only `port-forward` comes there.
+  const page = containerOf(coordinator).ports?.find(({ name }) => name === 'page');
+  assert.equal(coordinatorArgs.values['http'], `127.0.0.1:${page?.containerPort}`);
   assert.equal(workerArgs.values['coordinator'], 'lockstep-coordinator:7400');
   assert.equal(podOf(workers).subdomain, 'lockstep-workers');
   assert.equal(readService('lockstep-workers').clusterIP, 'None');
