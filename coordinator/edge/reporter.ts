@@ -78,7 +78,7 @@ export function createReporter(options: ReporterOptions): Reporter {
   };
   let [committedStep, sha256] = [startStep, options.startSha256];
   const worlds = worldReports(options);
-  const messages = messageReports(options, rate, onNotice);
+  const messages = messageReports(options, rate);
   let scaled = 0;
 
   return {
@@ -141,7 +141,6 @@ interface MessageReports extends Pick<Reporter, 'message' | 'health'> {
 function messageReports(
   { startStep, spec, until, url, onLine, events }: ReporterOptions,
   rate: RunRate,
-  onNotice: (text: string) => void,
 ): MessageReports {
   const last = lastStep(spec);
   const steps = createStepFilter(startStep);
@@ -168,7 +167,9 @@ function messageReports(
       ...redone(steps, step),
       ...{ images_per_s: rate.imagesPerSecond(), eta_s: Math.max(0, rate.etaSeconds(until)) },
     };
-    if (report.isSkipped) onNotice(`step ${step} was skipped: its gradients were not finite`);
+    // The step's own event says so.
+    if (report.isSkipped)
+      onLine({ kind: 'notice', text: `step ${step} was skipped: its gradients were not finite` });
     events.publish('step.committed', idOf('step', data, 'committed'), data);
     onLine({ kind: 'step', ...data, last_step: last, until });
     noteMetrics(health, phase, data.metrics);

@@ -86,7 +86,7 @@ export const eventData = {
     verdict: name,
     text,
   }),
-  /** Something that an operator should know: a store that is away, a step that was skipped. */
+  /** Something that an operator should know, for example that a store is away. */
   'run.noticed': z.object({ step: count, text }),
   /** The run is to have so many workers. */
   'run.scaled': z.object({ workers: count }),

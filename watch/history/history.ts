@@ -3,14 +3,14 @@
 
 import { parseCloudEvent, type ParsedEvent } from '../../shared/events/bus.js';
 import { eventData } from '../../shared/events/kinds.js';
-import { countSteps, worldStartsOf, type CountedSteps } from './counted-steps.js';
-import { createEventLists, type EventLists, type EventOf } from './event-lists.js';
-import { createGoodputAccount, type Mark } from './goodput.js';
+import { countSteps, worldStartsOf } from './counted-steps.js';
+import { createEventLists, type EventOf } from './event-lists.js';
 import type { Evaluated, RunHistory, RunPicture } from './picture.js';
-import { createObservations, type Observations } from './observations.js';
+import { createObservations } from './observations.js';
+import { createRunAccount } from './run-account.js';
 import { pictureOf, type HistoryFacts } from './run-picture.js';
 import { bytesColumn, seriesOf } from './series.js';
-import { createStepRows, type StepRows } from './step-rows.js';
+import { createStepRows } from './step-rows.js';
 import { timeLineOf, worldLineOf } from './world-line.js';
 
 /** Bounds of a history. */
@@ -37,8 +37,9 @@ export function createRunHistory(limits: HistoryLimits = defaultLimits): RunHist
   const rows = createStepRows();
   const events = createEventLists(limits.events);
   const observed = createObservations(limits.observations);
-  /** Up to `timeMs` steps are accounted for, and may be gone. */
-  let past = { timeMs: -Infinity, account: createGoodputAccount(), redone: 0, skipped: 0 };
+  const account = createRunAccount({ events, observed, rows });
+  /** Of steps that are not kept any more. */
+  let gone = { redone: 0, skipped: 0 };
   let newest = '';
   let facts: HistoryFacts | undefined;
   let picture: RunPicture | undefined;
@@ -54,11 +55,9 @@ export function createRunHistory(limits: HistoryLimits = defaultLimits): RunHist
   const thinOut = (): void => {
     const counted = countSteps(rows, worldStartsOf(events));
     const order = rows.byTime();
-    const middle = order[Math.floor(order.length / 2)];
-    const untilMs = rows.time[middle];
-    const marks = marksOf({ events, observed, rows, counted }, past.timeMs, untilMs);
-    for (const mark of marks) past.account.mark(mark);
-    let [redone, skipped, place] = [past.redone, past.skipped, 0];
+    const untilMs = rows.time[order[Math.floor(order.length / 2)]];
+    account.settle(counted, untilMs);
+    let [{ redone, skipped }, place] = [gone, 0];
     rows.keep((row) => {
       if (rows.time[row] > untilMs) return true;
       const use = counted.use(row);
@@ -67,18 +66,16 @@ export function createRunHistory(limits: HistoryLimits = defaultLimits): RunHist
       if (!isKept && use === 'counts') skipped += rows.skipped[row];
       return isKept;
     });
-    past = { timeMs: untilMs, account: past.account, redone, skipped };
+    gone = { redone, skipped };
   };
   const look = (): HistoryFacts => {
     if (facts !== undefined) return facts;
     const starts = worldStartsOf(events);
     const counted = countSteps(rows, starts);
-    const account = past.account.copy();
-    for (const mark of marksOf({ events, observed, rows, counted }, past.timeMs, Infinity))
-      account.mark(mark);
     const evaluations = countedEvaluations(events.of('sample.written'), starts);
     facts = {
-      ...{ events, observed, rows, counted, account, evaluations, gone: past, time: newest },
+      ...{ events, observed, rows, counted, evaluations, gone, time: newest },
+      goodput: account.goodput(counted, Date.parse(newest)),
       worldLine: worldLineOf(events),
     };
     return facts;
@@ -88,6 +85,7 @@ export function createRunHistory(limits: HistoryLimits = defaultLimits): RunHist
       const event = asEvent(given);
       if (event === undefined || !addEvent(event)) return false;
       if (event.time > newest) newest = event.time;
+      account.heard(event);
       facts = picture = undefined;
       return true;
     },
@@ -110,58 +108,6 @@ function asEvent(given: unknown): ParsedEvent | undefined {
   if ('specversion' in given) return parseCloudEvent(given);
   const isParsed = 'type' in given && Object.hasOwn(eventData, String(given.type));
   return isParsed && 'id' in given && 'time' in given ? (given as ParsedEvent) : undefined;
-}
-
-/** What goodput is taken from, in the order of time: steps, and what happened between them. */
-function* marksOf(
-  { events, observed, rows, counted }: Marked,
-  afterMs: number,
-  untilMs: number,
-): Generator<Mark> {
-  const heard = observed.all().map(({ timeMs }): Mark => ({ kind: 'heard', timeMs }));
-  const others = [...events.all().map(markOf), ...heard]
-    .filter(({ timeMs }) => timeMs > afterMs && timeMs <= untilMs)
-    .sort((a, b) => a.timeMs - b.timeMs);
-  let next = 0;
-  for (const row of rows.byTime()) {
-    const timeMs = rows.time[row];
-    if (timeMs <= afterMs) continue;
-    if (timeMs > untilMs) break;
-    // What ends the run comes after the steps of its moment.
-    while (next < others.length && others[next].timeMs < timeMs) yield others[next++];
-    const use = counted.use(row);
-    if (use === 'repeated') yield { kind: 'heard', timeMs };
-    else {
-      const kind = use === 'redone' ? 'redone' : rows.skipped[row] === 1 ? 'skipped' : 'useful';
-      yield { kind: 'step', timeMs, seconds: rows.secondsOf(row), use: kind };
-    }
-  }
-  yield* others.slice(next);
-}
-
-interface Marked {
-  readonly events: EventLists;
-  readonly observed: Observations;
-  readonly rows: StepRows;
-  readonly counted: CountedSteps;
-}
-
-function markOf({ type, time }: ParsedEvent): Mark {
-  const timeMs = Date.parse(time);
-  switch (type) {
-    case 'run.started':
-      return { kind: 'started', timeMs };
-    case 'run.finished':
-    case 'run.stopped':
-    case 'run.failed':
-      return { kind: 'ended', timeMs };
-    case 'world.lost':
-      return { kind: 'lost', timeMs };
-    case 'world.formed':
-      return { kind: 'formed', timeMs };
-    default:
-      return { kind: 'heard', timeMs };
-  }
 }
 
 /** Of each step the newest evaluation that is not given up. */

@@ -3,9 +3,8 @@
 import { termOf } from '../../shared/words.js';
 import type { CountedSteps } from './counted-steps.js';
 import type { EventLists, EventOf } from './event-lists.js';
-import type { GoodputAccount } from './goodput.js';
 import { bytesOf, type Observations } from './observations.js';
-import type { Evaluated, Happening, RunPicture } from './picture.js';
+import type { Evaluated, Goodput, Happening, RunPicture } from './picture.js';
 import { valueAt, type StepRows } from './step-rows.js';
 import { byMoment, skippedAt, type WorldLine } from './world-line.js';
 
@@ -21,7 +20,7 @@ export interface HistoryFacts {
   /** Evaluations that count, in the order of steps. */
   readonly evaluations: readonly Evaluated[];
   readonly worldLine: WorldLine;
-  readonly account: GoodputAccount;
+  readonly goodput: Goodput;
   /** Of steps that are not kept any more. */
   readonly gone: { readonly redone: number; readonly skipped: number };
   /** The newest event's time. */
@@ -33,7 +32,7 @@ type End = EventOf<'run.finished'> | EventOf<'run.stopped'> | EventOf<'run.faile
 
 /** The picture at the newest event. */
 export function pictureOf(facts: HistoryFacts): RunPicture {
-  const { events, observed, rows, counted, evaluations, worldLine, account, gone, time } = facts;
+  const { events, observed, rows, counted, evaluations, worldLine, goodput, gone, time } = facts;
   const started = newestOf(events, 'run.started');
   const world = newestWorld(events);
   const saved = newestCheckpoint(events);
@@ -68,7 +67,7 @@ export function pictureOf(facts: HistoryFacts): RunPicture {
     ...observedOf(observed, world),
     fingerprint: world?.data.fingerprint ?? '',
     health: healthOf(events),
-    goodput: account.goodput(),
+    goodput,
     counts: {
       worlds: events.count('world.formed'),
       ...{ joined: worldLine.joined, lost: worldLine.lost, drained: worldLine.drained },

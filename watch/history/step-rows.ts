@@ -27,6 +27,8 @@ export interface StepRows {
   readonly generation: Float64Array;
   /** Milliseconds since 1970. */
   readonly time: Float64Array;
+  /** Seconds that the step took by its own report; 0 when it has none. */
+  readonly seconds: Float64Array;
   /** 1: its gradients were not finite. */
   readonly skipped: Uint8Array;
   /** False when there is a row of this step and generation. */
@@ -40,8 +42,6 @@ export interface StepRows {
   column(name: string): Float64Array | undefined;
   phaseOf(row: number): string;
   metricsOf(row: number): Record<string, number | null>;
-  /** Seconds that the step took by its own report; 0 when it has none. */
-  secondsOf(row: number): number;
   /** Removes the rows that `isKept` refuses; rows get other numbers. */
   keep(isKept: (row: number) => boolean): void;
 }
@@ -61,6 +61,7 @@ class Rows implements StepRows {
   step = new Float64Array(256);
   generation = new Float64Array(256);
   time = new Float64Array(256);
+  seconds = new Float64Array(256);
   skipped = new Uint8Array(256);
   #phase = new Uint16Array(256);
   /** The row of the same step that was added before; -1: none. */
@@ -85,6 +86,8 @@ class Rows implements StepRows {
     this.step[row] = data.step;
     this.generation[row] = data.generation;
     this.time[row] = timeMs;
+    const { data: loading, compute, exchange, update } = data.seconds;
+    this.seconds[row] = loading + compute + exchange + update;
     this.skipped[row] = data.skipped === true ? 1 : 0;
     this.#phase[row] = this.#phaseNumber(data.phase);
     this.#setValues(row, data);
@@ -127,6 +130,7 @@ class Rows implements StepRows {
     this.step = grown(new Float64Array(size), this.step);
     this.generation = grown(new Float64Array(size), this.generation);
     this.time = grown(new Float64Array(size), this.time);
+    this.seconds = grown(new Float64Array(size), this.seconds);
     this.skipped = grown(new Uint8Array(size), this.skipped);
     this.#phase = grown(new Uint16Array(size), this.#phase);
     this.#before = grown(new Int32Array(size), this.#before);
@@ -183,20 +187,16 @@ class Rows implements StepRows {
     return metrics;
   }
 
-  secondsOf(row: number): number {
-    let sum = 0;
-    for (const part of ['data', 'compute', 'exchange', 'update'])
-      sum += valueAt(this.#columns.get(`seconds/${part}`), row) ?? 0;
-    return sum;
-  }
-
   keep(isKept: (row: number) => boolean): void {
     let kept = 0;
     this.#newestOf = new Map();
     for (let row = 0; row < this.length; row++) {
       if (!isKept(row)) continue;
       const step = this.#at(this.step, row);
-      const columns = [this.step, this.generation, this.time, this.skipped, this.#phase];
+      const columns = [
+        ...[this.step, this.generation, this.time, this.seconds],
+        ...[this.skipped, this.#phase],
+      ];
       for (const column of [...columns, ...this.#columns.values()]) column[kept] = column[row];
       this.#before[kept] = this.#newestOf.get(step) ?? -1;
       this.#newestOf.set(step, kept++);

@@ -237,7 +237,12 @@ export function timeLineOf(
 export function skippedAt(rows: StepRows, row: number): Happening {
   const step = rows.step[row];
   const time = new Date(rows.time[row]).toISOString();
-  return { time, step, kind: 'skipped', text: `step ${step} was skipped: it was not finite` };
+  return {
+    time,
+    step,
+    kind: 'skipped',
+    text: `step ${step} was skipped: its gradients were not finite`,
+  };
 }
 
 /** Of the kind that there is most of, every other one of the older half goes. */
