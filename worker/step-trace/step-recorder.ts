@@ -62,6 +62,10 @@ export function createStepRecorder(
   let order: (ToCompute & { readonly kind: 'record' }) | undefined;
   let underWay: StepSpans | undefined;
 
+  const finish = (id: number): void => {
+    order = undefined;
+    send({ kind: 'recorded', id, spans: [], isLast: true });
+  };
   const deliver = (recorded: RecordedStep, isTraced: boolean, isExported: boolean): void => {
     underWay = undefined;
     if (isExported) exporter?.export(recorded);
@@ -77,6 +81,8 @@ export function createStepRecorder(
     begin: (place) => {
       underWay?.end();
       const number = place.step + 1;
+      // It came too late, or the run has gone on from a later step.
+      if (order !== undefined && number >= order.endStep) finish(order.id);
       const isTraced = order !== undefined && number >= order.firstStep && number < order.endStep;
       const isExported = exporter?.wants(place) === true;
       if (!isTraced && !isExported) return undefined;
@@ -87,8 +93,7 @@ export function createStepRecorder(
       if (given.endStep > given.firstStep) order = given;
       else {
         underWay?.end();
-        order = undefined;
-        send({ kind: 'recorded', id: given.id, spans: [], isLast: true });
+        finish(given.id);
       }
     },
     halt: () => underWay?.end(),
@@ -107,15 +112,15 @@ function recordStep(place: RecordedPlace, onEnd: (recorded: RecordedStep) => voi
   const spans: StepSpan[] = [];
   const lanes: (OpenSpan | undefined)[] = [];
   let isOver = false;
-  const add = (span: Pick<StepSpan, 'thread' | 'name' | 'startUs' | 'microShard'>): void => {
+  const add = (thread: string, { name, startUs, microShard }: OpenSpan): void => {
+    if (spans.length >= maxSpansOfStep) return;
+    const durationUs = clockUs() - startUs;
     // The number that the step has once it is committed.
-    const of = { generation, step: step + 1 };
-    if (spans.length < maxSpansOfStep)
-      spans.push({ ...span, ...of, durationUs: clockUs() - span.startUs });
+    spans.push({ thread, name, startUs, durationUs, generation, step: step + 1, microShard });
   };
   const rest = (device: number): void => {
     const open = lanes[device];
-    if (open !== undefined) add({ thread: device === 0 ? 'compute' : `device ${device}`, ...open });
+    if (open !== undefined) add(device === 0 ? 'compute' : `device ${device}`, open);
     lanes[device] = undefined;
   };
   const restAll = (): void => lanes.forEach((_, device) => rest(device));
@@ -131,7 +136,7 @@ function recordStep(place: RecordedPlace, onEnd: (recorded: RecordedStep) => voi
       if (isOver) return;
       restAll();
       isOver = true;
-      add({ thread: 'compute', name: 'step', startUs });
+      add('compute', { name: 'step', startUs, microShard: undefined });
       onEnd({ ...place, spans });
     },
   };
