@@ -31,6 +31,14 @@ export function pageColours() {
 }
 
 /**
+ * A logarithmic axis leaves most of its ticks without a number.
+ * @param {number | null} value
+ */
+function tickText(value) {
+  return value === null ? '' : figureText(value);
+}
+
+/**
  * What uPlot is told for every chart of a page.
  * @param {ChartView} view
  * @param {{ readonly width: number, readonly height: number, onCursor(plot: uPlot): void }} more
@@ -61,7 +69,7 @@ export function plotOptions(view, { width, height, onCursor }) {
     },
     axes: [
       { ...axis, font, space: 70, ...(isClock ? {} : { values }) },
-      { ...axis, font, size: gutter, values: (_plot, splits) => splits.map(figureText) },
+      { ...axis, font, size: gutter, values: (_plot, splits) => splits.map(tickText) },
     ],
     cursor: {
       drag: { x: true, y: false, setScale: false },
@@ -140,9 +148,11 @@ export function usePlot(view, make, feed) {
 
 /**
  * @param {{ readonly view: ChartView, readonly title: string, readonly lines: readonly Line[],
- *   readonly rows: 'steps' | 'evaluations', readonly unit?: string, readonly empty: string }} given
+ *   readonly rows: 'steps' | 'evaluations', readonly unit?: string, readonly empty: string,
+ *   readonly isLog?: boolean }} given
  */
-export function Chart({ view, title, lines, rows, unit = '', empty }) {
+export function Chart({ view, title, lines: given, rows, unit = '', empty, isLog = false }) {
+  const lines = isLog ? given.map(aboveZero) : given;
   /** @type {[number | null, (index: number | null) => void]} */
   const [cursor, setCursor] = useState(/** @type {number | null} */ (null));
   const [, setTurn] = useState(0);
@@ -154,13 +164,15 @@ export function Chart({ view, title, lines, rows, unit = '', empty }) {
   const isDark = matchMedia('(prefers-color-scheme: dark)').matches;
   const box = usePlot(
     view,
-    (width) =>
-      new uPlot(
+    (width) => {
+      const options = plotOptions(view, {
+        ...{ width, height: width < 480 ? 150 : 180 },
+        onCursor: ({ cursor: { idx } }) => setCursor(idx ?? null),
+      });
+      return new uPlot(
         {
-          ...plotOptions(view, {
-            ...{ width, height: width < 480 ? 150 : 180 },
-            onCursor: ({ cursor: { idx } }) => setCursor(idx ?? null),
-          }),
+          ...options,
+          scales: { ...options.scales, y: { distr: isLog ? 3 : 1 } },
           series: [
             {},
             ...drawn.map(({ line, place }) => ({
@@ -172,7 +184,8 @@ export function Chart({ view, title, lines, rows, unit = '', empty }) {
           ],
         },
         /** @type {any} */ (tableOf(view, rows, lines)),
-      ),
+      );
+    },
     (plot) => plot.setData(/** @type {any} */ (tableOf(view, rows, lines))),
   );
   const xs = /** @type {number[]} */ (data[0]);
@@ -201,6 +214,16 @@ export function Chart({ view, title, lines, rows, unit = '', empty }) {
     </ul>
     <div class="plot" ref=${box} role="img" aria-label=${labelOf(title, rowsOfLegend, unit)} />
   </section>`;
+}
+
+/**
+ * A logarithmic axis has no place for the rest.
+ * @param {Line} line
+ * @returns {Line}
+ */
+function aboveZero(line) {
+  const isAbove = (/** @type {number | null} */ value) => value !== null && value > 0;
+  return { ...line, values: (run) => line.values(run).map((one) => (isAbove(one) ? one : null)) };
 }
 
 /**

@@ -48,7 +48,8 @@ export function Head({ run, isAlone }) {
 
 /** @param {{ readonly picture: RunPicture }} given */
 function Figures({ picture }) {
-  const { evaluation, best, checkpoint, goodput, workers, counts } = picture;
+  const { evaluation, best, checkpoint, goodput, counts } = picture;
+  const members = picture.workers.filter(({ rank }) => rank >= 0);
   /** @type {[string, string, string][]} */
   const facts = [
     ['Images a second', figureText(picture.images_per_s), ''],
@@ -67,7 +68,7 @@ function Figures({ picture }) {
       best === undefined ? '–' : `${figureText(best.psnr)} dB`,
       best === undefined ? '' : `at step ${countText(best.step)}`,
     ],
-    ['Workers', String(workers.length), picture.target > 0 ? `${picture.target} wanted` : ''],
+    ['Workers', String(members.length), picture.target > 0 ? `${picture.target} wanted` : ''],
     ['Bytes a step', bytesText(picture.bytes_per_step), 'sent by all workers'],
     ['Goodput', percentText(goodput.share), `of ${durationText(goodput.wall_s)}`],
     [

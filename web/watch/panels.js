@@ -75,7 +75,7 @@ function Panels({ source: { kind, runs } }) {
       </div>
       <div class="curves">
         <${Toolbar} view=${view} />
-        <${Chart} view=${view} title="Losses" lines=${pixels} rows="steps" empty=${noStep} />
+        <${Chart} view=${view} title="Losses" lines=${pixels} rows="steps" isLog empty=${noStep} />
         <${Chart}
           ...${{ view, title: 'Discriminator', lines: scores, rows: 'steps' }}
           empty="The adversarial phase has not begun."
