@@ -53,8 +53,12 @@ const fullSegmentBytes = 512 * 1024;
 /** Hours of steps, and a fair share of memory. */
 const waitingLimits: QueueLimits = { events: 50_000, bytes: 32 * 1024 * 1024 };
 
-/** What a reader should not have to wait for: what follows a checkpoint may be killed. */
-const urgentTypes = /^lockstep\.(checkpoint|run\.(started|finished|stopped|failed))/;
+/**
+ * What a reader should not have to wait for: what follows a checkpoint may be killed, and no later
+ * coordinator tells of a world that goes on.
+ */
+const urgentTypes =
+  /^lockstep\.(checkpoint|world\.(formed|lost|rolledBack)|run\.(started|finished|stopped|failed))/;
 
 /** A log that writes `events/term-000003-000001.jsonl` and so on. */
 export function createEventLog(
