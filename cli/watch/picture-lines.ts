@@ -29,6 +29,7 @@ export interface PictureView {
 export function pictureLines(picture: RunPicture, view: PictureView): PictureLine[] {
   const head: PictureLine[] = [
     titleLine(picture, view.width),
+    ...silenceLines(picture, view.nowMs),
     ...progressLines(picture, view),
     ...figureLines(picture, view),
   ];
@@ -62,6 +63,16 @@ function titleLine(picture: RunPicture, width: number): PictureLine {
   const text = `${run === '' ? 'a run' : run}  ${isOver ? reason || state : `${state}, ${world}`}`;
   const where = text.length + url.length + 2 <= width && url !== '' ? `  ${url}` : '';
   return { text: text + where, tone: tones[state] };
+}
+
+/** Steps, and how the workers are, are told much more often. */
+const longSilenceS = 60;
+
+function silenceLines({ state, time, url }: RunPicture, nowMs: number): PictureLine[] {
+  const silentS = time === '' ? 0 : (nowMs - Date.parse(time)) / 1000;
+  if (state !== 'running' || silentS < longSilenceS) return [];
+  const hint = `if it was killed: lockstep resume ${url}`;
+  return [{ text: `nothing was heard for ${formatDuration(silentS)}; ${hint}`, tone: 'warning' }];
 }
 
 function progressLines(picture: RunPicture, { width }: PictureView): PictureLine[] {

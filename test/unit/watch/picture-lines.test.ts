@@ -92,6 +92,17 @@ describe('a picture as lines', () => {
     assert.ok(lines.some(({ text }) => /^and \d+ more$/.test(text)));
   });
 
+  it('says when a run that should go on is silent', () => {
+    const later = { width: 100, height: 40, nowMs: nowMs + 240_000 };
+    const resume = 'if it was killed: lockstep resume file:///runs/faces';
+    assert.equal(
+      pictureLines(picture, later)[1].text,
+      `nothing was heard for 4 min 11 s; ${resume}`,
+    );
+    const ended = pictureLines({ ...picture, state: 'finished', reason: 'done' }, later);
+    assert.doesNotMatch(ended.map(({ text }) => text).join(), /nothing was heard/);
+  });
+
   it('shows a run of which nothing is known, and nothing that controls a terminal', () => {
     const empty = createRunHistory().picture();
     const [title] = pictureLines(empty, { width: 80, height: 24, nowMs });
