@@ -72,8 +72,9 @@ export async function benchWatching(options: WatchingBenchOptions): Promise<Watc
       const second = await run(round % 2 === 0);
       const [bare, watched] = round % 2 === 0 ? [first, second] : [second, first];
       taken.push({ bare, watched });
-      const ratio = (watched.stepS / bare.stepS).toFixed(3);
-      say(`round ${round + 1} of ${rounds}: ${bare.stepS} s bare, times ${ratio} watched`);
+      const words = ({ stepS, cpuS }: Taken): string =>
+        `${stepS.toFixed(4)} s (${cpuS.toFixed(4)} of processors)`;
+      say(`round ${round + 1} of ${rounds}: a step took ${words(bare)}, watched ${words(watched)}`);
     }
     const of = (read: (one: (typeof taken)[number]) => number): number[] =>
       taken.map((one) => Math.round(1e4 * read(one)) / 1e4);
@@ -103,8 +104,9 @@ async function takeSteps(
 ): Promise<Taken> {
   const children: ChildProcess[] = [];
   const start = (...args: readonly string[]): ChildProcess => {
-    const child = spawn(process.execPath, [packageFile('bin/lockstep.js'), ...args], {
-      ...{ cwd: folder, stdio: ['ignore', 'pipe', 'ignore'] },
+    const program = [packageFile('bin/lockstep.js'), ...args, '--exit-with-parent'];
+    const child = spawn(process.execPath, program, {
+      ...{ cwd: folder, stdio: ['pipe', 'pipe', 'ignore'] },
     });
     children.push(child);
     return child;

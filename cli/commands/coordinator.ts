@@ -30,7 +30,9 @@ const options = {
     describe: 'what to do when the folder holds a run of this spec already',
   },
   workers: numberOption('workers the world is formed of', { default: 1 }),
-  listen: textOption('host:port', { default: '127.0.0.1:7400' }),
+  listen: textOption('host:port; with commas, also places for operators', {
+    default: '127.0.0.1:7400',
+  }),
   'stop-after': numberOption('halt, checkpointed, after this step'),
   nats: textOption('nats:// url for events ($LOCKSTEP_NATS_URL)'),
   tensorboard: tensorboardOption,

@@ -57,7 +57,10 @@ export interface Sessions {
   close(graceMs: number): Promise<void>;
 }
 
-/** Binds `listen` ("host:port", port 0 for any) for the control plane and what is added to it. */
+/**
+ * Binds `listen` ("host:port", port 0 for any) for the control plane and what is added to it. With
+ * commas, others follow: they are for operators, and one that can't be bound is left out.
+ */
 export async function createSessions(
   listen: string,
   addServices: (server: Server) => void = () => undefined,
@@ -82,9 +85,14 @@ export async function createSessions(
   };
   server.addService(loadControlService().service, { session: session as UntypedHandleCall });
   addServices(server);
-  const port = await bind(server, listen);
+  const [first = '', ...others] = listen.split(',');
+  const port = await bind(server, first);
+  for (const other of others)
+    await bind(server, other).catch((error: unknown) =>
+      log?.warn('not bound', { address: other, reason: messageOf(error) }),
+    );
   return {
-    address: `${listen.slice(0, listen.lastIndexOf(':'))}:${port}`,
+    address: `${first.slice(0, first.lastIndexOf(':'))}:${port}`,
     open: (given, onTrace) => {
       listener = given;
       traceListener = onTrace ?? traceListener;

@@ -30,14 +30,17 @@ test('coordinator and workers answer while they train, and the judge has no comp
   const coordinator = startLockstep(
     [
       ...['coordinator', '-f', 'long.yaml', '--run', 'faces', '--workers', '2', '--json'],
-      ...['--listen', `127.0.0.1:${ports.control}`, '--metrics', `127.0.0.1:${ports.leads}`],
+      ...['--listen', `127.0.0.1:${ports.control},127.0.0.2:${ports.control}`],
+      ...['--metrics', `127.0.0.1:${ports.leads}`],
     ],
     folder,
   );
   const join = ['worker', '--coordinator', `127.0.0.1:${ports.control}`, '--threads', '1', '--id'];
+  // Whatever else it listens at leads to it as well.
+  const second = `127.0.0.2:${ports.control}`;
   const workers = [
     startLockstep([...join, 'w-0', '--metrics', `127.0.0.1:${ports.works}`], folder),
-    startLockstep([...join, 'w-1'], folder),
+    startLockstep(['worker', '--coordinator', second, '--threads', '1', '--id', 'w-1'], folder),
   ];
   t.after(() => [coordinator, ...workers].forEach((one) => one.process.kill('SIGKILL')));
   await coordinator.line('step', ({ step }) => Number(step) >= 3);

@@ -50,7 +50,8 @@ export function coordinatorJob(owner: Owner, parameters: LaunchParameters): V1Jo
       ...(datasetUrl === undefined ? [] : [`--dataset=${datasetUrl}`]),
       '--if-exists=resume',
       `--workers=${workers}`,
-      `--listen=$(POD_IP):${ports.control}`,
+      // On loopback, too: there a forwarded port ends.
+      `--listen=$(POD_IP):${ports.control},127.0.0.1:${ports.control}`,
       '--standby',
       `--lease=k8s://$(POD_NAMESPACE)/${lease}`,
       `--join-timeout=${queue === undefined ? joinTimeoutS : queuedJoinTimeoutS}`,

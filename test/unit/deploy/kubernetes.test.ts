@@ -157,7 +157,11 @@ test('ports, probes and names agree between arguments, containers, services and 
       ...V1ContainerPort[],
     ];
     // On the pod's own address, which others reach it by: a probe comes there, too.
-    assert.equal(args.values['listen'], `10.0.0.9:${containerPort}`);
+    const listens = String(args.values['listen']).split(',');
+    assert.equal(listens[0], `10.0.0.9:${containerPort}`);
+    // Where a forwarded port ends; workers have nothing that is asked for there.
+    const more = job === coordinator ? [`127.0.0.1:${containerPort}`] : [];
+    assert.deepEqual(listens.slice(1), more);
     assert.deepEqual(containerOf(job).readinessProbe?.tcpSocket, { port: name });
     const { ports, selector } = readService(service);
     const all = [{ name, containerPort }, ...others];
