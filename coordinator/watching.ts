@@ -1,5 +1,5 @@
-// The page of a run that this coordinator leads: it is served as long as the run is led. Whatever
-// goes wrong with it is a notice, and is tried again; the run never waits for it.
+// The page of a run: a coordinator serves it as long as it leads the run. Whatever goes wrong with
+// it is a notice, and is tried again; the run never waits for it.
 
 import type { HttpAccess } from '../shared/http/access.js';
 import { startHttpServer, type Handler, type HttpServer } from '../shared/http/server.js';
@@ -8,7 +8,6 @@ import type { ObjectStore } from '../shared/store/store.js';
 import type { RunHistory } from '../watch/history/picture.js';
 import { readPage } from '../watch/server/page-files.js';
 import { createWatchServer, type WatchServer } from '../watch/server/watch-server.js';
-import type { RunEvents } from './edge/run-events.js';
 
 /** Where the page is served, and to whom. */
 export interface PagePlace {
@@ -22,7 +21,7 @@ export interface WatchingOptions {
   readonly place: PagePlace | undefined;
   /** Hears the events before this does. */
   readonly history: RunHistory;
-  readonly events: Pick<RunEvents, 'subscribe'>;
+  readonly events: { subscribe(onEvent: () => void): () => void };
   /** The run's folder, for the pictures of the faces. */
   readonly store: Pick<ObjectStore, 'get'>;
   /** Served beside the page: metrics, health. */

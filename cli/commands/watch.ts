@@ -7,11 +7,14 @@ import { readEnvironment } from '../../shared/environment.js';
 import { chosenNats, type NatsAddress } from '../../shared/events/nats-url.js';
 import { exitCodes } from '../../shared/exit-codes.js';
 import { OperatorError } from '../../shared/problems.js';
+import { openWatching, type PagePlace } from '../../coordinator/watching.js';
+import { createRunHistory } from '../../watch/history/history.js';
 import type { RunPicture } from '../../watch/history/picture.js';
 import { CommandFailed } from '../failure.js';
 import { stopWhenInterrupted } from '../interruptions.js';
 import { withClusterOptions, type ClusterArguments } from '../kubernetes/cluster-access.js';
 import { isClusterRun } from '../kubernetes/names.js';
+import { httpOptions, pagePlace } from '../watch/http-options.js';
 import { flagOption, withPositional, wordOption } from '../options.js';
 import { runId, runUrl, withStore } from '../stores.js';
 import {
@@ -41,6 +44,8 @@ const options = {
   coordinator: wordOption(
     'host:port of the coordinator, if not as it is written in the folder of the run',
   ),
+  ...httpOptions,
+  http: wordOption('Serve the page as well, at HOST:PORT, from the folder or the event bus'),
   once: flagOption('Show the run as it is now, and end'),
   json: flagOption('Print the picture as one JSON object a line, whenever it changes'),
 } as const;
@@ -61,13 +66,19 @@ export const watchCommand: CommandModule<object, WatchArguments> = {
       .options(options)
       .example('$0 watch tiny-20261124-190000', 'a run that lockstep train runs here')
       .example('$0 watch s3://bucket/runs/faces --once --json', 'the picture of now, for scripts')
-      .example('$0 watch faces --nats nats://localhost:4222', "from the event bus's history"),
+      .example('$0 watch faces --nats nats://localhost:4222', "from the event bus's history")
+      .example('$0 watch faces --http 127.0.0.1:7480', 'the page of a run that has ended'),
   handler: async (args) => {
+    const place = await pagePlace(args, undefined);
+    requirePage(args);
     const signal = stopWhenInterrupted();
     const view = args.once ? undefined : viewOf(args);
     const onNotice = (text: string): void => view?.notice(text);
     try {
-      const shown = await watchRun(args, { signal, onNotice }, view);
+      const shown =
+        place === undefined
+          ? await watchRun(args, { signal, onNotice }, view)
+          : await serveRun(args, place, { signal, onNotice }, view);
       if (shown === undefined && !signal.aborted)
         throw new CommandFailed('nothing is known of the run', exitCodes.failed);
       if (signal.aborted) process.exitCode = exitCodes.interrupted;
@@ -105,6 +116,53 @@ async function watchRun(
     if (args.from === 'folder') return showAll(args, folderPictures(store, watched), view);
     const isOnly = args.from === 'coordinator';
     return showAll(args, bestPictures(store, watched, isOnly), view);
+  });
+}
+
+/** The page is served from a history of this process; coordinators serve their own. */
+function requirePage({ http, run, once, from, coordinator }: WatchArguments): void {
+  if (http === undefined || http === 'off') return;
+  const others = [
+    ...(isClusterRun(run) ? ['k8s://, whose own page is forwarded'] : []),
+    ...(once ? ['--once'] : []),
+    ...(coordinator !== undefined ? ['--coordinator'] : []),
+    ...(from === 'coordinator' ? ['--from coordinator'] : []),
+  ];
+  if (others.length === 0) return;
+  const allowed = `without ${others.join(' and ')}`;
+  throw new OperatorError('the flags are wrong', [{ key: '--http', given: http, allowed }]);
+}
+
+/** Shows the run here and on a page, also when it is over, until the command ends. */
+async function serveRun(
+  args: WatchArguments,
+  place: PagePlace,
+  hooks: Pick<Watched, 'signal' | 'onNotice'>,
+  view: PictureShow | undefined,
+): Promise<RunPicture | undefined> {
+  const nats = natsOf(args);
+  const url = runUrl(args.run);
+  const history = createRunHistory();
+  const watched: Watched = { ...hooks, url, run: runId(url), history };
+  return withStore(url, async (store) => {
+    let onPicture = (): void => undefined;
+    const watching = openWatching({
+      ...{ place, history, store, routes: new Map(), onNotice: hooks.onNotice },
+      events: { subscribe: (listener) => ((onPicture = listener), () => undefined) },
+      onPage: (address) => hooks.onNotice(`watch it at ${address}`),
+    });
+    let last: RunPicture | undefined;
+    try {
+      const pictures =
+        nats === undefined ? folderPictures(store, watched) : natsPictures(nats, watched);
+      for await (const picture of pictures) {
+        view?.show((last = picture));
+        onPicture();
+      }
+    } finally {
+      await watching.close();
+    }
+    return last;
   });
 }
 

@@ -1,5 +1,6 @@
 // Pictures of a run in a cluster: its leading coordinator is asked, through a way that the API
-// server opens to its pod. When another coordinator leads, the way is opened again.
+// server opens to its pod; another way leads a browser to its page. When another coordinator leads,
+// the ways are opened again, and the page keeps its address.
 
 import { setTimeout as delay } from 'node:timers/promises';
 import { AdminError } from '../../shared/control/admin.js';
@@ -7,7 +8,7 @@ import { exitCodes } from '../../shared/exit-codes.js';
 import { loadCluster } from '../../shared/kubernetes/api-server.js';
 import type { RunPicture } from '../../watch/history/picture.js';
 import { CommandFailed } from '../failure.js';
-import { forwardPort } from '../kubernetes/client/port-forward.js';
+import { forwardPort, type ForwardedPort } from '../kubernetes/client/port-forward.js';
 import { withCluster, type ClusterArguments } from '../kubernetes/cluster-access.js';
 import { findLeaderPod } from '../kubernetes/leader-pod.js';
 import { parseClusterRun, ports } from '../kubernetes/names.js';
@@ -23,14 +24,20 @@ export async function* clusterPictures(
   { signal, onNotice }: Pick<Watched, 'signal' | 'onNotice'>,
 ): AsyncGenerator<RunPicture> {
   const run = parseClusterRun(args.run);
+  const config = loadCluster({ context: args.context });
   let heardMs = performance.now();
   let isAway = false;
+  let pagePort = 0;
   while (!signal.aborted) {
     const pod = await withCluster(args, (client) => findLeaderPod(client, run));
     if (pod !== undefined) {
-      const target = { namespace: run.namespace, pod, port: ports.control };
-      const way = await forwardPort(loadCluster({ context: args.context }), target);
+      const target = { namespace: run.namespace, pod };
+      const way = await forwardPort(config, { ...target, port: ports.control });
+      let page: ForwardedPort | undefined;
       try {
+        page = await forwardPort(config, { ...target, port: ports.page }, { localPort: pagePort });
+        if (pagePort === 0) onNotice(`watch it at http://127.0.0.1:${page.localPort}/`);
+        pagePort = page.localPort;
         const address = `127.0.0.1:${way.localPort}`;
         for await (const picture of coordinatorPictures(address, { run: run.name, signal })) {
           [heardMs, isAway] = [performance.now(), false];
@@ -39,7 +46,7 @@ export async function* clusterPictures(
       } catch (error) {
         if (!(error instanceof AdminError) || error.isRefusal) throw error;
       } finally {
-        await way.close();
+        await Promise.all([way.close(), page?.close()]);
       }
     }
     if (signal.aborted) return;

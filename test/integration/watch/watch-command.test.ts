@@ -85,6 +85,25 @@ test('a run that is not there is said to be so, and what to do', async () => {
   assert.equal(wrong.code, exitCodes.configuration);
 });
 
+test('the page of a run that has ended is served from its folder', async () => {
+  let said = '';
+  const listener = { onLine: () => undefined, onSaid: (text: string) => (said += `${text}\n`) };
+  const args = ['watch', 'seen', '--json', '--http', '127.0.0.1:0'];
+  const watching = startLockstep(args, folder, {}, 60_000, listener);
+  const address = (): string | undefined => /watch it at (http:\S+)/.exec(said)?.[1];
+  await until(() => address() !== undefined && watching.lines().length > 0, 'the page');
+  const picture = await (await fetch(new URL('api/picture', address()))).json();
+  assert.deepEqual(picture, seen.at(-1));
+  const html = await (await fetch(address() ?? '')).text();
+  assert.match(html, /lockstep-watch/);
+  assert.equal((await fetch(new URL('frames/6.png', address()))).status, 200);
+  watching.process.kill('SIGINT');
+  assert.equal((await watching.result).code, exitCodes.interrupted);
+  const wrong = await watch('seen', '--once', '--http', '127.0.0.1:0');
+  assert.equal(wrong.code, exitCodes.configuration);
+  assert.match(wrong.stderr, /--http[^]*without --once/);
+});
+
 test('an interruption ends it', async () => {
   // A run that has no events yet is waited for.
   const silent = join(folder, 'runs/silent');
