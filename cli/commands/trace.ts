@@ -1,5 +1,5 @@
 // `lockstep trace`: the next steps of a run that goes on, of all its workers, as a file that
-// Perfetto and Chrome open.
+// Perfetto opens.
 
 import { createWriteStream } from 'node:fs';
 import { once } from 'node:events';
@@ -40,7 +40,7 @@ type TraceArguments = ControlArguments & { readonly steps: number; readonly out:
 
 export const traceCommand: CommandModule<object, TraceArguments> = {
   command: 'trace <run>',
-  describe: 'Trace the next steps of all workers of a run, for Perfetto or Chrome',
+  describe: 'Trace the next steps of all workers of a run, for Perfetto',
   builder: (y) =>
     withControlOptions(y)
       .option('steps', amountOption(`Steps, from 1 to ${maxTracedSteps}`, { default: 5 }))

@@ -46,7 +46,8 @@ export interface ChromeEvent {
   readonly tid: number;
   readonly ts?: number;
   readonly dur?: number;
-  readonly id?: string;
+  /** Of an arrow's two ends. Perfetto knows whole numbers only. */
+  readonly id?: number;
   readonly bp?: 'e';
   readonly s?: 't';
   readonly args?: Readonly<Record<string, unknown>>;
@@ -195,12 +196,13 @@ function arrows(workers: readonly AlignedWorker[], originUs: number): ChromeEven
     for (const span of from.spans)
       if (span.name === 'send')
         sent.set(frameKey(span, from.part.worker, span.peer), { from, span });
+  let id = 0;
   return workers.flatMap((to) =>
     to.spans.flatMap((span) => {
       if (span.name !== 'receive') return [];
-      const id = frameKey(span, span.peer, to.part.worker);
-      const start = sent.get(id);
+      const start = sent.get(frameKey(span, span.peer, to.part.worker));
       if (start === undefined) return [];
+      id += 1;
       const at = (worker: AlignedWorker, of: StepSpan) => ({
         pid: worker.pid,
         tid: threadId(of.thread),
