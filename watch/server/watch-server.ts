@@ -55,16 +55,14 @@ export function createWatchServer(options: WatchServerOptions): WatchServer {
     ],
   ]);
   for (const [path, keyOf] of Object.entries(pictures))
-    routes.set(path, async (request, response, { pathname, searchParams }) => {
+    routes.set(path, async (request, response, { pathname }) => {
       const digits = /^(0|[1-9]\d{0,14})\.png$/.exec(pathname.slice(path.length))?.[1];
       if (digits === undefined)
         return refuse(response, 404, 'A picture is asked for by its step: 400.png.');
       const found = await readPicture(keyOf(Number(digits)));
       if ('status' in found) return refuse(response, found.status, found.text);
-      // A step that is taken again has another generation, and maybe another picture.
-      const isVersioned = searchParams.has('generation');
-      const cacheControl = isVersioned ? 'private, max-age=86400' : 'private, no-cache';
-      response.setHeader('Cache-Control', cacheControl).setHeader('ETag', found.etag);
+      // The next run may be served at this address, and a step may be taken again.
+      response.setHeader('Cache-Control', 'private, no-cache').setHeader('ETag', found.etag);
       if (request.headers['if-none-match'] === found.etag)
         return void response.writeHead(304).end();
       response.setHeader('Content-Type', 'image/png').end(found.bytes);

@@ -8,26 +8,15 @@ import { momentText, percentText } from 'lockstep-watch/words';
  * @typedef {import('./words.js').WatchedRun} WatchedRun
  */
 
-const states = {
-  unknown: 'unknown',
-  starting: 'starting',
-  running: 'running',
-  finished: 'finished',
-  stopped: 'stopped',
-  failed: 'failed',
-};
-
-/**
- * @param {{ readonly run: WatchedRun, readonly isAlone: boolean }} given
- */
-export function Head({ run, isAlone }) {
+/** @param {{ readonly run: WatchedRun }} given */
+export function Head({ run }) {
   const picture = run.picture();
   const { state, step, until, last_step: last, reason, health } = picture;
   const away = run.away?.() ?? '';
   const end = until || last;
   const isGoing = state === 'running' || state === 'starting';
   return html`<header class="head">
-    <h1>${run.name || 'A run'} <span class=${`state ${state}`}>${states[state]}</span></h1>
+    <h1>${run.name || 'A run'} <span class=${`state ${state}`}>${state}</span></h1>
     <p role="status" class=${away === '' ? 'quiet' : 'away'}>${away}</p>
     <progress
       max=${Math.max(1, end)}
@@ -42,7 +31,7 @@ export function Head({ run, isAlone }) {
     </p>
     ${reason === '' ? null : html`<p class="reason">${reason}</p>`}
     ${health === '' ? null : html`<p class="reason">${health}</p>`}
-    <${Figures} picture=${picture} isAlone=${isAlone} />
+    <${Figures} picture=${picture} />
   </header>`;
 }
 

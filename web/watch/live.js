@@ -32,7 +32,11 @@ function followRun(first) {
   let awaySince = '';
   /** @type {Set<() => void>} */
   const listeners = new Set();
-  /** A step that is taken again has another picture. @type {Map<number, number>} */
+  /**
+   * A step that is taken again has another picture, and a page shows what it has of an address
+   * without asking: the address has the generation.
+   * @type {Map<number, number>}
+   */
   const generations = new Map();
   const changed = () => listeners.forEach((listener) => listener());
 

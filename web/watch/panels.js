@@ -66,7 +66,7 @@ function Panels({ source: { kind, runs } }) {
   /** @param {WatchedRun} run */
   const nameOf = (run) => (isAlone ? '' : run.name);
   return html`
-    ${runs.map((run) => html`<${Head} run=${run} isAlone=${isAlone} />`)}
+    ${runs.map((run) => html`<${Head} run=${run} />`)}
     <div class="panels">
       <div class="side">
         ${runs.map(

@@ -9,12 +9,12 @@ const mostShown = 64;
 
 /** @param {{ readonly picture: RunPicture, readonly name: string }} given */
 export function Workers({ picture, name }) {
-  const { workers, straggler, metrics } = picture;
+  const { workers, straggler } = picture;
   const rows = [...workers]
     .sort((a, b) => a.rank - b.rank || a.worker.localeCompare(b.worker))
     .slice(0, mostShown);
   const longest = Math.max(1e-9, ...rows.map(({ seconds }) => totalOf(seconds)));
-  return html`<section class="workers" data-metrics=${Object.keys(metrics).length}>
+  return html`<section class="workers">
     <h3>Where a step’s time goes ${name === '' ? '' : html`<small>${name}</small>`}</h3>
     ${
       workers.length === 0
