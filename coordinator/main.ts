@@ -348,14 +348,17 @@ function openEvents(
   events.subscribe((event) => eventLog.add(event));
   const history = createRunHistory();
   events.subscribe((event) => history.add(event));
-  feedHistory(history, readEvents(store)).catch((error: unknown) =>
-    onNotice(`the run's earlier events can't be read: ${messageOf(error)}`),
-  );
+  let isRead = false;
+  void feedHistory(history, readEvents(store))
+    .catch((error: unknown) =>
+      onNotice(`the run's earlier events can't be read: ${messageOf(error)}`),
+    )
+    .finally(() => (isRead = true));
   const boards = tensorboard
     ? createTensorBoardFiles({ store, record, term, clock: processClock, onNotice })
     : undefined;
   events.subscribe((event) => boards?.add(event));
-  const picture = () => history.picture();
+  const picture = () => (isRead ? history.picture() : undefined);
   metrics.lead({ events, picture, bus: () => bus.health(), store: stores.health });
   const watching = openWatching({
     ...{ place: page, history, events, store, routes: metrics.routes, onNotice },

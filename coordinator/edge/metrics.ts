@@ -31,7 +31,8 @@ export interface MetricsOptions {
 /** What is known of a run by who leads it. */
 export interface LedSources {
   readonly events: Pick<RunEvents, 'subscribe'>;
-  picture(): RunPicture;
+  /** Undefined until it is known what happened before. */
+  picture(): RunPicture | undefined;
   bus(): BusHealth;
   store(): StoreHealth;
 }
@@ -54,7 +55,7 @@ export async function openMetrics(options: MetricsOptions): Promise<CoordinatorM
   return {
     routes,
     lead: ({ events, picture, bus, store }) => {
-      const counts = createEventCounts(() => Date.now() / 1000);
+      const counts = createEventCounts();
       led = { counts, picture, bus, store };
       events.subscribe((event) => {
         const parsed = parseCloudEvent(event);

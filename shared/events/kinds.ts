@@ -120,7 +120,7 @@ export const eventData = {
     eta_s: amount,
     /** Its gradients were not finite: the state stayed as it was. */
     skipped: z.literal(true).optional(),
-    /** It was taken before the run went back behind it, and is taken again. */
+    /** This coordinator has reported it already, before the run went back behind it. */
     redone: z.literal(true).optional(),
     straggler: slowest.optional(),
   }),

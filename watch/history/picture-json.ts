@@ -25,7 +25,8 @@ const happening = z.object({
 });
 
 const pictureSchema = z.object({
-  ...{ run: text, url: text, reason: text, started: isoTime, time: isoTime, phase: text },
+  ...{ run: text, url: text, reason: text, started: isoTime, time: isoTime },
+  ...{ progressed: isoTime, phase: text },
   state: z.enum(['unknown', 'starting', 'running', 'finished', 'stopped', 'failed']),
   exit_code: count.optional(),
   ...{ step: count, last_step: count, until: count, images_per_step: count },

@@ -88,6 +88,8 @@ export interface RunPicture {
   /** Of the first and of the newest event; empty before the first. */
   readonly started: string;
   readonly time: string;
+  /** When it last came forward: its newest step, or its first start since it was last stopped. */
+  readonly progressed: string;
   /** Steps committed. */
   readonly step: number;
   readonly last_step: number;

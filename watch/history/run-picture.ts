@@ -49,7 +49,7 @@ export function pictureOf(facts: HistoryFacts): RunPicture {
     state: end === undefined ? stateOf(facts) : kindOfEnd(end),
     reason: end?.data.reason ?? '',
     ...(end === undefined ? {} : { exit_code: end.data.exit_code }),
-    ...{ started: firstTime(facts), time, step },
+    ...{ started: firstTime(facts), time, progressed: progressTime(facts), step },
     last_step: started?.data.last_step ?? 0,
     until: started?.data.until ?? 0,
     phase: row === undefined ? phaseAt(step, started) : rows.phaseOf(row),
@@ -149,6 +149,16 @@ function firstTime({ events, rows }: HistoryFacts): string {
   if (row === undefined) return first ?? '';
   const stepped = new Date(rows.time[row]).toISOString();
   return first === undefined || stepped < first ? stepped : first;
+}
+
+/** A coordinator that starts again, without a stop in between, does not bring the run forward. */
+function progressTime({ events, rows }: HistoryFacts): string {
+  const halted = [events.of('run.stopped').at(-1)?.time, events.of('run.finished').at(-1)?.time];
+  const since = halted.reduce<string>((last, time = '') => (time > last ? time : last), '');
+  const start = events.of('run.started').find(({ time }) => time > since)?.time ?? '';
+  const row = rows.byTime().at(-1);
+  const stepped = row === undefined ? '' : new Date(rows.time[row]).toISOString();
+  return stepped > start ? stepped : start;
 }
 
 /** The phase of the step after this one. */

@@ -21,41 +21,37 @@ export interface CoordinatorFigures {
 
 /** What a coordinator that leads knows. */
 export interface LeadingFigures {
-  picture(): RunPicture;
+  /** Undefined until it is known what happened before this coordinator led. */
+  picture(): RunPicture | undefined;
   readonly counts: EventCounts;
   bus(): BusHealth;
   store(): StoreHealth;
 }
 
-/** How often things have happened. */
+/** How often things have happened since this process leads: none of it goes down. */
 export interface EventCounts {
   /** Hears an event of the run. */
   add(event: TypedEvent): void;
   readonly steps: number;
   readonly images: number;
   readonly skipped: number;
-  readonly redone: number;
-  readonly rollbacks: number;
   readonly worlds: number;
   readonly checkpoints: number;
   readonly lost: Readonly<Record<LostKind, number>>;
   /** Members of the newest world. */
   readonly worldSize: number | undefined;
-  /** When the newest step was committed, in seconds since 1970; the lead's start before that. */
-  readonly lastStepS: number;
 }
 
 /** Why a worker was lost: it could not be heard any more, or it went by its own fault. */
 type LostKind = 'unreachable' | 'failed';
 
-/** Counts from zero; `nowS` is in seconds since 1970. */
-export function createEventCounts(nowS: () => number): EventCounts {
+/** Counts from zero. */
+export function createEventCounts(): EventCounts {
   const lost = { unreachable: 0, failed: 0 };
   const counts = {
-    ...{ steps: 0, images: 0, skipped: 0, redone: 0, rollbacks: 0, worlds: 0, checkpoints: 0 },
+    ...{ steps: 0, images: 0, skipped: 0, worlds: 0, checkpoints: 0 },
     lost,
     worldSize: undefined as number | undefined,
-    lastStepS: nowS(),
   };
   let imagesPerStep = 0;
   return Object.assign(counts, {
@@ -68,8 +64,6 @@ export function createEventCounts(nowS: () => number): EventCounts {
           counts.steps += 1;
           counts.images += imagesPerStep;
           counts.skipped += data.skipped === true ? 1 : 0;
-          counts.redone += data.redone === true ? 1 : 0;
-          counts.lastStepS = nowS();
           return;
         case 'world.formed':
           counts.worlds += 1;
@@ -77,9 +71,6 @@ export function createEventCounts(nowS: () => number): EventCounts {
           return;
         case 'world.lost':
           lost[data.silent_ms > 0 ? 'unreachable' : 'failed'] += 1;
-          return;
-        case 'world.rolledBack':
-          counts.rollbacks += 1;
           return;
         case 'checkpoint.committed':
           counts.checkpoints += 1;
@@ -98,7 +89,10 @@ export function coordinatorMetrics(figures: CoordinatorFigures): MetricsSource {
     ready: () => {
       const led = leading();
       if (led === undefined) return { isReady: false, reason: figures.waitsFor() };
-      const { term, step, until } = led.picture();
+      const picture = led.picture();
+      if (picture === undefined)
+        return { isReady: true, reason: 'leads the run, and reads what happened before' };
+      const { term, step, until } = picture;
       return { isReady: true, reason: `leads the run in term ${term}, step ${step} of ${until}` };
     },
     definitions: [
@@ -111,7 +105,7 @@ export function coordinatorMetrics(figures: CoordinatorFigures): MetricsSource {
         ...{ kind: 'gauge', name: 'lockstep_build_info', labels: ['version', 'fingerprint'] },
         help: 'Always 1: the version of Lockstep and what the workers compute with.',
         read: () => {
-          const fingerprint = leading()?.picture().fingerprint ?? '';
+          const fingerprint = leading()?.picture()?.fingerprint ?? '';
           return [[{ version: figures.version, fingerprint }, 1]];
         },
       },
@@ -143,6 +137,16 @@ const plainGauges: readonly PictureGauge[] = [
   ['lockstep_term', 'Number of the coordinator that leads.', ({ term }) => term],
   ['lockstep_generation', 'Number of the world.', ({ generation }) => generation],
   ['lockstep_workers_target', 'Workers that the run is to have.', ({ target }) => target],
+  [
+    'lockstep_last_step_timestamp_seconds',
+    'When the newest step was committed, in seconds since 1970; before it, the start of the run.',
+    ({ progressed }) => secondsOf(progressed),
+  ],
+  [
+    'lockstep_redone_steps',
+    'Steps of the whole run that were taken for nothing: it went back behind them.',
+    ({ counts }) => counts.redone,
+  ],
   [
     'lockstep_checkpoint_step',
     'Step of the newest checkpoint; 0 before the first.',
@@ -216,7 +220,7 @@ function pictureGauges(picture: () => RunPicture | undefined): MetricDefinition[
         ),
     },
     {
-      ...{ kind: 'counter', name: 'lockstep_lost_seconds_total', labels: ['cause'] },
+      ...{ kind: 'gauge', name: 'lockstep_lost_seconds', labels: ['cause'] },
       help: 'Seconds of the whole run that did not bring it forward, by cause.',
       read: () =>
         samples(({ goodput }) =>
@@ -244,8 +248,6 @@ const plainCounters: readonly LedMetric[] = [
   ['lockstep_steps_total', 'Steps committed, those done again included.', (of) => of.counts.steps],
   ['lockstep_images_total', 'Images trained on.', ({ counts }) => counts.images],
   ['lockstep_skipped_steps_total', 'Steps with gradients not finite.', (of) => of.counts.skipped],
-  ['lockstep_redone_steps_total', 'Steps that were done again.', ({ counts }) => counts.redone],
-  ['lockstep_rollbacks_total', 'Times that the run went back.', ({ counts }) => counts.rollbacks],
   ['lockstep_worlds_total', 'Worlds formed.', ({ counts }) => counts.worlds],
   ['lockstep_checkpoints_total', 'Checkpoints committed.', ({ counts }) => counts.checkpoints],
   ['lockstep_dropped_events_total', 'Events that the bus never took.', (of) => of.bus().dropped],
@@ -258,11 +260,6 @@ const plainCounters: readonly LedMetric[] = [
 
 const ledGauges: readonly LedMetric[] = [
   ['lockstep_world_size', 'Workers of the newest world.', ({ counts }) => counts.worldSize],
-  [
-    'lockstep_last_step_timestamp_seconds',
-    'When the newest step was committed, in seconds since 1970; before it, the start of the lead.',
-    ({ counts }) => counts.lastStepS,
-  ],
   ['lockstep_event_queue_length', 'Events that wait for the bus.', (of) => of.bus().waiting],
   [
     'lockstep_store_away',

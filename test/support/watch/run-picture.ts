@@ -6,6 +6,7 @@ import type { RunPicture } from '../../../watch/history/picture.js';
 export const somePicture: RunPicture = {
   ...{ run: 'faces', url: 'file:///runs/faces', state: 'running', reason: '' },
   ...{ started: '2026-05-01T10:00:00.000Z', time: '2026-05-01T10:01:00.000Z' },
+  progressed: '2026-05-01T10:00:59.500Z',
   ...{ step: 12, last_step: 50, until: 40, phase: 'gan' },
   phases: [
     { name: 'pixels', steps: 10 },

@@ -75,6 +75,22 @@ describe('the history of a run', () => {
     );
   });
 
+  it('knows when it last came forward, whatever starts again without a step', () => {
+    const story = createStory();
+    story.started(10);
+    story.started(20, { term: 2 });
+    const progressed = (): string => historyOf(story.events).picture().progressed;
+    assert.equal(progressed(), storyTime(10), 'it crashed before its first step');
+    story.world(21, firstTermWorld(1), 0, ['w-0']);
+    story.step(30, 1);
+    story.started(40, { term: 3 });
+    assert.equal(progressed(), storyTime(30), 'it crashed after a step');
+    story.ended(50, 'stopped', 1, 'asked to');
+    assert.equal(progressed(), storyTime(30));
+    story.started(900, { term: 4 });
+    assert.equal(progressed(), storyTime(900), 'it was resumed after a stop');
+  });
+
   it('has what happened, who came and who went, and how it ended', () => {
     const history = historyOf(eventfulStory());
     const { state, step, counts, checkpoint, evaluation, reason } = history.picture();
