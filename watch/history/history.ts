@@ -11,7 +11,7 @@ import { createRunAccount } from './run-account.js';
 import { pictureOf, type HistoryFacts } from './run-picture.js';
 import { bytesColumn, seriesOf } from './series.js';
 import { createStepRows } from './step-rows.js';
-import { timeLineOf, worldLineOf } from './world-line.js';
+import { timeLineOf, worldLineOf, type WorldLine } from './world-line.js';
 
 /** Bounds of a history. */
 export interface HistoryLimits {
@@ -42,6 +42,7 @@ export function createRunHistory(limits: HistoryLimits = defaultLimits): RunHist
   let gone = { redone: 0, skipped: 0 };
   let newest = '';
   let facts: HistoryFacts | undefined;
+  let worldLine: WorldLine | undefined;
   let picture: RunPicture | undefined;
 
   const addEvent = (event: ParsedEvent): boolean => {
@@ -76,7 +77,7 @@ export function createRunHistory(limits: HistoryLimits = defaultLimits): RunHist
     facts = {
       ...{ events, observed, rows, counted, evaluations, gone, time: newest },
       goodput: account.goodput(counted, Date.parse(newest)),
-      worldLine: worldLineOf(events),
+      worldLine: (worldLine ??= worldLineOf(events)),
     };
     return facts;
   };
@@ -87,6 +88,7 @@ export function createRunHistory(limits: HistoryLimits = defaultLimits): RunHist
       if (event.time > newest) newest = event.time;
       account.heard(event);
       facts = picture = undefined;
+      if (event.type !== 'step.committed' && event.type !== 'world.observed') worldLine = undefined;
       return true;
     },
     picture: () => (picture ??= pictureOf(look())),

@@ -17,17 +17,17 @@ export interface WorldLine {
 
 type Formed = EventOf<'world.formed'>;
 
-/** A world with its members by name; and the one before, unless the run had ended in between. */
+/** A world; and the one before, unless the run had ended in between. */
 interface LinkedWorld {
   readonly world: Formed;
   readonly before: Formed | undefined;
+  /** Workers that were lost since the one before. */
+  readonly lost: ReadonlySet<string>;
 }
 
 /** What the events say of the world and of all else that happened, skipped steps apart. */
 export function worldLineOf(events: EventLists): WorldLine {
-  const linked = linkWorlds(events);
-  const losses = events.of('world.lost');
-  const changes = linked.flatMap((link) => changesOf(link, losses));
+  const changes = linkWorlds(events).flatMap(changesOf);
   const count = (kind: Happening['kind']): number =>
     changes.filter((one) => one.kind === kind).length;
   const told = happeningsOf(events);
@@ -57,42 +57,66 @@ function worldsInOrder(events: EventLists): Formed[] {
   return [...events.of('world.formed')].sort((a, b) => a.data.generation - b.data.generation);
 }
 
-function endsOf(events: EventLists) {
-  return [...events.of('run.finished'), ...events.of('run.stopped'), ...events.of('run.failed')];
+/** Of a run, by time. */
+interface Border {
+  readonly time: string;
+  readonly step: number;
+}
+
+function bordersOf(
+  events: EventLists,
+  ...types: ('run.started' | 'run.finished' | 'run.stopped' | 'run.failed')[]
+): Border[] {
+  return types
+    .flatMap((type) => events.of(type).map(({ time, data }) => ({ time, step: data.step })))
+    .sort((a, b) => (a.time < b.time ? -1 : a.time > b.time ? 1 : 0));
+}
+
+const ends = ['run.finished', 'run.stopped', 'run.failed'] as const;
+
+/** The first border that is there; those behind it are as well. */
+function firstBorder(
+  borders: readonly Border[],
+  isThere: (border: Border) => boolean,
+): Border | undefined {
+  let [low, high] = [0, borders.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (isThere(borders[middle])) high = middle;
+    else low = middle + 1;
+  }
+  return borders[low];
 }
 
 function linkWorlds(events: EventLists): LinkedWorld[] {
   const worlds = worldsInOrder(events);
-  const ends = endsOf(events);
+  const borders = bordersOf(events, ...ends);
+  const losses = [...events.of('world.lost')].sort((a, b) => a.data.generation - b.data.generation);
+  let next = 0;
   return worlds.map((world, i) => {
     const before = worlds[i - 1];
-    const hasEnded = ends.some(
-      ({ time }) => before !== undefined && time >= before.time && time <= world.time,
-    );
-    return { world, before: hasEnded ? undefined : before };
+    const end = before && firstBorder(borders, ({ time }) => time >= before.time);
+    const hasEnded = end !== undefined && end.time <= world.time;
+    const lost = new Set<string>();
+    for (; next < losses.length; next++) {
+      const { generation, worker } = losses[next].data;
+      if (generation >= world.data.generation) break;
+      lost.add(worker);
+    }
+    return { world, before: hasEnded ? undefined : before, lost };
   });
 }
 
 /** Who joined and who left with a world: by incarnation, or by name under a new coordinator. */
-function changesOf(
-  { world, before }: LinkedWorld,
-  losses: readonly EventOf<'world.lost'>[],
-): Happening[] {
+function changesOf({ world, before, lost }: LinkedWorld): Happening[] {
   if (before === undefined) return [];
   const { generation, step, members } = world.data;
   const isSameTerm = termOf(generation) === termOf(before.data.generation);
   const keyOf = (one: Formed['data']['members'][number]): string =>
     isSameTerm ? `${one.worker}#${one.incarnation}` : one.worker;
   const [now, then] = [new Set(members.map(keyOf)), new Set(before.data.members.map(keyOf))];
-  const isLost = (worker: string): boolean =>
-    losses.some(
-      ({ data }) =>
-        data.worker === worker &&
-        data.generation >= before.data.generation &&
-        data.generation < generation,
-    );
   const at = { time: world.time, step };
-  const left = before.data.members.filter((one) => !now.has(keyOf(one)) && !isLost(one.worker));
+  const left = before.data.members.filter((one) => !now.has(keyOf(one)) && !lost.has(one.worker));
   return [
     ...left.map(({ worker }): Happening => {
       return isSameTerm
@@ -112,13 +136,10 @@ function changesOf(
 
 function spansOf(events: EventLists): WorldSpan[] {
   const worlds = worldsInOrder(events);
-  const borders = [
-    ...endsOf(events).map(({ time, data }) => ({ time, step: data.step })),
-    ...events.of('run.started').map(({ time, data }) => ({ time, step: data.step })),
-  ].sort((a, b) => (a.time < b.time ? -1 : 1));
+  const borders = bordersOf(events, ...ends, 'run.started');
   return worlds.map((world, i) => {
     const next = worlds[i + 1];
-    const border = borders.find(({ time }) => time > world.time);
+    const border = firstBorder(borders, ({ time }) => time > world.time);
     const following = next && { time: next.time, step: next.data.step };
     const isBorderFirst = border && (following === undefined || border.time < following.time);
     const end = isBorderFirst ? border : following;

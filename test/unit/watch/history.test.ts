@@ -187,6 +187,22 @@ describe('the history of a run', () => {
     assert.deepEqual(thinned.picture().goodput, all.goodput);
   });
 
+  it('makes the line of worlds again for what is on it, and not for each step', () => {
+    const story = createStory();
+    story.started(0);
+    story.world(1, firstTermWorld(1), 0, ['w-0']);
+    const history = historyOf(story.events);
+    const after = (): unknown => (history.add(story.events.at(-1)), history.timeLine().worlds);
+    const { worlds } = history.timeLine();
+    story.step(2, 1);
+    assert.equal(after(), worlds);
+    story.observed(3, 1, ['w-0']);
+    assert.equal(after(), worlds);
+    story.ended(4, 'stopped', 1);
+    assert.notEqual(after(), worlds);
+    assert.equal(history.timeLine().worlds[0].toStep, 1);
+  });
+
   it('takes many thousand steps in, and draws them at once', () => {
     const events = longStory(20_000);
     const cpuMs = (work: () => void): number => {
