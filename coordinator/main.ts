@@ -34,6 +34,7 @@ import { leaveReport } from '../watch/report/final-report.js';
 import { createTensorBoardFiles } from '../watch/tensorboard/event-files.js';
 import { createRunHistory } from '../watch/history/history.js';
 import type { RunHistory } from '../watch/history/picture.js';
+import { createRecentPicture, type RecentPicture } from '../watch/history/recent-picture.js';
 import { feedHistory } from '../watch/history/sources.js';
 import { lead } from './leading.js';
 import { openWatching, type PagePlace } from './watching.js';
@@ -212,7 +213,8 @@ async function leadRun(options: CoordinatorMainOptions, parts: LeadingParts): Pr
   const say = (text: string): void => onNotice(text);
   const stores = createRunningStores(options.storeOptions, say, log);
   const store = openStore(runUrl, stores.options);
-  const { events, history, closeEvents } = openEvents(options, parts, { stores, store, say });
+  const places = { stores, store, say };
+  const { events, history, recent, closeEvents } = openEvents(options, parts, places);
   const config = configOf(options, plan, term, sha256Of(canonicalJson(record)));
   const reporter = createReporter({
     ...{ run, url: runUrl, term, spec: record.spec, until: config.until, events },
@@ -236,7 +238,7 @@ async function leadRun(options: CoordinatorMainOptions, parts: LeadingParts): Pr
     onOver,
   });
   const { dispatch } = leading;
-  const requests = answerOperator(options, leading, reporter, processClock, history);
+  const requests = answerOperator(options, leading, reporter, processClock, recent);
   sessions.open(leading.soon, requests.traces.onAnswer);
   parts.onLeading(requests);
   const forgetQuiet = processClock.every(quietMs, () => {
@@ -329,6 +331,8 @@ interface OpenEvents {
   readonly events: RunEvents;
   /** What happened before this coordinator led is in it as soon as it has been read. */
   readonly history: RunHistory;
+  /** Its picture, for all who ask for it. */
+  readonly recent: RecentPicture;
   closeEvents(): Promise<void>;
 }
 
@@ -347,21 +351,29 @@ function openEvents(
   events.subscribe((event) => bus.publish(event));
   events.subscribe((event) => eventLog.add(event));
   const history = createRunHistory();
-  events.subscribe((event) => history.add(event));
+  const recent = createRecentPicture(() => history.picture(), processClock.nowMs);
+  events.subscribe((event) => {
+    history.add(event);
+    // That the run has ended, and how, is seen at once.
+    if (event.type.startsWith('lockstep.run.')) recent.renew();
+  });
   let isRead = false;
   void feedHistory(history, readEvents(store))
     .catch((error: unknown) =>
       onNotice(`the run's earlier events can't be read: ${messageOf(error)}`),
     )
-    .finally(() => (isRead = true));
+    .finally(() => {
+      isRead = true;
+      recent.renew();
+    });
   const boards = tensorboard
     ? createTensorBoardFiles({ store, record, term, clock: processClock, onNotice })
     : undefined;
   events.subscribe((event) => boards?.add(event));
-  const picture = () => (isRead ? history.picture() : undefined);
+  const picture = () => (isRead ? recent.picture() : undefined);
   metrics.lead({ events, picture, bus: () => bus.health(), store: stores.health });
   const watching = openWatching({
-    ...{ place: page, history, events, store, routes: metrics.routes, onNotice },
+    ...{ place: page, history, recent, events, store, routes: metrics.routes, onNotice },
     onPage: (url) => onLine({ kind: 'page', url }),
   });
   const closeEvents = async (): Promise<void> => {
@@ -369,7 +381,7 @@ function openEvents(
     const kept = [closeLog(eventLog, onNotice), ...shown];
     await Promise.all([closeBus(bus, onNotice), ...kept]);
   };
-  return { events, history, closeEvents };
+  return { events, history, recent, closeEvents };
 }
 
 async function closeLog(eventLog: EventLog, onNotice: (text: string) => void): Promise<void> {

@@ -21,6 +21,8 @@ export interface WatchingOptions {
   readonly place: PagePlace | undefined;
   /** Hears the events before this does. */
   readonly history: RunHistory;
+  /** See `WatchServerOptions`. */
+  readonly recent?: Pick<RunHistory, 'picture'>;
   readonly events: { subscribe(onEvent: () => void): () => void };
   /** The run's folder, for the pictures of the faces. */
   readonly store: Pick<ObjectStore, 'get'>;

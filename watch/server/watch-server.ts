@@ -12,6 +12,8 @@ import type { PageContent } from './page-files.js';
 
 export interface WatchServerOptions {
   readonly history: Pick<RunHistory, 'picture' | 'series' | 'timeLine'>;
+  /** What each reader is given who asks; the stream has the newest. Default: that as well. */
+  readonly recent?: Pick<RunHistory, 'picture'>;
   /** The run's folder. */
   readonly store: Pick<ObjectStore, 'get'>;
   readonly page: PageContent;
@@ -41,12 +43,12 @@ const pictures = { '/frames/': frameKey, '/samples/': sampleKey } as const;
 
 /** Nothing is read or computed before somebody asks. */
 export function createWatchServer(options: WatchServerOptions): WatchServer {
-  const { history, page } = options;
-  const streams = createStreams(() => history.picture(), options.everyMs ?? 1_000);
+  const { history, page, recent = history } = options;
+  const streams = createStreams({ history, recent, everyMs: options.everyMs ?? 1_000 });
   const readPicture = createPictureReader(options.store);
   const routes = new Map<string, Handler>([
     ['/', givePage(page)],
-    ['/api/picture', (_request, response) => giveJson(response, history.picture())],
+    ['/api/picture', (_request, response) => giveJson(response, recent.picture())],
     ['/api/timeline', (_request, response) => giveJson(response, history.timeLine())],
     ['/api/series', giveSeries(history)],
     [
@@ -143,21 +145,33 @@ interface Streams {
 }
 
 /** Pictures for all who look, none more often than every `everyMs`, and none that nobody sees. */
-function createStreams(picture: () => unknown, everyMs: number): Streams {
+function createStreams({
+  history,
+  recent,
+  everyMs,
+}: Required<Pick<WatchServerOptions, 'history' | 'recent' | 'everyMs'>>): Streams {
   const open = new Set<ServerResponse>();
   let timer: NodeJS.Timeout | undefined;
   let pauseMs = everyMs;
 
-  const toText = (): string => {
-    const startMs = performance.now();
-    const text = `event: picture\ndata: ${JSON.stringify(picture())}\n\n`;
-    // However long a picture takes, a twentieth of the time goes into pictures at most.
-    pauseMs = Math.max(everyMs, 20 * (performance.now() - startMs));
-    return text;
-  };
+  const textOf = (picture: unknown): string =>
+    `event: picture\ndata: ${JSON.stringify(picture)}\n\n`;
   const send = (text: string): void => {
     for (const response of open)
       if (response.writableLength < mostWaitingBytes) response.write(text);
+  };
+  const sendNewest = (): void => {
+    timer = undefined;
+    if (open.size === 0) return;
+    const startMs = performance.now();
+    send(textOf(history.picture()));
+    // However long a picture takes, a twentieth of the time goes into pictures at most.
+    pauseMs = Math.max(everyMs, 20 * (performance.now() - startMs));
+  };
+  const changed = (): void => {
+    if (open.size === 0 || timer !== undefined) return;
+    timer = setTimeout(sendNewest, pauseMs);
+    timer.unref();
   };
   const beat = setInterval(() => send(': here\n\n'), beatMs);
   beat.unref();
@@ -167,23 +181,18 @@ function createStreams(picture: () => unknown, everyMs: number): Streams {
         return refuse(response, 503, 'Too many pages look at this run. Close some.');
       response.writeHead(200, { 'Content-Type': 'text/event-stream; charset=utf-8' });
       response.write('retry: 1000\n\n');
-      response.write(toText());
+      response.write(textOf(recent.picture()));
       open.add(response);
       response.once('close', () => open.delete(response));
+      // There may be a newer one already.
+      changed();
     },
-    changed: () => {
-      if (open.size === 0 || timer !== undefined) return;
-      timer = setTimeout(() => {
-        timer = undefined;
-        if (open.size > 0) send(toText());
-      }, pauseMs);
-      timer.unref();
-    },
+    changed,
     close: () => {
       clearInterval(beat);
       clearTimeout(timer);
       // How the run has ended is in it.
-      if (open.size > 0) send(toText());
+      sendNewest();
       for (const response of open) response.end();
     },
   };

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { request } from 'node:http';
 import { after, before, test } from 'node:test';
 import fc from 'fast-check';
+import type { RunPicture } from '../../../watch/history/picture.js';
 import { eventfulStory, showRun, type ShownRun } from '../../support/watch/shown-run.js';
 
 let run: ShownRun;
@@ -82,4 +83,23 @@ test('a stream gives the picture at once, and when something is new', async () =
   run.watching.changed();
   await until('"step":433');
   await reader.cancel();
+});
+
+test('who asks gets the recent picture, and the stream soon the newest', async () => {
+  const old = run.history.picture();
+  const story = eventfulStory();
+  story.step(210, 434);
+  const other = await showRun(story.events, 0, { picture: () => old });
+  try {
+    const { step } = (await (await fetch(`${other.server.url}api/picture`)).json()) as RunPicture;
+    assert.equal(step, old.step);
+    const reader = (await fetch(`${other.server.url}api/stream`)).body!.getReader();
+    let text = '';
+    while (!text.includes('"step":434'))
+      text += Buffer.from((await reader.read()).value ?? []).toString();
+    assert.match(text, new RegExp(`"step":${old.step},`));
+    await reader.cancel();
+  } finally {
+    await other.close();
+  }
 });

@@ -19,11 +19,18 @@ export interface ShownRun {
 }
 
 /** Serves the page of a history of these events; `port` 0 takes any. */
-export async function showRun(events: readonly unknown[], port = 0): Promise<ShownRun> {
+export async function showRun(
+  events: readonly unknown[],
+  port = 0,
+  recent?: Pick<RunHistory, 'picture'>,
+): Promise<ShownRun> {
   const history = createRunHistory();
   for (const event of events) history.add(event);
   const store = { get: (key: string) => pictureOf(key) };
-  const watching = createWatchServer({ history, store, page: await readPage(), everyMs: 100 });
+  const watching = createWatchServer({
+    ...{ history, store, page: await readPage(), everyMs: 100 },
+    ...(recent && { recent }),
+  });
   const server = await startHttpServer({
     ...{ host: '127.0.0.1', port, key: '--http', access: { kind: 'loopback' } },
     routes: watching.routes,

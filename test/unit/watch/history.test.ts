@@ -4,6 +4,7 @@ import type { CloudEvent } from '../../../shared/events/bus.js';
 import { generationOf } from '../../../shared/words.js';
 import { createRunHistory } from '../../../watch/history/history.js';
 import type { RunHistory } from '../../../watch/history/picture.js';
+import { createRecentPicture } from '../../../watch/history/recent-picture.js';
 import {
   createStory,
   firstTermWorld,
@@ -47,6 +48,31 @@ function eventfulStory(): CloudEvent[] {
 }
 
 const skipped = { skipped: true, metrics: { 'loss/generator': null } } as const;
+
+describe('a recent picture', () => {
+  it('is made a twentieth of the time at most, and anew when it must be', () => {
+    let [now, made] = [0, 0];
+    const newest = () => {
+      now += 50;
+      return { ...createRunHistory().picture(), step: ++made };
+    };
+    const recent = createRecentPicture(newest, () => now);
+    const stepAt = (ms: number): number => {
+      now = ms;
+      return recent.picture().step;
+    };
+    assert.deepEqual([0, 60, 1_049, 1_050, 1_110].map(stepAt), [1, 1, 1, 2, 2]);
+    recent.renew();
+    assert.deepEqual([stepAt(1_120), stepAt(1_180)], [3, 3]);
+  });
+
+  it('is the newest where it costs nothing', () => {
+    let made = 0;
+    const newest = () => ({ ...createRunHistory().picture(), step: ++made });
+    const recent = createRecentPicture(newest, () => 0);
+    assert.deepEqual([recent.picture().step, recent.picture().step], [1, 2]);
+  });
+});
 
 describe('the history of a run', () => {
   it('shows nothing of a run that nothing is known of', () => {
