@@ -102,7 +102,7 @@ async function watchRun(
 ): Promise<RunPicture | undefined> {
   if (isClusterRun(args.run)) {
     const { clusterPictures } = await import('../watch/cluster-pictures.js');
-    return showAll(args, clusterPictures(args, hooks), view);
+    return showAll(args, clusterPictures(args, { ...hooks, hasPage: !args.once }), view);
   }
   const nats = natsOf(args);
   const url = runUrl(args.run, { orElse: 'k8s://NAMESPACE/NAME' });

@@ -101,6 +101,11 @@ const faultRequest = z.object({
   fault: z.looseObject({}),
 });
 
+/** No refusal: another one may lead, or this one soon. */
+class NotLeading extends Error {
+  override readonly message = 'this coordinator does not lead the run yet: try again';
+}
+
 /** For the hook of the sessions that adds services; `answers` is undefined until the run is led. */
 export function operatorService(
   answers: () => OperatorRequests | undefined,
@@ -108,7 +113,7 @@ export function operatorService(
   const leading = (): OperatorRequests => {
     const requests = answers();
     if (requests !== undefined) return requests;
-    throw new OperatorError('this coordinator does not lead the run yet: try again', []);
+    throw new NotLeading();
   };
   const implementation: UntypedServiceImplementation = {
     GetStatus: unary(() => leading().status()),
@@ -171,6 +176,7 @@ function streaming(
 }
 
 function refusalOf(error: unknown): { readonly code: codes; readonly details: string } {
+  if (error instanceof NotLeading) return { code: codes.UNAVAILABLE, details: error.message };
   const code = error instanceof OperatorError ? codes.FAILED_PRECONDITION : codes.INTERNAL;
   return { code, details: messageOf(error) };
 }

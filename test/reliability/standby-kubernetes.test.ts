@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { exitCodes } from '../../shared/exit-codes.js';
 import { leaseAnnotations } from '../../shared/kubernetes/lease-place.js';
-import { FakeApiServer } from '../support/fake-api-server.js';
+import { FakeApiServer } from '../support/kubernetes/fake-api-server.js';
 import { testFolder, writeRuns } from '../support/tiny-run.js';
 import { lastLineOf, startLockstep, type RunningCommand } from '../support/lockstep-command.js';
 import { freePort } from '../support/servers.js';

@@ -42,8 +42,9 @@ interface Carrier {
 }
 
 /**
- * Opens the way and tries it once: throws a CommandFailed where the API server refuses or is not
- * there. That something listens in the pod shows with the first connection only.
+ * Opens the way and tries it once: throws a CommandFailed where the API server is not there or
+ * refuses, with exit code "configuration" where it does not allow it. That something listens in
+ * the pod shows with the first connection only.
  */
 export async function forwardPort(
   config: KubeConfig,
@@ -83,7 +84,7 @@ async function tryOnce(config: KubeConfig, target: PodPort): Promise<void> {
     const reason = messageOf((error as { readonly error?: unknown }).error ?? error);
     throw new CommandFailed(
       `no way to port ${target.port} of pod ${target.pod} through ${serverOf(config)}: ${reason}`,
-      exitCodes.failed,
+      /\b40[13]\b/.test(reason) ? exitCodes.configuration : exitCodes.failed,
       'It takes the right to get and create pods/portforward in the namespace.',
     );
   }

@@ -13,7 +13,7 @@ import { explain } from '../../../cli/kubernetes/cluster-access.js';
 import { CommandFailed } from '../../../cli/failure.js';
 import { ClusterError } from '../../../shared/kubernetes/refusal.js';
 import { OperatorError } from '../../../shared/problems.js';
-import { FakeApiServer } from '../../support/fake-api-server.js';
+import { FakeApiServer } from '../../support/kubernetes/fake-api-server.js';
 import { until } from '../../support/until.js';
 
 const limits = { attempts: 4, firstMs: 5, longestMs: 20 };

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, afterEach, before, beforeEach, test } from 'node:test';
 import { parseAllDocuments } from 'yaml';
-import { FakeApiServer } from '../../support/fake-api-server.js';
+import { FakeApiServer } from '../../support/kubernetes/fake-api-server.js';
 import { startLockstep } from '../../support/lockstep-command.js';
 import { until } from '../../support/until.js';
 

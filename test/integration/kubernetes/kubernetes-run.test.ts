@@ -18,7 +18,7 @@ import { scaleRun } from '../../../cli/kubernetes/scale.js';
 import { clusterStatusJson, readClusterStatus } from '../../../cli/kubernetes/status.js';
 import { followRun, readResult } from '../../../cli/kubernetes/wait-for-run.js';
 import { openPreset } from '../../../shared/spec/load.js';
-import { FakeApiServer } from '../../support/fake-api-server.js';
+import { FakeApiServer } from '../../support/kubernetes/fake-api-server.js';
 import { until } from '../../support/until.js';
 
 const run = { namespace: 'n', name: 'faces' };

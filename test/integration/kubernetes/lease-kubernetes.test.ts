@@ -10,7 +10,7 @@ import type { ElectionTiming } from '../../../coordinator/core/election.js';
 import { createKubernetesLease } from '../../../coordinator/edge/kubernetes-lease.js';
 import { leaseAnnotations, parseLeaseUrl } from '../../../shared/kubernetes/lease-place.js';
 import { OperatorError } from '../../../shared/problems.js';
-import { FakeApiServer, type FakeObject } from '../../support/fake-api-server.js';
+import { FakeApiServer, type FakeObject } from '../../support/kubernetes/fake-api-server.js';
 import { until } from '../../support/until.js';
 
 /** As in production, five times as fast. */

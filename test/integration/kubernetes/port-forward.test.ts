@@ -1,41 +1,19 @@
 // The way to a pod's port, through a server that carries WebSockets as an API server and a kubelet
-// do: a channel a direction, the port's number first, errors on a channel of their own. And which
-// pod the way is to.
+// do. And which pod the way is to.
 
 import assert from 'node:assert/strict';
 import { KubeConfig } from '@kubernetes/client-node';
-import { createServer, type IncomingMessage, type Server } from 'node:http';
-import { createRequire } from 'node:module';
-import { connect, type AddressInfo } from 'node:net';
-import type { Duplex } from 'node:stream';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { after, before, test } from 'node:test';
 import { createClusterClient } from '../../../cli/kubernetes/client/cluster-client.js';
 import { forwardPort } from '../../../cli/kubernetes/client/port-forward.js';
 import { findLeaderPod } from '../../../cli/kubernetes/leader-pod.js';
-import { FakeApiServer } from '../../support/fake-api-server.js';
+import { exitCodes } from '../../../shared/exit-codes.js';
+import { FakeApiServer } from '../../support/kubernetes/fake-api-server.js';
+import { carryToPods } from '../../support/kubernetes/fake-kubelet.js';
 import { freePort, listen } from '../../support/servers.js';
 import { until } from '../../support/until.js';
-
-/** What is used of the library's WebSockets. */
-interface WebSocket {
-  on(event: 'message', listener: (data: Buffer) => void): void;
-  on(event: 'close', listener: () => void): void;
-  send(data: Buffer): void;
-  close(): void;
-}
-interface WebSocketServer {
-  handleUpgrade(
-    request: IncomingMessage,
-    socket: Duplex,
-    head: Buffer,
-    onOpen: (socket: WebSocket) => void,
-  ): void;
-}
-
-const libraries = createRequire(createRequire(import.meta.url).resolve('@kubernetes/client-node'));
-const { WebSocketServer: Sockets } = libraries('ws') as {
-  WebSocketServer: new (options: object) => WebSocketServer;
-};
 
 const paths: string[] = [];
 let page: Server;
@@ -49,16 +27,9 @@ before(async () => {
   });
   await listen(page);
   kubelet = createServer();
-  const sockets = new Sockets({
-    noServer: true,
-    handleProtocols: (offered: Set<string>) =>
-      offered.has('v4.channel.k8s.io') && 'v4.channel.k8s.io',
-  });
-  kubelet.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
-    paths.push(request.url ?? '');
-    if (request.url?.includes('/secret/'))
-      return void socket.end('HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n');
-    sockets.handleUpgrade(request, socket, head, (opened) => carry(opened, request.url ?? ''));
+  carryToPods(kubelet, (path, port) => {
+    paths.push(path);
+    return path.includes('/secret/') ? '403 Forbidden' : port;
   });
   const server = `http://127.0.0.1:${await listen(kubelet)}`;
   config = new KubeConfig();
@@ -75,26 +46,6 @@ after(() => {
     server.close();
   }
 });
-
-/** As a kubelet does, from v4 of its channels: 0 has the data, 1 the error. */
-function carry(socket: WebSocket, url: string): void {
-  const port = Number(new URL(url, 'http://kubelet').searchParams.get('ports'));
-  const number = Buffer.alloc(2);
-  number.writeUInt16LE(port);
-  const send = (channel: number, data: Buffer): void =>
-    socket.send(Buffer.concat([Buffer.from([channel]), data]));
-  send(0, number);
-  send(1, number);
-  const pod = connect(port, '127.0.0.1');
-  pod.on('data', (data) => send(0, data));
-  pod.on('error', ({ message }) => {
-    send(1, Buffer.from(`error forwarding port ${port}: ${message}`));
-    socket.close();
-  });
-  pod.on('close', () => socket.close());
-  socket.on('message', (data) => void pod.write(data.subarray(1)));
-  socket.on('close', () => pod.destroy());
-}
 
 const portOf = (server: Server): number => (server.address() as AddressInfo).port;
 
@@ -134,6 +85,7 @@ test('a refusal is told at once, with the right that it takes', async () => {
   await assert.rejects(forwardPort(config, target), {
     message: /no way to port 7480 of pod p through http:\/\/127\.0\.0\.1:\d+: .*403/,
     hint: /get and create pods\/portforward/,
+    exitCode: exitCodes.configuration,
   });
 });
 

@@ -5,6 +5,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { KubeConfig } from '@kubernetes/client-node';
+import { carryToPods, type WhereTo } from './fake-kubelet.js';
 
 /** An object as it lies in the server. */
 export interface FakeObject {
@@ -96,6 +97,11 @@ export class FakeApiServer {
       currentContext: 'fake',
     });
     return config;
+  }
+
+  /** Carries what asks for a pod's port. */
+  carry(whereTo: WhereTo): void {
+    carryToPods(this.#server, whereTo);
   }
 
   inflict(fault: ApiFault): void {
