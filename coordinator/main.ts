@@ -348,12 +348,12 @@ function openEvents(
       : createNatsBus({ ...nats, run, madeAt: record.createdAt, onNotice });
   const eventLog = createEventLog(store, { term, onNotice });
   const events = createRunEvents({ run, now: Date.now, onNotice });
-  events.subscribe((event) => bus.publish(event));
-  events.subscribe((event) => eventLog.add(event));
+  events.subscribe('the event bus', (event) => bus.publish(event));
+  events.subscribe("the run's folder", (event) => eventLog.add(event));
   const history = createRunHistory();
   const recent = createRecentPicture(() => history.picture(), processClock.nowMs);
-  events.subscribe((event) => {
-    history.add(event);
+  events.subscribe('the history', (event, parsed) => {
+    history.add(parsed);
     // That the run has ended, and how, is seen at once.
     if (event.type.startsWith('lockstep.run.')) recent.renew();
   });
@@ -369,7 +369,7 @@ function openEvents(
   const boards = tensorboard
     ? createTensorBoardFiles({ store, record, term, clock: processClock, onNotice })
     : undefined;
-  events.subscribe((event) => boards?.add(event));
+  events.subscribe('TensorBoard', (_, parsed) => boards?.add(parsed));
   const picture = () => (isRead ? recent.picture() : undefined);
   metrics.lead({ events, picture, bus: () => bus.health(), store: stores.health });
   const watching = openWatching({

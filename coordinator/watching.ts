@@ -23,7 +23,7 @@ export interface WatchingOptions {
   readonly history: RunHistory;
   /** See `WatchServerOptions`. */
   readonly recent?: Pick<RunHistory, 'picture'>;
-  readonly events: { subscribe(onEvent: () => void): () => void };
+  readonly events: { subscribe(name: string, onEvent: () => void): () => void };
   /** The run's folder, for the pictures of the faces. */
   readonly store: Pick<ObjectStore, 'get'>;
   /** Served beside the page: metrics, health. */
@@ -53,7 +53,7 @@ export function openWatching(options: WatchingOptions): Watching {
   let server: HttpServer | undefined;
   let timer: NodeJS.Timeout | undefined;
   let [isClosed, isRefused] = [false, false];
-  const forget = events.subscribe(() => watching?.changed());
+  const forget = events.subscribe('the page', () => watching?.changed());
 
   const open = async (): Promise<void> => {
     try {

@@ -148,7 +148,7 @@ async function serveRun(
     let onPicture = (): void => undefined;
     const watching = openWatching({
       ...{ place, history, store, routes: new Map(), onNotice: hooks.onNotice },
-      events: { subscribe: (listener) => ((onPicture = listener), () => undefined) },
+      events: { subscribe: (_, listener) => ((onPicture = listener), () => undefined) },
       onPage: (address) => hooks.onNotice(`watch it at ${address}`),
     });
     let last: RunPicture | undefined;

@@ -2,7 +2,7 @@
 // while it leads, and as routes for whoever else serves. A port that is taken is a notice, and the
 // run goes on.
 
-import { parseCloudEvent, type BusHealth } from '../../shared/events/bus.js';
+import type { BusHealth } from '../../shared/events/bus.js';
 import {
   parseHttpPlace,
   startHttpServer,
@@ -57,8 +57,7 @@ export async function openMetrics(options: MetricsOptions): Promise<CoordinatorM
     lead: ({ events, picture, bus, store }) => {
       const counts = createEventCounts();
       led = { counts, picture, bus, store };
-      events.subscribe((event) => {
-        const parsed = parseCloudEvent(event);
+      events.subscribe('metrics', (_, parsed) => {
         if (parsed !== undefined) counts.add(parsed);
       });
     },

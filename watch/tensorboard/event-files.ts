@@ -3,7 +3,7 @@
 // for them: what can't be written waits, bounded, and what must go for that is said once.
 
 import { atMost, type Clock } from '../../shared/clock.js';
-import { parseCloudEvent, type CloudEvent } from '../../shared/events/bus.js';
+import type { ParsedEvent } from '../../shared/events/bus.js';
 import type { EventData, TypedEvent } from '../../shared/events/kinds.js';
 import { messageOf } from '../../shared/problems.js';
 import type { RunRecord } from '../../shared/spec/record.js';
@@ -18,8 +18,11 @@ import {
   stepSummary,
 } from './summaries.js';
 
-/** Between two files lie 2 % of the run's age, so that a week leaves a few hundred. */
-const [leastGapMs, shareOfAge, longestGapMs] = [10_000, 0.02, 1_800_000];
+/** Between two files lie 2 % of the run's age, so that a week leaves some hundreds at most. */
+const [leastGapMs, shareOfAge, longestGapMs] = [10_000, 0.02, 900_000];
+
+/** At a checkpoint less will do: a run that is killed goes on from there, and tells what follows. */
+const [leastSavedGapMs, savedShareOfAge] = [60_000, 0.01];
 
 /** A file ends beyond so many bytes, and is written before its time. */
 const fileBytes = 8 * 1024 * 1024;
@@ -45,8 +48,8 @@ export interface TensorBoardOptions {
 
 /** Event files that are being written. */
 export interface TensorBoardFiles {
-  /** Takes an event of the run, as its bus does; never waits. */
-  add(event: CloudEvent): void;
+  /** Takes an event of the run; never waits. */
+  add(event: ParsedEvent | undefined): void;
   /** Writes what waits and ends; gives up after `limitMs`. Never rejects. */
   close(limitMs: number): Promise<void>;
 }
@@ -68,7 +71,7 @@ export function createTensorBoardFiles(options: TensorBoardOptions): TensorBoard
   let wallTime = createdMs / 1000;
   /** What is being written, or could not be. */
   let file: Uint8Array | undefined;
-  let number = 1;
+  let [number, writtenMs] = [1, createdMs];
   let writing: Promise<void> | undefined;
   let forgetTimer: (() => void) | undefined;
   const told = { isAway: false, isFull: false };
@@ -92,6 +95,7 @@ export function createTensorBoardFiles(options: TensorBoardOptions): TensorBoard
     return Buffer.concat(records);
   };
   const write = async (): Promise<void> => {
+    writtenMs = 1000 * wallTime;
     forgetTimer?.();
     forgetTimer = undefined;
     try {
@@ -109,22 +113,21 @@ export function createTensorBoardFiles(options: TensorBoardOptions): TensorBoard
     writing = undefined;
     if (waiting.length > 0 || file !== undefined) schedule();
   };
-  const schedule = (): void => {
+  const schedule = (isDue = false): void => {
     if (isClosed || writing !== undefined) return;
-    if (waiting.bytes >= fileBytes && !told.isAway) writing = write();
+    if ((waiting.bytes >= fileBytes || isDue) && !told.isAway) writing = write();
     else
       forgetTimer ??= clock.after(gapMs(1000 * wallTime - createdMs), () => {
         writing = write();
       });
   };
   return {
-    add: (given) => {
-      const event = isClosed ? undefined : parseCloudEvent(given);
-      if (event === undefined) return;
+    add: (event) => {
+      if (event === undefined || isClosed) return;
       wallTime = Date.parse(event.time) / 1000;
       toWaiting(record, event, wallTime, hasStepped).forEach(put);
       hasStepped ||= event.type === 'step.committed';
-      if (waiting.length > 0) schedule();
+      if (waiting.length > 0) schedule(isDueWith(event, createdMs, writtenMs));
     },
     close: async (limitMs) => {
       isClosed = true;
@@ -176,6 +179,13 @@ export function eventFileKey(term: number, number: number): string {
 
 function gapMs(ageMs: number): number {
   return Math.min(longestGapMs, Math.max(leastGapMs, shareOfAge * ageMs));
+}
+
+/** Whether the next file need not wait any longer. */
+function isDueWith({ type, time }: ParsedEvent, createdMs: number, writtenMs: number): boolean {
+  const timeMs = Date.parse(time);
+  const gap = Math.max(leastSavedGapMs, savedShareOfAge * (timeMs - createdMs));
+  return type === 'checkpoint.committed' && timeMs - writtenMs >= gap;
 }
 
 function sizeOf(one: Waiting): number {

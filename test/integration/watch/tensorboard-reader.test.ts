@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { after, before, test } from 'node:test';
-import { toCloudEvent } from '../../../shared/events/bus.js';
+import { parseCloudEvent, toCloudEvent } from '../../../shared/events/bus.js';
 import type { EventData, TypedEvent } from '../../../shared/events/kinds.js';
 import { openStore } from '../../../shared/store/open-store.js';
 import type { ObjectStore } from '../../../shared/store/store.js';
@@ -81,7 +81,11 @@ async function writeBoard(store: ObjectStore): Promise<Map<number, string>> {
     });
     for (const event of events) {
       seconds += 1;
-      board.add(toCloudEvent('tiny', { ...event, id: `event-${seconds}` }, timeAt(seconds)));
+      board.add(
+        parseCloudEvent(
+          toCloudEvent('tiny', { ...event, id: `event-${seconds}` }, timeAt(seconds)),
+        ),
+      );
     }
     await board.close(10_000);
   }

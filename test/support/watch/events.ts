@@ -34,6 +34,6 @@ export function createHeardEvents(now: () => number = Date.now): {
 } {
   const heard: CloudEvent[] = [];
   const events = createRunEvents({ run: 'r', now, onNotice: assert.fail });
-  events.subscribe((event) => void heard.push(event));
+  events.subscribe('test', (event) => void heard.push(event));
   return { events, heard };
 }

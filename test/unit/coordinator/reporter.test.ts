@@ -6,6 +6,7 @@ import { test } from 'node:test';
 import { createQuietWatch } from '../../../coordinator/edge/quiet.js';
 import { createReporter, type ReportLine } from '../../../coordinator/edge/reporter.js';
 import type { RunStatus } from '../../../shared/control/admin.js';
+import { createRunEvents } from '../../../coordinator/edge/run-events.js';
 import { parseCloudEvent } from '../../../shared/events/bus.js';
 import { assertEvents, createHeardEvents } from '../../support/watch/events.js';
 import { tinyRun } from '../../support/tiny-run.js';
@@ -113,6 +114,48 @@ test('how the workers are is told once a step; notices as often as they are news
   assert.equal(noticed.filter(({ data }) => data['text'] === 'the store is away').length, 2);
   assert.equal(noticed.length, 22, 'at most 20 texts a minute');
   assert.equal(lines.length, 220, 'lines are not held back');
+});
+
+test('a text that shows a secret is masked in events, as it is in logs', () => {
+  const { reporter, heard, lines } = createReports();
+  const secret = 'nats://me:hush@host:4222';
+  reporter.notice(`${secret} is away`);
+  reporter.formed({
+    ...{ kind: 'formed', fingerprint: '', reason: `of ${secret}` },
+    world: { generation: 1, step: 0, until: 6, members: [] },
+  } as never);
+  reporter.lost({ kind: 'lost', worker: 'w', reason: secret, generation: 1, silentMs: 0 } as never);
+  reporter.ended({ exitCode: 1, reason: secret } as never, 1, () => undefined);
+  assert.equal(heard.length, 4);
+  assert.doesNotMatch(JSON.stringify(heard), /hush/);
+  assert.match(JSON.stringify(heard), /nats:\/\/\*\*\*@host/);
+  assert.equal(lines.length, 4);
+});
+
+test('what fails now and then goes on to get events; what fails always is named once', () => {
+  const notices: string[] = [];
+  const onNotice = (text: string): void => void notices.push(text);
+  const events = createRunEvents({ run: 'r', now: Date.now, onNotice });
+  const heard = { page: 0, board: 0, metrics: 0 };
+  events.subscribe('the page', () => {
+    if (++heard.page % 5 !== 0) throw new Error('odd');
+  });
+  events.subscribe('TensorBoard', () => {
+    heard.board++;
+    throw new Error('no room');
+  });
+  const forget = events.subscribe('metrics', (event, parsed) => {
+    heard.metrics++;
+    assert.deepEqual(parsed, parseCloudEvent(event));
+  });
+  const publish = (workers: number): void =>
+    events.publish('run.scaled', `${workers}`, { workers });
+  for (let workers = 1; workers <= 30; workers++) publish(workers);
+  assert.deepEqual(heard, { page: 30, board: 10, metrics: 30 });
+  assert.deepEqual(notices, ['TensorBoard gets no more events: 10 in a row failed: no room']);
+  forget();
+  publish(31);
+  assert.equal(heard.metrics, 30);
 });
 
 test('while nothing is reported, it is said what the workers do: soon, and then less often', () => {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { toCloudEvent } from '../../../shared/events/bus.js';
-import type { EventData } from '../../../shared/events/kinds.js';
+import { parseCloudEvent, toCloudEvent } from '../../../shared/events/bus.js';
+import type { EventData, EventType } from '../../../shared/events/kinds.js';
 import { createFileStore } from '../../../shared/store/file-store.js';
 import type { ObjectStore } from '../../../shared/store/store.js';
 import {
@@ -48,9 +48,17 @@ function addStep(board: TensorBoardFiles, step: number, seconds = step): void {
     ...{ generation: 1, step, phase: 'pixel', metrics: { mse: 0.5 }, images_per_s: 8, eta_s: 1 },
     seconds: { data: 0, compute: 0.1, exchange: 0.2, update: 0.1 },
   };
-  board.add(
-    toCloudEvent('tiny', { type: 'step.committed', id: `step-${step}`, data }, at(seconds)),
-  );
+  addEvent(board, 'step.committed', data, seconds);
+}
+
+function addEvent<T extends EventType>(
+  board: TensorBoardFiles,
+  type: T,
+  data: EventData<T>,
+  seconds: number,
+): void {
+  const event = toCloudEvent('tiny', { type, id: `${type}-${seconds}`, data }, at(seconds));
+  board.add(parseCloudEvent(event));
 }
 
 /** A store that is away until told otherwise. */
@@ -92,12 +100,36 @@ test('files are few: their distance grows with the age of the run', async () => 
     next?.run();
     await until(async () => (await keysOf(away.store)).length === i + 1, 'a file');
   }
-  assert.deepEqual(gaps, [10_000, 10_000, 100_000, 1_800_000]);
+  assert.deepEqual(gaps, [10_000, 10_000, 100_000, 900_000]);
   await board.close(1000);
   assert.deepEqual(
     await keysOf(away.store),
     [1, 2, 3, 4].map((number) => eventFileKey(3, number)),
   );
+});
+
+test('a checkpoint is followed by a file, but not by more than one a minute', async () => {
+  const away = awayStore();
+  away.isAway = false;
+  const { board, clock } = files(away.store);
+  const save = (step: number, seconds: number): void => {
+    addStep(board, step, seconds);
+    const data = { step, sha256: 'a'.repeat(64), url: 'c' };
+    addEvent(board, 'checkpoint.committed', data, seconds);
+  };
+  save(1, 70);
+  await until(async () => (await keysOf(away.store)).length === 1, 'a file');
+  save(2, 100);
+  assert.equal(clock.due.length, 1, 'it waits for its time');
+  save(3, 131);
+  await until(async () => (await keysOf(away.store)).length === 2, 'another file');
+  assert.equal(clock.due.length, 0);
+  // In a week 1 % of the age is more than a minute.
+  save(4, 604_800);
+  await until(async () => (await keysOf(away.store)).length === 3, 'a third file');
+  save(5, 604_800 + 3_600);
+  assert.equal(clock.due.length, 1);
+  await board.close(1000);
 });
 
 test('the names of files sort as they were written', () => {
