@@ -68,6 +68,11 @@ export const coordinatorCommand: CommandModule<object, CoordinatorArguments> = {
         '$0 coordinator -f run.yaml --run s3://bucket/faces --if-exists resume --workers 4 ' +
           '--listen 10.1.2.3:7400 --standby --lease k8s://training/faces',
         'one of two pods: the one that gets the Lease opens the run, or goes on with it',
+      )
+      .example(
+        '$0 coordinator -f run.yaml --run faces --http 0.0.0.0:7480 --http-token-file token ' +
+          '--http-cert cert.pem --http-key key.pem --metrics 0.0.0.0:9464',
+        'show the run to whoever has the token, and its metrics to Prometheus',
       ),
   handler: async (args) => {
     const environment = readEnvironment();

@@ -78,6 +78,10 @@ export const workerCommand: CommandModule<object, WorkerArguments> = {
       .example(
         '$0 worker --coordinator HOST:7400 --id node-1 --provider cuda --devices all',
         'one worker for all GPUs, with engine.name xla in the spec',
+      )
+      .example(
+        '$0 worker --coordinator HOST:7400 --id w-1 --metrics 0.0.0.0:9464',
+        'answer Prometheus as well, at http://HOST-1:9464/metrics',
       ),
   handler: runWorker,
 };
