@@ -59,7 +59,7 @@ export const commands: readonly CommandEntry[] = [
   },
   {
     usage: 'trace <run>',
-    summary: 'Trace the next steps of all workers of a run, for Perfetto or Chrome',
+    summary: 'Trace the next steps of all workers of a run, for Perfetto',
     stopsInOrder: true,
     takesDash: true,
     register: async (y) => y.command((await import('./commands/trace.js')).traceCommand),
