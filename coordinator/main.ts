@@ -8,7 +8,6 @@ import { createEventLog, readEvents, type EventLog } from '../shared/events/even
 import { createNatsBus } from '../shared/events/nats-bus.js';
 import type { NatsAddress } from '../shared/events/nats-url.js';
 import { exitCodes, type ExitCode } from '../shared/exit-codes.js';
-import { packageOrigin } from '../shared/paths.js';
 import type { Log } from '../shared/log.js';
 import { messageOf } from '../shared/problems.js';
 import { openStore, type StoreOptions } from '../shared/store/open-store.js';
@@ -261,7 +260,7 @@ async function leadRun(options: CoordinatorMainOptions, parts: LeadingParts): Pr
   await sessions.close(leaveMs);
   await closeEvents();
   await checkpoints.settled();
-  if (hasEndedWell(result)) await leaveReport(store, { history, version: packageOrigin() }, onLine);
+  if (hasEndedWell(result)) await leaveReport(store, history, onLine);
   await store.close();
   stores.close();
   if (result !== undefined) options.onLine(result);

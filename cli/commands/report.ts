@@ -3,12 +3,14 @@
 import { resolve } from 'node:path';
 import type { CommandModule, InferredOptionTypes, Options } from 'yargs';
 import { outputProblem, writeOutput } from '../../inference/output-file.js';
+import { readEnvironment } from '../../shared/environment.js';
 import { OperatorError } from '../../shared/problems.js';
 import { readReportedRun, type ReportedRun } from '../../watch/report/report-run.js';
 import { reportFrameBytes, writeReport } from '../../watch/report/report.js';
 import { flagOption, wordOption } from '../options.js';
 import { printJson, printLine } from '../output.js';
-import { runUrl, withStore } from '../stores.js';
+import { createProgress, progressMode, type Progress, type ProgressMode } from '../progress.js';
+import { runId, runUrl, withStore } from '../stores.js';
 
 const options = {
   out: wordOption('The file', { default: 'report.html' }),
@@ -46,13 +48,25 @@ export const reportCommand: CommandModule<object, Arguments> = {
     const problem = await outputProblem(place);
     if (problem !== undefined) throw new OperatorError('the report can not be written', [problem]);
     const runs: ReportedRun[] = [];
-    for (const url of urls)
-      runs.push(
-        await withStore(url, (store) => readReportedRun(store, reportFrameBytes / urls.length)),
-      );
+    const mode = progressMode(json, readEnvironment().isPlain);
+    for (const url of urls) runs.push(await readRun(url, reportFrameBytes / urls.length, mode));
     const report = await writeReport(runs);
     const file = await writeOutput(place, report);
     if (json) printJson({ file, bytes: report.length, runs: urls });
     else printLine(file);
   },
 };
+
+/** Reads a run; how far that is goes to stderr. */
+async function readRun(url: string, frameBytes: number, mode: ProgressMode): Promise<ReportedRun> {
+  const shown: { bar?: Progress } = {};
+  const onRead = (done: number, total: number): void => {
+    shown.bar ??= createProgress({ label: `reading ${runId(url)}`, total, mode });
+    shown.bar.update(done);
+  };
+  try {
+    return await withStore(url, (store) => readReportedRun(store, frameBytes, { onRead }));
+  } finally {
+    shown.bar?.close();
+  }
+}

@@ -192,18 +192,28 @@ type ReadableStore = Pick<ObjectStore, 'get' | 'list'>;
 /** How many bytes of each segment were read, by its key. */
 type Places = Map<string, number>;
 
-/**
- * The events in a run's folder, in the order of terms and segments; what is no event is left out.
- * Of more than `maxBytes` the oldest are left out.
- */
+/** How events are read. */
+export interface EventReading {
+  /** Of more, the oldest are left out. */
+  readonly maxBytes?: number;
+  /** So many segments of all have been read; called before each, and at the end. */
+  readonly onSegment?: (segments: number, all: number) => void;
+}
+
+/** The events in a run's folder, in the order of terms and segments; what is none is left out. */
 export async function* readEvents(
   store: ReadableStore,
-  { maxBytes = mostBytes }: { readonly maxBytes?: number } = {},
+  { maxBytes = mostBytes, onSegment }: EventReading = {},
 ): AsyncIterable<ParsedEvent> {
   const segments = await listSegments(store);
   let left = maxBytes;
   const newest = segments.findLastIndex(({ bytes }) => (left -= bytes) < 0) + 1;
-  for (const segment of segments.slice(newest)) yield* readGrown(store, segment, new Map());
+  const chosen = segments.slice(newest);
+  for (const [i, segment] of chosen.entries()) {
+    onSegment?.(i, chosen.length);
+    yield* readGrown(store, segment, new Map());
+  }
+  onSegment?.(chosen.length, chosen.length);
 }
 
 export interface FollowOptions {

@@ -4,8 +4,8 @@
 import { parseCloudEvent, type ParsedEvent } from '../../shared/events/bus.js';
 import { eventData } from '../../shared/events/kinds.js';
 import { countSteps, worldStartsOf } from './counted-steps.js';
-import { createEventLists, type EventOf } from './event-lists.js';
-import type { Evaluated, RunHistory, RunPicture } from './picture.js';
+import { createEventLists, type EventLists, type EventOf } from './event-lists.js';
+import type { ComputedBy, Evaluated, RunHistory, RunPicture } from './picture.js';
 import { createObservations } from './observations.js';
 import { createRunAccount } from './run-account.js';
 import { pictureOf, type HistoryFacts } from './run-picture.js';
@@ -101,7 +101,20 @@ export function createRunHistory(limits: HistoryLimits = defaultLimits): RunHist
       const { worldLine, counted } = look();
       return timeLineOf(worldLine, rows, counted.rows, limits.happenings);
     },
+    computedBy: () => computedByOf(events),
   };
+}
+
+function computedByOf(events: EventLists): ComputedBy {
+  return {
+    fingerprints: eachOnce(events.of('world.formed').map(({ data }) => data.fingerprint)),
+    versions: eachOnce(events.of('run.started').map(({ data }) => data.lockstep ?? '')),
+  };
+}
+
+/** The names that are known, in order. */
+export function eachOnce(names: readonly string[]): string[] {
+  return [...new Set(names)].filter((name) => name !== '').sort();
 }
 
 /** A CloudEvent is checked; what `parseCloudEvent` gave is taken as it is. */

@@ -150,6 +150,12 @@ export interface TimeLine {
   readonly happenings: readonly Happening[];
 }
 
+/** What has computed a run, and which versions of Lockstep have led it: each once, in order. */
+export interface ComputedBy {
+  readonly fingerprints: readonly string[];
+  readonly versions: readonly string[];
+}
+
 /** A run's history, fed with its events. The same event twice, or an old one late, does no harm. */
 export interface RunHistory {
   /** Takes an event (see `parseCloudEvent`); false when it is known already or says nothing. */
@@ -166,4 +172,5 @@ export interface RunHistory {
     readonly to?: number;
   }): SeriesData;
   timeLine(): TimeLine;
+  computedBy(): ComputedBy;
 }

@@ -3,7 +3,7 @@
 
 import { messageOf } from '../../shared/problems.js';
 import type { ObjectStore } from '../../shared/store/store.js';
-import type { LedRunHistory } from './report-run.js';
+import type { RunHistory } from '../history/picture.js';
 
 /** What is said of it: where it is, or why there is none. */
 export type FinalReportLine =
@@ -19,12 +19,12 @@ export const finalReportKey = 'report.html';
 /** Writes the report of the run that has ended; says where it is, or why it is not. */
 export async function leaveReport(
   store: ObjectStore,
-  led: LedRunHistory,
+  history: RunHistory,
   onLine: (line: FinalReportLine) => void,
   limitMs = reportLimitMs,
 ): Promise<void> {
   const ended = new AbortController();
-  const work = writeFinalReport(store, led, ended.signal);
+  const work = writeFinalReport(store, history, ended.signal);
   const late = new Promise<string>((resolve) => {
     const timer = setTimeout(() => resolve(`it takes longer than ${limitMs / 1000} s`), limitMs);
     ended.signal.addEventListener('abort', () => clearTimeout(timer));
@@ -39,14 +39,15 @@ export async function leaveReport(
 /** Why it could not be written, if so. */
 async function writeFinalReport(
   store: ObjectStore,
-  led: LedRunHistory,
+  history: RunHistory,
   signal: AbortSignal,
 ): Promise<string | undefined> {
   try {
     // Loaded now: no other moment of a run needs it.
     const { readReportedRun } = await import('./report-run.js');
     const { reportFrameBytes, writeReport } = await import('./report.js');
-    const report = await writeReport([await readReportedRun(store, reportFrameBytes, led)]);
+    const run = await readReportedRun(store, reportFrameBytes, { history });
+    const report = await writeReport([run]);
     signal.throwIfAborted();
     await store.put(finalReportKey, report, { contentType: 'text/html; charset=utf-8' });
     return undefined;

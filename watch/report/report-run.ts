@@ -7,7 +7,7 @@ import { readRunRecord } from '../../shared/spec/record.js';
 import type { RunSpec } from '../../shared/spec/schema.js';
 import { frameKey, framePrefix, stepOfFrame } from '../../shared/store/sample-keys.js';
 import { ObjectNotFound, type ObjectStore } from '../../shared/store/store.js';
-import { createRunHistory } from '../history/history.js';
+import { createRunHistory, eachOnce } from '../history/history.js';
 import type { RunHistory, RunPicture, SeriesData, TimeLine } from '../history/picture.js';
 
 /** A checkpoint that is in the folder. */
@@ -41,67 +41,97 @@ export interface ReportedRun {
 /** Points of a curve, frames, and checkpoints of a run at most. */
 const [mostPoints, mostFrames, mostCheckpoints] = [2_000, 120, 50];
 
-/** What a coordinator knows without reading events: the history, and its own version. */
-export interface LedRunHistory {
-  readonly history: RunHistory;
-  readonly version: string;
+/** How a run is read. */
+export interface ReportReading {
+  /** Who has the run's history needn't read its events. */
+  readonly history?: RunHistory;
+  /** So many files of all have been read. */
+  readonly onRead?: (files: number, all: number) => void;
 }
 
 /** Reads a run for a report; its frames together have at most `frameBytes` in the report. */
 export async function readReportedRun(
   store: ObjectStore,
   frameBytes: number,
-  led?: LedRunHistory,
+  { history: known, onRead = () => undefined }: ReportReading = {},
 ): Promise<ReportedRun> {
   const record = await readRunRecord(store);
-  const history = led?.history ?? createRunHistory();
-  const [fingerprints, versions] = [new Set<string>(), new Set([led?.version ?? ''])];
-  if (led === undefined)
-    for await (const event of readEvents(store)) {
-      history.add(event);
-      if (event.type === 'world.formed') fingerprints.add(event.data.fingerprint);
-      if (event.type === 'run.started') versions.add(event.data.lockstep ?? '');
-    }
-  fingerprints.add(history.picture().fingerprint);
-  const checkpoints = await readCheckpoints(store);
-  for (const { fingerprint } of checkpoints) fingerprints.add(fingerprint);
+  const saved = (await listCheckpoints(store)).slice(-mostCheckpoints);
+  const chosen = chooseFrames(await listFrames(store), frameBytes);
+  let [read, all] = [0, saved.length + chosen.length];
+  const history = known ?? createRunHistory();
+  if (known === undefined) {
+    const onSegment = (segments: number, of: number): void => {
+      [read, all] = [segments, of + saved.length + chosen.length];
+      onRead(read, all);
+    };
+    for await (const event of readEvents(store, { onSegment })) history.add(event);
+  }
+  const counted = async <T>(file: Promise<T>): Promise<T> => {
+    const content = await file;
+    onRead(++read, all);
+    return content;
+  };
+  const checkpoints = await readEach(saved, ({ step }) => counted(readCheckpoint(store, step)));
+  const frames = await readEach(chosen, ({ step }) => counted(readFrame(store, step, frameBytes)));
+  const { fingerprints, versions } = history.computedBy();
   return {
     ...{ name: record.run, url: store.url, spec: record.spec, createdAt: record.createdAt },
     ...{ picture: history.picture(), series: history.series({ points: mostPoints }) },
-    ...{ timeLine: history.timeLine(), frames: await readFrames(store, frameBytes), checkpoints },
-    ...{ fingerprints: known(fingerprints), versions: known(versions) },
+    ...{ timeLine: history.timeLine(), frames, checkpoints, versions },
+    fingerprints: eachOnce([...fingerprints, ...checkpoints.map((one) => one.fingerprint)]),
   };
 }
 
-function known(names: ReadonlySet<string>): string[] {
-  return [...names].filter((name) => name !== '').sort();
+/** An object store answers late, and many at once. */
+const readsAtOnce = 8;
+
+/** What is there of the items, in their order. */
+async function readEach<T, R>(
+  items: readonly T[],
+  read: (item: T) => Promise<R | undefined>,
+): Promise<R[]> {
+  const found: (R | undefined)[] = [];
+  let next = 0;
+  const lane = async (): Promise<void> => {
+    while (next < items.length) {
+      const place = next++;
+      try {
+        found[place] = await read(items[place]);
+      } catch (error) {
+        next = items.length;
+        throw error;
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: readsAtOnce }, lane));
+  return found.filter((one) => one !== undefined);
 }
 
-async function readCheckpoints(store: ObjectStore): Promise<ReportedCheckpoint[]> {
-  const checkpoints: ReportedCheckpoint[] = [];
-  for (const { step } of (await listCheckpoints(store)).slice(-mostCheckpoints)) {
-    const manifest = await readManifest(store, step);
-    if (!isManifest(manifest)) continue;
-    const { createdAt, parametersSha256: sha256, fingerprint, worldSize: workers } = manifest;
-    checkpoints.push({ step, createdAt, sha256, fingerprint, workers });
-  }
-  return checkpoints;
+/** Undefined where it was never finished, or is torn. */
+async function readCheckpoint(
+  store: ObjectStore,
+  step: number,
+): Promise<ReportedCheckpoint | undefined> {
+  const manifest = await readManifest(store, step);
+  if (!isManifest(manifest)) return undefined;
+  const { createdAt, parametersSha256: sha256, fingerprint, worldSize: workers } = manifest;
+  return { step, createdAt, sha256, fingerprint, workers };
 }
 
-async function readFrames(store: ObjectStore, frameBytes: number): Promise<ReportedRun['frames']> {
-  const found: { readonly step: number; readonly bytes: number }[] = [];
+interface ListedFrame {
+  readonly step: number;
+  readonly bytes: number;
+}
+
+/** In the order of steps. */
+async function listFrames(store: ObjectStore): Promise<ListedFrame[]> {
+  const found: ListedFrame[] = [];
   for await (const { key, bytes } of store.list(framePrefix)) {
     const step = stepOfFrame(key);
     if (step !== undefined) found.push({ step, bytes });
   }
-  found.sort((a, b) => a.step - b.step);
-  const frames: { step: number; url: string }[] = [];
-  for (const { step } of chooseFrames(found, frameBytes)) {
-    const file = await readFrame(store, frameKey(step), frameBytes);
-    if (file === undefined) continue;
-    frames.push({ step, url: `data:image/png;base64,${file.toString('base64')}` });
-  }
-  return frames;
+  return found.sort((a, b) => a.step - b.step);
 }
 
 /**
@@ -125,12 +155,13 @@ export function chooseFrames<T extends { readonly bytes: number }>(
 /** Undefined where it is no PNG any more, or has grown since. */
 async function readFrame(
   store: ObjectStore,
-  key: string,
+  step: number,
   most: number,
-): Promise<Buffer | undefined> {
+): Promise<ReportedRun['frames'][number] | undefined> {
   try {
-    const file = await store.get(key, { start: 0, end: most + 1 });
-    return file.length <= most && file.subarray(1, 4).toString() === 'PNG' ? file : undefined;
+    const file = await store.get(frameKey(step), { start: 0, end: most + 1 });
+    if (file.length > most || file.subarray(1, 4).toString() !== 'PNG') return undefined;
+    return { step, url: `data:image/png;base64,${file.toString('base64')}` };
   } catch (error) {
     if (error instanceof ObjectNotFound) return undefined;
     throw error;
