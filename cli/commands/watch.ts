@@ -14,6 +14,7 @@ import { CommandFailed } from '../failure.js';
 import { stopWhenInterrupted } from '../interruptions.js';
 import { withClusterOptions, type ClusterArguments } from '../kubernetes/cluster-access.js';
 import { isClusterRun } from '../kubernetes/names.js';
+import { printNote } from '../output.js';
 import { httpOptions, pagePlace } from '../watch/http-options.js';
 import { flagOption, withPositional, wordOption } from '../options.js';
 import { runId, runUrl, withStore } from '../stores.js';
@@ -73,7 +74,8 @@ export const watchCommand: CommandModule<object, WatchArguments> = {
     requirePage(args);
     const signal = stopWhenInterrupted();
     const view = args.once ? undefined : viewOf(args);
-    const onNotice = (text: string): void => view?.notice(text);
+    const onNotice = (text: string): void =>
+      view === undefined ? printNote(text) : view.notice(text);
     try {
       const shown =
         place === undefined

@@ -68,8 +68,8 @@ export async function* folderPictures(
   store: ObjectStore,
   watched: Watched,
 ): AsyncGenerator<RunPicture> {
-  const { signal, onNotice } = watched;
-  const pictures = historyPictures(watched, (onCaughtUp) =>
+  const { onNotice } = watched;
+  const pictures = historyPictures(watched, (signal, onCaughtUp) =>
     followEvents(store, { signal, onCaughtUp, onNotice }),
   );
   for await (const picture of pictures) {
@@ -93,8 +93,8 @@ async function requireRun(store: ObjectStore, { url, onNotice }: Watched): Promi
 
 /** Pictures from JetStream's history and what follows it. */
 export function natsPictures(address: NatsAddress, watched: Watched): AsyncGenerator<RunPicture> {
-  const { run, signal, onNotice } = watched;
-  return historyPictures(watched, (onCaughtUp) =>
+  const { run, onNotice } = watched;
+  return historyPictures(watched, (signal, onCaughtUp) =>
     readNatsEvents({ ...address, run, follow: true, signal, onNotice, onCaughtUp }),
   );
 }
@@ -145,10 +145,13 @@ export function coordinatorGone(error: AdminError, address: string, url: string)
   );
 }
 
-/** Pictures of a history that is fed: the first when all that there was has been read. */
+/**
+ * Pictures of a history that is fed: the first when all that there was has been read. They end at
+ * once when they are told to, whatever the reader waits for; it is told to end with them.
+ */
 async function* historyPictures(
   { signal, history = createRunHistory() }: Watched,
-  open: (onCaughtUp: () => void) => AsyncIterable<ParsedEvent>,
+  open: (signal: AbortSignal, onCaughtUp: () => void) => AsyncIterable<ParsedEvent>,
 ): AsyncGenerator<RunPicture> {
   const reading = { isCaughtUp: false, isNew: true, isOver: false };
   let wake = (): void => undefined;
@@ -156,20 +159,31 @@ async function* historyPictures(
     Object.assign(reading, what);
     wake();
   };
-  const events = open(() => note({ isCaughtUp: true }));
+  const stop = new AbortController();
+  const onAbort = (): void => {
+    stop.abort();
+    wake();
+  };
+  signal.addEventListener('abort', onAbort);
+  const events = open(stop.signal, () => note({ isCaughtUp: true }));
   const done = feedHistory(history, events, () => note({ isNew: true }));
   done.then(
     () => note({ isOver: true }),
     () => note({ isOver: true }),
   );
-  for (;;) {
-    if (reading.isNew && (reading.isCaughtUp || reading.isOver)) {
-      reading.isNew = false;
-      if (reading.isOver) await done;
-      yield history.picture();
-      await pause(signal);
-    } else if (reading.isOver) return await done;
-    else await new Promise<void>((resolve) => (wake = resolve));
+  try {
+    while (!signal.aborted) {
+      if (reading.isNew && (reading.isCaughtUp || reading.isOver)) {
+        reading.isNew = false;
+        if (reading.isOver) await done;
+        yield history.picture();
+        await pause(signal);
+      } else if (reading.isOver) return await done;
+      else await new Promise<void>((resolve) => (wake = resolve));
+    }
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+    stop.abort();
   }
 }
 

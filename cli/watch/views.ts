@@ -41,6 +41,7 @@ export function createScreenView(terminal: Terminal): PictureShow {
     },
     notice: (text) => {
       remark = printable(text);
+      if (newest === undefined) printNote(remark);
       draw();
     },
     close: () => {

@@ -205,10 +205,7 @@ export async function* readEvents(
   store: ReadableStore,
   { maxBytes = mostBytes, onSegment }: EventReading = {},
 ): AsyncIterable<ParsedEvent> {
-  const segments = await listSegments(store);
-  let left = maxBytes;
-  const newest = segments.findLastIndex(({ bytes }) => (left -= bytes) < 0) + 1;
-  const chosen = segments.slice(newest);
+  const chosen = await listSegments(store, maxBytes);
   for (const [i, segment] of chosen.entries()) {
     onSegment?.(i, chosen.length);
     yield* readGrown(store, segment, new Map());
@@ -219,30 +216,39 @@ export async function* readEvents(
 export interface FollowOptions {
   readonly signal: AbortSignal;
   readonly everyMs?: number;
+  /** Of more the oldest are left out. */
+  readonly maxBytes?: number;
   /** All that was there has been read; called after each look. */
   readonly onCaughtUp?: () => void;
-  /** A look failed, and will be tried again: why, once for each absence. */
+  /** A later look failed, and will be tried again: why, once for each absence. */
   readonly onNotice?: (text: string) => void;
 }
 
 const followEveryMs = 2_000;
 
-/** The events that are there, and then those that follow, until `signal`; reads what has grown. */
+/**
+ * The events that are there, and then those that follow, until `signal`; reads what has grown.
+ * Rejects when the first look fails: the folder may never have been there.
+ */
 export async function* followEvents(
   store: ReadableStore,
-  { signal, everyMs = followEveryMs, onCaughtUp, onNotice }: FollowOptions,
+  options: FollowOptions,
 ): AsyncIterable<ParsedEvent> {
+  const { signal, everyMs = followEveryMs, maxBytes = mostBytes, onCaughtUp, onNotice } = options;
   const places: Places = new Map();
+  let isFirst = true;
   let isAway = false;
   while (!signal.aborted) {
     try {
-      for (const segment of await listSegments(store)) {
+      for (const segment of await listSegments(store, maxBytes)) {
         yield* readGrown(store, segment, places);
         if (signal.aborted) return;
       }
-      isAway = false;
+      [isFirst, isAway] = [false, false];
       onCaughtUp?.();
     } catch (error) {
+      if (signal.aborted) return;
+      if (isFirst) throw error;
       if (!isAway) onNotice?.(`the run's folder can't be read: ${reasonOf(error)}`);
       isAway = true;
     }
@@ -250,14 +256,17 @@ export async function* followEvents(
   }
 }
 
-async function listSegments(store: ReadableStore): Promise<ObjectInfo[]> {
+/** The segments in their order; of more than `maxBytes` the newest. */
+async function listSegments(store: ReadableStore, maxBytes: number): Promise<ObjectInfo[]> {
   const found: { readonly info: ObjectInfo; readonly place: NonNullable<Place> }[] = [];
   for await (const info of store.list(prefix)) {
     const place = placeOf(info.key);
     if (place !== undefined) found.push({ info, place });
   }
   found.sort((a, b) => a.place.term - b.place.term || a.place.number - b.place.number);
-  return found.map(({ info }) => info);
+  let left = maxBytes;
+  const newest = found.findLastIndex(({ info: { bytes } }) => (left -= bytes) < 0) + 1;
+  return found.slice(newest).map(({ info }) => info);
 }
 
 type Place = ReturnType<typeof placeOf>;

@@ -195,4 +195,32 @@ describe('a reader of events', () => {
     assert.equal(notices.length, 1);
     assert.match(notices[0], /can't be read: gone/);
   });
+
+  it('rejects when the first look fails, but not when it is told to end meanwhile', async () => {
+    const { state, store } = createMemoryStore();
+    state.away = 'failing';
+    const { signal } = new AbortController();
+    await assert.rejects(idsIn(followEvents(store, { signal })), /gone/);
+    const ending = new AbortController();
+    const cut: typeof store = {
+      ...store,
+      list: () => {
+        ending.abort();
+        return store.list('');
+      },
+    };
+    assert.deepEqual(await idsIn(followEvents(cut, { signal: ending.signal })), []);
+  });
+
+  it('leaves out the oldest of too much', async () => {
+    const { files, store } = createMemoryStore();
+    const line = (step: number) => `${JSON.stringify(stepEvent(step))}\n`;
+    for (const number of [1, 2, 3])
+      files.set(`events/term-000001-00000${number}.jsonl`, Buffer.from(line(number)));
+    const maxBytes = 2 * line(1).length;
+    assert.deepEqual(await idsIn(readEvents(store, { maxBytes })), ['step-2', 'step-3']);
+    const ending = new AbortController();
+    const options = { signal: ending.signal, maxBytes, onCaughtUp: () => ending.abort() };
+    assert.deepEqual(await idsIn(followEvents(store, options)), ['step-2', 'step-3']);
+  });
 });
