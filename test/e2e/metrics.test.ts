@@ -2,6 +2,8 @@
 // judged by Prometheus' own tool; and what it costs to be watched, measured.
 
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { before, test } from 'node:test';
 import { runLockstep, startLockstep } from '../support/lockstep-command.js';
 import { freePort } from '../support/servers.js';
@@ -11,8 +13,9 @@ import { promtool, withoutPromtool } from '../support/watch/promtool.js';
 
 const folder = testFolder();
 const steps = 100_000;
+const unsaved = { everySteps: steps, keep: 1 };
 
-before(() => writeRuns(folder, { long: { steps }, short: { steps: 12 } }));
+before(() => writeRuns(folder, { long: { steps, checkpoint: unsaved }, short: { steps: 12 } }));
 
 const ask = async (port: number, path: string) => {
   const answer = await fetch(`http://127.0.0.1:${port}${path}`).catch(() => undefined);
@@ -27,19 +30,28 @@ function valueOf(text: string, name: string): number {
 
 test('coordinator and workers answer while they train, and the judge has no complaint', async (t) => {
   const ports = { control: await freePort(), leads: await freePort(), works: await freePort() };
-  const coordinator = startLockstep(
-    [
-      ...['coordinator', '-f', 'long.yaml', '--run', 'faces', '--workers', '2', '--json'],
-      ...['--listen', `127.0.0.1:${ports.control},127.0.0.2:${ports.control}`],
-      ...['--metrics', `127.0.0.1:${ports.leads}`],
-    ],
-    folder,
-  );
-  const join = ['worker', '--coordinator', `127.0.0.1:${ports.control}`, '--threads', '1', '--id'];
+  const coordinate = (...run: string[]) =>
+    startLockstep(
+      [
+        ...['coordinator', ...run, '--run', 'faces', '--workers', '2', '--json'],
+        ...['--listen', `127.0.0.1:${ports.control},127.0.0.2:${ports.control}`],
+        ...['--metrics', `127.0.0.1:${ports.leads}`],
+      ],
+      folder,
+    );
+  const coordinator = coordinate('-f', 'long.yaml');
+  const toJoin = [
+    'worker',
+    '--coordinator',
+    `127.0.0.1:${ports.control}`,
+    '--threads',
+    '1',
+    '--id',
+  ];
   // Whatever else it listens at leads to it as well.
   const second = `127.0.0.2:${ports.control}`;
   const workers = [
-    startLockstep([...join, 'w-0', '--metrics', `127.0.0.1:${ports.works}`], folder),
+    startLockstep([...toJoin, 'w-0', '--metrics', `127.0.0.1:${ports.works}`], folder),
     startLockstep(['worker', '--coordinator', second, '--threads', '1', '--id', 'w-1'], folder),
   ];
   t.after(() => [coordinator, ...workers].forEach((one) => one.process.kill('SIGKILL')));
@@ -73,6 +85,20 @@ test('coordinator and workers answer while they train, and the judge has no comp
     const { text } = await ask(ports.leads, '/metrics');
     return valueOf(text, 'lockstep_lost_workers_total') === 1;
   }, 'the loss is counted');
+
+  // All are killed before a checkpoint: what was done again is known from the run's folder alone.
+  const events = join(folder, 'runs/faces/events/term-000001-000001.jsonl');
+  await until(() => readFileSync(events, 'utf8').includes('world.lost'), 'the loss is written');
+  for (const one of [coordinator, ...workers]) one.process.kill('SIGKILL');
+  const next = coordinate('--resume');
+  const joined = ['w-2', 'w-3'].map((id) => startLockstep([...toJoin, id], folder));
+  t.after(() => [next, ...joined].forEach((one) => one.process.kill('SIGKILL')));
+  const again = await next.line('step');
+  assert.deepEqual([again['step'], again['redone']], [1, undefined]);
+  await until(async () => {
+    const { text } = await ask(ports.leads, '/metrics');
+    return valueOf(text, 'lockstep_redone_steps') >= 3;
+  }, 'steps that were done again are counted');
 });
 
 test('what watching costs is measured with the page open and metrics read', async () => {
