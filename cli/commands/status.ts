@@ -69,7 +69,7 @@ function stragglerLines({ straggler }: RunStatus): string[] {
 /** A row for each worker, under a heading. Seconds and bytes are those of the last step. */
 export function workerRows({ workers, straggler }: RunStatus): Row[] {
   const heading = ['rank', 'worker', 'stage', 'step', 'does', 'silent s'];
-  const seconds = ['data s', 'compute s', 'exchange s', 'update s', 'sent MB'];
+  const seconds = ['data s', 'compute s', 'exchange s', 'update s', 'sent MiB'];
   return [
     [...heading, ...seconds, 'pid', 'host', ''],
     ...workers.map((one) => [
@@ -93,7 +93,7 @@ function paceCells({ pace }: RunWorker): string[] {
   const cells = [dataS, computeS, exchangeS, updateS].map((value, i) =>
     value.toFixed(3).padStart(widths[i] ?? 0),
   );
-  return [...cells, (sentBytes / 1e6).toFixed(1).padStart(7)];
+  return [...cells, (sentBytes / 2 ** 20).toFixed(1).padStart(8)];
 }
 
 /** The status with the names that all JSON lines of Lockstep have. */

@@ -42,7 +42,7 @@ export function bytesText(count) {
 }
 
 /**
- * "1 h 04 min", "3 min 20 s", "4.2 s"
+ * "2 h 5 min", "3 min 20 s", "4.2 s"; from ten seconds on as the terminal has it.
  * @param {number} seconds
  */
 export function durationText(seconds) {
@@ -50,11 +50,21 @@ export function durationText(seconds) {
   if (seconds < 10) return `${seconds.toFixed(1)} s`;
   const whole = Math.round(seconds);
   if (whole < 60) return `${whole} s`;
-  const [days, hours] = [Math.floor(whole / 86_400), Math.floor(whole / 3600) % 24];
-  const minutes = Math.floor(whole / 60) % 60;
-  if (days > 0) return `${days} d ${hours} h`;
-  if (hours > 0) return `${hours} h ${String(minutes).padStart(2, '0')} min`;
-  return `${minutes} min ${String(whole % 60).padStart(2, '0')} s`;
+  if (whole < 3600) return twoUnits(whole, 60, 'min', 's');
+  const minutes = Math.round(whole / 60);
+  if (minutes < 24 * 60) return twoUnits(minutes, 60, 'h', 'min');
+  return twoUnits(Math.round(minutes / 60), 24, 'd', 'h');
+}
+
+/**
+ * @param {number} count
+ * @param {number} size Of the large unit.
+ * @param {string} large
+ * @param {string} small
+ */
+function twoUnits(count, size, large, small) {
+  const rest = count % size;
+  return `${Math.floor(count / size)} ${large}${rest === 0 ? '' : ` ${rest} ${small}`}`;
 }
 
 /**

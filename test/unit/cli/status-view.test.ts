@@ -40,9 +40,9 @@ test('a row for each worker; the slow one is marked, and who is out of the world
   assert.deepEqual(
     formatTable(workerRows(status)).map((line) => line.replace(/ +/g, ' ').trim()),
     [
-      'rank worker stage step does silent s data s compute s exchange s update s sent MB pid host',
-      '0 a training 120 compute 0.3 0.010 0.500 0.250 0.125 2.5 7 here slow in data',
-      '- b training, away 120 compute 12.0 0.010 0.500 0.250 0.125 2.5 7 here',
+      'rank worker stage step does silent s data s compute s exchange s update s sent MiB pid host',
+      '0 a training 120 compute 0.3 0.010 0.500 0.250 0.125 2.4 7 here slow in data',
+      '- b training, away 120 compute 12.0 0.010 0.500 0.250 0.125 2.4 7 here',
     ],
   );
 });

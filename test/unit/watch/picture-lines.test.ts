@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
-import { pictureLines } from '../../../cli/watch/picture-lines.js';
+import { describe, it, test } from 'node:test';
+import { formatDuration } from '../../../cli/progress.js';
+import { formatBytes, pictureLines } from '../../../cli/watch/picture-lines.js';
 import { createScreen, type Terminal } from '../../../cli/watch/screen.js';
 import { createLineView } from '../../../cli/watch/views.js';
+import { packageFile } from '../../../shared/paths.js';
 import { createRunHistory } from '../../../watch/history/history.js';
 import type { RunPicture } from '../../../watch/history/picture.js';
 import { createStory, firstTermWorld, storyTime } from '../../support/watch/run-story.js';
@@ -40,7 +42,7 @@ describe('a picture as lines', () => {
       'loss    discriminator 0.693  generator 0.0123  pixel not finite',
       'D       fake 0.280  real 0.710',
       'faces   PSNR 25.51 dB, bicubic 24.00  SSIM 0.800, bicubic 0.700  at step 40',
-      'speed   16.0 images/s  3.00 kB a step',
+      'speed   16.0 images/s  2.9 KiB a step',
       'goodput 98% of 41 s  starting 1 s',
       'saved   step 40, 12 s ago  abcdef01abcd',
       '',
@@ -112,6 +114,18 @@ describe('a picture as lines', () => {
     // eslint-disable-next-line no-control-regex
     assert.doesNotMatch(text.join(''), /[\x00-\x1f]/);
   });
+});
+
+test('the page writes amounts and times as the terminal does', async () => {
+  const words = (await import(packageFile('web/watch/words.js'))) as {
+    bytesText(count: number): string;
+    durationText(seconds: number): string;
+  };
+  for (const bytes of [0, 999, 1000, 1023, 1024, 3000, 12_345_678, 2 ** 30, 5e12, 7e16])
+    assert.equal(words.bytesText(bytes), formatBytes(bytes));
+  const days = [86_399, 86_400, 100_000, 1e6].flatMap((second) => [second - 40, second]);
+  for (const seconds of [10, 59.4, 59.6, 60, 61, 605, 3599, 3600, 3700, 7510, ...days])
+    assert.equal(words.durationText(seconds), formatDuration(seconds));
 });
 
 describe('a screen', () => {
