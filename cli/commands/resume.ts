@@ -17,6 +17,7 @@ import { requireRun } from '../kubernetes/run-state.js';
 import { waitForRun } from '../kubernetes/wait-for-run.js';
 import { flagOption, withPositional, wordOption } from '../options.js';
 import { runUrl, withStore } from '../stores.js';
+import { httpFlagProblems } from '../watch/http-options.js';
 
 const options = {
   ...trainingOptions,
@@ -63,6 +64,8 @@ export const resumeCommand: CommandModule<object, ResumeArguments> = {
 
 async function resumeInCluster(args: ResumeArguments): Promise<void> {
   const run = parseClusterRun(args.run);
+  const problems = httpFlagProblems(args, 'for runs here: those in a cluster have their own page');
+  if (problems.length > 0) throw new OperatorError('the run can not be resumed', problems);
   const { workers, image, dataset } = args;
   await withCluster(args, async (client) => {
     const found = await requireRun(client, run);

@@ -6,7 +6,7 @@ import { AdminError } from '../../shared/control/admin.js';
 import { readEnvironment } from '../../shared/environment.js';
 import { chosenNats, type NatsAddress } from '../../shared/events/nats-url.js';
 import { exitCodes } from '../../shared/exit-codes.js';
-import { OperatorError } from '../../shared/problems.js';
+import { OperatorError, type Problem } from '../../shared/problems.js';
 import { openWatching, type PagePlace } from '../../coordinator/watching.js';
 import { createRunHistory } from '../../watch/history/history.js';
 import type { RunPicture } from '../../watch/history/picture.js';
@@ -71,7 +71,7 @@ export const watchCommand: CommandModule<object, WatchArguments> = {
       .example('$0 watch faces --http 127.0.0.1:7480', 'the page of a run that has ended'),
   handler: async (args) => {
     const place = await pagePlace(args, undefined);
-    requirePage(args);
+    requireSense(args);
     const signal = stopWhenInterrupted();
     const view = args.once ? undefined : viewOf(args);
     const onNotice = (text: string): void =>
@@ -121,18 +121,40 @@ async function watchRun(
   });
 }
 
+/** Only flags that have something to do with each other. */
+function requireSense(args: WatchArguments): void {
+  const { run, from, nats, coordinator } = args;
+  const problems = isClusterRun(run) ? clusterProblems({ from, nats, coordinator }) : [];
+  problems.push(...pageProblems(args));
+  if (problems.length > 0) throw new OperatorError('the flags are wrong', problems);
+}
+
+function clusterProblems({
+  from,
+  nats,
+  coordinator,
+}: Pick<WatchArguments, 'from' | 'nats' | 'coordinator'>): Problem[] {
+  const given = {
+    '--from': from === 'auto' ? undefined : from,
+    ...{ '--nats': nats, '--coordinator': coordinator },
+  };
+  const allowed = 'not for k8s://NAMESPACE/NAME, whose leading pod is asked';
+  return Object.entries(given).flatMap(([key, value]) =>
+    value === undefined ? [] : [{ key, given: value, allowed }],
+  );
+}
+
 /** The page is served from a history of this process; coordinators serve their own. */
-function requirePage({ http, run, once, from, coordinator }: WatchArguments): void {
-  if (http === undefined || http === 'off') return;
+function pageProblems({ http, run, once, from, coordinator }: WatchArguments): Problem[] {
+  if (http === undefined || http === 'off') return [];
   const others = [
     ...(isClusterRun(run) ? ['k8s://, whose own page is forwarded'] : []),
     ...(once ? ['--once'] : []),
     ...(coordinator !== undefined ? ['--coordinator'] : []),
     ...(from === 'coordinator' ? ['--from coordinator'] : []),
   ];
-  if (others.length === 0) return;
-  const allowed = `without ${others.join(' and ')}`;
-  throw new OperatorError('the flags are wrong', [{ key: '--http', given: http, allowed }]);
+  if (others.length === 0) return [];
+  return [{ key: '--http', given: http, allowed: `without ${others.join(' and ')}` }];
 }
 
 /** Shows the run here and on a page, also when it is over, until the command ends. */

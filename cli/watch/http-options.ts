@@ -1,12 +1,12 @@
 // The flags that say where a run's page is served, and to whom: this machine only, unless a token
 // or TLS keeps strangers out.
 
-import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import type { Options } from 'yargs';
 import type { PagePlace } from '../../coordinator/watching.js';
 import { isLoopbackHost, type HttpAccess } from '../../shared/http/access.js';
 import { parseHttpPlace } from '../../shared/http/server.js';
+import { readRegularFile } from '../../shared/local-files.js';
 import { messageOf, OperatorError, type Problem } from '../../shared/problems.js';
 import { wordOption } from '../options.js';
 
@@ -25,6 +25,24 @@ export interface HttpArguments {
   readonly httpKey?: string | undefined;
 }
 
+/** The flags that are given, as problems where they do not belong. */
+export function httpFlagProblems(args: HttpArguments, allowed: string): Problem[] {
+  const given = {
+    '--http': args.http,
+    '--http-token-file': args.httpTokenFile,
+    '--http-cert': args.httpCert,
+    '--http-key': args.httpKey,
+  };
+  return Object.entries(given).flatMap(([key, value]) =>
+    value === undefined ? [] : [{ key, given: value, allowed }],
+  );
+}
+
+const refusal = 'the page can not be served';
+
+/** Of a token's file, a certificate's or a key's. */
+const maxFileBytes = 256 * 1024;
+
 /** Where `lockstep train` serves the page when nobody says. */
 const usualPort = 7480;
 
@@ -36,6 +54,10 @@ export async function pagePlace(
   const given = args.http ?? fromEnvironment;
   const problems: Problem[] = [];
   const { httpTokenFile, httpCert, httpKey } = args;
+  if (given === undefined) {
+    const idle = httpFlagProblems(args, 'beside --http HOST:PORT');
+    if (idle.length > 0) throw new OperatorError(refusal, idle);
+  }
   if (given === undefined || given === 'off') return undefined;
   const place = parseHttpPlace(given);
   if (place === undefined)
@@ -48,7 +70,7 @@ export async function pagePlace(
   const read = async (key: string, path: string | undefined): Promise<Buffer | undefined> => {
     if (path === undefined) return undefined;
     try {
-      return await readFile(path);
+      return await readRegularFile(path, maxFileBytes);
     } catch (error) {
       problems.push({ key, given: path, allowed: 'a file to read', hint: messageOf(error) });
       return undefined;
@@ -67,8 +89,7 @@ export async function pagePlace(
       ...{ key: '--http', given, allowed: 'an address of this machine only, such as 127.0.0.1' },
       hint: 'others may look with --http-token-file, or --http-cert and --http-key',
     });
-  if (problems.length > 0 || place === undefined)
-    throw new OperatorError('the page can not be served', problems);
+  if (problems.length > 0 || place === undefined) throw new OperatorError(refusal, problems);
   return { ...place, access: accessOf(place.host, token, tls) };
 }
 

@@ -10,6 +10,7 @@ import { localPageFlags, pagePlace } from '../../../cli/watch/http-options.js';
 import { OperatorError } from '../../../shared/problems.js';
 import { testFolder, writeRuns } from '../../support/tiny-run.js';
 import { runLockstep, startLockstep } from '../../support/lockstep-command.js';
+import { makePipe } from '../../support/pipes.js';
 import { until } from '../../support/until.js';
 
 const folder = testFolder();
@@ -18,6 +19,8 @@ test('who may look: this machine, unless a token or TLS keeps strangers out', as
   const [good, short] = [join(folder, 'token'), join(folder, 'short')];
   await writeFile(good, `${'x'.repeat(24)}\n`);
   await writeFile(short, 'secret\n');
+  const pipe = join(folder, 'pipe');
+  makePipe(pipe);
   const loopback = { host: '127.0.0.1', port: 80, access: { kind: 'loopback' } };
   assert.deepEqual(await pagePlace({ http: '127.0.0.1:80' }, undefined), loopback);
   assert.deepEqual(await pagePlace({}, '127.0.0.1:80'), loopback);
@@ -31,6 +34,9 @@ test('who may look: this machine, unless a token or TLS keeps strangers out', as
     [{ http: ':80', httpTokenFile: short }, /--http-token-file: .*16 to 512/],
     [{ http: ':80', httpTokenFile: join(folder, 'none') }, /allowed: a file to read/],
     [{ http: ':80', httpCert: good }, /--http-key: missing/],
+    [{ http: ':80', httpTokenFile: '/dev/zero' }, /a file to read.*no regular file/],
+    [{ http: ':80', httpTokenFile: pipe }, /a file to read.*it is a pipe/],
+    [{ httpTokenFile: good }, /--http-token-file: .*allowed: beside --http HOST:PORT/],
   ];
   for (const [args, pattern] of refused)
     await assert.rejects(
@@ -41,6 +47,17 @@ test('who may look: this machine, unless a token or TLS keeps strangers out', as
   const { code, stderr } = await runLockstep(command, folder);
   assert.equal(code, 78);
   assert.match(stderr, /--http: given "0.0.0.0:80"/);
+});
+
+test('flags that would do nothing are refused', async () => {
+  const inCluster = 'k8s://training/faces';
+  const source = ['--from', 'folder', '--nats', 'nats://n', '--coordinator', '127.0.0.1:1'];
+  const watched = await runLockstep(['watch', inCluster, ...source], folder);
+  assert.equal(watched.code, 78);
+  assert.match(watched.stderr, /--from: given "folder"[^]*--nats: [^]*--coordinator: /);
+  const resumed = await runLockstep(['resume', inCluster, '--http', '127.0.0.1:0'], folder);
+  assert.equal(resumed.code, 78);
+  assert.match(resumed.stderr, /--http: given "127.0.0.1:0"; allowed: for runs here/);
 });
 
 test('a local run takes the place asked for, or one that is free', async () => {
