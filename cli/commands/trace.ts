@@ -1,13 +1,12 @@
 // `lockstep trace`: the next steps of a run that goes on, of all its workers, as a file that
 // Perfetto opens.
 
-import { createWriteStream } from 'node:fs';
 import { once } from 'node:events';
-import { access, constants } from 'node:fs/promises';
-import { dirname, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { CommandModule } from 'yargs';
+import { createPartialFile, outputProblem, writing } from '../../inference/output-file.js';
 import { AdminError, createAdminClient, type AdminClient } from '../../shared/control/admin.js';
 import {
   maxTracedSteps,
@@ -31,12 +30,16 @@ import { stopWhenInterrupted } from '../interruptions.js';
 import { withCluster } from '../kubernetes/cluster-access.js';
 import { findLeaderPod } from '../kubernetes/leader-pod.js';
 import { isClusterRun, parseClusterRun, ports } from '../kubernetes/names.js';
-import { amountOption, dashWord, wordOption } from '../options.js';
+import { amountOption, dashWord, flagOption, wordOption } from '../options.js';
 import { printJson, printNote } from '../output.js';
 import { createProgress, progressMode } from '../progress.js';
 import { withControlOptions, withRunControl, type ControlArguments } from '../run-control.js';
 
-type TraceArguments = ControlArguments & { readonly steps: number; readonly out: string };
+type TraceArguments = ControlArguments & {
+  readonly steps: number;
+  readonly out: string;
+  readonly force: boolean;
+};
 
 export const traceCommand: CommandModule<object, TraceArguments> = {
   command: 'trace <run>',
@@ -45,19 +48,34 @@ export const traceCommand: CommandModule<object, TraceArguments> = {
     withControlOptions(y)
       .option('steps', amountOption(`Steps, from 1 to ${maxTracedSteps}`, { default: 5 }))
       .option('out', wordOption('File to write; "-" is stdout', { default: 'trace.json' }))
+      .option('force', flagOption('Replace a file that is there'))
       .example('$0 trace tiny-20261124-190000 --steps 5', 'open trace.json at ui.perfetto.dev')
       .example('$0 trace k8s://training/faces --out faces.json', 'of a run in a cluster'),
   handler: async (args) => {
     const out = args.out === dashWord ? '-' : args.out;
-    if (out !== '-') await requireFolderOf(out);
+    const place = { path: resolve(out), isForced: args.force, key: '--out' };
+    const problem = out === '-' ? undefined : await outputProblem(place);
+    if (problem !== undefined) throw new OperatorError('the trace can not be written', [problem]);
     const stop = stopWhenInterrupted();
-    const taken = isClusterRun(args.run)
-      ? await traceInCluster(args, stop)
-      : await withRunControl(args, (client) => takeTrace(client, args, stop));
-    const { summary, events } = chromeTrace(taken);
-    await write(out, chromeTraceLines(summary, events));
-    if (!args.json) summaryLines(summary, out).forEach(printNote);
-    else if (out !== '-') printJson({ file: resolve(out), ...summary });
+    // A trace that can't be written is not taken.
+    const file = out === '-' ? undefined : await createPartialFile(place);
+    try {
+      const taken = isClusterRun(args.run)
+        ? await traceInCluster(args, stop)
+        : await withRunControl(args, (client) => takeTrace(client, args, stop));
+      const { summary, events } = chromeTrace(taken);
+      const lines = chromeTraceLines(summary, events);
+      if (file === undefined) await print(lines);
+      else {
+        await writing(place, () => pipeline(Readable.from(lines), file.handle.createWriteStream()));
+        await file.publish();
+      }
+      if (!args.json) summaryLines(summary, out).forEach(printNote);
+      else if (out !== '-') printJson({ file: place.path, ...summary });
+    } finally {
+      await file?.handle.close();
+      await file?.discard();
+    }
   },
 };
 
@@ -131,23 +149,8 @@ function stepsDone(spans: ReadonlyMap<string, readonly StepSpan[]>): number {
   return Math.min(...done);
 }
 
-async function write(out: string, lines: Iterable<string>): Promise<void> {
-  if (out === '-') {
-    for (const line of lines) if (!process.stdout.write(line)) await once(process.stdout, 'drain');
-    return;
-  }
-  await pipeline(Readable.from(lines), createWriteStream(out));
-}
-
-/** A trace that can't be written is not taken. */
-async function requireFolderOf(out: string): Promise<void> {
-  try {
-    await access(dirname(resolve(out)), constants.W_OK);
-  } catch (error) {
-    const allowed = 'a file in a folder that can be written to, or -';
-    const problem = { key: '--out', given: out, allowed, hint: messageOf(error) };
-    throw new OperatorError('the trace can not be written', [problem]);
-  }
+async function print(lines: Iterable<string>): Promise<void> {
+  for (const line of lines) if (!process.stdout.write(line)) await once(process.stdout, 'drain');
 }
 
 /** What a person reads of a trace that was written. */

@@ -2,7 +2,7 @@
 // happened in the steps is in it, the clocks agree as far as is said, and the bytes stay the same.
 
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { before, test } from 'node:test';
 import { exitCodes } from '../../../shared/exit-codes.js';
@@ -33,7 +33,9 @@ test('a traced run has the bytes of one that is not, and its trace has all of it
   const args = ['train', '-f', 'traced.yaml', '--workers', `${workers}`, '--run', 'watched'];
   const run = startLockstep([...args, '--json'], folder);
   await run.line('step', ({ step }) => Number(step) >= 2);
-  const traced = await tracePrecisely(['trace', 'watched', '--steps', '4', '--out', 'trace.json']);
+  const traced = await tracePrecisely([
+    ...['trace', 'watched', '--steps', '4', '--out', 'trace.json', '--force'],
+  ]);
   const { code, lines } = await run.result;
   assert.equal(code, exitCodes.ok);
   assert.equal(lines.at(-1)?.['sha256'], alone['sha256']);
@@ -147,17 +149,22 @@ test('what can not be traced is refused before anything is lost', async () => {
   const run = startLockstep(['train', '-f', 'traced.yaml', '--run', 'short', '--json'], folder);
   await run.line('step');
   const refused = await Promise.all([
-    runLockstep(['trace', 'short', '--steps', '0'], folder),
-    runLockstep(['trace', 'short', '--out', 'nowhere/trace.json'], folder),
+    runLockstep(['trace', 'short', '--steps', '0', '--out', 'none.json'], folder),
+    runLockstep(['trace', 'short', '--out', 'traced.yaml/trace.json'], folder),
+    runLockstep(['trace', 'short', '--out', 'runs', '--force'], folder),
+    runLockstep(['trace', 'short', '--out', 'traced.yaml'], folder),
   ]);
   run.process.kill('SIGINT');
   await run.result;
-  const ended = await runLockstep(['trace', 'short'], folder);
-  const [none, nowhere] = refused;
+  const ended = await runLockstep(['trace', 'short', '--out', 'none.json'], folder);
+  const [none, nowhere, aFolder, there] = refused;
   assert.equal(none.code, exitCodes.configuration);
   assert.match(none.stderr, /--steps: given 0; allowed: a whole number from 1 to 1000/);
   assert.equal(nowhere.code, exitCodes.configuration);
-  assert.match(nowhere.stderr, /--out: given "nowhere\/trace.json"; allowed: a file in a folder/);
+  assert.match(nowhere.stderr, /--out: given .*trace.json"; allowed: a place in a folder/);
+  assert.match(aFolder.stderr, /--out: .*a regular file.*there is a folder/);
+  assert.match(there.stderr, /--out: .*a file that is not there yet.*--force/);
+  assert.ok(!readdirSync(folder).some((name) => name.startsWith('.lockstep-partial')));
   assert.equal(ended.code, exitCodes.failed);
   assert.match(ended.stderr, /no coordinator answers/);
 });
