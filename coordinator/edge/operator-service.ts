@@ -22,7 +22,7 @@ import {
   type FaultMessage,
 } from '../../shared/control/messages.js';
 import { toWire, type WireMessage } from '../../shared/control/codec.js';
-import type { TraceOrder, TraceReply } from '../../shared/control/tracing.js';
+import type { TraceOrder } from '../../shared/control/tracing.js';
 import { OperatorError, formatProblem, messageOf } from '../../shared/problems.js';
 import { workersProblem } from '../../shared/spec/validate.js';
 import type { RunPicture } from '../../watch/history/picture.js';
@@ -30,7 +30,7 @@ import type { CoordinatorEvent, CoordinatorState } from '../core/state.js';
 import type { PaceView } from '../core/straggler.js';
 import type { Reporter } from './reporter.js';
 import { describeRun } from './run-status.js';
-import { createStepTraces, type StepTraces } from './step-traces.js';
+import { createStepTraces, type StepTraces, type TraceReader } from './step-traces.js';
 
 /** What the operator may ask of a coordinator. */
 export interface OperatorRequests {
@@ -152,21 +152,27 @@ function unary(answer: (request: unknown) => object): handleUnaryCall<unknown, o
   };
 }
 
+/** Spans that wait for a slow reader at most: some 10 MB. */
+const maxWaitingSpans = 40_000;
+
 type Call = ServerWritableStream<unknown, WireMessage>;
 
-/** Answers with a stream; the signal is aborted when nobody reads it any more. */
+/**
+ * Answers with a stream, as far as it is read; the signal is aborted when nobody reads it any more.
+ */
 function streaming(
-  answer: (
-    request: unknown,
-    reply: (message: TraceReply) => void,
-    signal: AbortSignal,
-  ) => Promise<void>,
+  answer: (request: unknown, reply: TraceReader, signal: AbortSignal) => Promise<void>,
 ): (call: Call) => void {
   return (call) => {
     const gone = new AbortController();
     call.once('cancelled', () => gone.abort());
-    const reply = (message: TraceReply): void => {
-      if (!gone.signal.aborted) call.write(toWire(message));
+    let waiting = 0;
+    const reply: TraceReader = (message) => {
+      const spans = message.kind === 'tracePart' ? message.spans.length : 0;
+      if (gone.signal.aborted || waiting + spans > maxWaitingSpans) return false;
+      waiting += spans;
+      call.write(toWire(message), () => (waiting -= spans));
+      return true;
     };
     answer(call.request, reply, gone.signal).then(
       () => call.end(),

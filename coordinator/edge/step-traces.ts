@@ -44,8 +44,11 @@ export interface StepTraces {
    * Traces the next `steps` steps, as far as the run has them. Rejects with an OperatorError when
    * there is nothing to trace; gives up, with what there is, when the signal is aborted.
    */
-  trace(steps: number, onReply: (reply: TraceReply) => void, signal: AbortSignal): Promise<void>;
+  trace(steps: number, onReply: TraceReader, signal: AbortSignal): Promise<void>;
 }
+
+/** Takes what there is of a trace; false where it has no room for a part, which is dropped. */
+export type TraceReader = (reply: TraceReply) => boolean;
 
 /** A worker that is traced. */
 interface TracedMember {
@@ -59,7 +62,7 @@ interface TracedMember {
 interface OpenTrace {
   readonly id: number;
   readonly members: ReadonlyMap<string, TracedMember>;
-  readonly onReply: (reply: TraceReply) => void;
+  readonly onReply: TraceReader;
   spans: number;
   /** The last step that is traced. */
   readonly lastStep: number;
@@ -82,11 +85,7 @@ export function createStepTraces({ clock, status, send }: StepTracePorts): StepT
     };
     await Promise.all(Array.from({ length: lanes }, lane));
   };
-  const take = async (
-    asked: number,
-    onReply: OpenTrace['onReply'],
-    signal: AbortSignal,
-  ): Promise<void> => {
+  const take = async (asked: number, onReply: TraceReader, signal: AbortSignal): Promise<void> => {
     const members = membersOf(status());
     await measureAll(members, signal);
     const now = status();
@@ -164,11 +163,12 @@ function receive(
   const member = trace.members.get(worker);
   if (member === undefined || member.isDone) return;
   const room = spans.slice(0, maxSpans - trace.spans);
-  trace.spans += room.length;
+  const isTaken = room.length > 0 && trace.onReply({ kind: 'tracePart', worker, spans: room });
+  const taken = isTaken ? room.length : 0;
+  trace.spans += taken;
   trace.movedMs = nowMs;
-  member.dropped = Math.max(member.dropped, dropped) + spans.length - room.length;
+  member.dropped = Math.max(member.dropped, dropped) + spans.length - taken;
   member.isDone = isLast;
-  if (room.length > 0) trace.onReply({ kind: 'tracePart', worker, spans: room });
 }
 
 function membersOf({ stage, reason, workers }: RunStatus): OpenTrace['members'] {

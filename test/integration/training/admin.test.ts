@@ -3,13 +3,18 @@
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { Server, ServerCredentials } from '@grpc/grpc-js';
+import { Client, credentials, Server, ServerCredentials } from '@grpc/grpc-js';
 import {
   operatorService,
   type OperatorRequests,
 } from '../../../coordinator/edge/operator-service.js';
 import { claimTerm } from '../../../coordinator/edge/terms.js';
-import { AdminError, createAdminClient, type RunStatus } from '../../../shared/control/admin.js';
+import {
+  AdminError,
+  createAdminClient,
+  loadAdminService,
+  type RunStatus,
+} from '../../../shared/control/admin.js';
 import type { FaultMessage } from '../../../shared/control/messages.js';
 import type { StepSpan, TraceReply } from '../../../shared/control/tracing.js';
 import { exitCodes } from '../../../shared/exit-codes.js';
@@ -21,6 +26,7 @@ import { longStory } from '../../support/watch/run-story.js';
 import { testFolder } from '../../support/tiny-run.js';
 import { runLockstep } from '../../support/lockstep-command.js';
 import { freePort } from '../../support/servers.js';
+import { until } from '../../support/until.js';
 
 const pace = {
   ...{ dataS: 0.01, computeS: 0.5, exchangeS: 0.25, updateS: 0.125 },
@@ -157,6 +163,48 @@ test('a trace passes as it is taken, and its refusal with its words', async () =
       error instanceof AdminError && error.isRefusal && /no such trace/.test(error.message),
   );
   client.close();
+});
+
+test('a reader of a trace that does not read leaves no pile', async () => {
+  const taken = { parts: 0, refused: 0 };
+  const part: TraceReply = {
+    kind: 'tracePart',
+    worker: 'worker-1',
+    spans: Array.from({ length: 1_000 }, () => spans[0]),
+  };
+  const busy = new Server();
+  const tracing: OperatorRequests['traces'] = {
+    onAnswer: () => undefined,
+    trace: async (_, onReply) => {
+      for (let sent = 0; sent < 3_000; sent++) {
+        if (onReply(part)) taken.parts += 1;
+        else taken.refused += 1;
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+    },
+  };
+  operatorService(() => ({ ...requests, traces: tracing }))(busy);
+  const port = await new Promise<number>((resolve, reject) =>
+    busy.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, bound) =>
+      error === null ? resolve(bound) : reject(error),
+    ),
+  );
+  const client = new Client(`127.0.0.1:${port}`, credentials.createInsecure());
+  const { path, requestSerialize, responseDeserialize } = loadAdminService()['Trace'];
+  const stream = client.makeServerStreamRequest(
+    path,
+    requestSerialize,
+    responseDeserialize as (bytes: Buffer) => object,
+    { steps: 1 },
+  );
+  stream.on('error', () => undefined);
+  await until(() => taken.parts + taken.refused === 3_000, 'all is said');
+  assert.ok(taken.refused > 1_000, `${taken.parts} parts were taken`);
+  let read = 0;
+  stream.on('data', () => (read += 1));
+  await until(() => read === taken.parts, 'what was taken arrives');
+  client.close();
+  busy.forceShutdown();
 });
 
 test('the picture is the one that the coordinator has', async () => {

@@ -42,11 +42,12 @@ function openRun() {
       createNodeTracing(clock, (message) => toCompute.push(message)),
     );
   const replies: TraceReply[] = [];
+  const reader = { hasRoom: true };
   const gone = new AbortController();
   const begin = (steps: number): Promise<void> =>
-    traces.trace(steps, (reply) => replies.push(reply), gone.signal);
+    traces.trace(steps, (reply) => reader.hasRoom && replies.push(reply) > 0, gone.signal);
   return {
-    ...{ clock, orders, nodes, traces, toCompute, replies, gone, begin },
+    ...{ clock, orders, nodes, traces, toCompute, replies, reader, gone, begin },
     become: (changes: Partial<RunStatus>) => (status = { ...status, ...changes }),
     /** The compute threads of these have recorded so many spans of a step, their last. */
     record: (workers: readonly string[], spans: readonly StepSpan[], isLast = true) => {
@@ -85,6 +86,27 @@ test('all workers record the same next steps, and what they send is passed on', 
   assert.ok(ended?.kind === 'traceEnded');
   for (const { clock, trouble, dropped } of ended.workers)
     assert.deepEqual([clock.length, trouble, dropped], [2, '', 0]);
+});
+
+test('what a slow reader has no room for is dropped and counted', async () => {
+  const run = openRun();
+  const taken = run.begin(1);
+  await run.clock.pass(100);
+  run.record(['a', 'b'], [spanOf(12)]);
+  await run.clock.pass(1_000);
+  run.reader.hasRoom = false;
+  run.record(['c'], [spanOf(12), spanOf(12, 'data')], false);
+  await run.clock.pass(1_000);
+  run.reader.hasRoom = true;
+  run.record(['c'], []);
+  await run.clock.pass(1_000);
+  await taken;
+  const ended = run.replies.at(-1);
+  assert.ok(ended?.kind === 'traceEnded');
+  assert.deepEqual(
+    ended.workers.map(({ dropped }) => dropped),
+    [0, 0, 2],
+  );
 });
 
 test('a worker that is lost is named, and the others are waited for', async () => {
@@ -137,7 +159,7 @@ test('one trace at a time; whoever goes away ends it, and the next one may come'
     run.orders.slice(3).map(([, order]) => order.kind === 'trace' && order.steps),
     [0, 0, 0],
   );
-  const again = run.traces.trace(1, () => undefined, AbortSignal.timeout(0));
+  const again = run.traces.trace(1, () => true, AbortSignal.timeout(0));
   await run.clock.pass(10_000);
   await again;
 });
