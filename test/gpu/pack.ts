@@ -18,8 +18,10 @@ const mostBytes = 60e6;
 /** Of the package: what the check runs, and the sources that say which tests there are. */
 const trees = ['bin', 'dist', 'proto', 'presets', 'examples/faces', 'bench/peers', 'test/xla'];
 
-/** Dependencies of parts that the check does not load: pages, clusters, foreign models. */
+/** Dependencies of parts that the check does not load: pages, clusters, spans, foreign models. */
 const leftOut = [
+  ...['htm', 'preact', 'uplot', '@opentelemetry/exporter-trace-otlp-http'],
+  ...['@opentelemetry/resources', '@opentelemetry/sdk-trace-base'],
   ...['@kubernetes/client-node', '@picocss/pico', '@vladmandic/face-api', 'h5wasm'],
   ...['@tensorflow/tfjs-backend-wasm', '@tensorflow/tfjs-converter'],
 ];
@@ -29,7 +31,7 @@ const isLoaded = (path: string): boolean => !/\.(map|md|d\.[cm]?ts|tsbuildinfo)$
 
 /** In modules: builds for browsers, other systems and GPUs by another way, and what is not code. */
 const isUnused = (path: string): boolean =>
-  /\.min\.m?js$|\.fesm\.|es2017|@tensorflow\/[\w-]+\/src$/.test(path) ||
+  /\.min\.m?js$|_test\.js$|\.fesm\.|es2017|@tensorflow\/[\w-]+\/src$/.test(path) ||
   /\/(docs|tests|__tests__|examples|benchmarks?|vendor|node_modules)$/.test(path) ||
   /\/bin\/napi-v\d+\/(darwin|win32|linux\/(?!x64))|providers_(cuda|tensorrt)|libwebgpu/.test(path);
 
