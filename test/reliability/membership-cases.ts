@@ -17,7 +17,7 @@ import type { Stage } from '../support/watched-run.js';
 const steps = 160;
 
 /** Long enough for four to start at once beside a world that keeps the cores busy. */
-const stepsOfScaling = 400;
+const stepsOfStarting = 400;
 
 const scaling = 'workers added or let go (scale)';
 const several = 'several faults at once';
@@ -28,12 +28,12 @@ async function playScale(
   stage: Stage,
   dice: Dice,
 ): Promise<Played> {
-  const run = stage.start({ workers: before, steps: stepsOfScaling });
+  const run = stage.start({ workers: before, steps: stepsOfStarting });
   await run.step(dice.between(2, 10));
   await run.scale(after);
   const asked = run.note(`scale ${before} to ${after}`, 'the run');
   const outcome = await outcomeOfChange(run, asked);
-  return { run, steps: stepsOfScaling, outcomes: [outcome] };
+  return { run, steps: stepsOfStarting, outcomes: [outcome] };
 }
 
 /** Up while training, and down again as soon as the newcomer takes part. */
@@ -71,7 +71,7 @@ async function playKillAll(stage: Stage, dice: Dice): Promise<Played> {
 
 /** A third worker takes its state from one that is killed, and another is killed as well. */
 async function playKillWhileEntering(stage: Stage, dice: Dice): Promise<Played> {
-  const run = stage.start({ workers: 3, steps });
+  const run = stage.start({ workers: 3, steps: stepsOfStarting });
   await run.step(dice.between(2, 10));
   await run.signal('worker-2', 'SIGKILL');
   await run.line('lost');
@@ -79,18 +79,18 @@ async function playKillWhileEntering(stage: Stage, dice: Dice): Promise<Played> 
   await run.line('worker', (line) => line['worker'] === 'worker-2', run.faults[0].atMs);
   await run.trap('worker-1', { signal: 'SIGKILL', activity: 'enter', step: 5 });
   const outcome = await outcomeOfLoss(run, await run.sprung('worker-1'));
-  return { run, steps, outcomes: [outcome] };
+  return { run, steps: stepsOfStarting, outcomes: [outcome] };
 }
 
 /** The same worker is killed again and again, as soon as it takes part. */
 async function playKillAgain(stage: Stage, dice: Dice): Promise<Played> {
-  const run = stage.start({ workers: 2, steps });
+  const run = stage.start({ workers: 2, steps: stepsOfStarting });
   await run.step(dice.between(2, 10));
   const first = await run.signal('worker-1', 'SIGKILL');
   const outcomes = [await outcomeOfLoss(run, first)];
   await run.line('world', (line) => membersOf(line).length === 2, first.atMs);
   outcomes.push(await outcomeOfLoss(run, await run.signal('worker-1', 'SIGKILL')));
-  return { run, steps, outcomes };
+  return { run, steps: stepsOfStarting, outcomes };
 }
 
 /** A world that waits for a frozen worker is asked to let another one go. */
