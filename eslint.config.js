@@ -8,7 +8,7 @@ const folders = (names, message) => ({ group: names.map((name) => `**/${name}/**
 const noImports = (...patterns) => ({ 'no-restricted-imports': ['error', { patterns }] });
 
 const belowPrograms = folders(
-  ['coordinator', 'worker', 'cli', 'task', 'trace', 'test', 'inference', 'dataset'],
+  ['coordinator', 'worker', 'cli', 'task', 'trace', 'test', 'inference', 'dataset', 'watch'],
   'shared/ is below both programs and knows neither.',
 );
 const tensorsOnly = folders(

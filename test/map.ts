@@ -8,7 +8,16 @@ import { dirname, join, relative } from 'node:path';
 import { parseArgs } from 'node:util';
 import { packageFile } from '../shared/paths.js';
 
-const programs = ['shared', 'coordinator', 'worker', 'task', 'trace', 'dataset', 'inference'];
+const programs = [
+  'shared',
+  'coordinator',
+  'worker',
+  'task',
+  'trace',
+  'dataset',
+  'inference',
+  'watch',
+];
 const sourceFolders = [...programs, 'cli', 'bench', 'test'];
 
 interface Source {

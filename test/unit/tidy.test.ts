@@ -9,7 +9,7 @@ import { packageFile } from '../../shared/paths.js';
 const root = packageFile('.');
 const folders = [
   ...['bench', 'bin', 'cli', 'coordinator', 'dataset', 'inference'],
-  ...['shared', 'task', 'test', 'trace', 'web', 'worker'],
+  ...['shared', 'task', 'test', 'trace', 'watch', 'web', 'worker'],
 ];
 
 /** Paths of all sources below the package's folders, relative to its root. */
@@ -85,8 +85,8 @@ function undocumented(path: string): string[] {
 /** Programs, and what each is built from: a name that is exported there means one thing. */
 const programNames: Readonly<Record<string, readonly string[]>> = {
   worker: ['worker', 'shared', 'task', 'trace', 'dataset', 'inference'],
-  coordinator: ['coordinator', 'shared'],
-  cli: ['cli', 'shared', 'bench'],
+  coordinator: ['coordinator', 'shared', 'watch'],
+  cli: ['cli', 'shared', 'bench', 'watch'],
 };
 
 for (const [program, rooms] of Object.entries(programNames))

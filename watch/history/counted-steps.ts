@@ -25,6 +25,7 @@ export interface WorldStarts {
   isEarlier(step: number, generation: number): boolean;
 }
 
+/** Taken from where each world says that it goes on from. */
 export function worldStartsOf(events: EventLists): WorldStarts {
   const starts = new Map<number, number>();
   for (const { data } of [...events.of('world.rolledBack'), ...events.of('world.formed')])

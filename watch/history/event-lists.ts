@@ -1,4 +1,5 @@
-// The events of a run that are neither steps nor observations: each once, by type, in the order of time, so many at most.
+// The events of a run that are neither steps nor observations: each once, by type, in the order of
+// time, so many at most.
 
 import type { ParsedEvent } from '../../shared/events/bus.js';
 import type { EventType } from '../../shared/events/kinds.js';
@@ -36,6 +37,7 @@ const order: readonly EventType[] = [
   'run.finished',
 ];
 
+/** Empty lists. */
 export function createEventLists(limit = maxEvents): EventLists {
   const lists = new Map(order.map((type) => [type, createList(limit)]));
   let all: readonly ParsedEvent[] | undefined;

@@ -1,14 +1,4 @@
-// Goodput: how much of the time in which a run was led went into steps that count. It is an account
-// of stretches of time, each from one committed step to the next:
-//
-//   wall    from a coordinator's start to its end (or to the last that was heard of it), the time
-//           between a stop and a resume left out; of a run that goes on, to its newest step;
-//   useful  of each stretch, the seconds that its step says it took, if the step counts; if it was
-//           taken again later they are "redone", if its gradients were not finite "skipped";
-//   lost    what is left of the stretch: "starting" before a coordinator's first step, "lost" when
-//           a worker was lost in it, "membership" when a world was formed in it, else "other".
-//
-// So wall = useful + lost, whatever was heard.
+// Goodput: how much of the time in which a run was led went into steps that count.
 
 import { lossCauses, type Goodput, type LossCause } from './picture.js';
 
@@ -46,6 +36,18 @@ interface AccountState {
   pool: number;
 }
 
+/**
+ * An empty account of stretches of time, each from one committed step to the next:
+ *
+ *   wall    from a coordinator's start to its end (or to the last that was heard of it), the time
+ *           between a stop and a resume left out; of a run that goes on, to its newest step;
+ *   useful  of each stretch, the seconds that its step says it took, if the step counts; if it was
+ *           taken again later they are "redone", if its gradients were not finite "skipped";
+ *   lost    what is left of the stretch: "starting" before a coordinator's first step, "lost" when
+ *           a worker was lost in it, "membership" when a world was formed in it, else "other".
+ *
+ * So wall = useful + lost, whatever was heard.
+ */
 export function createGoodputAccount(): GoodputAccount {
   const sums = Object.fromEntries(['useful', ...lossCauses].map((share) => [share, 0]));
   return accountOf({

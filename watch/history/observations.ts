@@ -38,7 +38,7 @@ export function createObservations(limit: number): Observations {
       if (ids.has(id)) return false;
       const timeMs = Date.parse(event.time);
       isSorted &&= kept.length === 0 || kept[kept.length - 1].timeMs < timeMs;
-      kept.push({ id, timeMs, bytes: bytesOf(event.data) });
+      kept.push({ id, timeMs, bytes: sentBytesOf(event.data) });
       ids.add(id);
       if (newest === undefined || byTime(newest, event) < 0) newest = event;
       if (kept.length > limit) {
@@ -53,6 +53,6 @@ export function createObservations(limit: number): Observations {
 }
 
 /** Bytes that all workers together sent for a step. */
-export function bytesOf({ workers }: Observed['data']): number {
+export function sentBytesOf({ workers }: Observed['data']): number {
   return workers.reduce((sum, { sent_bytes: sent }) => sum + sent, 0);
 }

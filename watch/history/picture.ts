@@ -27,7 +27,7 @@ export type LossCause = (typeof lossCauses)[number];
 export interface Goodput {
   /** useful_s / wall_s; 0 before the first step. */
   readonly share: number;
-  /** Seconds in which a coordinator led the run; what lies between a stop and a resume is not in it. */
+  /** Seconds in which the run was led; what lies between a stop and a resume is not in it. */
   readonly wall_s: number;
   readonly useful_s: number;
   readonly lost_s: Readonly<Record<LossCause, number>>;
@@ -126,7 +126,7 @@ export interface RunPicture {
     readonly checkpoints: number;
     readonly terms: number;
   };
-  /** Steps that there is a sample picture of, in ascending order; at most 2,000, thinned out evenly. */
+  /** Steps with a sample picture, in ascending order; at most 2,000, thinned out evenly. */
   readonly sample_steps: readonly number[];
   /** The newest last; at most 20. */
   readonly news: readonly Happening[];

@@ -3,7 +3,7 @@
 import { termOf } from '../../shared/words.js';
 import type { CountedSteps } from './counted-steps.js';
 import type { EventLists, EventOf } from './event-lists.js';
-import { bytesOf, type Observations } from './observations.js';
+import { sentBytesOf, type Observations } from './observations.js';
 import type { Evaluated, Goodput, Happening, RunPicture } from './picture.js';
 import { valueAt, type StepRows } from './step-rows.js';
 import { byMoment, skippedAt, type WorldLine } from './world-line.js';
@@ -174,7 +174,7 @@ function observedOf(
   world: EventOf<'world.formed'> | undefined,
 ): Pick<RunPicture, 'workers' | 'straggler' | 'bytes_per_step'> {
   const observed = observations.newest()?.data;
-  const bytes = observed === undefined ? 0 : bytesOf(observed);
+  const bytes = observed === undefined ? 0 : sentBytesOf(observed);
   if (world === undefined || (observed !== undefined && !isOlder(observed, world)))
     return {
       workers: observed?.workers ?? [],

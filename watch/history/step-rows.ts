@@ -52,6 +52,7 @@ export function valueAt(column: Float64Array | undefined, row: number): number |
   return Number.isFinite(value) ? value : null;
 }
 
+/** No rows yet. */
 export function createStepRows(): StepRows {
   return new Rows();
 }

@@ -1,5 +1,5 @@
-// The run's world over its time, and what happened to it, from the events: who was in the world from
-// when to when, who came and who went, and one line for people about everything.
+// The run's world over its time, and what happened to it, from the events: who was in the world
+// from when to when, who came and who went, and one line for people about everything.
 
 import { termOf } from '../../shared/words.js';
 import type { EventLists, EventOf } from './event-lists.js';

@@ -43,8 +43,8 @@ export async function writeReport(runs: readonly ReportedRun[]): Promise<Buffer>
 </head>
 <body>
 <main class="container-fluid">
-<div id="watch"><noscript><p>Curves, faces and time lines are drawn with JavaScript, which is off; the
-tables are there without it.</p></noscript></div>
+<div id="watch"><noscript><p>Curves, faces and time lines are drawn with JavaScript, which is off;
+the tables are there without it.</p></noscript></div>
 <div class="report">
 ${runs.length > 1 ? differenceTable(runs) : undefined}${resultTable(runs)}${timeTable(runs)}
 ${originTable(runs)}${checkpointTables(runs)}${runs.map(usage)}${runs.map(specDetails)}

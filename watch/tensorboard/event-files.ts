@@ -21,7 +21,7 @@ import {
 /** Between two files lie 2 % of the run's age, so that a week leaves some hundreds at most. */
 const [leastGapMs, shareOfAge, longestGapMs] = [10_000, 0.02, 900_000];
 
-/** At a checkpoint less will do: a run that is killed goes on from there, and tells what follows. */
+/** At a checkpoint less will do: a run that is killed goes on from there. */
 const [leastSavedGapMs, savedShareOfAge] = [60_000, 0.01];
 
 /** A file ends beyond so many bytes, and is written before its time. */

@@ -1,6 +1,6 @@
 // TensorBoard's file format, as far as Lockstep writes it: events as protobuf, each framed as a
-// TFRecord. Field numbers: event.proto and summary.proto of TensorBoard (compat/proto), plugin.proto
-// and api.proto of its plugin hparams. Frame: tensorflow/core/lib/io/record_writer.h.
+// TFRecord. Field numbers: event.proto and summary.proto (compat/proto), and plugin.proto and
+// api.proto of the plugin hparams. Frame: tensorflow/core/lib/io/record_writer.h.
 
 import { crc32c } from '@aws-crypto/crc32c';
 import protobuf from 'protobufjs';
