@@ -1,11 +1,11 @@
 // The engines of this machine and a peer, on the same step and in one sitting: each in a process
 // of its own, in turns, so that what else the machine does meets all of them alike.
 
-import { execFile } from 'node:child_process';
-import { promisify } from 'node:util';
 import { z } from 'zod';
 import { median } from '../shared/median.js';
 import { packageFile } from '../shared/paths.js';
+import { runPeer } from './peers/run-peer.js';
+import { inTurns, markdownTable, medianRatio, rounded } from './turns/turns.js';
 
 export interface EnginesBenchOptions {
   /** Names of engines, "engine/provider" or "engine/provider/precision". */
@@ -43,7 +43,6 @@ const lineSchema = z.object({
   engine: z.string(),
 });
 const peerName = 'peer';
-const timeoutMs = 600_000;
 
 /** Measures; a contender that fails ends it with what it said. */
 export async function benchEngines(options: EnginesBenchOptions): Promise<EngineTimes[]> {
@@ -51,48 +50,35 @@ export async function benchEngines(options: EnginesBenchOptions): Promise<Engine
   const contenders = [...(peer === undefined ? [] : [peerName]), ...engines];
   const result: EngineTimes[] = [];
   for (const count of threads) {
-    const times = new Map(contenders.map((name) => [name, [] as number[]]));
-    const said = new Map<string, string>();
-    for (let round = 0; round < rounds; round++)
-      for (const name of contenders) {
-        const { step_s, cpu_s, engine } = await runOne(name, count, options);
-        const taken = options.isProcessorTime ? cpu_s : step_s;
-        if (taken === undefined) throw new Error(`${engine} did not say its processor seconds`);
-        times.get(name)!.push(taken);
-        said.set(name, engine);
-        say(`round ${round + 1} of ${rounds}, threads ${count}: ${engine} ${taken} s`);
-      }
-    for (const name of contenders) {
-      const own = times.get(name)!;
-      const ratios = own.map((time, i) => time / (times.get(peerName)?.[i] ?? NaN));
+    const taken = await inTurns(contenders, rounds, async (name, round) => {
+      const { step_s, cpu_s, engine } = await runOne(name, count, options);
+      const seconds = options.isProcessorTime ? cpu_s : step_s;
+      if (seconds === undefined) throw new Error(`${engine} did not say its processor seconds`);
+      say(`round ${round + 1} of ${rounds}, threads ${count}: ${engine} ${seconds} s`);
+      return { seconds, engine };
+    });
+    const times = taken.map((own) => own.map(({ seconds }) => seconds));
+    for (const [i, contender] of contenders.entries())
       result.push({
-        contender: name,
-        engine: said.get(name)!,
-        threads: count,
-        rounds: own,
-        median_s: rounded(median(own)),
-        ratio: peer === undefined ? undefined : rounded(median(ratios)),
+        ...{ contender, engine: taken[i][0].engine, threads: count, rounds: times[i] },
+        median_s: rounded(median(times[i]), 3),
+        ratio: medianRatio(times[i], peer === undefined ? undefined : times[0]),
       });
-    }
   }
   return result;
 }
 
-async function runOne(name: string, threads: number, options: EnginesBenchOptions) {
+function runOne(name: string, threads: number, options: EnginesBenchOptions) {
   const { preset, batch, steps } = options;
-  const counts = ['--batch', batch, '--threads', threads, '--steps', steps].map(String);
   const [engine = '', provider, precision] = name.split('/');
   const ours = [
-    ...[packageFile('bin/lockstep.js'), 'bench', 'step', '--json', '--preset', preset],
-    ...['--engine', engine, ...(provider === undefined ? [] : ['--provider', provider])],
+    ...[process.execPath, packageFile('bin/lockstep.js'), 'bench', 'step', '--json'],
+    ...['--preset', preset, '--engine', engine],
+    ...(provider === undefined ? [] : ['--provider', provider]),
     ...(precision === undefined ? [] : ['--precision', precision]),
   ];
-  const [program = '', ...args] =
-    name === peerName ? (options.peer ?? '').split(/\s+/) : [process.execPath, ...ours];
-  const { stdout } = await promisify(execFile)(program, [...args, ...counts], {
-    timeout: timeoutMs,
-  });
-  return lineSchema.parse(JSON.parse(stdout.trim().split('\n').at(-1) ?? ''));
+  const command = name === peerName ? (options.peer ?? '').split(/\s+/) : ours;
+  return runPeer(command, { batch, threads, steps }, lineSchema);
 }
 
 /** The table, in Markdown. */
@@ -102,12 +88,5 @@ export function enginesTable(times: readonly EngineTimes[], isProcessorTime = fa
     ...[middle.toFixed(2), ratio === undefined ? '' : ratio.toFixed(2)],
   ]);
   const seconds = `${isProcessorTime ? 'processor ' : ''}seconds a step, by round`;
-  const header = ['engine', 'threads', seconds, 'median', 'over the peer'];
-  return [header, header.map(() => '---'), ...cells]
-    .map((row) => `| ${row.join(' | ')} |`)
-    .join('\n');
-}
-
-function rounded(value: number): number {
-  return Math.round(value * 1000) / 1000;
+  return markdownTable([['engine', 'threads', seconds, 'median', 'over the peer'], ...cells]);
 }

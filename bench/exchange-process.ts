@@ -5,24 +5,34 @@ import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 
-import { shareOf, foldTree, subtreesInside, type TreeNode } from '../shared/plan/reduction.js';
+import { shareOf, subtreesInside } from '../shared/plan/reduction.js';
+import { placesOf, type ExchangePrecision } from '../shared/plan/step-vector.js';
 import type { Rank, World } from '../shared/words.js';
 import type { ThreadReport, ThreadTask } from './exchange-thread.js';
-import { fillLeaf } from './exchange-values.js';
+import type { ExchangeWorld } from '../worker/exchange/exchange.js';
+import { ExchangeMemory } from '../worker/exchange/memory.js';
+import { benchShape, blockSum, bytesOfValues } from './exchange-values.js';
 
 /** What the bench sends to each process. */
 export interface BenchTask {
   readonly world: World;
   readonly rank: Rank;
   readonly microShards: number;
+  /** Values that are summed in `precision`. */
   readonly floats: number;
+  readonly precision: ExchangePrecision;
   readonly steps: number;
   readonly warmUp: number;
 }
 
 /** What a process sends back. */
 export type BenchReport =
-  | { readonly kind: 'address'; readonly address: string }
+  | {
+      readonly kind: 'address';
+      readonly address: string;
+      readonly lanes: readonly string[];
+      readonly socket: string | undefined;
+    }
   | {
       readonly kind: 'finished';
       readonly stepSeconds: readonly number[];
@@ -32,31 +42,38 @@ export type BenchReport =
       readonly digests: readonly string[];
     };
 
-const thread = new Worker(new URL('./exchange-thread.js', import.meta.url));
+const lanes = Number(process.argv[2]);
+const thread = new Worker(new URL('./exchange-thread.js', import.meta.url), { workerData: lanes });
 const report = (message: BenchReport): void => void process.send?.(message);
 
 process.once('message', (task: BenchTask) => void run(task));
-report({ kind: 'address', address: (await next('address')).address });
+report(await next('address'));
 
 async function run(task: BenchTask): Promise<void> {
-  const { world, rank, microShards, floats, steps, warmUp } = task;
-  const contributions = contributionsOf(task);
-  const results = [sharedVector(floats), sharedVector(floats)] as const;
-  tell({ kind: 'join', world: { world, rank, microShards, contributions, results } });
+  const { floats, steps, warmUp } = task;
+  const memory = new ExchangeMemory();
+  const world = exchangeWorldOf(task, memory);
+  const reduce = { shape: benchShape(floats), contributions: world.contributions.length };
+  tell({ kind: 'join', world });
   await next('joined');
   const stepSeconds: number[] = [];
   const cpuSeconds: number[] = [];
   for (let step = 0; step < warmUp + steps; step++) {
     const cpuBefore = process.cpuUsage();
     const started = performance.now();
-    tell({ kind: 'reduce', step, floats });
+    tell({ kind: 'reduce', step, ...reduce });
     await next('reduced');
     const { user, system } = process.cpuUsage(cpuBefore);
     if (step < warmUp) continue;
     stepSeconds.push((performance.now() - started) / 1000);
     cpuSeconds.push((user + system) / 1e6);
   }
-  const digests = results.map((vector) => digestOf(vector));
+  const { start, end } = placesOfTask(task).gradients;
+  const digests = world.results.map((place) =>
+    createHash('sha256')
+      .update(memory.bytes(place + start, end - start))
+      .digest('hex'),
+  );
   report({ kind: 'finished', stepSeconds, cpuSeconds, digests });
 }
 
@@ -72,32 +89,24 @@ async function next<K extends ThreadReport['kind']>(
   return message as Extract<ThreadReport, { readonly kind: K }>;
 }
 
-function sharedVector(floats: number): Float32Array {
-  return new Float32Array(new SharedArrayBuffer(4 * floats));
+function placesOfTask({ floats, microShards, precision }: BenchTask) {
+  return placesOf(benchShape(floats), precision, microShards);
 }
 
-function contributionsOf({ world, rank, microShards, floats }: BenchTask): Float32Array[] {
+/** The world of a task, its contributions filled. */
+function exchangeWorldOf(task: BenchTask, memory: ExchangeMemory): ExchangeWorld {
+  const { world, rank, microShards, floats, precision } = task;
+  const { gradients, contributionBytes, resultBytes } = placesOfTask(task);
   const share = shareOf(rank, world.members.length, microShards);
-  return subtreesInside(share, microShards).map((node) => {
-    const shared = sharedVector(floats);
-    shared.set(sumOf(node, floats));
-    return shared;
+  const contributions = subtreesInside(share, microShards).map((node) => {
+    const place = memory.allocate(contributionBytes);
+    const bytes = bytesOfValues(precision, blockSum(node, 0, floats, precision));
+    memory.bytes(place + gradients.start, bytes.length).set(bytes);
+    return place;
   });
-}
-
-function sumOf(root: TreeNode, floats: number): Float32Array {
-  const leafOf = ({ start, end }: TreeNode): Float32Array | undefined => {
-    if (end - start > 1) return undefined;
-    const values = new Float32Array(floats);
-    fillLeaf(values, start, 0);
-    return values;
+  return {
+    ...{ world, rank, microShards, precision, lane: 0, lanes: 1, memory: memory.shared },
+    ...{ contributions, results: [memory.allocate(resultBytes), memory.allocate(resultBytes)] },
+    ...{ contributionBytes, resultBytes },
   };
-  return foldTree(root, leafOf, (left, right) => {
-    for (let i = 0; i < floats; i++) left[i] = Math.fround(left[i] + right[i]);
-    return left;
-  });
-}
-
-function digestOf(vector: Float32Array): string {
-  return createHash('sha256').update(new Uint8Array(vector.buffer)).digest('hex');
 }

@@ -1,38 +1,62 @@
-// The network thread of a process of the exchange bench: the exchange on its own server.
+// The network thread of a process of the exchange bench: the exchange on its own server, and on
+// those of its further lanes, as a worker has it.
 
-import { Server, ServerCredentials } from '@grpc/grpc-js';
-import { parentPort } from 'node:worker_threads';
+import { Server } from '@grpc/grpc-js';
+import { parentPort, workerData } from 'node:worker_threads';
 
+import type { StepShape } from '../shared/plan/step-vector.js';
 import type { Step } from '../shared/words.js';
-import type { ExchangeWorld } from '../worker/exchange/exchange.js';
+import type { ExchangeEvents, ExchangeWorld } from '../worker/exchange/exchange.js';
 import { createGrpcExchange, exchangeServerOptions } from '../worker/exchange/grpc.js';
+import { openLanes } from '../worker/exchange/lane-port.js';
+import type { OpenLane } from '../worker/exchange/lanes.js';
 
 export type ThreadTask =
   | { readonly kind: 'join'; readonly world: ExchangeWorld }
-  | { readonly kind: 'reduce'; readonly step: Step; readonly floats: number };
+  /** A step whose contributions are all there. */
+  | {
+      readonly kind: 'reduce';
+      readonly step: Step;
+      readonly shape: StepShape;
+      readonly contributions: number;
+    };
 
 export type ThreadReport =
-  { readonly kind: 'address'; readonly address: string } | { readonly kind: 'joined' | 'reduced' };
+  | {
+      readonly kind: 'address';
+      readonly address: string;
+      /** Of the lanes but the first. */
+      readonly lanes: readonly string[];
+      readonly socket: string | undefined;
+    }
+  | { readonly kind: 'joined' | 'reduced' };
 
 const report = (message: ThreadReport): void => parentPort?.postMessage(message);
 
 const server = new Server(exchangeServerOptions);
-const exchange = createGrpcExchange({
-  server,
-  events: {
-    onJoined: () => report({ kind: 'joined' }),
-    onReduced: () => report({ kind: 'reduced' }),
-    // The bench has nothing to measure then: the failure ends the thread, and with it the process.
-    onPeerLost: ({ worker, reason }) => {
-      throw new Error(`${worker} ${reason}`);
-    },
+const opened = await openLanes({
+  ...{ server, worker: 'bench', listen: '127.0.0.1:0', advertise: '127.0.0.1' },
+  ...{ lanes: workerData as number, logLevel: 'warn' },
+});
+const events: ExchangeEvents = {
+  onJoined: () => report({ kind: 'joined' }),
+  onGathered: () => undefined,
+  onReduced: () => {
+    // All are connected, and the process is to be killed.
+    opened.close();
+    report({ kind: 'reduced' });
   },
-});
+  // The bench has nothing to measure then: the failure ends the thread, and with it the process.
+  onPeerLost: ({ worker, reason }) => {
+    throw new Error(`${worker} ${reason}`);
+  },
+};
+const first: OpenLane = (heard) => createGrpcExchange({ server, events: heard });
+const exchange = opened.join(first, events);
 parentPort?.on('message', (task: ThreadTask) => {
-  if (task.kind === 'join') exchange.join(task.world);
-  else exchange.allReduce(task.step, task.floats);
+  if (task.kind === 'join') return exchange.join(task.world);
+  exchange.begin(task.step, task.shape);
+  for (let i = 0; i < task.contributions; i++) exchange.contribute(task.step, i);
 });
-server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, port) => {
-  if (error !== null) throw error;
-  report({ kind: 'address', address: `127.0.0.1:${port}` });
-});
+const { address, lanes, socket } = opened;
+report({ kind: 'address', address, lanes, socket });

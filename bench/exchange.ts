@@ -5,15 +5,18 @@ import { fork, type ChildProcess } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
 import { median } from '../shared/median.js';
-import { foldTree, type TreeNode } from '../shared/plan/reduction.js';
+import type { ExchangePrecision } from '../shared/plan/step-vector.js';
 import type { BenchReport, BenchTask } from './exchange-process.js';
-import { fillLeaf } from './exchange-values.js';
+import { blockSum, bytesOfValues, roundTo } from './exchange-values.js';
 
 export interface ExchangeBenchOptions {
   /** Worker processes, from 2. */
   readonly workers: number;
-  /** Length of the vector, MiB of float32. */
+  /** Length of the vector: MiB of 262144 values, 4 bytes each in float32 and 2 in bfloat16. */
   readonly mib: number;
+  readonly precision: ExchangePrecision;
+  /** Threads of the exchange of each worker. */
+  readonly lanes: number;
   /** Steps measured, after `warmUp` that are not. */
   readonly steps: number;
   readonly warmUp: number;
@@ -21,7 +24,7 @@ export interface ExchangeBenchOptions {
 
 /** Names as printed with --json. Bandwidths in MiB/s, times in seconds; medians unless said. */
 export interface ExchangeBenchResult {
-  /** NCCL's bus bandwidth: bytes / time * 2 (n - 1) / n. */
+  /** NCCL's bus bandwidth: bytes / time * 2 (n - 1) / n; a value counts as 4 bytes in both. */
   readonly busbw_mib_s: number;
   /** bytes / time */
   readonly algbw_mib_s: number;
@@ -32,6 +35,8 @@ export interface ExchangeBenchResult {
   readonly cpu_s: number;
   readonly workers: number;
   readonly mib: number;
+  readonly precision: ExchangePrecision;
+  readonly lanes: number;
   readonly steps: number;
   /** Every worker's results have the bits of the reference sum. */
   readonly verified: boolean;
@@ -42,12 +47,14 @@ const limitMs = 300_000;
 /** Runs the bench; throws when a worker dies or takes longer than five minutes. */
 export async function benchExchange(options: ExchangeBenchOptions): Promise<ExchangeBenchResult> {
   const script = fileURLToPath(new URL('./exchange-process.js', import.meta.url));
-  const children = Array.from({ length: options.workers }, () => fork(script));
+  const children = Array.from({ length: options.workers }, () =>
+    fork(script, [String(options.lanes)]),
+  );
   const watchdog = setTimeout(() => children.forEach((child) => child.kill('SIGKILL')), limitMs);
   try {
     const addresses = await Promise.all(children.map((child) => nextReport(child, 'address')));
-    const members = addresses.map(({ address }, rank) => {
-      return { rank, worker: `bench-${rank}`, incarnation: 1, address };
+    const members = addresses.map(({ address, lanes, socket }, rank) => {
+      return { rank, worker: `bench-${rank}`, incarnation: 1, address, lanes, socket };
     });
     const finished = children.map((child) => nextReport(child, 'finished'));
     children.forEach((child, rank) => child.send(taskOf(options, rank, members)));
@@ -59,7 +66,7 @@ export async function benchExchange(options: ExchangeBenchOptions): Promise<Exch
 }
 
 function taskOf(
-  { workers, mib, steps, warmUp }: ExchangeBenchOptions,
+  { workers, mib, precision, steps, warmUp }: ExchangeBenchOptions,
   rank: number,
   members: BenchTask['world']['members'],
 ): BenchTask {
@@ -69,6 +76,7 @@ function taskOf(
     rank,
     microShards: 2 * workers,
     floats,
+    precision,
     steps,
     warmUp,
   };
@@ -91,7 +99,7 @@ function nextReport<K extends BenchReport['kind']>(
 }
 
 function summarize(
-  { workers, mib, steps }: ExchangeBenchOptions,
+  { workers, mib, precision, lanes, steps }: ExchangeBenchOptions,
   reports: readonly ReportOf<'finished'>[],
 ): ExchangeBenchResult {
   // A step takes as long as its slowest worker.
@@ -99,7 +107,7 @@ function summarize(
     Math.max(...reports.map(({ stepSeconds }) => stepSeconds[step])),
   );
   const middle = median(times);
-  const expected = referenceDigest(2 * workers, Math.round(mib * 262_144));
+  const expected = referenceDigest(2 * workers, Math.round(mib * 262_144), precision);
   const digests = reports.flatMap((report) => report.digests);
   const cpu = Array.from({ length: steps }, (_, step) =>
     reports.reduce((sum, { cpuSeconds }) => sum + cpuSeconds[step], 0),
@@ -113,6 +121,8 @@ function summarize(
     cpu_s: round(median(cpu), 3),
     workers,
     mib,
+    precision,
+    lanes,
     steps,
     verified: digests.every((digest) => digest === expected),
   };
@@ -123,27 +133,22 @@ function round(value: number, digits: number): number {
 }
 
 /** SHA-256 of the mean over all leaves, added along the tree in plain loops, block by block. */
-function referenceDigest(microShards: number, floats: number): string {
+function referenceDigest(
+  microShards: number,
+  floats: number,
+  precision: ExchangePrecision,
+): string {
   const hash = createHash('sha256');
   const scale = Math.fround(1 / microShards);
   const block = 65_536;
   for (let first = 0; first < floats; first += block) {
     const count = Math.min(block, floats - first);
-    const sum = blockSum({ start: 0, end: microShards }, first, count);
-    hash.update(new Uint8Array(sum.map((value) => Math.fround(value * scale)).buffer));
+    const sum = blockSum({ start: 0, end: microShards }, first, count, precision);
+    const mean = roundTo(
+      precision,
+      sum.map((value) => Math.fround(value * scale)),
+    );
+    hash.update(bytesOfValues(precision, mean));
   }
   return hash.digest('hex');
-}
-
-function blockSum(root: TreeNode, first: number, count: number): Float32Array {
-  const leafOf = ({ start, end }: TreeNode): Float32Array | undefined => {
-    if (end - start > 1) return undefined;
-    const values = new Float32Array(count);
-    fillLeaf(values, start, first);
-    return values;
-  };
-  return foldTree(root, leafOf, (left, right) => {
-    for (let i = 0; i < count; i++) left[i] = Math.fround(left[i] + right[i]);
-    return left;
-  });
 }

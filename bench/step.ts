@@ -8,6 +8,7 @@ import { sizeOf } from '../shared/layout.js';
 import { median } from '../shared/median.js';
 import { createRandomStream } from '../shared/random.js';
 import type { DeviceCount } from '../shared/spec/engines.js';
+import { pinExchange } from '../shared/spec/exchange.js';
 import type { EngineName, Precision, RunSpec } from '../shared/spec/schema.js';
 import { readFrozenInputs } from '../shared/weights/feature-weights.js';
 import { createSrganTask } from '../task/srgan/task.js';
@@ -15,8 +16,8 @@ import type { Task } from '../task/task.js';
 import type { MicroBatch } from '../worker/data/loader.js';
 import { createEngine } from '../worker/engine/create-engine.js';
 import type { Engine, Provider } from '../worker/engine/engine.js';
-import { sumInto } from '../worker/exchange/values.js';
 import { createPhases } from '../worker/training/phase.js';
+import { sectionsOf } from '../worker/training/step-plan.js';
 import { commitStep } from '../worker/training/update.js';
 
 export interface StepBenchOptions {
@@ -55,7 +56,7 @@ export interface StepBenchResult {
   readonly device_last_mib?: number;
   /** Until the step is ready: traced, lowered and compiled. */
   readonly compile_s: number;
-  /** Native tensors that are alive after the last step beyond those before the first. */
+  /** Native tensors that are alive after the last step beyond those after the warm-up. */
   readonly native_tensors: number;
   readonly engine: string;
   readonly threads: number;
@@ -81,7 +82,7 @@ interface Taken {
 /** Measures the step of the spec's last phase. */
 export async function benchStep(options: StepBenchOptions): Promise<StepBenchResult> {
   const { batch, steps } = options;
-  const spec = lastPhaseAlone(options.spec, batch);
+  const spec = pinExchange(lastPhaseAlone(options, batch));
   const task = createSrganTask(spec);
   const engine = await createEngine(options.engine, options);
   const state = await engine.createState(task.networks);
@@ -93,13 +94,17 @@ export async function benchStep(options: StepBenchOptions): Promise<StepBenchRes
   const phase = await phases.at(0);
   const compiling = (performance.now() - beforeCompiling) / 1e3;
   const pictures = randomBatch(task, batch);
-  const tensorsBefore = engine.nativeTensors();
+  let tensorsBefore = 0;
   const times: Taken[] = [];
   for (let i = 0; i < warmUpSteps + steps; i++) {
+    // Products of factors have their places from the first step on.
+    if (i === warmUpSteps) tensorsBefore = engine.nativeTensors();
     const [began, cpu] = [performance.now(), process.cpuUsage()];
     const vector = await sumOfDevices(engine.devices, (one) => phase.compute(pictures, one));
     const computed = performance.now();
-    ({ counters } = await commitStep(spec, phase, counters, vector));
+    const { factors, ...means } = sectionsOf(phase.vector.shape, vector);
+    await phase.multiply(new Array<Float32Array>(spec.batch.microShards).fill(factors));
+    ({ counters } = await commitStep(spec, phase, counters, means));
     const ended = performance.now();
     const { user, system } = process.cpuUsage(cpu);
     if (i >= warmUpSteps)
@@ -127,14 +132,19 @@ async function sumOfDevices(
 ): Promise<Float32Array> {
   const all = await Promise.all(Array.from({ length: devices }, (_, device) => compute(device)));
   const [sum, ...others] = all;
-  for (const other of others) sumInto(sum, sum, other);
+  for (const other of others) for (let i = 0; i < sum.length; i++) sum[i] += other[i];
   return sum;
 }
 
 /** The spec with its last phase only, which all networks take part in and which does not end. */
-function lastPhaseAlone(spec: RunSpec, batch: number): RunSpec {
+function lastPhaseAlone({ spec, engine }: StepBenchOptions, batch: number): RunSpec {
   const phase = { ...spec.phases.at(-1)!, steps: Number.MAX_SAFE_INTEGER, discriminatorSteps: 1 };
-  return { ...spec, batch: { ...spec.batch, size: batch }, phases: [phase] };
+  return {
+    ...spec,
+    batch: { ...spec.batch, size: batch },
+    phases: [phase],
+    engine: { ...spec.engine, name: engine },
+  };
 }
 
 /** The task's initial values; the rest is as it is in `zeros`, whose memory it shares. */

@@ -3,7 +3,7 @@
 import { OperatorError, type Problem } from '../shared/problems.js';
 
 /** By the key: the number given, if any, the least and, if there is one, the most allowed. */
-type NumberRanges = Readonly<
+export type NumberRanges = Readonly<
   Record<string, readonly [given: number | undefined, least: number, most?: number]>
 >;
 
@@ -21,4 +21,19 @@ export function rangeProblems(ranges: NumberRanges): Problem[] {
 export function requireRanges(what: string, ranges: NumberRanges): void {
   const problems = rangeProblems(ranges);
   if (problems.length > 0) throw new OperatorError(what, problems);
+}
+
+/** "1,2" as numbers; what is none is NaN, which no range has. */
+export function numberList(text: string): number[] {
+  return text.split(',').map((one) => (one.trim() === '' ? NaN : Number(one)));
+}
+
+/** A range for each number of a list, named after the number: "--workers 2". */
+export function eachInRange(
+  key: string,
+  given: readonly number[],
+  least: number,
+  most: number,
+): NumberRanges {
+  return Object.fromEntries(given.map((one) => [`${key} ${one}`, [one, least, most] as const]));
 }

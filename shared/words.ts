@@ -13,12 +13,16 @@ export type Generation = number;
 /** Index of a micro-shard (a leaf of the reduction tree) within a step, from 0 to M - 1. */
 export type Leaf = number;
 
-/** One worker of a world. `address` is "host:port" of its exchange server. */
+/** One worker of a world. `address` is "host:port" of its exchange server, the first lane. */
 export interface Member {
   readonly rank: Rank;
   readonly worker: string;
   readonly incarnation: number;
   readonly address: string;
+  /** "host:port" of each further lane. */
+  readonly lanes?: readonly string[] | undefined;
+  /** The name of the folder of its Unix sockets, where it has them. */
+  readonly socket?: string | undefined;
 }
 
 /** The ordered workers of now. Members are sorted by rank. */

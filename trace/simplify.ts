@@ -81,7 +81,7 @@ function contentOf(constant: GraphConstant): string | undefined {
 }
 
 /** Drops unneeded nodes and values, and numbers the rest anew; inputs always stay. */
-function dropUnused(graph: StepGraph): StepGraph {
+export function dropUnused(graph: StepGraph): StepGraph {
   const needed = new Set(graph.outputs.map(({ value }) => value));
   const kept: GraphNode[] = [];
   for (const node of [...graph.nodes].reverse()) {

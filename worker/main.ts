@@ -22,6 +22,8 @@ export interface WorkerMainOptions {
   readonly worker: string;
   readonly listen: string;
   readonly advertise: string;
+  /** Lanes of the exchange, from 1: threads with a port each. */
+  readonly lanes: number;
   readonly storeOptions: StoreOptions;
   /** Decoded pictures kept in memory, in MiB. */
   readonly cacheMib: number;
@@ -54,11 +56,11 @@ export interface WorkerResult {
 
 /** Runs a worker until its coordinator ends the run, or it can't go on. */
 export async function workerMain(options: WorkerMainOptions): Promise<WorkerResult> {
-  const { coordinators, worker, listen, advertise, stop } = options;
+  const { coordinators, worker, listen, advertise, lanes, stop } = options;
   const { patienceMs, drainMs, allowsFaults, logLevel } = options;
   const incarnation = Date.now();
   const workerData: NetworkOptions = {
-    ...{ coordinators, worker, incarnation, listen, advertise },
+    ...{ coordinators, worker, incarnation, listen, advertise, lanes },
     ...{ patienceMs, drainMs, allowsFaults, logLevel, metrics: options.metrics },
   };
   const network = new Worker(new URL('./network/network-thread.js', import.meta.url), {

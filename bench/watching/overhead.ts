@@ -3,7 +3,6 @@
 // second, TensorBoard's files, the event bus), by seconds of steps and by processor seconds.
 
 import { spawn, type ChildProcess } from 'node:child_process';
-import { readFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -13,6 +12,7 @@ import { stringify } from 'yaml';
 import { median } from '../../shared/median.js';
 import { packageFile } from '../../shared/paths.js';
 import type { RunSpec } from '../../shared/spec/schema.js';
+import { processorSeconds } from '../turns/machine.js';
 
 export interface WatchingBenchOptions {
   readonly spec: RunSpec;
@@ -165,17 +165,6 @@ async function readSteps(
     return { stepS: median(seconds), cpuS: (cpu() - cpuStart) / (steps - warmUp) };
   }
   throw new Error('the run ended before its last step');
-}
-
-/** User and system time of a process by Linux's account; 0 where there is none. */
-function processorSeconds(pid: number | undefined): number {
-  try {
-    const text = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    const [, , , , , , , , , , , user, system] = text.slice(text.lastIndexOf(')')).split(' ');
-    return (Number(user) + Number(system)) / 100;
-  } catch {
-    return 0;
-  }
 }
 
 interface Watchers {

@@ -1,23 +1,29 @@
 // `lockstep bench`: measurements of this machine, one subcommand each.
 
-import { availableParallelism, cpus } from 'node:os';
 import type { CommandModule, InferredOptionTypes, Options } from 'yargs';
 import { benchCoordinator } from '../../bench/coordinator.js';
 import { benchEngines, enginesTable } from '../../bench/engines.js';
-import { benchExchange } from '../../bench/exchange.js';
 import { benchSamples } from '../../bench/samples.js';
 import { benchStep } from '../../bench/step.js';
 import { benchTransfers } from '../../bench/transfers.js';
+import { machineLine } from '../../bench/turns/machine.js';
 import { benchWatching } from '../../bench/watching/overhead.js';
+import { checkpointBenchCommand } from './bench-checkpoint.js';
 import { engineNames, precisions } from '../../shared/spec/schema.js';
 import { providers } from '../../worker/engine/engine.js';
 import { xlaProviders } from '../../worker/engine/xla/plugin.js';
 import { devicesOption, parseDevices } from '../local/devices.js';
-import { requireRanges } from '../number-ranges.js';
+import { eachInRange, numberList, requireRanges } from '../number-ranges.js';
 import { flagOption, numberOption, textOption, withPositional } from '../options.js';
 import { printFigures, printJson, printLine, printNote } from '../output.js';
 import { withStore } from '../stores.js';
 import { resolveSpec, withSpecOptions, type SpecArguments } from '../spec-options.js';
+import {
+  exchangeCommand,
+  precisionCommand,
+  scalingCommand,
+  trainBenchCommand,
+} from './bench-workers.js';
 
 const oneLine = { type: 'boolean', describe: 'Print JSON on one line' } as const;
 
@@ -86,12 +92,12 @@ const enginesCommand: CommandModule<object, InferredOptionTypes<typeof enginesOp
         'the table of docs/performance.md',
       ),
   handler: async ({ peer, preset, batch, steps, rounds, json, ...args }) => {
-    const threads = args.threads.split(',').map(Number);
+    const threads = numberList(args.threads);
     requireRanges('the engines cannot be timed', {
       '--steps': [steps, 1, mostCount],
       '--rounds': [rounds, 1, mostCount],
       '--batch': [batch, 1, mostCount],
-      ...Object.fromEntries(threads.map((n) => [`--threads ${n}`, [n, 1, mostCount] as const])),
+      ...eachInRange('--threads', threads, 1, mostCount),
     });
     const engines = args.engines.split(',');
     const counts = { batch, threads, steps, rounds };
@@ -99,40 +105,7 @@ const enginesCommand: CommandModule<object, InferredOptionTypes<typeof enginesOp
     const what = { engines, peer, preset, isProcessorTime };
     const times = await benchEngines({ ...what, ...counts, say: printNote });
     if (json) return times.forEach(printJson);
-    printLine(`${enginesTable(times, isProcessorTime)}\n\n${machine()}`);
-  },
-};
-
-/** "2 of AMD EPYC, Node v20.20.2, 2026-11-25" */
-function machine(): string {
-  const model = cpus()[0]?.model.trim() ?? 'unknown processors';
-  const date = new Date().toISOString().slice(0, 10);
-  return `${availableParallelism()} of ${model}, Node ${process.version}, ${date}`;
-}
-
-const exchangeOptions = {
-  workers: numberOption('Worker processes', { default: 2 }),
-  mib: numberOption('Length of the vector in MiB', { default: 95 }),
-  steps: numberOption('Steps that are measured', { default: 10 }),
-  'warm-up': numberOption('Steps before them', { default: 3 }),
-  json: oneLine,
-} as const satisfies Record<string, Options>;
-
-const exchangeCommand: CommandModule<object, InferredOptionTypes<typeof exchangeOptions>> = {
-  command: 'exchange',
-  describe: 'Time the all-reduce between worker processes over loopback, checking every bit',
-  builder: (y) =>
-    y
-      .options(exchangeOptions)
-      .example('$0 bench exchange --workers 2 --mib 95', 'The gradients of the paper preset'),
-  handler: async ({ workers, mib, steps, warmUp, json }) => {
-    requireRanges('the exchange cannot be timed', {
-      '--workers': [workers, 2, 16],
-      '--mib': [mib, 1, 1024],
-      '--steps': [steps, 1, 1000],
-      '--warm-up': [warmUp, 2, 100],
-    });
-    printFigures(await benchExchange({ workers, mib, steps, warmUp }), json === true);
+    printLine(`${enginesTable(times, isProcessorTime)}\n\n${machineLine()}`);
   },
 };
 
@@ -248,6 +221,10 @@ export const benchCommand: CommandModule = {
       .command(stepCommand)
       .command(enginesCommand)
       .command(exchangeCommand)
+      .command(trainBenchCommand)
+      .command(checkpointBenchCommand)
+      .command(scalingCommand)
+      .command(precisionCommand)
       .command(transfersCommand)
       .command(coordinatorCommand)
       .command(samplesCommand)

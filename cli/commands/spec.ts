@@ -3,6 +3,7 @@
 import type { CommandModule } from 'yargs';
 import { specDigest } from '../../shared/spec/compare.js';
 import { presetNames, presetSummary } from '../../shared/spec/load.js';
+import { pinExchange } from '../../shared/spec/exchange.js';
 import { lastStep } from '../../shared/spec/schema.js';
 import { OperatorError } from '../../shared/problems.js';
 import { textOption } from '../options.js';
@@ -12,6 +13,7 @@ import { resolveSpecDocument, withSpecOptions, type SpecArguments } from '../spe
 interface Arguments extends SpecArguments {
   readonly name?: string | undefined;
   readonly list?: boolean | undefined;
+  readonly exchange?: boolean | undefined;
   readonly json?: boolean | undefined;
 }
 
@@ -22,12 +24,18 @@ export const specCommand: CommandModule<object, Arguments> = {
     withSpecOptions(y)
       .positional('name', textOption('Preset to print'))
       .option('list', { type: 'boolean', describe: 'List the presets' })
+      .option('exchange', {
+        type: 'boolean',
+        describe: 'Show what workers exchange in a step, instead of the spec',
+      })
       .option('json', { type: 'boolean', describe: 'Print JSON on one line' })
       .example('$0 spec demo > run.yaml', 'Start a spec of your own')
       .example('$0 spec paper --set batch.size=8', 'Print a preset with a key changed')
-      .example('$0 spec -f run.yaml', 'Check a spec and print it'),
-  handler: (args) => {
+      .example('$0 spec -f run.yaml', 'Check a spec and print it')
+      .example('$0 spec paper --exchange', 'Show the bytes of a step, and what is factored'),
+  handler: async (args) => {
     if (args.list === true) listPresets(args.json === true);
+    else if (args.exchange === true) await showExchange(args);
     else showSpec(args);
   },
 };
@@ -46,6 +54,24 @@ function showSpec(args: Arguments): void {
   printNote(
     `${args.file} is a valid run spec: ${lastStep(spec)} steps, SHA-256 ${specDigest(spec)}`,
   );
+}
+
+async function showExchange(args: Arguments): Promise<void> {
+  const { spec } = resolveSpecDocument({ ...args, preset: presetOf(args) });
+  // Imported here, since tensors take long to load.
+  const { stepExchanges } = await import('../../worker/training/exchanged-bytes.js');
+  const steps = stepExchanges(pinExchange(spec));
+  if (args.json === true) return steps.forEach(printJson);
+  const mib = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
+  printTable([
+    ['phase', 'trains', 'a step', 'of it factors', 'all summed'],
+    ...steps.map(({ phase, trains, bytes, factor_bytes, summed_bytes }) => {
+      const sizes = [bytes, factor_bytes, summed_bytes].map(mib);
+      return [phase, trains.join(', '), ...sizes];
+    }),
+  ]);
+  const names = new Set(steps.flatMap(({ factored }) => factored));
+  if (names.size > 0) printLine(`exchanged as factors: ${[...names].join(', ')}`);
 }
 
 /** The preset may be named by position or by option, not by both. */

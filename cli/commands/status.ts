@@ -3,6 +3,8 @@
 import type { CommandModule } from 'yargs';
 import type { RunStatus, RunWorker } from '../../shared/control/admin.js';
 import { withControlOptions, withRunControl, type ControlArguments } from '../run-control.js';
+import { readRunRecord } from '../../shared/spec/record.js';
+import type { StepExchange } from '../../worker/training/exchanged-bytes.js';
 import { withCluster } from '../kubernetes/cluster-access.js';
 import { isClusterRun, parseClusterRun } from '../kubernetes/names.js';
 import {
@@ -14,6 +16,7 @@ import {
 } from '../kubernetes/status.js';
 import { printJson, printLine, printTable, type Row } from '../output.js';
 import { formatDuration } from '../progress.js';
+import { runUrl, withStore } from '../stores.js';
 
 export const statusCommand: CommandModule<object, ControlArguments> = {
   command: 'status <run>',
@@ -26,8 +29,10 @@ export const statusCommand: CommandModule<object, ControlArguments> = {
   handler: async (args) => {
     if (isClusterRun(args.run)) return clusterStatus(args);
     const status = await withRunControl(args, async (_client, found) => found);
-    if (args.json) return printJson(statusJson(status));
-    statusLines(status).forEach(printLine);
+    const exchange =
+      args.coordinator === undefined ? await exchangeOfRun(args.run, status.step) : undefined;
+    if (args.json) return printJson(statusJson(status, exchange));
+    statusLines(status, exchange).forEach(printLine);
     if (status.workers.length > 0) printTable(workerRows(status));
   },
 };
@@ -40,8 +45,22 @@ async function clusterStatus(args: ControlArguments): Promise<void> {
   for (const rows of [memberRows(status), podRows(status)]) if (rows.length > 0) printTable(rows);
 }
 
+/** What the steps of now exchange; undefined where the run's record does not tell it. */
+async function exchangeOfRun(run: string, step: number): Promise<StepExchange | undefined> {
+  try {
+    const record = await withStore(runUrl(run), readRunRecord);
+    if (record === undefined) return undefined;
+    // Imported here, since tensors take long to load.
+    const { exchangeAfter } = await import('../../worker/training/exchanged-bytes.js');
+    return exchangeAfter(record.spec, step);
+  } catch {
+    // It is one line of many.
+    return undefined;
+  }
+}
+
 /** What is said above the table of workers. */
-export function statusLines(status: RunStatus): string[] {
+export function statusLines(status: RunStatus, exchange?: StepExchange): string[] {
   const members = status.workers.filter(({ rank }) => rank >= 0).length;
   const why = status.reason === '' ? '' : `: ${status.reason}`;
   const left = status.etaS > 0 ? `, ${formatDuration(status.etaS)} left` : '';
@@ -55,15 +74,41 @@ export function statusLines(status: RunStatus): string[] {
     `world ${members} of ${status.target} workers, generation ${status.generation}`,
     `checkpoint ${saved}`,
     `coordinator term ${status.term}, pid ${status.coordinatorPid}`,
+    ...(exchange === undefined ? [] : [exchangeLine(exchange)]),
     ...(status.health ? [status.health] : []),
     ...stragglerLines(status),
+    ...linkLines(status),
   ];
+}
+
+function exchangeLine({ precision, bytes, summed_bytes, factored }: StepExchange): string {
+  const mib = (count: number): string => `${(count / 2 ** 20).toFixed(1)} MiB`;
+  const saved = `, which saves ${mib(summed_bytes - bytes)}`;
+  const factors = factored.length === 0 ? '' : `; factored ${factored.join(', ')}${saved}`;
+  return `exchange ${precision}, ${mib(bytes)} a step${factors}`;
 }
 
 function stragglerLines({ straggler }: RunStatus): string[] {
   if (straggler === undefined) return [];
   const { worker, phase, excessS } = straggler;
   return [`slowest ${worker}, in ${phase}: ${excessS.toFixed(3)} s a step more than the others`];
+}
+
+/** The slowest of the links that workers wait for. */
+function linkLines({ workers }: RunStatus): string[] {
+  const waiting = workers
+    .filter(({ rank, pace }) => rank >= 0 && pace.slowLink !== undefined)
+    .sort((a, b) => (a.pace.linkBytesPerS ?? 0) - (b.pace.linkBytesPerS ?? 0));
+  const [slowest] = waiting;
+  if (slowest === undefined) return [];
+  const { slowLink, linkBytesPerS = 0 } = slowest.pace;
+  const rate = `${(linkBytesPerS / 2 ** 20).toFixed(2)} MiB/s`;
+  const more = waiting.length - 1;
+  const others =
+    more === 0 ? '' : `, and ${more} more ${more === 1 ? 'waits for its own' : 'wait for theirs'}`;
+  return [
+    `link from ${slowLink} to ${slowest.worker}: ${rate}, the exchange waits for it${others}`,
+  ];
 }
 
 /** A row for each worker, under a heading. Seconds and bytes are those of the last step. */
@@ -97,7 +142,7 @@ function paceCells({ pace }: RunWorker): string[] {
 }
 
 /** The status with the names that all JSON lines of Lockstep have. */
-export function statusJson(status: RunStatus): object {
+export function statusJson(status: RunStatus, exchange?: StepExchange): object {
   const { lastStep, imagesPerS, etaS, coordinatorPid, workers, straggler, ...rest } = status;
   return {
     ...rest,
@@ -110,6 +155,7 @@ export function statusJson(status: RunStatus): object {
       ...{ worker: straggler.worker, phase: straggler.phase },
       excess_s: straggler.excessS,
     },
+    exchange: exchange ?? null,
     workers: workers.map(workerJson),
   };
 }
@@ -125,5 +171,9 @@ function workerJson({ rank, isConnected, silentS, pace, ...rest }: RunWorker): o
     waited_for: waitedFor === '' ? null : { worker: waitedFor, seconds: waitedS },
     sent_bytes: pace.sentBytes,
     received_bytes: pace.receivedBytes,
+    slow_link:
+      pace.slowLink === undefined
+        ? null
+        : { peer: pace.slowLink, bytes_per_s: Math.round(pace.linkBytesPerS ?? 0) },
   };
 }

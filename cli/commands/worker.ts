@@ -11,6 +11,8 @@ import { workerMain } from '../../worker/main.js';
 import { stopWhenInterrupted } from '../interruptions.js';
 import { devicesBesideGpus, devicesOption, parseDevices } from '../local/devices.js';
 import { chooseDevices, runGpuWorkers } from '../local/gpus.js';
+import { lanesOption, lanesRange, usualLanes } from '../local/lanes.js';
+import { rangeProblems } from '../number-ranges.js';
 import { flagOption, numberOption, textOption, wordOption } from '../options.js';
 import { printNote } from '../output.js';
 import { storeOptions } from '../stores.js';
@@ -28,6 +30,7 @@ const options = {
     default: '127.0.0.1:0',
   }),
   advertise: textOption('host that other workers reach this one by (default: that of --listen)'),
+  lanes: lanesOption,
   'cache-mib': numberOption('decoded pictures kept in memory, in MiB', { default: 512 }),
   threads: numberOption(
     'compute threads at most, if the spec asks for more (TensorFlow: always as the spec)',
@@ -102,6 +105,7 @@ async function runWorker(args: Arguments): Promise<void> {
     worker: args.id,
     listen: args.listen,
     advertise,
+    lanes: lanesOf(args),
     cacheMib: args.cacheMib,
     maxThreads: args.threads,
     provider: args.provider,
@@ -127,12 +131,13 @@ async function runOnGpus(
   stop: AbortSignal,
 ): Promise<void> {
   const threads = Math.max(1, Math.floor(args.threads / devices.length));
+  const lanes = lanesOf(args, devices.length);
   const host = hostOf(args.listen);
   process.exitCode = await runGpuWorkers({
     devices,
     argumentsOf: (device, i) => [
       ...['worker', '--coordinator', args.coordinator, '--id', `${args.id}-gpu${i}`],
-      ...['--listen', countedUp(args.listen, i)],
+      ...['--listen', countedUp(args.listen, i * lanes), '--lanes', String(lanes)],
       ...['--advertise', args.advertise ?? host, '--cache-mib', String(args.cacheMib)],
       ...['--threads', String(threads), '--provider', 'cuda', '--gpu', device],
       ...['--patience', String(args.patience), '--drain-timeout', String(args.drainTimeout)],
@@ -146,9 +151,17 @@ async function runOnGpus(
   });
 }
 
+/** As many as are given, or what is usual for each of some processes of this machine. */
+function lanesOf(args: Arguments, processes = 1): number {
+  const { lanes, listen, threads, provider, gpu, gpus } = args;
+  const isOnCpu = (provider ?? 'cpu') === 'cpu' && (gpu ?? gpus) === undefined;
+  const cores = availableParallelism() / processes;
+  return lanes ?? usualLanes(portOf(listen), cores, isOnCpu ? threads : 1);
+}
+
 /** Refuses what could only fail later. */
 function requireOptions(args: Arguments): void {
-  const problems: Problem[] = [];
+  const problems: Problem[] = rangeProblems(lanesRange(args.lanes));
   const anywhere = ['0.0.0.0', '[::]', ''];
   if (anywhere.includes(args.advertise ?? hostOf(args.listen)))
     problems.push({
@@ -190,8 +203,12 @@ function requireOptions(args: Arguments): void {
 
 /** The address of the i-th process; any port stays any port. */
 function countedUp(address: string, i: number): string {
-  const port = Number(address.slice(address.lastIndexOf(':') + 1));
+  const port = portOf(address);
   return `${hostOf(address)}:${port === 0 ? 0 : port + i}`;
+}
+
+function portOf(address: string): number {
+  return Number(address.slice(address.lastIndexOf(':') + 1));
 }
 
 function hostOf(address: string): string {

@@ -11,6 +11,7 @@ import { workersProblem } from '../../shared/spec/validate.js';
 import { parseStoreUrl } from '../../shared/store/places.js';
 import { providers } from '../../worker/engine/engine.js';
 import { rangeProblems } from '../number-ranges.js';
+import { lanesRange } from '../local/lanes.js';
 import { flagOption } from '../options.js';
 import { runId } from '../stores.js';
 import { withSpecOptions, type SpecArguments } from '../spec-options.js';
@@ -31,6 +32,8 @@ export const launchParametersSchema = z.object({
   workers: z.int(),
   coordinators: z.int(),
   gpusPerWorker: z.int(),
+  /** Lanes of the exchange of each; 1 when not given. */
+  lanes: z.int().optional(),
   /** What the engine computes with; with GPUs cuda, or a pod would hold one and use its CPU. */
   provider: z.enum(providers).optional(),
   cpusPerWorker: text,
@@ -92,6 +95,10 @@ export function withLaunchOptions(y: Argv): Argv<LaunchArguments> {
     .option('gpus-per-worker', {
       ...{ type: 'number', requiresArg: true, default: launchDefaults.gpusPerWorker },
       describe: 'nvidia.com/gpu of each: 0 or 1; with engine.name xla also more',
+    })
+    .option('lanes', {
+      ...{ type: 'number', requiresArg: true, defaultDescription: '1' },
+      describe: 'Threads of the exchange of each, with a port each: more for fast networks',
     })
     .option('provider', {
       ...{ choices: providers, requiresArg: true, defaultDescription: 'cuda with GPUs' },
@@ -199,6 +206,7 @@ function countProblems(given: LaunchParameters, { batch, engine }: RunSpec): Pro
   const problems = rangeProblems({
     '--coordinators': [given.coordinators, 1, mostCoordinators],
     '--gpus-per-worker': [given.gpusPerWorker, 0, drivesSeveral ? mostGpus : 1],
+    ...lanesRange(given.lanes),
   });
   const why =
     `a worker of the engine ${engine.name} drives one: more GPUs are more workers, ` +

@@ -17,6 +17,7 @@ import {
 } from '../processes.js';
 import { createCoordinators, type Coordinators, type SeatStart } from './coordinators.js';
 import { deviceVariables } from './devices.js';
+import { usualLanes } from './lanes.js';
 import {
   isResult,
   keepLine,
@@ -55,6 +56,8 @@ export interface LocalRunOptions {
   readonly provider: Provider | undefined;
   /** Devices that each worker drives. */
   readonly devices: DeviceCount;
+  /** Lanes of each worker's exchange; undefined: by the cores that compute leaves free. */
+  readonly lanes: number | undefined;
   /** GPUs that workers are given in turn; empty: they get none. */
   readonly gpus: readonly string[];
   /** Each line of the coordinators, parsed; the last one is the result. */
@@ -171,14 +174,17 @@ class LocalRun {
   }
 
   #startWorker(worker: string): Child {
-    const { workers, allowsFaults, onLine, provider, devices, gpus } = this.#options;
+    const { workers, allowsFaults, onLine, provider, devices, lanes, gpus } = this.#options;
     // Workers share the cores; an engine whose bytes depend on threads takes the spec's.
-    const threads = Math.max(1, Math.floor(availableParallelism() / workers));
+    const cores = availableParallelism() / workers;
+    const threads = Math.max(1, Math.floor(cores));
     const number = Number(worker.slice(worker.lastIndexOf('-') + 1));
     const gpu = gpus[number % gpus.length];
+    const isOnCpu = (provider ?? 'cpu') === 'cpu';
     const child = this.#children.start([
       ...['worker', '--coordinator', this.#addresses.join(','), '--id', worker],
       ...['--threads', String(threads), '--patience', String(patienceS)],
+      ...['--lanes', String(lanes ?? usualLanes(0, cores, isOnCpu ? threads : 1))],
       ...(allowsFaults ? ['--allow-faults'] : []),
       ...(provider === undefined ? [] : ['--provider', provider]),
       ...(gpu === undefined ? ['--devices', String(devices)] : ['--gpu', gpu]),

@@ -19,6 +19,7 @@ import { printJson, printNote } from '../output.js';
 import { runId, storeOptions, withStore } from '../stores.js';
 import { devicesBesideGpus, devicesOption, parseDevices } from './devices.js';
 import { chooseDevices } from './gpus.js';
+import { lanesOption, lanesRange } from './lanes.js';
 import { runLocally } from './local-run.js';
 import { createRunView } from './run-lines.js';
 import { httpOptions, localPageFlags } from '../watch/http-options.js';
@@ -43,6 +44,7 @@ export const trainingOptions = {
     describe: "What the spec's engine computes with (default: cpu, and tensorflow any GPU)",
   },
   devices: devicesOption,
+  lanes: lanesOption,
   gpus: wordOption(
     'all, or numbers with commas: GPUs that the workers share, one each if they suffice',
   ),
@@ -86,6 +88,7 @@ export async function trainLocally(
       restarts: args.restarts,
       gpus,
       devices: parseDevices(args.devices),
+      lanes: args.lanes,
       stop,
     },
     ...{ hasStandby: args.standby, allowsFaults: args.allowFaults },
@@ -114,7 +117,7 @@ function requireNoStop({ aborted, reason }: AbortSignal, hint: string): void {
 function requireSense(args: ArgumentsCamelCase<TrainingArguments>, spec?: RunSpec): void {
   const { restarts, standby, nats, gpus, provider } = args;
   const devices = parseDevices(args.devices);
-  const problems = rangeProblems({ '--restarts': [restarts, 0] });
+  const problems = rangeProblems({ '--restarts': [restarts, 0], ...lanesRange(args.lanes) });
   if (gpus !== undefined && provider !== undefined && provider !== 'cuda')
     problems.push({ key: '--provider', given: provider, allowed: 'cuda, with --gpus' });
   if (gpus !== undefined && devices !== 1) problems.push(devicesBesideGpus(args.devices));

@@ -127,6 +127,8 @@ function goOnWith(before: WorkerView, view: WorkerView): WorkerView {
   before.session = view.session;
   before.heardMs = view.heardMs;
   before.address = view.address;
+  before.lanes = view.lanes;
+  before.socket = view.socket;
   before.order = undefined;
   before.hasBeenMember ||= view.hasBeenMember;
   before.hasBeenFirst ||= view.hasBeenFirst;
@@ -161,13 +163,14 @@ function replaced(
 }
 
 function viewOfHello(state: CoordinatorState, hello: Hello, session: number): WorkerView {
-  const { worker, incarnation, address, pid, host, allowsFaults, world } = hello;
+  const { worker, incarnation, address, lanes, socket, pid, host, allowsFaults } = hello;
+  const { world } = hello;
   const isKnown = isMember(state, hello);
   const hasBeenMember = isKnown || world.generation > 0;
   const firsts = [world.members[0], ...(isKnown ? [state.lastWorld?.members[0]] : [])];
   const status = believe(state, hasBeenMember, hello.status);
   return {
-    ...{ worker, incarnation, address, pid, host, allowsFaults, status, session },
+    ...{ worker, incarnation, address, lanes, socket, pid, host, allowsFaults, status, session },
     ...{
       hasTrained: false,
       hasBeenMember,

@@ -7,10 +7,11 @@ import type {
   PartStored,
   SnapshotReport,
 } from '../../shared/control/messages.js';
+import { exitCodes } from '../../shared/exit-codes.js';
 import type { Step } from '../../shared/words.js';
 import { fingerprintOf } from './admission.js';
 import { forgetAbove, noteCheckpoint, noteEvaluation, stepsToKeep, type Contest } from './best.js';
-import { halt } from './ending.js';
+import { countAt, halt, maxFailures } from './ending.js';
 import {
   notice,
   workersOf,
@@ -28,7 +29,8 @@ const maxPending = 8;
 export function addPart(state: CoordinatorState, worker: string, part: PartStored): void {
   const pending = pendingAt(state, part.step);
   pending?.parts.set(part.name, part);
-  pending?.digests.set(worker, part.stateDigest);
+  // One that was on its way when the state went back says nothing of the state of now.
+  if (pending?.digests.has(worker) === false) pending.digests.set(worker, part.stateDigest);
 }
 
 /** Notes what a checkpoint consists of. */
@@ -162,7 +164,7 @@ const exileMs = 3_600_000;
  * world have the same state, to the last bit; where they differ, somebody's memory or kernels are
  * at fault. Its gradients went into everybody's state since, so all go back to the newest
  * checkpoint, which was of a state that all had; the worker that differs from most is named, and
- * stays out when it happens again.
+ * stays out when it happens again. Where nobody can be named time after time, the run ends.
  */
 export function compareDigest(
   state: CoordinatorState,
@@ -195,9 +197,27 @@ function judge(
   const who = majority === undefined ? `${names} differ` : `${names} differs from the others`;
   const out =
     exiled.length === 0 ? '' : `, without ${exiled.join(', ')}, for it is not the first time`;
-  const text = `the state after step ${step}: ${who}; all go back to the newest checkpoint${out}`;
+  const isStuck = majority === undefined && countSetback(state) >= maxFailures;
+  const next = isStuck
+    ? `, time ${maxFailures} without a new checkpoint between them`
+    : `; all go back to the newest checkpoint${out}`;
+  const hint = fingerprintOf(state, world.members)?.includes('/factored') ? factoredHint : '';
+  const text = `the state after step ${step}: ${who}${next}${hint}`;
+  // With other processors, or another memory, the same run may go on: then it is no mistake of its.
+  const exitCode = hint === '' ? exitCodes.failed : exitCodes.configuration;
+  if (isStuck) state.ending ??= { exitCode, reason: text };
   halt(state, world, 'abort', text);
   return [notice(text)];
+}
+
+const factoredHint =
+  '; workers multiply factors of gradients each on its own, and processors or GPUs of different ' +
+  'models may round a product differently: if they differ here, start a new run with ' +
+  'exchange.factored: never';
+
+/** How often all have gone back to the newest checkpoint with nobody to name. */
+function countSetback(state: CoordinatorState): number {
+  return countAt(state, `checkpoint:${state.savedStep ?? 'none'}`, false).count;
 }
 
 function exile(state: CoordinatorState, worker: string): boolean {

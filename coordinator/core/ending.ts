@@ -60,7 +60,7 @@ export function end(state: CoordinatorState, given: Ending): CoordinatorEffect[]
 }
 
 /** So many failures at one place end the run, or the worker's part in it. */
-const maxFailures = 3;
+export const maxFailures = 3;
 
 /** Places that are kept in mind; beyond, the oldest is forgotten. */
 const maxPlaces = 1000;
@@ -95,7 +95,8 @@ export function hasOtherData({ failures }: CoordinatorState, worker: string): bo
   return (failures.get(`worker:${worker}`)?.count ?? 0) >= maxFailures;
 }
 
-function countAt({ failures }: CoordinatorState, place: string, isOfData: boolean) {
+/** Counts a failure at a place, which is its name, and gives what is known of the place. */
+export function countAt({ failures }: CoordinatorState, place: string, isOfData: boolean) {
   const known = failures.get(place) ?? { count: 0, areOfData: true };
   known.count += 1;
   known.areOfData &&= isOfData;

@@ -180,8 +180,8 @@ export function formWorld(
     .sort((a, b) => byName(a.worker, b.worker));
   state.formed += 1;
   const generation = generationOf(term, state.passedOver + state.formed);
-  const members = chosen.map(({ worker, incarnation, address }, rank) => {
-    return { rank, worker, incarnation, address };
+  const members = chosen.map(({ worker, incarnation, address, lanes, socket }, rank) => {
+    return { rank, worker, incarnation, address, lanes, socket };
   });
   const world: FormedWorld = { generation, members, step, until };
   state.stage = { kind: 'running', world, sinceMs: state.nowMs, cutSinceMs: undefined };

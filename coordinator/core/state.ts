@@ -1,5 +1,4 @@
-// What the coordinator knows, and what can happen to it. Plain data, changed in place by
-// transition.ts and its neighbours.
+// What the coordinator knows and what can happen to it: plain data, which transition.ts changes.
 
 import type {
   CoordinatorMessage,
@@ -46,6 +45,8 @@ export interface WorkerView {
   readonly worker: string;
   readonly incarnation: number;
   address: string;
+  lanes?: Member['lanes'];
+  socket?: Member['socket'];
   readonly pid: number;
   readonly host: string;
   /** It obeys injected faults. */
@@ -185,10 +186,7 @@ export interface CoordinatorState {
   readonly contest: Contest | undefined;
   /** Newest step whose manifest lies in the store; undefined before the first. */
   savedStep: Step | undefined;
-  /**
-   * Where a world without any state starts: the newest whole checkpoint's step or 0. Undefined
-   * when it must be looked for.
-   */
+  /** Where a world without any state starts: a whole checkpoint's step or 0; undefined: to find. */
   coldStep: Step | undefined;
   /** Highest step known to be committed. */
   newestStep: Step;
@@ -202,7 +200,7 @@ export interface CoordinatorState {
   readonly oddities: Map<string, number>;
   /** Highest step that was ever committed: what is done again after a setback is no progress. */
   furthestStep: Step;
-  /** Failures of workers, by the place of each; the places in the order of their first. */
+  /** Failures, by the place of each; the places in the order of their first. */
   readonly failures: Map<string, FailuresAtPlace>;
   /** How the run ends unless somebody is still there to form its first world. */
   hopeless: Ending | undefined;

@@ -216,6 +216,7 @@ function averaged(before: PaceAverage | undefined, step: Step, pace: Pace): Pace
       // What a peer takes late counts for the step after.
       sentBytes: Math.round(mix(old.sentBytes, pace.sentBytes)),
       receivedBytes: Math.round(mix(old.receivedBytes, pace.receivedBytes)),
+      ...{ slowLink: pace.slowLink, linkBytesPerS: pace.linkBytesPerS },
     },
   };
 }

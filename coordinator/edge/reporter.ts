@@ -215,7 +215,10 @@ function worldReports({
   return {
     formed: ({ world: { generation, members, step }, fingerprint, reason }) => {
       worldReason = reason;
-      const data = { generation, members: [...members], step, reason, fingerprint };
+      const named = members.map(({ rank, worker, incarnation, address }) => {
+        return { rank, worker, incarnation, address };
+      });
+      const data = { generation, members: named, step, reason, fingerprint };
       const told = { ...data, reason: eventText(reason) };
       events.publish('world.formed', `world-${generation}`, told);
       onLine({ kind: 'world', ...data });

@@ -18,6 +18,7 @@ import {
   type RunRecord,
 } from '../../shared/spec/record.js';
 import { specDifferences } from '../../shared/spec/compare.js';
+import { pinExchange, withChoice } from '../../shared/spec/exchange.js';
 import { lastStep, type RunSpec } from '../../shared/spec/schema.js';
 import { workersProblem } from '../../shared/spec/validate.js';
 import {
@@ -97,7 +98,7 @@ export async function planRun(request: RunRequest): Promise<RunPlan> {
     format: 'lockstep-run/1',
     run: request.run,
     spec: pinFeatureWeights(
-      { ...spec, ...pinned, dataset: { ...spec.dataset, indexSha256: sha256 } },
+      { ...pinExchange(spec), ...pinned, dataset: { ...spec.dataset, indexSha256: sha256 } },
       weights,
     ),
     createdAt: new Date(request.nowMs).toISOString(),
@@ -190,11 +191,11 @@ function requireSameSpec(
   const { indexSha256 = existing.dataset.indexSha256 } = given.dataset;
   const dataset = { ...given.dataset, indexSha256 };
   const init = pinnedAs(given, existing);
-  const pinned = withPinnedSums({ ...given, dataset, init }, existing);
-  const differences = specDifferences(
-    withPlaces(pinned, datasetUrl),
-    withPlaces(existing, datasetUrl),
+  const sums = withPinnedSums({ ...given, dataset, init }, existing);
+  const [asked, has] = [sums, existing].map((spec) =>
+    withPlaces(withChoice(spec, existing), datasetUrl),
   );
+  const differences = specDifferences(asked, has);
   if (differences.length === 0) return;
   throw new OperatorError(
     `${url} holds a run with another spec`,

@@ -133,9 +133,19 @@ export function observeWorld(
       seconds: secondsOf(pace),
       waited_for: pace.waitedFor === '' ? null : pace.waitedFor,
       ...{ sent_bytes: pace.sentBytes, received_bytes: pace.receivedBytes },
+      slow_link: slowLinkOf(pace),
     })),
     straggler: stragglerEvent(straggler) ?? null,
   };
+}
+
+/** The link that a worker's exchange waits for; null where none is slow. */
+export function slowLinkOf({
+  slowLink,
+  linkBytesPerS,
+}: Pace): { readonly peer: string; readonly bytes_per_s: number } | null {
+  if (slowLink === undefined || linkBytesPerS === undefined) return null;
+  return { peer: slowLink, bytes_per_s: Math.round(linkBytesPerS) };
 }
 
 /** What a worker takes for its own work; in the exchange all wait for each other. */

@@ -4,7 +4,8 @@
 import { createHash, type Hash } from 'node:crypto';
 import type { NetworkSpec } from '../layout.js';
 import type { Step } from '../words.js';
-import { vectorsInOrder, type TrainingState } from './state.js';
+import { createMemory, instantiate } from '../wasm/instance.js';
+import { countersOf, vectorsInOrder, type Counters, type TrainingState } from './state.js';
 
 const sliceBytes = 4 * 1024 * 1024;
 
@@ -38,17 +39,37 @@ const prime3 = 0xc2b2ae3d | 0;
 /** Floats that the rolling digest takes in after each step, at most. */
 const windowFloats = 2 ** 20;
 
-type Lanes = [number, number, number, number];
+/** Four lanes, each a word, computed side by side. */
+type Lanes = Int32Array;
 
-/** Digest of the whole state, its step and counts included: 16 hexadecimal digits. */
+/** A digest of the whole state, which is given its vectors in their order, piece by piece. */
+export interface StateDigest {
+  /** Takes in a piece: a multiple of 4 floats unless it is the last of its vector. */
+  take(piece: Float32Array): void;
+  /** Of all that was taken in: 16 hexadecimal digits. */
+  value(): string;
+}
+
+/** Begins the digest of a state of these networks, its step and counts included. */
+export function createStateDigest(
+  networks: readonly Pick<NetworkSpec, 'name'>[],
+  { step, skippedInARow, updates }: Counters,
+): StateDigest {
+  const lanes = seedLanes([step, skippedInARow, ...networks.map(({ name }) => updates[name] ?? 0)]);
+  return {
+    take: (piece) => absorb(lanes, wordsOf(piece)),
+    value: () => finish(lanes).map(hex).join(''),
+  };
+}
+
+/** The digest of a state that lies in memory. */
 export function stateDigest(
   networks: readonly Pick<NetworkSpec, 'name'>[],
   state: TrainingState,
 ): string {
-  const updates = networks.map(({ name }) => state.networks[name].updates);
-  const lanes = seedLanes([state.step, state.skippedInARow, ...updates]);
-  for (const vector of vectorsInOrder(networks, state)) absorb(lanes, wordsOf(vector));
-  return finish(lanes).map(hex).join('');
+  const digest = createStateDigest(networks, countersOf(state));
+  for (const vector of vectorsInOrder(networks, state)) digest.take(vector);
+  return digest.value();
 }
 
 /** A digest that is carried from step to step, a piece of the state each. */
@@ -90,7 +111,7 @@ function wordsOf({ buffer, byteOffset, length }: Float32Array): Uint32Array {
 
 /** Lanes that depend on whole numbers of up to 53 bits. */
 function seedLanes(numbers: readonly number[]): Lanes {
-  const lanes: Lanes = [prime1, prime2, prime3, 1];
+  const lanes = Int32Array.of(prime1, prime2, prime3, 1);
   const words = numbers.flatMap((value) => [value % 2 ** 32, Math.floor(value / 2 ** 32)]);
   absorb(lanes, Uint32Array.from(words));
   return lanes;
@@ -101,20 +122,39 @@ function round(lane: number, word: number): number {
   return Math.imul((sum << 13) | (sum >>> 19), prime1);
 }
 
-/** Takes words in, four at a time, one for each lane: the lanes are computed side by side. */
+/** The function of assembly/digest-kernel.ts; places and lengths are in bytes. */
+interface DigestKernel {
+  absorb(lanes: number, words: number, bytes: number): void;
+}
+
+/** Words that the kernel takes at a time; they fit into the processor's first cache. */
+const blockWords = 4096;
+/** The lanes lie at the start of the kernel's memory, the block behind them. */
+const blockPlace = 64;
+const memory = createMemory(1);
+const heldLanes = new Int32Array(memory.buffer, 0, 4);
+const block = new Uint32Array(memory.buffer, blockPlace, blockWords);
+let kernel: DigestKernel | undefined;
+
+function kernelOnMemory(): DigestKernel {
+  const file = new URL('./assembly/digest-kernel.wasm', import.meta.url);
+  return (kernel ??= instantiate<DigestKernel>(file, memory));
+}
+
+/** Takes words in, four at a time, one for each lane; what is left over goes to the first lanes. */
 function absorb(lanes: Lanes, words: Uint32Array): void {
-  let [a, b, c, d] = lanes;
   const whole = words.length - (words.length % 4);
-  for (let i = 0; i < whole; i += 4) {
-    a = round(a, words[i]);
-    b = round(b, words[i + 1]);
-    c = round(c, words[i + 2]);
-    d = round(d, words[i + 3]);
+  if (whole > 0) {
+    const kernel = kernelOnMemory();
+    heldLanes.set(lanes);
+    for (let at = 0; at < whole; at += blockWords) {
+      const given = words.subarray(at, Math.min(at + blockWords, whole));
+      block.set(given);
+      kernel.absorb(0, blockPlace, given.byteLength);
+    }
+    lanes.set(heldLanes);
   }
-  if (whole < words.length) a = round(a, words[whole]);
-  if (whole + 1 < words.length) b = round(b, words[whole + 1]);
-  if (whole + 2 < words.length) c = round(c, words[whole + 2]);
-  [lanes[0], lanes[1], lanes[2], lanes[3]] = [a, b, c, d];
+  for (let i = whole; i < words.length; i++) lanes[i - whole] = round(lanes[i - whole], words[i]);
 }
 
 /** Joins the lanes; each half depends on all four, and no change to one lane is lost. */

@@ -1,9 +1,9 @@
 // Which parts a checkpoint has, and who uploads which: pure arithmetic on sizes. Parts do not
 // depend on the number of workers; only the shares of the upload do.
 
-import { createLayout, sliceViews, type NetworkSpec, type TensorSpec } from '../layout.js';
-import { encodeSafetensors, type NamedTensor } from './safetensors.js';
-import { floatsOf, type NetworkState } from './state.js';
+import { createLayout, type NetworkSpec, type TensorSpec } from '../layout.js';
+import { encodeSafetensorsHead, type NamedTensor } from './safetensors.js';
+import { floatsOf, type NetworkState, type NetworkVectors } from './state.js';
 
 export type PartKind = 'parameters' | 'adam' | 'statistics' | 'average';
 
@@ -20,7 +20,7 @@ export interface PartPlan {
 /** A part ready to be stored. */
 export interface EncodedPart {
   readonly name: string;
-  readonly body: Buffer;
+  readonly body: Uint8Array;
 }
 
 const nameSuffix = {
@@ -61,7 +61,8 @@ export function partsOf(networks: readonly NetworkSpec[]): PartPlan[] {
 
 /**
  * The parts that share `share` of `shares` uploads: the largest first, each to whoever has the
- * least so far (the lowest share on a tie). Every part belongs to exactly one share.
+ * least so far (the highest share on a tie: the first has parameters to sum up as well). Every part
+ * belongs to exactly one share.
  */
 export function partsOfShare(
   parts: readonly PartPlan[],
@@ -71,25 +72,41 @@ export function partsOfShare(
   const load = new Array<number>(shares).fill(0);
   const bySize = [...parts].sort((a, b) => b.bytes - a.bytes || (a.name < b.name ? -1 : 1));
   return bySize.filter(({ bytes }) => {
-    const least = load.indexOf(Math.min(...load));
+    const least = load.lastIndexOf(Math.min(...load));
     load[least] = (load[least] ?? 0) + bytes;
     return least === share;
   });
 }
 
-/** The file of a part: the same bytes whenever the state is the same. */
-export function encodePart(part: PartPlan, network: NetworkSpec, state: NetworkState): EncodedPart {
-  const layout = createLayout(tensorsOf(part.kind, network));
-  const tensors = vectorsOf[part.kind].flatMap(({ prefix, vector }) => {
-    const views = sliceViews(layout, state[vector]);
-    return layout.slices.map(({ name, shape }): NamedTensor => ({
-      name: prefix + name,
-      shape,
-      data: views[name],
-    }));
+/** The form of a part's file, which is the same bytes whenever the state is the same. */
+export interface PartForm {
+  readonly name: string;
+  readonly network: string;
+  /** What the file begins with. */
+  readonly head: Buffer;
+  /** The vectors that follow it, each at a byte of the file that is a multiple of 4. */
+  readonly vectors: readonly { readonly vector: keyof NetworkVectors; readonly at: number }[];
+  /** Of the whole file. */
+  readonly bytes: number;
+}
+
+/** How the file of a part is made up. */
+export function formOfPart(
+  { name, network, kind }: PartPlan,
+  networks: readonly NetworkSpec[],
+): PartForm {
+  const spec = networks.find((each) => each.name === network);
+  if (spec === undefined) throw new Error(`no network ${network}`);
+  const tensors = tensorsOf(kind, spec);
+  const named = vectorsOf[kind].flatMap(({ prefix }) =>
+    tensors.map(({ name, shape }) => ({ name: prefix + name, shape })),
+  );
+  const head = encodeSafetensorsHead(named, { format: 'lockstep-part/1', network, kind });
+  const vectorBytes = 4 * floatsOf(tensors);
+  const vectors = vectorsOf[kind].map(({ vector }, i) => {
+    return { vector, at: head.length + i * vectorBytes };
   });
-  const metadata = { format: 'lockstep-part/1', network: part.network, kind: part.kind };
-  return { name: part.name, body: encodeSafetensors(tensors, metadata) };
+  return { name, network, head, vectors, bytes: head.length + vectors.length * vectorBytes };
 }
 
 /**

@@ -29,33 +29,40 @@ export const maxHeaderBytes = 8 * 1024 * 1024;
 const maxRank = 8;
 const prefixBytes = 8;
 
-/** Writes a file: tensors in the order given, the data 8-byte aligned, the same bytes each time. */
+/** Writes a file: its head, and the tensors' values in the order given. */
 export function encodeSafetensors(
   tensors: readonly NamedTensor[],
+  metadata: Readonly<Record<string, string>> = {},
+): Buffer {
+  for (const { name, shape, data } of tensors)
+    if (sizeOf(shape) !== data.length) throw new Error(`${name} has not the size of its shape`);
+  const values = tensors.map(({ data }) => {
+    return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+  });
+  return Buffer.concat([encodeSafetensorsHead(tensors, metadata), ...values]);
+}
+
+/**
+ * The beginning of a file of these tensors, whose values follow it in this order without gaps; a
+ * multiple of 8 bytes, and the same bytes each time.
+ */
+export function encodeSafetensorsHead(
+  tensors: readonly TensorSpec[],
   metadata: Readonly<Record<string, string>> = {},
 ): Buffer {
   const header: Record<string, unknown> = {};
   if (Object.keys(metadata).length > 0) header['__metadata__'] = metadata;
   let end = 0;
-  for (const { name, shape, data } of tensors) {
+  for (const { name, shape } of tensors) {
     if (name === '__metadata__' || Object.hasOwn(header, name))
       throw new Error(`tensor name ${name} is taken`);
-    if (sizeOf(shape) !== data.length) throw new Error(`${name} has not the size of its shape`);
-    header[name] = { dtype: 'F32', shape, data_offsets: [end, (end += data.byteLength)] };
+    header[name] = { dtype: 'F32', shape, data_offsets: [end, (end += 4 * sizeOf(shape))] };
   }
   const text = Buffer.from(JSON.stringify(header));
-  const headerBytes = Math.ceil(text.length / 8) * 8;
-  // Not from Node's pool, so that the memory can be handed to another thread.
-  const file = Buffer.allocUnsafeSlow(prefixBytes + headerBytes + end);
-  file.writeBigUInt64LE(BigInt(headerBytes), 0);
-  file.set(text, prefixBytes);
-  file.fill(' ', prefixBytes + text.length, prefixBytes + headerBytes);
-  let at = prefixBytes + headerBytes;
-  for (const { data } of tensors) {
-    file.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), at);
-    at += data.byteLength;
-  }
-  return file;
+  const padding = Buffer.alloc((8 - (text.length % 8)) % 8, ' ');
+  const prefix = Buffer.alloc(prefixBytes);
+  prefix.writeBigUInt64LE(BigInt(text.length + padding.length));
+  return Buffer.concat([prefix, text, padding]);
 }
 
 /**

@@ -125,6 +125,32 @@ export function vectorsInOrder(
   });
 }
 
+/** A vector of a state, and its place among the floats of `vectorsInOrder`. */
+export interface VectorPlace {
+  readonly network: string;
+  readonly vector: keyof NetworkVectors;
+  readonly start: number;
+  readonly end: number;
+}
+
+/** The places of all vectors of a state of these networks, in their order. */
+export function vectorPlaces(networks: readonly NetworkSpec[]): VectorPlace[] {
+  let end = 0;
+  return networks.flatMap(({ name: network, parameters, statistics, isAveraged }) => {
+    const floats = floatsOf(parameters);
+    const sizes = [
+      ['parameters', floats],
+      ['firstMoment', floats],
+      ['secondMoment', floats],
+      ['statistics', floatsOf(statistics)],
+      ['average', isAveraged === true ? floats : 0],
+    ] as const;
+    return sizes.map(([vector, size]): VectorPlace => {
+      return { network, vector, start: end, end: (end += size) };
+    });
+  });
+}
+
 /** The vectors that are not empty, in the order of the state's bytes, as "<network>/<vector>". */
 export function namedVectors(values: StateVectors): (readonly [string, Float32Array])[] {
   return Object.entries(values).flatMap(([network, vectors]) =>

@@ -69,7 +69,7 @@ const [helloKey, statusKey] = [0x0a, 0x12];
  */
 export function boundLength(parse: Parse): Parse {
   return (bytes) => {
-    const kibs = bytes[0] === helloKey ? 1024 : bytes[0] === statusKey ? 512 : 64;
+    const kibs = bytes[0] === helloKey ? 2560 : bytes[0] === statusKey ? 512 : 64;
     if (bytes.length <= 1024 * kibs) return parse(bytes);
     throw new Error(`a message of ${bytes.length} bytes, where ${kibs} KiB are the most`);
   };

@@ -8,10 +8,13 @@ import { printable } from '../problems.js';
  * Version of the control protocol, and of what a worker does with a reduced vector: one of another
  * version is refused, since their states would come apart.
  */
-export const protocolVersion = 6;
+export const protocolVersion = 7;
 
 /** Most workers of a run. */
 export const maxWorkers = 4096;
+
+/** Most lanes of a worker's exchange: threads, each with a port and connections of its own. */
+export const maxLanes = 8;
 
 const step = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
 const generation = step;
@@ -31,6 +34,17 @@ const measured = z
   .or(z.nan())
   .or(z.literal([Infinity, -Infinity]));
 const address = z.string().regex(/^[^\s:]{1,253}:\d{1,5}$|^\[[0-9a-fA-F:.]+\]:\d{1,5}$/);
+/** Of the lanes beside the first. */
+const lanes = z
+  .array(address)
+  .max(maxLanes - 1)
+  .readonly()
+  .optional();
+/** A name and no path: nobody is led to another file than a socket of ours. */
+const socket = z
+  .string()
+  .regex(/^[0-9a-f]{32}$/)
+  .optional();
 /** A worker's id. */
 export const workerIdPattern = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
 const workerId = z.string().regex(workerIdPattern);
@@ -67,6 +81,9 @@ export const paceSchema = z.object({
   waitedS: seconds,
   sentBytes: step,
   receivedBytes: step,
+  /** The peer whose link the exchange waited for, and what that brought; only if it was slow. */
+  slowLink: textOf(200).optional(),
+  linkBytesPerS: z.number().min(0).optional(),
 });
 
 const statusFields = {
@@ -89,7 +106,7 @@ const status = z.object({ kind: z.literal('status'), ...statusFields });
 const worldFields = {
   generation,
   members: z
-    .array(z.object({ rank: step, worker: workerId, incarnation: step, address }))
+    .array(z.object({ rank: step, worker: workerId, incarnation: step, address, lanes, socket }))
     .max(maxWorkers)
     .readonly(),
   step,
@@ -106,6 +123,8 @@ const hello = z.object({
   worker: workerId,
   incarnation: step,
   address,
+  lanes,
+  socket,
   pid: step,
   host: textOf(253),
   term: step,

@@ -40,6 +40,8 @@ const workerView = z.object({
   /** Bytes of the exchange in its last step. */
   sent_bytes: count,
   received_bytes: count,
+  /** The peer whose link the exchange waits for, and what that brings; null: none is slow. */
+  slow_link: z.object({ peer: name, bytes_per_s: amount }).nullable().optional(),
 });
 
 const ended = z.object({

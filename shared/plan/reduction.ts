@@ -1,6 +1,6 @@
 // Who computes and who adds up what, from arithmetic alone: the micro-shards (leaves) of a rank,
-// the canonical tree along which every sum is taken, and the chunks of the exchanged vector. The
-// tree depends on M alone, so the order of float additions never depends on the number of workers.
+// and the canonical tree along which every sum is taken. The tree depends on M alone, so the order
+// of float additions never depends on the number of workers.
 
 import type { Leaf, Rank } from '../words.js';
 
@@ -65,22 +65,4 @@ export function foldTree<T>(
   if (node.end - node.start <= 1) throw new Error(`leaf ${node.start} has no value`);
   const [left, right] = children(node);
   return add(foldTree(left, known, add), foldTree(right, known, add));
-}
-
-/** Floats in a chunk: 1 MiB, the size at which gRPC on one connection is fastest. */
-export const chunkFloats = 262_144;
-
-/** Number of chunks of a vector of `floats` values. */
-export function chunkCount(floats: number): number {
-  return Math.ceil(floats / chunkFloats);
-}
-
-/** The floats of chunk `index`: [start, end); the last chunk may be shorter. */
-export function chunkRange(index: number, floats: number): Range {
-  return { start: index * chunkFloats, end: Math.min(floats, (index + 1) * chunkFloats) };
-}
-
-/** The chunks that `rank` owns (it finishes their sums): a contiguous range. */
-export function ownedChunks(rank: Rank, worldSize: number, floats: number): Range {
-  return shareOf(rank, worldSize, chunkCount(floats));
 }

@@ -3,6 +3,7 @@
 
 import { z } from 'zod';
 import type { Step } from '../words.js';
+import { exchangePrecisions } from '../plan/step-vector.js';
 import { featureNetworkNames } from './feature-layers.js';
 
 const count = (max: number) => z.int().min(1).max(max);
@@ -211,6 +212,19 @@ export const runSpecSchema = z.strictObject({
    */
   ema: z.number().min(0).lt(1).default(0),
   phases: z.array(phaseSchema).min(1).max(16),
+  /** How gradients travel between workers. */
+  exchange: z
+    .strictObject({
+      /**
+       * `auto` exchanges the factors of a gradient that is a product of two matrices, where they
+       * are smaller; `never` sums all gradients. Left out: `auto` in a new run, which has it
+       * written into its record, and `never` in a record without it.
+       */
+      factored: z.enum(['auto', 'never']).optional(),
+      /** Of the gradients, every sum of them, and factors; float32 when left out. */
+      precision: z.enum(exchangePrecisions).optional(),
+    })
+    .optional(),
   checkpoint: z.strictObject({
     everySteps: z.int().min(1).max(1_000_000_000),
     /** Newest checkpoints that are kept; older ones are deleted. */

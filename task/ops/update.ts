@@ -1,29 +1,55 @@
 // The update that follows a step, in TF.js ops: Adam, the average of the parameters, and running
 // statistics. This is its only definition: engines that keep the state on a device trace it, and
 // the kernel of those that keep it on the host is held to its bytes. Only + - * / and sqrt, each
-// rounded to float32, so that every machine computes the same.
+// rounded to float32, so that every machine computes the same; and products of gathered factors.
 
 import {
   add,
   concat,
   div,
+  matMul,
   mul,
   reshape,
   slice,
   sqrt,
+  square,
   sub,
+  sum,
   type Tensor,
 } from '@tensorflow/tfjs-core';
 import { createLayout, type NetworkSpec, type TensorSpec } from '../../shared/layout.js';
-import type { Range } from '../../shared/plan/reduction.js';
+import type { StepShape } from '../../shared/plan/step-vector.js';
+import { factorNames } from '../../trace/factors.js';
 import type { NamedTensors } from '../task.js';
 
-/** What an update changes, and where in the reduced vector it finds the values for it. */
+/** What an update changes, and where in a step's result it finds the values for it. */
 export interface UpdateProgram {
-  /** The networks that are trained; their gradients lie in the layout of their parameters. */
-  readonly networks: readonly { readonly network: string; readonly gradient: Range }[];
-  /** Running statistics: `size` floats at `from` go to `offset` of the network's statistics. */
+  /** The networks that are trained. */
+  readonly networks: readonly TrainedGradient[];
+  /** Running statistics: `size` floats at `from` of the exact section go to `offset` of them. */
   readonly statistics: readonly StatisticsPlace[];
+  /** The gradients that are products of gathered factors. */
+  readonly products: readonly GradientProduct[];
+}
+
+/** A network's gradient in pieces, one behind the other in the layout of its parameters. */
+export interface TrainedGradient {
+  readonly network: string;
+  readonly pieces: readonly GradientPiece[];
+}
+
+/** Floats at `from` of the section of gradients, or all of a product. */
+export type GradientPiece =
+  | { readonly kind: 'summed'; readonly from: number; readonly size: number }
+  | { readonly kind: 'product'; readonly name: string; readonly size: number };
+
+/** The mean over all leaves of X^T Y, with X [rows, left] and Y [rows, right] of each leaf. */
+export interface GradientProduct {
+  readonly name: string;
+  /** Of all leaves, one behind the other. */
+  readonly rows: number;
+  readonly left: number;
+  readonly right: number;
 }
 
 interface StatisticsPlace {
@@ -68,40 +94,77 @@ const networkScalars = ['rate', 'scale2', 'averageRest'] as const;
 /** An update as a function that an engine can trace. */
 export interface UpdateFunction {
   /**
-   * `mean` (the reduced vector), `scalars` (the update's numbers, by `scalarsOf`) and the vectors
-   * of the state that change, named "<network>/<vector>" as in `StateVectors`.
+   * `exact` and `gradients` (sections of the step's result), `scalars` (the update's numbers, by
+   * `scalarsOf`), each product by its name, and the vectors of the state that change, named
+   * "<network>/<vector>" as in `StateVectors`.
    */
   readonly inputs: readonly TensorSpec[];
   /** The vectors that change, by the same names: their new values come out. */
   readonly changed: readonly TensorSpec[];
+  /** What comes out as well: the sum of the squares of each trained network's gradient. */
+  readonly squares: readonly TensorSpec[];
   run(inputs: NamedTensors): NamedTensors;
+  /** The sums of squares by network. */
+  squaresOf(outputs: Readonly<Record<string, Float32Array>>): Record<string, number>;
   /** The values of the input `scalars`. */
   scalarsOf(scalars: UpdateScalars): Float32Array;
 }
 
-/** The update of a step whose reduced vector has `floats` values; `networks` are the task's. */
+/** The update of a step with such sections; `networks` are the task's. */
 export function updateFunction(
   networks: readonly NetworkSpec[],
   program: UpdateProgram,
-  floats: number,
+  { exact, gradients }: Pick<StepShape, 'exact' | 'gradients'>,
 ): UpdateFunction {
   const trained = program.networks.map(({ network }) => network);
   const changed = networks.flatMap((network) => changedVectors(network, program));
   const inputs = [
-    { name: 'mean', shape: [floats] },
+    { name: 'exact', shape: [exact] },
+    { name: 'gradients', shape: [gradients] },
     { name: 'scalars', shape: [sharedScalars.length + trained.length * networkScalars.length] },
+    ...program.products.map(({ name, left, right }) => ({ name, shape: [left, right] })),
     ...changed,
   ];
   return {
     inputs,
     changed,
+    squares: trained.map((network) => ({ name: squaresName(network), shape: [] })),
     run: (tensors) => applyUpdate(tensors, program),
+    squaresOf: (outputs) =>
+      Object.fromEntries(trained.map((network) => [network, outputs[squaresName(network)][0]])),
     scalarsOf: (scalars) =>
       Float32Array.from([
         ...sharedScalars.map((name) => scalars[name]),
         ...trained.flatMap((name) => networkScalars.map((each) => scalars.networks[name][each])),
       ]),
   };
+}
+
+/** The output with the sum of the squares of a network's gradient. */
+function squaresName(network: string): string {
+  return `${network}/squares`;
+}
+
+/** The products of an update as a function that an engine can trace: factors in, means out. */
+export function productsFunction(products: readonly GradientProduct[], leaves: number) {
+  const inputs = products.flatMap(({ name, rows, left, right }) => {
+    const [x, y] = factorNames(name);
+    return [
+      { name: x, shape: [rows, left] },
+      { name: y, shape: [rows, right] },
+    ];
+  });
+  // Scaled where it costs least; it is the same on every engine.
+  const share = Math.fround(1 / leaves);
+  const run = (tensors: NamedTensors): NamedTensors => {
+    const results = products.map(({ name }) => {
+      const [x, y] = factorNames(name).map((factor) => tensors[factor]);
+      return [name, matMul(x, mul(y, share), true)] as const;
+    });
+    return Object.fromEntries(results);
+  };
+  const outputs = products.map(({ name, left, right }) => ({ name, shape: [left, right] }));
+  return { inputs, outputs, run };
 }
 
 function changedVectors(network: NetworkSpec, program: UpdateProgram): TensorSpec[] {
@@ -124,14 +187,14 @@ function changedVectors(network: NetworkSpec, program: UpdateProgram): TensorSpe
  * algorithm 1) and, where it is there, the average of the parameters; then the running statistics.
  */
 function applyUpdate(tensors: NamedTensors, program: UpdateProgram): NamedTensors {
-  const { mean, scalars } = tensors;
+  const { exact, scalars } = tensors;
   const scalar = (index: number): Tensor => reshape(slice(scalars, [index], [1]), []);
   const shared = namedScalars(sharedScalars, scalar);
   const results: NamedTensors = {};
-  program.networks.forEach(({ network, gradient: { start, end } }, i) => {
+  program.networks.forEach(({ network, pieces }, i) => {
     const at = sharedScalars.length + i * networkScalars.length;
     const own = namedScalars(networkScalars, (index) => scalar(at + index));
-    const g = slice(mean, [start], [end - start]);
+    const g = gradientOf(pieces, tensors);
     const before = (vector: string): Tensor => tensors[`${network}/${vector}`];
     const m = add(mul(shared.beta1, before('firstMoment')), mul(shared.rest1, g));
     const v = add(mul(shared.beta2, before('secondMoment')), mul(mul(shared.rest2, g), g));
@@ -140,15 +203,26 @@ function applyUpdate(tensors: NamedTensors, program: UpdateProgram): NamedTensor
     results[`${network}/parameters`] = p;
     results[`${network}/firstMoment`] = m;
     results[`${network}/secondMoment`] = v;
+    results[squaresName(network)] = sum(square(g));
     const average = before('average') as Tensor | undefined;
     if (average !== undefined)
       results[`${network}/average`] = add(average, mul(own.averageRest, sub(p, average)));
   });
   for (const [network, places] of placesByNetwork(program)) {
     const name = `${network}/statistics`;
-    results[name] = updatedStatistics(tensors[name], places, mean, shared);
+    results[name] = updatedStatistics(tensors[name], places, exact, shared);
   }
   return results;
+}
+
+/** A network's gradient as one vector. */
+function gradientOf(pieces: readonly GradientPiece[], tensors: NamedTensors): Tensor {
+  const parts = pieces.map((piece) =>
+    piece.kind === 'summed'
+      ? slice(tensors['gradients'], [piece.from], [piece.size])
+      : reshape(tensors[piece.name], [piece.size]),
+  );
+  return parts.length === 1 ? parts[0] : concat(parts, 0);
 }
 
 function namedScalars<Name extends string>(

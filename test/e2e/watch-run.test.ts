@@ -53,6 +53,8 @@ describe('the page of a real run', { skip: withoutChromium }, () => {
     for (const text of ['generator', 'D(real)', 'D(fake)', 'bicubic', 'images a second'])
       assert.ok(legends.includes(text), `${text} in ${legends}`);
     await page.locator('.bars li').nth(2).waitFor({ timeout: 60_000 });
+    // The next coordinator starts, until it has heard of the world that goes on.
+    await page.locator('.state.running').waitFor({ timeout: 30_000 });
     assert.match(await textOf(page, '.head'), /running.*step \d+.*dB.*B sent.*%/s);
     const image = page.locator('.faces img');
     const newest = await bytesOf(page, (await image.getAttribute('src')) ?? '');

@@ -38,7 +38,7 @@ const words = fc.oneof(
     'compute',
     'a\n\u0007b',
   ),
-  fc.constantFrom('0123456789abcdef', 'ab'.repeat(32)),
+  fc.constantFrom('0123456789abcdef', 'ab'.repeat(16), 'ab'.repeat(32)),
   fc.string({ maxLength: 20 }),
 );
 

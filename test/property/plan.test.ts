@@ -5,15 +5,18 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import {
-  chunkCount,
-  chunkRange,
-  ownedChunks,
   leavesOf,
   shareOf,
   foldTree,
   subtreesInside,
   type TreeNode,
 } from '../../shared/plan/reduction.js';
+import {
+  chunksOf,
+  exchangePrecisions,
+  placesOf,
+  valueBytes,
+} from '../../shared/plan/step-vector.js';
 import { permute, samplesOf } from '../../shared/plan/samples.js';
 import { chooseCut } from '../../worker/data/patch.js';
 
@@ -94,29 +97,6 @@ test('the micro-shards of an epoch hold every sample exactly once, whatever thei
   );
 });
 
-test('chunks cover the vector once, and every chunk has one owner', () => {
-  fc.assert(
-    fc.property(
-      fc.integer({ min: 1, max: 5_000_000 }),
-      fc.integer({ min: 1, max: 9 }),
-      (floats, ranks) => {
-        const chunks = chunkCount(floats);
-        let end = 0;
-        for (let chunk = 0; chunk < chunks; chunk++) {
-          const range = chunkRange(chunk, floats);
-          assert.equal(range.start, end);
-          end = range.end;
-        }
-        assert.equal(end, floats);
-        const owned = Array.from({ length: ranks }, (_, rank) =>
-          leavesOf(ownedChunks(rank, ranks, floats)),
-        );
-        assert.equal(owned.flat().length, chunks);
-      },
-    ),
-  );
-});
-
 const orders = fc.record({
   seed: fc.nat(0xffff_ffff),
   samples: fc.integer({ min: 1, max: 90 }),
@@ -158,4 +138,54 @@ test('a cut lies inside the picture, and every place and both sides come up', ()
     assert.equal(chooseCut({ seed: 5, epoch, sample: 1 }, size, 16, false).flipped, false);
   }
   assert.deepEqual([seen.x.size, seen.y.size, seen.flipped.size], [6, 4, 2]);
+});
+
+const shapes = fc.record({
+  exact: fc.integer({ min: 1, max: 300_000 }),
+  gradients: fc.integer({ min: 0, max: 3_000_000 }),
+  factors: fc.oneof(fc.constant(0), fc.integer({ min: 1, max: 900_000 })),
+});
+const precision = fc.constantFrom(...exchangePrecisions);
+const leafCount = fc.integer({ min: 1, max: 12 });
+
+test('the chunks of all lanes cover every section once, in order, the exact one first', () => {
+  fc.assert(
+    fc.property(
+      shapes,
+      precision,
+      leafCount,
+      fc.integer({ min: 1, max: 5 }),
+      (shape, precision, microShards, lanes) => {
+        const places = placesOf(shape, precision, microShards);
+        const all = chunksOf(shape, precision, microShards);
+        const width = valueBytes[precision];
+        assert.equal(places.exact.end - places.exact.start, 4 * shape.exact);
+        assert.equal(places.gradients.end - places.gradients.start, width * shape.gradients);
+        const sections = [places.exact, places.gradients, ...places.leaves];
+        for (const { start, end } of sections) {
+          assert.equal(start % 64, 0);
+          const inside = [...all.sums, ...all.leaves].filter(
+            (chunk) => chunk.start >= start && chunk.end <= end && chunk.end > chunk.start,
+          );
+          assert.equal(
+            inside.reduce((at, chunk) => (chunk.start === at ? chunk.end : NaN), start),
+            end,
+          );
+        }
+        for (const { start, end, leaf } of all.leaves) {
+          const block = places.leaves[leaf!];
+          assert.ok(start >= block.start && end <= block.end);
+        }
+        const numbered = [...all.sums, ...all.leaves];
+        const merged = Array.from({ length: lanes }, (_, lane) => {
+          const { sums, leaves } = chunksOf(shape, precision, microShards, lane, lanes);
+          return [...sums, ...leaves];
+        });
+        numbered.forEach((chunk, i) =>
+          assert.deepEqual(merged[i % lanes][Math.floor(i / lanes)], chunk),
+        );
+        assert.equal(merged.flat().length, numbered.length);
+      },
+    ),
+  );
 });

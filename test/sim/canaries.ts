@@ -161,6 +161,11 @@ export const canaries: readonly Canary[] = [
     plant: () => ({ keepsOldReduction: true }),
   },
   {
+    bug: 'sums and factors leave before they are computed',
+    caughtBy: ['reference'],
+    plant: () => ({ announcesEarly: true }),
+  },
+  {
     bug: 'a coordinator does not notice its successor, and workers follow it back',
     caughtBy: ['fencing', 'progress', 'pauses', 'witnesses'],
     plant: () => ({

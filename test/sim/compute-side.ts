@@ -2,10 +2,10 @@
 // steps, stores shares of checkpoints. It keeps the contracts of worker/training/.
 
 import type { StepReport } from '../../shared/control/messages.js';
-import { chunkFloats, foldTree, shareOf, subtreesInside } from '../../shared/plan/reduction.js';
+import { shareOf } from '../../shared/plan/reduction.js';
 import { isDue } from '../../shared/spec/schema.js';
 import type { WorkerEffect } from '../../worker/core/state.js';
-import type { ToCompute, ToNetwork, WorldVectors } from '../../worker/network/ports.js';
+import type { ToCompute, ToNetwork } from '../../worker/network/ports.js';
 import {
   parametersSum,
   partNames,
@@ -19,7 +19,6 @@ import type { ObjectDisk } from './machines/disk.js';
 import { waitFor, type SimProcess, type Task } from './machines/process.js';
 import type { Place, Sabotage } from './sabotage.js';
 import {
-  add,
   applyStep,
   leafValue,
   seedState,
@@ -27,7 +26,7 @@ import {
   type RunShape,
   type TrainingState,
 } from './training-state.js';
-import type { SimVector } from './worker-ports.js';
+import { SimVectors } from './machines/vectors.js';
 
 /** How long things take; `slowness` changes while a worker is slow. */
 export interface Pace {
@@ -49,7 +48,7 @@ export interface ComputeOptions {
   readonly who: Who;
   readonly sabotage: Sabotage;
   readonly observe: (fact: Fact) => void;
-  readonly send: (message: ToNetwork<SimVector>) => void;
+  readonly send: (message: ToNetwork) => void;
 }
 
 /** A state that is being taken from a peer. */
@@ -72,7 +71,9 @@ export class ComputeSide {
   previous: TrainingState | undefined;
   readonly #options: ComputeOptions;
   #place: Place | undefined;
-  #vectors: WorldVectors<SimVector> | undefined;
+  readonly vectors: SimVectors;
+  /** What was gathered of the step under way. */
+  #factors: readonly number[] = [];
   /** Numbers pieces of work: a later one, or an abort, ends an earlier one. */
   #work = 0;
   #isTraining = false;
@@ -81,6 +82,7 @@ export class ComputeSide {
   #isFirstOfWorld = false;
   #onReduced: ((step: number | undefined) => void) | undefined;
   #awaitedStep = 0;
+  #isReduced = false;
   #givenUpStep: number | undefined;
   #taking: Taking | undefined;
   /** The states that peers are being handed, by request. */
@@ -90,6 +92,7 @@ export class ComputeSide {
 
   constructor(options: ComputeOptions) {
     this.#options = options;
+    this.vectors = new SimVectors(options.shape);
   }
 
   onMessage(message: ToCompute): void {
@@ -102,7 +105,11 @@ export class ComputeSide {
         this.#isTraining = true;
         return this.#begin(this.#train(message.generation, message.until));
       case 'reduced':
-        if (message.step === this.#awaitedStep) this.#onReduced?.(message.step);
+        this.#isReduced = message.step === this.#awaitedStep;
+        if (this.#isReduced) this.#onReduced?.(message.step);
+        return;
+      case 'gathered':
+        if (message.step === this.#awaitedStep) this.#factors = this.vectors.factors(message.step);
         return;
       case 'voteStop':
         this.#votes = true;
@@ -149,14 +156,9 @@ export class ComputeSide {
     this.#isFirstOfWorld = true;
     const before = this.#place;
     this.#place = { worker: who.worker, generation, rank, worldSize, before };
-    const { chunks, microShards } = this.#options.shape;
-    this.#vectors = {
-      microShards,
-      contributions: this.#subtrees().map(() => new Array<ChunkValue>(chunks)),
-      results: [new Array<ChunkValue>(chunks), new Array<ChunkValue>(chunks)],
-    };
+    const vectors = this.vectors.enter(rank, worldSize);
     observe({ kind: 'adopted', who, generation, source, step, state: taken });
-    send({ kind: 'entered', generation, vectors: this.#vectors });
+    send({ kind: 'entered', generation, vectors });
   }
 
   *#takeState(order: WorkerEffect & { readonly kind: 'enter' }): Task<TrainingState | string> {
@@ -217,26 +219,23 @@ export class ComputeSide {
     send({ kind: 'servedChunk', request, bytes: handed.subarray(offset, offset + maxBytes) });
   }
 
-  #subtrees() {
-    const { rank, worldSize } = this.#place!;
-    const { microShards } = this.#options.shape;
-    return subtreesInside(shareOf(rank, worldSize, microShards), microShards);
-  }
-
   *#train(generation: number, until: number): Task {
-    const { send, process, pace, shape } = this.#options;
+    const { send, process, pace } = this.#options;
     for (;;) {
       const { step } = this.state!;
       if (step >= until || this.#isAborted) break;
       send({ kind: 'activity', step, activity: 'compute' });
+      send({ kind: 'begin', step, shape: this.vectors.shape });
+      this.#awaitedStep = step;
+      this.#factors = [];
+      this.#isReduced = false;
       yield* this.#contribute();
       if (this.#isAborted) break;
-      this.#awaitedStep = step;
-      send({ kind: 'reduce', step, floats: shape.chunks * chunkFloats });
       const isStale = this.#options.sabotage.keepsOldReduction && this.#givenUpStep === step;
-      const reduced = isStale
-        ? step
-        : yield* waitFor<number | undefined>((resume) => (this.#onReduced = resume));
+      const reduced =
+        isStale || this.#isReduced
+          ? step
+          : yield* waitFor<number | undefined>((resume) => (this.#onReduced = resume));
       this.#onReduced = undefined;
       if (reduced === undefined) this.#givenUpStep = step;
       if (reduced === undefined) break;
@@ -254,16 +253,18 @@ export class ComputeSide {
     this.#options.send({ kind: 'halted', generation, step, hasState, trouble: '' });
   }
 
-  /** Computes this rank's micro-shards and adds up its subtrees. */
+  /** Computes this rank's micro-shards: factors and sums leave as soon as they are there. */
   *#contribute(): Task {
-    const { process, pace, shape, dice, sabotage, who, observe } = this.#options;
-    const { seed, samples, microShards, microShardSize } = shape;
+    const { process, pace, shape, dice, sabotage, who, observe, send } = this.#options;
+    const { seed, samples, microShards, microShardSize, chunks, factorChunks } = shape;
     const place = this.#place!;
     const state = this.state!;
     const slots = shareOf(place.rank, place.worldSize, microShards);
     const leaves = sabotage.leaves(place, microShards);
     const computed: ChunkValue[][] = [];
     for (let slot = slots.start; slot < slots.end; slot++) {
+      const pieces = this.vectors.piecesOf(state.step, slot);
+      if (sabotage.announcesEarly) pieces.forEach(send);
       yield* process.sleep(pace.leafMs * pace.slowness * dice.between(0.9, 1.2));
       if (this.#isAborted) return;
       const leaf = leaves[slot - slots.start] ?? slot;
@@ -273,17 +274,15 @@ export class ComputeSide {
       observe({ kind: 'computed', who, generation, step: state.step, leaf, picks });
       const vote = this.#votes && sabotage.heedsVote(who.worker) ? 1 : 0;
       computed[slot] = state.values.map((_, chunk) => {
-        const isLast = chunk === shape.chunks - 1;
-        return { sum: leafValue(state, leaf, picks, chunk), vote: isLast ? vote : 0 };
+        return { sum: leafValue(state, leaf, picks, chunk), vote: chunk === 0 ? vote : 0 };
       });
+      const factors = Array.from({ length: factorChunks }, (_, i) => {
+        return { sum: leafValue(state, leaf, picks, chunks + i), vote: 0 };
+      });
+      this.vectors.writeFactors(state.step, slot, factors);
+      this.vectors.writeSums(slot, computed);
+      if (!sabotage.announcesEarly) pieces.forEach(send);
     }
-    for (const [i, subtree] of this.#subtrees().entries())
-      for (let chunk = 0; chunk < shape.chunks; chunk++)
-        this.#vectors!.contributions[i][chunk] = foldTree(
-          subtree,
-          ({ start, end }) => (end - start === 1 ? computed[start][chunk] : undefined),
-          add,
-        );
   }
 
   /** Applies the reduced step; whether no step follows. */
@@ -291,11 +290,11 @@ export class ComputeSide {
     const { who, observe, sabotage, send, shape } = this.#options;
     const { rank, worldSize } = this.#place!;
     const { step } = this.state!;
-    const mean = this.#vectors!.results[step % 2 === 0 ? 0 : 1];
+    const mean = this.vectors.result(step);
     const sums = Array.from({ length: shape.chunks }, (_, chunk) => mean[chunk]?.sum ?? 0);
     const times = sabotage.applications(this.#place!, this.#isFirstOfWorld);
     this.previous = this.state;
-    for (let i = 0; i < times; i++) this.state = applyStep(this.state!, sums);
+    for (let i = 0; i < times; i++) this.state = applyStep(this.state!, sums, this.#factors);
     this.#isFirstOfWorld = false;
     const state = this.state!;
     observe({ kind: 'committed', who, generation, state, worldSize });
@@ -305,7 +304,7 @@ export class ComputeSide {
       const { step, digest: value } = state;
       send({ kind: 'tell', message: { kind: 'digest', generation, step, value, isWhole: false } });
     }
-    return (mean[shape.chunks - 1]?.vote ?? 0) > 0 && sabotage.heedsVote(who.worker);
+    return (mean[0]?.vote ?? 0) > 0 && sabotage.heedsVote(who.worker);
   }
 
   #keepUp(): void {

@@ -34,6 +34,8 @@ export interface Sabotage {
   donatesOldState: boolean;
   /** Whether a reduction that was given up is taken for that of the same step in the next world. */
   keepsOldReduction: boolean;
+  /** Whether a contribution is called complete, and factors are, before they are computed. */
+  announcesEarly: boolean;
   /** Whether a coordinator looks for a later one. */
   looksForSuccessor: boolean;
   /** Whether a coordinator looks whether its own term is still its own. */
@@ -58,6 +60,7 @@ export const sound: Sabotage = {
   applications: () => 1,
   donatesOldState: false,
   keepsOldReduction: false,
+  announcesEarly: false,
   looksForSuccessor: true,
   holdsTerm: true,
   verifiesSums: true,

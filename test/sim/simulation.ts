@@ -41,6 +41,8 @@ export interface SimOptions {
   /** Instead of the seed's. */
   readonly shape?: Partial<RunShape>;
   readonly workers?: number;
+  /** Most lanes of a worker: every other one has one fewer. */
+  readonly lanes?: number;
   readonly leafMs?: number;
 }
 
@@ -110,7 +112,9 @@ class Simulation {
     const leafMs = options.leafMs ?? dice.between(10, 60);
     this.#progressMs = progressMs + 1.7 * shape.lastStep * shape.microShards * leafMs;
     this.#healAtMs = dice.between(8_000, 20_000);
+    const mostLanes = options.lanes ?? createDice(seed, 7).integer(1, 3);
     this.#around = {
+      lanesOf: (worker) => Math.max(1, mostLanes - (worker.charCodeAt(worker.length - 1) % 2)),
       ...{ network, disk, shape, sabotage, trace: this.trace, coverage: this.coverage },
       coordinators: coordinatorNodes.map((node) => `${node}:6000`),
       patienceMs: 90_000,
@@ -220,6 +224,7 @@ function drawShape(seed: number, dice: Dice): RunShape {
     microShards,
     microShardSize: dice.integer(1, 3),
     chunks: dice.integer(1, 4),
+    factorChunks: createDice(seed, 6).integer(0, 2),
     lastStep: dice.integer(40, 90),
     checkpointEvery: dice.integer(3, 12),
   };

@@ -27,7 +27,10 @@ export interface RunShape {
   readonly samples: number;
   readonly microShards: number;
   readonly microShardSize: number;
+  /** Chunks that are summed. */
   readonly chunks: number;
+  /** Chunks that are gathered of each leaf. */
+  readonly factorChunks: number;
   readonly lastStep: number;
   readonly checkpointEvery: number;
 }
@@ -38,7 +41,7 @@ export function seedState({ seed, chunks }: RunShape): TrainingState {
   return { step: 0, digest: mix(0, 0, seed, 7), values };
 }
 
-/** The gradient of one micro-shard in one chunk. */
+/** The gradient of one micro-shard in one chunk; behind the chunks that are summed, a factor. */
 export function leafValue(
   state: TrainingState,
   leaf: number,
@@ -46,7 +49,7 @@ export function leafValue(
   chunk: number,
 ): number {
   const [high, low] = halves(state.digest);
-  let hash = hashIntegers(high, low, state.step, leaf, chunk, bitsOf(state.values[chunk]));
+  let hash = hashIntegers(high, low, state.step, leaf, chunk, bitsOf(state.values[chunk] ?? 0));
   for (const { sample, epoch } of picks) hash = hashIntegers(hash, sample, epoch);
   return spread(hash);
 }
@@ -60,9 +63,14 @@ export function scale(root: ChunkValue, microShards: number): ChunkValue {
   return { sum: Math.fround(root.sum * Math.fround(1 / microShards)), vote: root.vote };
 }
 
-/** The state after one more step. */
-export function applyStep(state: TrainingState, mean: readonly number[]): TrainingState {
+/** The state after one more step; `factors` are those of all leaves, in leaf order. */
+export function applyStep(
+  state: TrainingState,
+  mean: readonly number[],
+  factors: readonly number[],
+): TrainingState {
   let [high, low] = halves(state.digest);
+  for (const [i, factor] of factors.entries()) high = hashIntegers(high, bitsOf(factor), i);
   const values = state.values.map((value, chunk) => {
     const bits = bitsOf(mean[chunk]);
     high = hashIntegers(high, bits, chunk, state.step);

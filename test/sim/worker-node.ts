@@ -1,10 +1,12 @@
 // A simulated worker process: the production node on simulated ports, with a simulated compute
 // thread. What is planted, counted and observed happens at the ports.
 
-import { chunkFloats } from '../../shared/plan/reduction.js';
+import { chunkBytes } from '../../shared/plan/step-vector.js';
+import type { Member } from '../../shared/words.js';
 import type { WorkerEffect, WorkerEvent, WorkerState } from '../../worker/core/state.js';
 import { transition } from '../../worker/core/transition.js';
 import { Exchange } from '../../worker/exchange/exchange.js';
+import { joinLanes, type OpenLane } from '../../worker/exchange/lanes.js';
 import { defaultExchangeLimits } from '../../worker/exchange/limits.js';
 import { NetworkNode } from '../../worker/network/node.js';
 import type { ToCompute, ToNetwork } from '../../worker/network/ports.js';
@@ -27,9 +29,9 @@ import {
   dialCoordinators,
   donorChannel,
   incomingCall,
+  laneApart,
   peerChannel,
   stateAddress,
-  type SimVector,
 } from './worker-ports.js';
 
 /** A message from one thread to the other. */
@@ -44,6 +46,8 @@ export interface Surroundings {
   readonly network: Network;
   readonly disk: ObjectDisk;
   readonly shape: RunShape;
+  /** Lanes of a worker's exchange; workers may differ. */
+  readonly lanesOf: (worker: string) => number;
   readonly sabotage: Sabotage;
   readonly trace: Trace;
   readonly coverage: Coverage;
@@ -68,7 +72,7 @@ export class WorkerNode {
   readonly pace: Pace;
   readonly compute: ComputeSide;
   readonly #options: WorkerOptions;
-  readonly #node: NetworkNode<SimVector>;
+  readonly #node: NetworkNode;
   /** Streams of peers that were not welcomed yet. */
   readonly #held = new Set<Side>();
   /** The term of the coordinator that the message being handled is from. */
@@ -98,16 +102,18 @@ export class WorkerNode {
   }
 
   /** As if its compute thread had sent it. */
-  dispatch(message: ToNetwork<SimVector>): void {
+  dispatch(message: ToNetwork): void {
     this.#node.onCompute(message);
   }
 
-  #createNode(): NetworkNode<SimVector> {
+  #createNode(): NetworkNode {
     const { around, process, dice, who, windowChunks, onExit } = this.#options;
     const { network, coordinators, patienceMs } = around;
-    const address = `${process.node}:7000`;
-    const identity = { ...who, address, pid: who.incarnation, host: process.node };
-    const limits = { ...defaultExchangeLimits, heldBytes: 8 * chunkFloats * windowChunks };
+    const [address, ...lanes] = Array.from({ length: around.lanesOf(who.worker) }, (_, lane) => {
+      return `${process.node}:${7000 + lane}`;
+    });
+    const identity = { ...who, address, lanes, pid: who.incarnation, host: process.node };
+    const limits = { ...defaultExchangeLimits, heldBytes: 2 * chunkBytes * windowChunks };
     const toCompute = (message: ToCompute): void =>
       process.deliverAfter(threadMs, () => this.compute.onMessage(message));
     const transfer = { clock: process, toCompute, limits: transferLimits };
@@ -119,7 +125,7 @@ export class WorkerNode {
     network.listen(stateAddress(address), process, (side) =>
       acceptStateCall(side, (call) => stateServer.onCall(call)),
     );
-    return new NetworkNode<SimVector>({
+    return new NetworkNode({
       ...{ clock: process, coordinators, stateServer, stateClient, toCompute },
       config: { ...identity, patienceMs, drainMs: 30_000, allowsFaults: false },
       session: {
@@ -127,11 +133,20 @@ export class WorkerNode {
         random: () => dice.uniform(),
       },
       createExchange: (events) => {
-        const openChannel = (peer: string) => peerChannel(network, process, peer);
-        const streams = { openChannel, createValues: createSimValues };
-        const exchange = new Exchange({ clock: process, limits, events, ...streams });
-        network.listen(address, process, (side) => exchange.accept(incomingCall(side, this.#held)));
-        return exchange;
+        const openChannel = (peer: Member) => peerChannel(network, process, peer.address);
+        const createValues = createSimValues((place) => this.compute.vectors.at(place));
+        const openAt =
+          (place: string): OpenLane =>
+          (own) => {
+            const streams = { openChannel, createValues };
+            const exchange = new Exchange({ clock: process, limits, events: own, ...streams });
+            network.listen(place, process, (side) =>
+              exchange.accept(incomingCall(side, this.#held)),
+            );
+            return exchange;
+          };
+        const others = lanes.map((place) => laneApart(openAt(place), process, threadMs));
+        return joinLanes([openAt(address), ...others], events, process);
       },
       traps: createTraps(() => undefined),
       decide: (...args) => this.#decide(...args),

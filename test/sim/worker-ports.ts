@@ -1,12 +1,13 @@
 // What a simulated worker's node gets instead of sockets: streams on the simulated network, and
-// values that are a few numbers for each chunk.
+// values that are a number or two for each chunk.
 
 import type { CoordinatorMessage, WorkerMessage } from '../../shared/control/messages.js';
 import { isTraceAnswer } from '../../shared/control/tracing.js';
-import { chunkFloats } from '../../shared/plan/reduction.js';
 import type { ExchangeHello, Pull } from '../../worker/exchange/core/messages.js';
 import type { FoldPlan } from '../../worker/exchange/core/world.js';
 import type { ExchangeWorld } from '../../worker/exchange/exchange.js';
+import type { OpenLane } from '../../worker/exchange/lanes.js';
+import type { Place } from '../../worker/exchange/memory.js';
 import type { PeerChannel } from '../../worker/exchange/pull-link.js';
 import type { FrameToSend, IncomingCall } from '../../worker/exchange/served-stream.js';
 import type { ChunkValues } from '../../worker/exchange/values.js';
@@ -18,9 +19,7 @@ import type { Dice } from './machines/dice.js';
 import type { Network, Side } from './machines/network.js';
 import type { SimProcess } from './machines/process.js';
 import { add, scale, type ChunkValue } from './training-state.js';
-
-/** A vector of the exchange: a value for each chunk. What a frame carries is one of one chunk. */
-export type SimVector = ChunkValue[];
+import type { SimVector } from './machines/vectors.js';
 
 /** A coordinator's message, and the term of who sent it: for the oracles. */
 export interface Heard {
@@ -126,6 +125,8 @@ export function peerChannel(
       const cancel = open(network, process, address, onSide, onClosed);
       return { ask: (pull) => stream?.send({ kind: 'pull', pull }), cancel };
     },
+    // A simulated message is there or not.
+    receivedBytes: () => 0,
     close: () => undefined,
   };
 }
@@ -176,6 +177,7 @@ export function donorChannel(network: Network, process: SimProcess, donor: strin
       const cancel = open(network, process, stateAddress(donor), onSide, onClosed);
       return { pause: () => undefined, resume: () => undefined, cancel };
     },
+    receivedBytes: () => 0,
     close: () => undefined,
   };
 }
@@ -196,22 +198,57 @@ export function acceptStateCall(incoming: Side, onCall: (call: StateCall) => voi
   side.events = { onMessage, onClosed: () => undefined };
 }
 
-/** The values of a world. */
-export function createSimValues(
-  { contributions, results, rank, microShards }: ExchangeWorld<SimVector>,
+/** A lane as if it were on another thread, from which messages take `threadMs`. */
+export function laneApart(open: OpenLane, process: SimProcess, threadMs: number): OpenLane {
+  const later = (run: () => void): void => process.deliverAfter(threadMs, run);
+  return (events) => {
+    const lane = open({
+      onJoined: (...args) => later(() => events.onJoined(...args)),
+      onGathered: (...args) => later(() => events.onGathered(...args)),
+      onReduced: (...args) => later(() => events.onReduced(...args)),
+      onPeerLost: (lost) => later(() => events.onPeerLost(lost)),
+    });
+    return {
+      join: (world) => later(() => lane.join(world)),
+      leave: (onLeft) => later(() => lane.leave(() => later(onLeft))),
+      begin: (...args) => later(() => lane.begin(...args)),
+      contribute: (...args) => later(() => lane.contribute(...args)),
+      publish: (...args) => later(() => lane.publish(...args)),
+      mute: (...args) => later(() => lane.mute(...args)),
+      close: (onClosed) => later(() => lane.close(() => later(onClosed))),
+    };
+  };
+}
+
+/** What gives the values of a world; `vectorAt` finds what lies at a place. */
+export function createSimValues(vectorAt: (place: Place) => SimVector) {
+  return (world: ExchangeWorld, plan: FoldPlan): ChunkValues<SimVector> => {
+    const [contributions, results] = [
+      world.contributions.map(vectorAt),
+      world.results.map(vectorAt),
+    ];
+    return valuesOfVectors(world, contributions, results, plan);
+  };
+}
+
+function valuesOfVectors(
+  { rank, microShards, lane, lanes }: ExchangeWorld,
+  contributions: readonly SimVector[],
+  results: readonly SimVector[],
   plan: FoldPlan,
 ): ChunkValues<SimVector> {
+  /** A lane numbers its own chunks from 0; vectors have all of them. */
+  const inVector = (chunk: number): number => lane + lanes * chunk;
   const held = new Map<string, ChunkValue>();
   let result = results[0];
   const take = (chunk: number, node: number): ChunkValue => {
     const own = plan.heldBy[rank].indexOf(node);
-    if (own >= 0) return contributions[own][chunk];
+    if (own >= 0) return contributions[own][inVector(chunk)];
     const value = held.get(`${chunk}:${node}`)!;
     held.delete(`${chunk}:${node}`);
     return value;
   };
   return {
-    capacity: results[0].length * chunkFloats,
     begin: ({ step }) => {
       held.clear();
       result = results[step % 2 === 0 ? 0 : 1];
@@ -219,18 +256,18 @@ export function createSimValues(
     perform: (effect, received) => {
       const { chunk } = effect;
       if (effect.kind === 'hold') held.set(`${chunk}:${effect.node}`, received![0]);
-      else if (effect.kind === 'store') result[chunk] = received![0];
+      else if (effect.kind === 'store') result[inVector(chunk)] = received![0];
       else {
         const left = take(chunk, effect.left);
         const sum = effect.right === undefined ? left : add(left, take(chunk, effect.right));
         if (effect.kind === 'add') held.set(`${chunk}:${effect.node}`, sum);
-        else result[chunk] = scale(sum, microShards);
+        else result[inVector(chunk)] = scale(sum, microShards);
       }
     },
     valuesOf: ({ header: { step, chunk }, contribution }) => {
       const vector =
         contribution === undefined ? results[step % 2 === 0 ? 0 : 1] : contributions[contribution];
-      return [vector[chunk]];
+      return [vector[inVector(chunk)]];
     },
   };
 }

@@ -11,10 +11,11 @@ import { checkpointPrefix } from '../../shared/checkpoint/manifest.js';
 import { isManifest, readManifest, readState } from '../../shared/checkpoint/read.js';
 import { exitCodes } from '../../shared/exit-codes.js';
 import { sha256Of } from '../../shared/sha256.js';
+import type { ExchangePrecision } from '../../shared/plan/step-vector.js';
 import type { RunSpec } from '../../shared/spec/schema.js';
 import { openStore } from '../../shared/store/open-store.js';
 import { createSrganTask } from '../../task/srgan/task.js';
-import { openBatches, runIn, testFolder, writeRuns } from './tiny-run.js';
+import { openBatches, runIn, testFolder, tinyRun, writeRuns, type RunChange } from './tiny-run.js';
 import { lastLineOf } from './lockstep-command.js';
 import { referenceSums, type ReferenceSums } from './reference-trainer.js';
 
@@ -31,18 +32,23 @@ export interface EngineUnderTest {
    * compute the gradients alone: their runs only come near to it.
    */
   readonly isNearReference?: boolean;
+  /** What else is not the tiny run's, and its name. */
+  readonly change?: RunChange;
+  readonly what?: string;
 }
 
 /** Registers the tests. */
 export function testAnyWorkers({ engine, worlds, skip = false, ...more }: EngineUnderTest): void {
   const folder = testFolder();
   const { name } = engine;
-  before(() => writeRuns(folder, { six: { engine }, eight: { engine, steps: 8 } }));
+  const change = { ...more.change, engine };
+  before(() => writeRuns(folder, { six: change, eight: { ...change, steps: 8 } }));
 
   const what = more.isNearReference === true ? 'the same bytes' : "the reference trainer's bytes";
-  test(`any number of workers gives ${what}: ${name}`, { skip }, async () => {
-    const reference = await referenceOf(runIn(folder, { engine }));
-    if (name !== 'onnx')
+  const under = more.what === undefined ? name : `${name}, ${more.what}`;
+  test(`any number of workers gives ${what}: ${under}`, { skip }, async () => {
+    const reference = await referenceOf(runIn(folder, change));
+    if (name !== 'onnx' || more.change !== undefined)
       assert.notEqual(reference.sha256, (await referenceOf(runIn(folder))).sha256, 'own bytes');
     let expected: Pick<ReferenceSums, 'sha256' | 'average'> | undefined;
     if (more.isNearReference !== true) expected = reference;
@@ -59,11 +65,11 @@ export function testAnyWorkers({ engine, worlds, skip = false, ...more }: Engine
       );
       assert.equal(await averageOf(folder, run, 6), expected.average);
     }
-    if (more.isNearReference === true) await assertNear(folder, 'any-0', reference);
+    if (more.isNearReference === true) await assertNear(folder, runIn(folder, change), reference);
   });
 
   test(
-    `a run that is stopped and resumed on another world is the same: ${name}`,
+    `a run that is stopped and resumed on another world is the same: ${under}`,
     { skip },
     async () => {
       const train = (...args: string[]) => ['train', '-f', 'eight.yaml', ...args];
@@ -101,16 +107,16 @@ async function averageOf(folder: string, run: string, step: number): Promise<str
   return sha256Of(file.subarray(8 + Number(file.readBigUInt64LE(0))));
 }
 
-/** A run's parameters are where the reference's are, seen from where both began. */
-async function assertNear(folder: string, run: string, reference: ReferenceSums): Promise<void> {
-  const { networks, initialParameters } = createSrganTask(runIn(folder));
-  const store = openStore(`file://${folder}/runs/${run}`);
+/** The first run's parameters are where the reference's are, seen from where both began. */
+async function assertNear(folder: string, spec: RunSpec, reference: ReferenceSums): Promise<void> {
+  const { networks, initialParameters } = createSrganTask(spec);
+  const store = openStore(`file://${folder}/runs/any-0`);
   const manifest = await readManifest(store, 6);
   assert.ok(isManifest(manifest));
   const { networks: trained } = await readState(store, manifest, networks);
   for (const [i, { name }] of networks.entries()) {
     const expected = reference.parameters[i];
-    const way = distance(expected, initialParameters(name, runIn(folder).seed));
+    const way = distance(expected, initialParameters(name, spec.seed));
     const off = distance(expected, trained[name].parameters);
     assert.ok(off < 0.02 * way, `${name} went ${way}, and is ${off} from the reference`);
   }
@@ -119,6 +125,15 @@ async function assertNear(folder: string, run: string, reference: ReferenceSums)
 function distance(a: Float32Array, b: Float32Array): number {
   assert.equal(a.length, b.length);
   return Math.sqrt(a.reduce((sum, value, i) => sum + (value - b[i]) ** 2, 0));
+}
+
+/** A run whose discriminator has a dense layer that is exchanged as factors. */
+export function factoredRun(precision: ExchangePrecision): RunChange {
+  const { discriminator } = tinyRun('file://nowhere');
+  return {
+    discriminator: { ...discriminator, hidden: 32 },
+    exchange: { factored: 'auto', precision },
+  };
 }
 
 /**

@@ -8,19 +8,23 @@ import {
   type StateVectors,
   type TrainingState,
 } from '../../shared/checkpoint/state.js';
-import { stateDigest } from '../../shared/checkpoint/digests.js';
 import type { NetworkSpec } from '../../shared/layout.js';
 import type { RunSpec } from '../../shared/spec/schema.js';
 import type { Step } from '../../shared/words.js';
 import type { StepDefinition, Task } from '../../task/task.js';
 import type { CompiledGraph, Engine, EngineState } from '../../worker/engine/engine.js';
 import { createHostEngineState } from '../../worker/engine/host-engine-state.js';
-import type { ToCompute, ToNetwork } from '../../worker/network/ports.js';
+import { ExchangeMemory } from '../../worker/exchange/memory.js';
+import type { ToCompute, ToNetwork, WorldVectors } from '../../worker/network/ports.js';
 import { createStepRecorder } from '../../worker/step-trace/step-recorder.js';
 import { createCompute, type Compute } from '../../worker/training/compute.js';
-import { createPhases, longestVector } from '../../worker/training/phase.js';
+import { createHoldableState, type HoldableState } from '../../worker/training/held-state.js';
+import { createPhases } from '../../worker/training/phase.js';
 import { createVectorPool, type PreparedRun } from '../../worker/training/prepare.js';
+import { planSnapshot, takeSnapshot } from '../../worker/training/snapshot.js';
 import { LocalState } from '../../worker/training/state.js';
+import { longestVectors } from '../../worker/training/step-plan.js';
+import { createWorkspace } from '../../worker/training/step-vectors.js';
 import { tinyRun } from './tiny-run.js';
 import { until } from './until.js';
 
@@ -35,17 +39,23 @@ export const fakeNetworks: readonly NetworkSpec[] = [
 
 /** Effects that a test may replace. */
 export interface FakeEffects {
+  /** Called when the loader starts to prepare a world's micro-shards. */
+  whenLoaderStarts?: (step: Step, leaves: readonly number[]) => void;
   /** Called before the loader gives a micro-shard. */
   beforeBatch?: (step: Step, leaf: number) => Promise<void>;
   /** Called while a micro-shard is computed. */
   whileComputing?: (step: Step, leaf: number) => void | Promise<void>;
   /** Called while the whole state is read from the engine. */
   whileReading?: () => Promise<void>;
+  /** Called before a part of the state that begins at `start` is read from the engine. */
+  whileReadingRange?: (start: number) => Promise<void>;
   /** Devices of the engine; one unless said. */
   devices?: number;
   /** A gradient's value, given what it would be. */
   gradient?: (value: number, step: Step) => number;
   openState?: (step: Step) => Promise<TrainingState>;
+  /** Called when room for a snapshot is prepared, and when it is given back. */
+  room?: (what: 'prepared' | 'given back') => void;
   /** Resolves when the store has taken what was saved before. */
   stored?: () => Promise<void>;
   /** Whether reductions are answered at once; alone in the world, by the sums themselves. */
@@ -79,25 +89,29 @@ export interface FakeWorker extends Compute {
 export async function fakeWorker(effects: FakeEffects = {}): Promise<FakeWorker> {
   const sent: ToNetwork[] = [];
   const saved: string[] = [];
-  let exchanged: { contributions: readonly Float32Array[]; results: readonly Float32Array[] };
+  let exchanged: WorldVectors;
   const send = (message: ToNetwork): void => {
     sent.push(message);
     if (message.kind === 'entered') exchanged = message.vectors;
-    if (message.kind !== 'reduce' || effects.answersReduce === false) return;
-    const { step, floats } = message;
+    // A world of one: its only contribution is the sum of all.
+    if (message.kind !== 'contribute' || effects.answersReduce === false) return;
+    const { step } = message;
     const share = Math.fround(1 / run.spec.batch.microShards);
-    const mean = exchanged.contributions[0].subarray(0, floats).map((sum) => sum * share);
-    exchanged.results[step % 2].set(mean);
+    const { memory, contributions, contributionBytes, results } = exchanged;
+    const [sums, mean] = [contributions[0], results[step % 2]].map(
+      (place) => new Float32Array(memory.buffer, place, contributionBytes / 4),
+    );
+    mean.set(sums.map((sum) => sum * share));
     compute.onMessage({ kind: 'reduced', step });
   };
   const open = effects.openState ?? (() => Promise.resolve(fakeSeed()));
   const engine = fakeEngine(effects);
   const host = await createHostEngineState(fakeNetworks, engine.compile);
   const vectors = await host.read();
-  const engineState = onDevice(host, effects);
+  const engineState = createHoldableState(onDevice(host, effects));
   const local = new LocalState(fakeNetworks, engineState, open, send);
   const state = (): TrainingState => stateOf(local.counters, vectors);
-  const run = fakeRun(engine, local, saved, effects);
+  const run = fakeRun(engine, local, engineState, saved, effects);
   const compute = createCompute({
     ...{ send, recorder: createStepRecorder(send) },
     prepare: () => Promise.resolve(run),
@@ -180,7 +194,10 @@ function fakeEngine(effects: FakeEffects): FakeEngine {
  * The state as a device would keep it: all takes a while, what is read is a copy that is spoilt
  * when the state changes, and reading and changing at the same time is a failure.
  */
-function onDevice(host: EngineState, { whileReading }: FakeEffects): EngineState {
+function onDevice(
+  host: EngineState,
+  { whileReading, whileReadingRange }: FakeEffects,
+): EngineState {
   const copies: Float32Array[] = [];
   const underWay = { reads: 0, changes: 0 };
   const copy = (values: Float32Array): Float32Array => {
@@ -202,10 +219,11 @@ function onDevice(host: EngineState, { whileReading }: FakeEffects): EngineState
       underWay[own] -= 1;
     }
   };
-  const change = (work: () => Promise<void>): Promise<void> =>
+  const change = <T>(work: () => Promise<T>): Promise<T> =>
     whileNo('reads', 'changes', async () => {
-      await work();
+      const result = await work();
       for (const copied of copies.splice(0)) copied.fill(NaN);
+      return result;
     });
   return {
     read: () =>
@@ -219,17 +237,24 @@ function onDevice(host: EngineState, { whileReading }: FakeEffects): EngineState
         });
         return Object.fromEntries(networks) as unknown as StateVectors;
       }),
-    readRange: (start, end) =>
-      whileNo('changes', 'reads', async () => (await host.readRange(start, end)).map(copy)),
+    readRange: async (start, end) => {
+      await whileReadingRange?.(start);
+      return await whileNo('changes', 'reads', async () =>
+        (await host.readRange(start, end)).map(copy),
+      );
+    },
     write: (values) => change(() => host.write(values)),
     compileStep: async (program) => {
       const step = await host.compileStep(program);
       return {
         gradients: (batch, out, device) =>
           whileNo('changes', 'reads', () => step.gradients(batch, out, device)),
-        apply: (mean, scalars) => {
-          if (mean.length !== program.layout.size) throw new Error(`a mean of ${mean.length}`);
-          return change(() => step.apply(mean, scalars));
+        multiply: (blocks) => step.multiply(blocks),
+        apply: (means, scalars) => {
+          const { exact, gradients } = program.shape;
+          if (means.exact.length !== exact || means.gradients.length !== gradients)
+            throw new Error(`means of ${means.exact.length} and ${means.gradients.length}`);
+          return change(() => step.apply(means, scalars));
         },
         close: () => step.close(),
       };
@@ -241,6 +266,7 @@ function onDevice(host: EngineState, { whileReading }: FakeEffects): EngineState
 function fakeRun(
   { fingerprint, devices }: FakeEngine,
   local: LocalState,
+  held: HoldableState,
   saved: string[],
   effects: FakeEffects,
 ): PreparedRun {
@@ -262,6 +288,8 @@ function fakeRun(
     batch: () => [],
     step: () => definition,
   } as unknown as Task;
+  const memory = new ExchangeMemory();
+  const { contributionBytes, resultBytes } = longestVectors(task, spec);
   let isIdle = true;
   let storing: Promise<void> = Promise.resolve();
   return {
@@ -273,27 +301,37 @@ function fakeRun(
     local,
     phases: createPhases(task, spec, local.engineState, {}),
     loader: {
-      start: () => undefined,
+      start: (step, leaves) => effects.whenLoaderStarts?.(step, leaves),
       take: async (step, leaf) => {
         await effects.beforeBatch?.(step, leaf);
         return { hr: Float32Array.of(step, leaf), lr: new Float32Array(0) };
       },
       close: () => Promise.resolve(),
     },
-    // As where another phase has a longer vector.
-    takeVectors: createVectorPool(longestVector(task, spec) + 7),
+    // As where another phase has longer vectors.
+    takeVectors: createVectorPool(memory, spec, {
+      contributionBytes: contributionBytes + 64,
+      resultBytes: resultBytes + 128,
+    }),
+    workspace: createWorkspace(memory, contributionBytes),
     saver: {
       get isIdle() {
         return isIdle;
       },
       idle: () => storing,
-      save: (state, share, shares) => {
-        saved.push(`${state.step}:${share}/${shares}`);
+      prepare: () => effects.room?.('prepared'),
+      giveBack: () => effects.room?.('given back'),
+      save: (counters, share, shares) => {
+        saved.push(`${counters.step}:${share}/${shares}`);
         isIdle = false;
-        storing = (effects.stored?.() ?? Promise.resolve()).then(() => {
+        const plan = planSnapshot(fakeNetworks, share, shares);
+        const room = plan.room.map((bytes) => new ArrayBuffer(bytes));
+        const read = (start: number, end: number) => held.readRange(start, end);
+        const copied = held.hold(() => takeSnapshot(plan, counters, read, room));
+        storing = Promise.all([copied, effects.stored?.()]).then(() => {
           isIdle = true;
         });
-        return stateDigest(task.networks, state);
+        return copied.then(({ stateDigest }) => stateDigest);
       },
       close: () => Promise.resolve(),
     },

@@ -2,7 +2,7 @@
 // same bytes. The first run's two workers compile at the same time, and both run what one of them has
 // stored; the others load it.
 
-import { testAnyWorkers } from '../support/any-workers.js';
+import { factoredRun, testAnyWorkers } from '../support/any-workers.js';
 import { skipWithoutXla } from '../support/servers.js';
 
 testAnyWorkers({
@@ -10,4 +10,13 @@ testAnyWorkers({
   worlds: [[2], [1], [3], [1, '--devices', '2'], [2, '--devices', '2']],
   skip: skipWithoutXla,
   isNearReference: true,
+});
+
+testAnyWorkers({
+  engine: { name: 'xla', threads: 2 },
+  worlds: [[2], [1, '--devices', '2']],
+  skip: skipWithoutXla,
+  isNearReference: true,
+  change: factoredRun('float32'),
+  what: 'factors in float32',
 });

@@ -220,6 +220,16 @@ function pictureGauges(picture: () => RunPicture | undefined): MetricDefinition[
         ),
     },
     {
+      ...{ kind: 'gauge', name: 'lockstep_slow_link_bytes_per_second', labels: ['from', 'to'] },
+      help: 'What the links bring that the exchange waits for; none where none is slow.',
+      read: () =>
+        samples(({ workers }) =>
+          workers.flatMap(({ worker: to, slow_link: link }): MetricSample[] =>
+            link ? [[{ from: link.peer, to }, link.bytes_per_s]] : [],
+          ),
+        ),
+    },
+    {
       ...{ kind: 'gauge', name: 'lockstep_lost_seconds', labels: ['cause'] },
       help: 'Seconds of the whole run that did not bring it forward, by cause.',
       read: () =>

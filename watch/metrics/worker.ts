@@ -27,6 +27,8 @@ export interface WorkerFigures {
   readonly microShards: number;
   /** Peers of its world that it can't reach. */
   readonly unreachablePeers: number;
+  /** The link that the exchange of its last step waited for, if it was slow. */
+  readonly slowLink: { readonly peer: string; readonly bytesPerS: number } | undefined;
 }
 
 /** What a worker has done since it started. */
@@ -101,6 +103,14 @@ export function workerMetrics(figures: () => WorkerFigures, counts: WorkerCounts
       ...gauges.map(([name, help, read]): MetricDefinition => {
         return { kind: 'gauge', name, help, read: () => read(figures()) };
       }),
+      {
+        ...{ kind: 'gauge', name: 'lockstep_worker_slow_link_bytes_per_second', labels: ['peer'] },
+        help: 'What the link brings that the exchange waits for; none where none is slow.',
+        read: () => {
+          const { slowLink } = figures();
+          return slowLink === undefined ? [] : [[{ peer: slowLink.peer }, slowLink.bytesPerS]];
+        },
+      },
       ...counters.map(([name, help, read]): MetricDefinition => {
         return { kind: 'counter', name, help, read: () => read(counts) };
       }),

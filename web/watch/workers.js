@@ -36,12 +36,18 @@ export function Workers({ picture, name }) {
             <small>
               ${figureText(1000 * totalOf(one.seconds))} ms
               ${one.waited_for ? ` · waits for ${one.waited_for}` : ''}
+              ${one.slow_link ? ` · ${linkText(one.slow_link)}` : ''}
             </small>
           </li>`,
       )}
     </ul>
     ${workers.length > mostShown ? html`<p>and ${workers.length - mostShown} more</p>` : null}
   </section>`;
+}
+
+/** @param {NonNullable<RunPicture['workers'][number]['slow_link']>} link */
+function linkText({ peer, bytes_per_s: bytes }) {
+  return `the link from ${peer} brings ${figureText(bytes / 2 ** 20)} MiB/s`;
 }
 
 /** @param {RunPicture['workers'][number]['seconds']} seconds */

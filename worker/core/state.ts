@@ -19,6 +19,10 @@ export interface WorkerConfig {
   readonly incarnation: number;
   /** "host:port" of its exchange server. */
   readonly address: string;
+  /** "host:port" of each further lane of the exchange. */
+  readonly lanes?: readonly string[];
+  /** The folder of its Unix sockets. */
+  readonly socket?: string | undefined;
   readonly pid: number;
   readonly host: string;
   /** Longest time without any coordinator; after it the worker gives up. */

@@ -327,12 +327,12 @@ function nextStatus(state: WorkerState): WorkerStatus {
 
 /** The first message of a session: who this is, and the world it is in. */
 function greet(state: WorkerState): Hello {
-  const { worker, incarnation, address, pid, host, allowsFaults } = state.config;
+  const { worker, incarnation, address, lanes, socket, pid, host, allowsFaults } = state.config;
   const isInWorld = state.stage !== 'joining' && state.stage !== 'ready';
   return {
     kind: 'hello',
     protocol: protocolVersion,
-    ...{ worker, incarnation, address, pid, host, allowsFaults },
+    ...{ worker, incarnation, address, lanes, socket, pid, host, allowsFaults },
     term: state.term,
     run: state.run?.id ?? '',
     recordSha256: state.run?.recordSha256 ?? '',

@@ -27,7 +27,10 @@ export interface MicroBatch {
 
 /** What the training step sees of the data. */
 export interface Loader {
-  /** Starts to prepare the given leaves of every step from `step` on, a bounded number ahead. */
+  /**
+   * Starts to prepare the given leaves of every step from `step` on, a bounded number ahead. What
+   * is started again goes on, unless something of it was taken.
+   */
   start(step: Step, leaves: readonly Leaf[]): void;
   /** The next micro-shard in that order; rejects with the sample's name when it can't be read. */
   take(step: Step, leaf: Leaf): Promise<MicroBatch>;
@@ -146,6 +149,7 @@ class ThreadedLoader implements Loader {
 
   start(step: Step, leaves: readonly Leaf[]): void {
     const before = this.#stream;
+    if (before.scheduled > 0 && isUntaken(before, step, leaves)) return;
     const firstJob = before.firstJob + before.scheduled;
     this.#stream = { step, leaves: [...leaves], firstJob, taken: 0, scheduled: 0 };
     this.#rejectAll(new Error('the loader was started anew'));
@@ -241,6 +245,10 @@ class ThreadedLoader implements Loader {
     for (const job of this.#jobs.values()) job.reject(reason);
     this.#jobs.clear();
   }
+}
+
+function isUntaken(stream: Stream, step: Step, leaves: readonly Leaf[]): boolean {
+  return stream.taken === 0 && stream.step === step && stream.leaves.join() === leaves.join();
 }
 
 /** The micro-shard at a position of the stream; undefined when it has no leaves. */

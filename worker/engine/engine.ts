@@ -3,8 +3,10 @@
 // shapes and float vectors, never a task.
 
 import type { StateVectors } from '../../shared/checkpoint/state.js';
-import type { FlatLayout, NetworkSpec, TensorSpec } from '../../shared/layout.js';
+import { sliceViews, type FlatLayout } from '../../shared/layout.js';
+import type { NetworkSpec, TensorSpec } from '../../shared/layout.js';
 import type { Log } from '../../shared/log.js';
+import type { StepShape } from '../../shared/plan/step-vector.js';
 import type { DeviceCount } from '../../shared/spec/engines.js';
 import type { EngineName, Precision } from '../../shared/spec/schema.js';
 import type { ObjectStore } from '../../shared/store/store.js';
@@ -38,9 +40,14 @@ export interface Engine {
   memoryInUse?(): number | undefined;
   /**
    * Makes `f` ready for inputs of these names and shapes. Throws naming the kernel when `f` uses
-   * one that the engine has no lowering for.
+   * one that the engine has no lowering for. Outputs named in `factored` come out as two factors
+   * (`factorNames`), which an engine that does not trace can not do.
    */
-  compile(inputs: readonly TensorSpec[], f: TensorFunction): Promise<CompiledGraph>;
+  compile(
+    inputs: readonly TensorSpec[],
+    f: TensorFunction,
+    factored?: readonly string[],
+  ): Promise<CompiledGraph>;
   /** Memory for a training state of these networks, all zeros, wherever the engine keeps it. */
   createState(networks: readonly NetworkSpec[]): Promise<EngineState>;
   /** Gives back what the engine itself holds; states and compiled functions are closed before. */
@@ -75,17 +82,43 @@ export interface StepProgram {
   /** Inputs that never change, with their values. */
   readonly frozen: readonly FrozenInput[];
   /**
-   * Batch, parameters and frozen tensors in; outputs by the names of the layout's slices, all but
-   * `voteSlice`.
+   * Batch, parameters and frozen tensors in; outputs by the names of the layout's slices, but for
+   * `ownSlices`, and a product in the place of its two factors.
    */
   readonly run: TensorFunction;
-  /** The step's flat vector. */
+  /** A micro-shard's flat vector, in three sections: exact, gradients, factors. */
   readonly layout: FlatLayout;
+  /** Values of the sections. */
+  readonly shape: StepShape;
+  /** Micro-shards of a step. */
+  readonly leaves: number;
   readonly update: UpdateProgram;
 }
 
-/** The slice of a step's vector that no output fills: the worker itself votes there. */
-export const voteSlice = 'control/stop';
+/** Slices of a step's vector that no output fills: the worker itself writes there. */
+export const ownSlices = ['control/stop', 'control/not-finite'] as const;
+
+/** The places of a step's outputs in its vector, by their names. */
+export function outputViews(
+  layout: FlatLayout,
+  vector: Float32Array,
+): Record<string, Float32Array> {
+  const views = sliceViews(layout, vector);
+  for (const name of ownSlices) delete views[name];
+  return views;
+}
+
+/** Values in memory that threads may share: float32, or the bits of bfloat16. */
+export type ExchangedValues = Float32Array | Uint16Array;
+
+/** The sums of a step's result: means over all micro-shards. */
+export interface StepMeans {
+  readonly exact: Float32Array;
+  readonly gradients: ExchangedValues;
+}
+
+/** The sum of the squares of each trained network's mean gradient. */
+export type GradientSquares = Readonly<Record<string, number>>;
 
 /** A weight that a step takes and never changes. */
 export interface FrozenInput extends TensorSpec {
@@ -97,15 +130,18 @@ export interface CompiledStep {
   /**
    * Computes a micro-shard at the present state on one of the engine's devices (from 0): gradients,
    * statistics and metrics into `out`, of `layout.size` floats in memory that threads don't share;
-   * the vote's place is left alone. One at a time on a device, and none while the state changes.
+   * the places of `ownSlices` are left alone. One at a time on a device, and none while the state
+   * changes.
    */
   gradients(
     batch: Readonly<Record<string, Float32Array>>,
     out: Float32Array,
     device: number,
   ): Promise<void>;
-  /** Applies a reduced vector, of `layout.size` floats and known to be finite, to the state. */
-  apply(mean: Float32Array, scalars: UpdateScalars): Promise<void>;
+  /** Makes the products of all leaves' factors, a block for each, ready for the next `apply`. */
+  multiply(blocks: readonly ExchangedValues[]): Promise<void>;
+  /** Applies a step's means, and the products made last, to the state; all of them are finite. */
+  apply(means: StepMeans, scalars: UpdateScalars): Promise<GradientSquares>;
   close(): Promise<void>;
 }
 

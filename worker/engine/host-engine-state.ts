@@ -2,14 +2,17 @@
 // with the state's own arrays, and the update is done in place.
 
 import { copyVectors, floatsIn, vectorsInOrder } from '../../shared/checkpoint/state.js';
-import { createLayout, sliceViews, type NetworkSpec } from '../../shared/layout.js';
+import { createLayout, sizeOf, sliceViews, type NetworkSpec } from '../../shared/layout.js';
+import { productsFunction, type GradientProduct } from '../../task/ops/update.js';
 import {
-  voteSlice,
+  outputViews,
   type CompiledStep,
   type Engine,
   type EngineState,
+  type ExchangedValues,
   type StepProgram,
 } from './engine.js';
+import { gatherFactors } from './factors.js';
 import { createHostState, type HostState } from './host-state.js';
 
 /** A state of these networks for the engine that has this `compile`. */
@@ -33,11 +36,13 @@ async function compileStep(
   networks: readonly NetworkSpec[],
   host: HostState,
   compile: Engine['compile'],
-  { batch, reads, frozen, run, layout, update }: StepProgram,
+  { batch, reads, frozen, run, layout, leaves, update }: StepProgram,
 ): Promise<CompiledStep> {
   const read = networks.filter(({ name }) => reads.includes(name));
   const inputs = [...batch, ...read.flatMap(({ parameters }) => parameters), ...frozen];
-  const compiled = await compile(inputs, run);
+  const factored = update.products.map(({ name }) => name);
+  const compiled = await compile(inputs, run, factored);
+  const products = await compileProducts(compile, update.products, leaves);
   const weights: Record<string, Float32Array> = Object.assign(
     Object.fromEntries(frozen.map(({ name, values }) => [name, values])),
     ...read.map(({ name, parameters }) =>
@@ -47,21 +52,49 @@ async function compileStep(
   const fetchesOf = createFetches(layout);
   return {
     gradients: (values, out) => compiled.run({ ...weights, ...values }, fetchesOf(out)),
-    apply: (mean, scalars) => Promise.resolve(host.apply(update, mean, scalars)),
+    multiply: products.multiply,
+    apply: (means, scalars) =>
+      Promise.resolve(host.apply(update, { ...means, products: products.made }, scalars)),
+    close: async () => {
+      await compiled.close();
+      await products.close();
+    },
+  };
+}
+
+/** The products of a step, always made into the same arrays. */
+async function compileProducts(
+  compile: Engine['compile'],
+  products: readonly GradientProduct[],
+  leaves: number,
+) {
+  if (products.length === 0)
+    return { made: {}, multiply: () => Promise.resolve(), close: () => Promise.resolve() };
+  const { inputs, outputs, run } = productsFunction(products, leaves);
+  const compiled = await compile(inputs, run);
+  const { matrices, gather } = gatherFactors(products, leaves);
+  const made = Object.fromEntries(
+    outputs.map(({ name, shape }) => [name, new Float32Array(sizeOf(shape))] as const),
+  );
+  return {
+    made,
+    multiply: async (blocks: readonly ExchangedValues[]): Promise<void> => {
+      gather(blocks);
+      await compiled.run(matrices, made);
+    },
     close: () => compiled.close(),
   };
 }
 
 /**
  * Views by output name into a step's vector; the same objects for the same vector, since feeding
- * those again is cheap. Without the vote, which is no output.
+ * those again is cheap. Without the worker's own slices, which are no outputs.
  */
 function createFetches(layout: StepProgram['layout']) {
   let last: { readonly out: Float32Array; readonly views: Record<string, Float32Array> };
   return (out: Float32Array): Record<string, Float32Array> => {
     if (last?.out !== out) {
-      const { [voteSlice]: _, ...views } = sliceViews(layout, out);
-      last = { out, views };
+      last = { out, views: outputViews(layout, out) };
     }
     return last.views;
   };

@@ -13,10 +13,11 @@ import { sessionOn, type OnnxProvider } from './onnx-providers.js';
 /** Creates the engine; sessions are made by `compile`. */
 export function createOnnxEngine(options: EngineOptions): Engine {
   const provider = (options.provider ?? 'cpu') as OnnxProvider;
-  const compile: Engine['compile'] = async (inputs, f) => {
-    const { model, graph } = traceAndLower('onnx', inputs, f, (graph) => {
+  const compile: Engine['compile'] = async (inputs, f, factored) => {
+    const lower = (graph: StepGraph) => {
       return { graph, model: lowerToOnnx(withDistinctPorts(graph), { forRuntime: true }) };
-    });
+    };
+    const { model, graph } = traceAndLower('onnx', inputs, f, lower, factored);
     const session = await createSession(model, provider, options);
     return onnxGraph(session, graph);
   };

@@ -9,6 +9,7 @@ import type { EvaluationReport } from '../../shared/control/messages.js';
 import { messageOf } from '../../shared/problems.js';
 import { openStore } from '../../shared/store/open-store.js';
 import { sampleKey } from '../../shared/store/sample-keys.js';
+import { giveWay } from '../../shared/thread-priority.js';
 import { createSrganTask } from '../../task/srgan/task.js';
 import { openFaceSupply, type FaceSupply } from '../data/faces.js';
 import { createOnnxEngine } from '../engine/onnx-engine.js';
@@ -18,6 +19,9 @@ import { putSamples } from './samples.js';
 
 const port = parentPort;
 if (port === null) throw new Error('the evaluation thread is started by the evaluator only');
+
+// Before the engine starts threads of its own, which inherit it.
+giveWay();
 
 const { spec, runUrl, storeOptions, threads } = workerData as EvaluationSetup;
 const run = openStore(runUrl, storeOptions);

@@ -1,10 +1,11 @@
 // A worker's exchange: an all-reduce over the canonical tree by pulls from peers. It admits or
 // refuses the peers that knock and keeps at most one world at a time. Its host gives it a clock,
-// streams, and what adds up values: gRPC and float32 in production (grpc.ts), or a simulation.
+// streams, and what adds up values: gRPC and shared memory in a worker (grpc.ts), or a simulation.
 
 import type { Clock } from '../../shared/clock.js';
-import type { Generation, Rank, Step } from '../../shared/words.js';
-import type { Waited } from './core/liveness.js';
+import type { StepShape } from '../../shared/plan/step-vector.js';
+import type { Generation, Leaf, Member, Rank, Step } from '../../shared/words.js';
+import type { LinkRate, Waited } from './core/liveness.js';
 import {
   admitPeer,
   type ExchangeHello,
@@ -12,25 +13,29 @@ import {
   type Pull,
   type WorldPlace,
 } from './core/messages.js';
-import type { FoldPlan } from './core/world.js';
+import type { FoldPlan, VectorLengths } from './core/world.js';
 import type { ExchangeLimits } from './limits.js';
+import type { Place, SharedMemory } from './memory.js';
 import type { PeerChannel } from './pull-link.js';
 import { ServedStream, type IncomingCall, type RefusalCode } from './served-stream.js';
 import { WorldSession } from './session.js';
 import type { ChunkValues, ValueEffect } from './values.js';
 
-/** A world to join. All vectors of a world have the same length. */
-export interface ExchangeWorld<Vector = Float32Array> extends WorldPlace {
+/** A world to join. What its vectors hold is laid out by `placesOf` a step's shape. */
+export interface ExchangeWorld extends WorldPlace, VectorLengths {
+  /** Where the vectors lie, which the compute thread sees too. */
+  readonly memory: SharedMemory;
   /**
-   * One vector for each of this rank's `subtreesInside` its share, in that order: the float32
-   * sums over the leaves of the subtree. Filled by the compute thread before `allReduce`.
+   * One vector for each of this rank's `subtreesInside` its share, in that order: the sums over
+   * the leaves of the subtree. Filled by the compute thread, vector by vector: `contribute`.
    */
-  readonly contributions: readonly Vector[];
+  readonly contributions: readonly Place[];
   /**
-   * Two vectors: the reduced vector of step s (the tree's sum divided by M) is written into
-   * `results[s % 2]`, where peers may still pull it from while step s + 1 is computed.
+   * Two vectors: what comes of step s (the tree's sum divided by M, and the factors of all leaves)
+   * is written into `results[s % 2]`, where peers may still pull it from while step s + 1 is under
+   * way. The compute thread writes the factors of its own leaves there: `publish`.
    */
-  readonly results: readonly [Vector, Vector];
+  readonly results: readonly [Place, Place];
 }
 
 /** A peer that can't be reached any more in the world of `generation`. */
@@ -45,6 +50,8 @@ export interface PeerLost {
 export interface ExchangeCost extends Waited {
   readonly sentBytes: number;
   readonly receivedBytes: number;
+  /** The link that brought its bytes for longest, if any took ticks. */
+  readonly link: LinkRate | undefined;
 }
 
 /** What an exchange reports; nothing more of a world that was left for another. */
@@ -52,8 +59,13 @@ export interface ExchangeEvents {
   /** All peers of the world are reached. */
   onJoined(generation: Generation): void;
   /**
-   * `results[step % 2]` holds the reduced values; from now on the contributions may be
-   * overwritten. Not called for a step that needs a peer that is lost.
+   * `results[step % 2]` holds the factors of all leaves; comes before `onReduced`, and not at all
+   * in a step that has none.
+   */
+  onGathered(generation: Generation, step: Step): void;
+  /**
+   * `results[step % 2]` holds everything; from now on the contributions may be overwritten. Not
+   * called for a step that needs a peer that is lost.
    */
   onReduced(generation: Generation, step: Step, cost: ExchangeCost): void;
   /**
@@ -79,15 +91,39 @@ export interface ExchangeSpans {
 /** What hears of a step that begins; undefined, nearly always: nobody does. */
 export type ExchangeRecorder = (place: WorldPlace, step: Step) => ExchangeSpans | undefined;
 
+/** An exchange as its worker uses it. */
+export interface WorkerExchange {
+  /** Connects to the peers of a world. Leaves any earlier world at once. */
+  join(world: ExchangeWorld): void;
+  /**
+   * Begins a step, of whose vector nothing of ours is there yet: peers may ask for it, and are
+   * asked. Its shape is equal on all ranks. Within a world steps follow each other by one; the
+   * first may be any.
+   */
+  begin(step: Step, shape: StepShape): void;
+  /** Contribution `index` to the step is complete. */
+  contribute(step: Step, index: number): void;
+  /** The factors of a leaf of ours are in the step's result. */
+  publish(step: Step, leaf: Leaf): void;
+  /**
+   * A fault on purpose: for `ms` nothing passes between this worker and `worker`, in either
+   * direction and in any world, and neither sees a connection end. Then the link is broken: a
+   * peer that was connected counts as lost, one that was being dialled is dialled again.
+   */
+  mute(worker: string, ms: number): void;
+  /** Leaves; first lets peers pull what they still need of the last complete step. */
+  close(onClosed: () => void): void;
+}
+
 /** What the host of an exchange provides. */
-export interface ExchangePorts<Vector> {
+export interface ExchangePorts<Values> {
   readonly clock: Clock;
   readonly limits: ExchangeLimits;
   readonly events: ExchangeEvents;
-  /** The way to the peer at an address ("host:port"); nothing is sent yet. */
-  openChannel(address: string): PeerChannel<Vector>;
-  /** What adds up the vectors of a world; throws when they do not fit each other. */
-  createValues(world: ExchangeWorld<Vector>, plan: FoldPlan): ChunkValues<Vector>;
+  /** The way to a lane of a peer, whose address it is; nothing is sent yet. */
+  openChannel(peer: Member, lane: number): PeerChannel<Values>;
+  /** What adds up the vectors of a world; throws when they do not fit its plan. */
+  createValues(world: ExchangeWorld, plan: FoldPlan): ChunkValues<Values>;
   readonly recordStep?: ExchangeRecorder | undefined;
   /** A fact worth a log line: a stream refused, with the reason. */
   log?(fact: string, fields: Readonly<Record<string, unknown>>): void;
@@ -96,30 +132,28 @@ export interface ExchangePorts<Vector> {
 const closedReason = 'this worker has closed its exchange';
 
 /** A stream that is not, or not yet, part of our world. */
-interface Visitor<Vector> {
-  readonly stream: ServedStream<Vector>;
+interface Visitor<Values> {
+  readonly stream: ServedStream<Values>;
   readonly stopTimer: () => void;
   hello: ExchangeHello | undefined;
 }
 
 /** Owns the streams to and from the peers of a world, and those that wait for one. */
-export class Exchange<Vector = Float32Array> {
-  readonly #ports: ExchangePorts<Vector>;
-  readonly #visitors = new Set<Visitor<Vector>>();
+export class Exchange<Values> implements WorkerExchange {
+  readonly #ports: ExchangePorts<Values>;
+  readonly #visitors = new Set<Visitor<Values>>();
   /** The workers that nothing passes to or from for now; each ends its timer. */
   readonly #mutes = new Map<string, () => void>();
-  #session: WorldSession<Vector> | undefined;
+  #session: WorldSession<Values> | undefined;
   #isClosed = false;
 
-  constructor(ports: ExchangePorts<Vector>) {
+  constructor(ports: ExchangePorts<Values>) {
     this.#ports = ports;
   }
 
-  /** Connects to the peers of a world. Leaves any earlier world at once. */
-  join(world: ExchangeWorld<Vector>): void {
+  join(world: ExchangeWorld): void {
     if (this.#isClosed) throw new Error('the exchange is closed');
-    this.#session?.close(`left for generation ${world.world.generation}`);
-    this.#session = undefined;
+    this.#leave(`left for generation ${world.world.generation}`);
     const session = new WorldSession(world, this.#ports);
     this.#session = session;
     session.join();
@@ -127,20 +161,29 @@ export class Exchange<Vector = Float32Array> {
     for (const visitor of [...this.#visitors]) this.#admit(visitor);
   }
 
-  /**
-   * Begins a step whose vector has `floats` values in use, equal on all ranks. Within a world
-   * steps follow each other by one; the first may be any.
-   */
-  allReduce(step: Step, floats: number): void {
-    if (this.#session === undefined) throw new Error(`step ${step} before any world`);
-    this.#session.allReduce(step, floats);
+  /** Leaves the world at once, if there is one: nothing is written to its vectors any more. */
+  leave(onLeft: () => void): void {
+    this.#leave('left for no other world');
+    onLeft();
   }
 
-  /**
-   * A fault on purpose: for `ms` nothing passes between this worker and `worker`, in either
-   * direction and in any world, and neither sees a connection end. Then the link is broken: a
-   * peer that was connected counts as lost, one that was being dialled is dialled again.
-   */
+  #leave(reason: string): void {
+    this.#session?.close(reason);
+    this.#session = undefined;
+  }
+
+  begin(step: Step, shape: StepShape): void {
+    this.#sessionFor(step).begin(step, shape);
+  }
+
+  contribute(step: Step, index: number): void {
+    this.#sessionFor(step).contribute(step, index);
+  }
+
+  publish(step: Step, leaf: Leaf): void {
+    this.#sessionFor(step).publish(step, leaf);
+  }
+
   mute(worker: string, ms: number): void {
     this.#mutes.get(worker)?.();
     this.#mutes.set(
@@ -150,7 +193,6 @@ export class Exchange<Vector = Float32Array> {
     this.#session?.mute(worker);
   }
 
-  /** Leaves; first lets peers pull what they still need of the last complete step. */
   close(onClosed: () => void): void {
     if (this.#isClosed) return onClosed();
     this.#isClosed = true;
@@ -166,7 +208,7 @@ export class Exchange<Vector = Float32Array> {
   }
 
   /** A peer has opened a stream. */
-  accept(call: IncomingCall<Vector>): void {
+  accept(call: IncomingCall<Values>): void {
     const { clock, limits } = this.#ports;
     const { helloMs, heldStreams, framesInFlight } = limits;
     const stream = new ServedStream(call, framesInFlight, (hello) => {
@@ -177,7 +219,7 @@ export class Exchange<Vector = Float32Array> {
       const what = visitor.hello === undefined ? 'no hello' : 'this worker did not join your world';
       this.#refuse(visitor, 'DEADLINE_EXCEEDED', `${what} within ${helloMs / 1000} s`);
     });
-    const visitor: Visitor<Vector> = { stream, stopTimer, hello: undefined };
+    const visitor: Visitor<Values> = { stream, stopTimer, hello: undefined };
     this.#visitors.add(visitor);
     stream.handle({
       onPull: () => this.#refuse(visitor, 'INVALID_ARGUMENT', 'asked before the welcome'),
@@ -192,7 +234,12 @@ export class Exchange<Vector = Float32Array> {
     }
   }
 
-  #admit(visitor: Visitor<Vector>): void {
+  #sessionFor(step: Step): WorldSession<Values> {
+    if (this.#session === undefined) throw new Error(`step ${step} before any world`);
+    return this.#session;
+  }
+
+  #admit(visitor: Visitor<Values>): void {
     if (visitor.hello === undefined || this.#mutes.has(visitor.hello.fromWorker)) return;
     const admission = admitPeer(visitor.hello, this.#session?.world);
     if (admission.kind === 'hold') return;
@@ -211,14 +258,14 @@ export class Exchange<Vector = Float32Array> {
         this.#refuse(visitor, 'UNAVAILABLE', 'the link was cut');
   }
 
-  #refuse(visitor: Visitor<Vector>, code: RefusalCode, reason: string): void {
+  #refuse(visitor: Visitor<Values>, code: RefusalCode, reason: string): void {
     const peer = visitor.hello?.fromWorker.slice(0, 200);
     this.#ports.log?.('exchange stream refused', { peer, reason });
     this.#forget(visitor);
     visitor.stream.refuse(code, reason);
   }
 
-  #forget(visitor: Visitor<Vector>): void {
+  #forget(visitor: Visitor<Values>): void {
     visitor.stopTimer();
     this.#visitors.delete(visitor);
   }

@@ -1,15 +1,15 @@
-// The frame of the wire: a fixed binary header and float32 values. Whether a frame is wanted is the
-// core's business.
+// The frame of the wire: a fixed binary header and the bytes of a chunk. Whether a frame is wanted
+// is the core's business, and so is what the bytes are.
 
-import { chunkFloats } from '../../shared/plan/reduction.js';
+import { chunkBytes } from '../../shared/plan/step-vector.js';
 import type { FrameHeader, FrameKind } from './core/messages.js';
 import type { FrameToSend } from './served-stream.js';
 
-/** Length of the header, 3 mod 4: behind gRPC's five bytes the values lie aligned. */
+/** Length of the header, 3 mod 8: behind gRPC's five bytes the values lie aligned. */
 export const headerBytes = 35;
 
 /** The longest frame there is. */
-export const maxFrameBytes = headerBytes + 4 * chunkFloats;
+export const maxFrameBytes = headerBytes + chunkBytes;
 
 /** Kinds of frames, with their numbers on the wire (see exchange.proto). */
 export const frameKinds: Readonly<Record<FrameKind, number>> = {
@@ -17,6 +17,7 @@ export const frameKinds: Readonly<Record<FrameKind, number>> = {
   gather: 2,
   welcome: 3,
   alive: 4,
+  leaf: 5,
 };
 
 const magic = 0x4c;
@@ -26,7 +27,7 @@ const kindNames = new Map<number, FrameKind>(
 
 /** A frame as received, or why the bytes are none. */
 export type DecodedFrame =
-  { readonly header: FrameHeader; readonly values: Float32Array } | { readonly refused: string };
+  { readonly header: FrameHeader; readonly values: Uint8Array } | { readonly refused: string };
 
 /** Writes `header` at `offset` of `target`; `headerBytes` bytes. */
 export function writeHeader(target: DataView, offset: number, header: FrameHeader): void {
@@ -38,7 +39,7 @@ export function writeHeader(target: DataView, offset: number, header: FrameHeade
   target.setUint32(offset + 19, header.chunk, true);
   target.setUint32(offset + 23, header.start, true);
   target.setUint32(offset + 27, header.end, true);
-  target.setUint32(offset + 31, header.floats, true);
+  target.setUint32(offset + 31, header.bytes, true);
 }
 
 /**
@@ -51,17 +52,17 @@ export function createFrameSerializer(): (frame: FrameToSend) => Buffer {
   const start = 40 - headerBytes;
   const buffer = new ArrayBuffer(start + maxFrameBytes);
   const view = new DataView(buffer);
-  const payload = new Float32Array(buffer, start + headerBytes);
+  const payload = new Uint8Array(buffer, start + headerBytes);
   return ({ header, values }) => {
     writeHeader(view, start, header);
     if (values !== undefined) payload.set(values);
-    return Buffer.from(buffer, start, headerBytes + 4 * header.floats);
+    return Buffer.from(buffer, start, headerBytes + header.bytes);
   };
 }
 
 /**
- * Reads a received message. The values are a view of `bytes` when they lie aligned, else a copy;
- * either way the caller owns them. Refuses whatever is not exactly one frame.
+ * Reads a received message; the values are a view of `bytes`. Refuses whatever is not exactly one
+ * frame.
  */
 export function decodeFrame(bytes: Uint8Array): DecodedFrame {
   if (bytes.length < headerBytes) return { refused: `a frame of ${bytes.length} bytes` };
@@ -75,10 +76,10 @@ export function decodeFrame(bytes: Uint8Array): DecodedFrame {
     return { refused: 'a frame whose generation or step is above 2^53' };
   }
   const payloadBytes = bytes.length - headerBytes;
-  if (header.floats > chunkFloats || payloadBytes !== 4 * header.floats) {
-    return { refused: `a frame that says ${header.floats} floats and has ${payloadBytes} bytes` };
+  if (header.bytes > chunkBytes || payloadBytes !== header.bytes) {
+    return { refused: `a frame that says ${header.bytes} bytes and has ${payloadBytes}` };
   }
-  return { header, values: valuesOf(bytes, header.floats) };
+  return { header, values: bytes.subarray(headerBytes) };
 }
 
 function readHeader(view: DataView, kind: FrameKind): FrameHeader {
@@ -89,12 +90,6 @@ function readHeader(view: DataView, kind: FrameKind): FrameHeader {
     chunk: view.getUint32(19, true),
     start: view.getUint32(23, true),
     end: view.getUint32(27, true),
-    floats: view.getUint32(31, true),
+    bytes: view.getUint32(31, true),
   };
-}
-
-function valuesOf(bytes: Uint8Array, floats: number): Float32Array {
-  const offset = bytes.byteOffset + headerBytes;
-  if (offset % 4 === 0) return new Float32Array(bytes.buffer, offset, floats);
-  return new Float32Array(bytes.slice(headerBytes).buffer);
 }

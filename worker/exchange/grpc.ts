@@ -5,13 +5,17 @@ import * as grpc from '@grpc/grpc-js';
 import { setFlagsFromString } from 'node:v8';
 
 import { processClock } from '../../shared/clock.js';
+import { OperatorError } from '../../shared/problems.js';
+import type { Member } from '../../shared/words.js';
 import type { ExchangeRequest } from './core/messages.js';
+import { createCountedClient } from './counted-client.js';
 import { Exchange, type ExchangeEvents, type ExchangeRecorder } from './exchange.js';
 import { createFrameSerializer, decodeFrame, maxFrameBytes } from './frame.js';
 import { defaultExchangeLimits, type ExchangeLimits } from './limits.js';
+import { localAddress } from './local-sockets.js';
 import type { PeerChannel } from './pull-link.js';
 import type { FrameToSend, IncomingCall } from './served-stream.js';
-import { createChunkValues } from './values.js';
+import { createMemoryValues } from './values.js';
 import { parseRequest, pullMethod, serializeHello, serializePull } from './wire.js';
 
 const maxRequestBytes = 4_096;
@@ -26,14 +30,14 @@ export interface GrpcExchangeOptions {
 }
 
 /** Creates the exchange of a worker; one for each server. Changes how this process collects. */
-export function createGrpcExchange(options: GrpcExchangeOptions): Exchange {
+export function createGrpcExchange(options: GrpcExchangeOptions): Exchange<Uint8Array> {
   markInOneGo();
   const { server, events, recordStep, log } = options;
   const limits = { ...defaultExchangeLimits, ...options.limits };
-  const exchange = new Exchange<Float32Array>({
+  const exchange = new Exchange<Uint8Array>({
     ...{ clock: processClock, limits, events, recordStep, log },
-    createValues: createChunkValues,
-    openChannel: (address) => openChannel(address, limits),
+    createValues: createMemoryValues(),
+    openChannel: (peer, lane) => openChannel(peer, lane, limits),
   });
   const service = {
     Pull: {
@@ -59,7 +63,7 @@ function markInOneGo(): void {
 
 type ServerCall = grpc.ServerDuplexStream<ExchangeRequest, FrameToSend>;
 
-function incomingCall(call: ServerCall): IncomingCall<Float32Array> {
+function incomingCall(call: ServerCall): IncomingCall<Uint8Array> {
   return {
     listen: ({ onRequest, onEnd, onClosed }) => {
       call.on('data', onRequest);
@@ -73,12 +77,27 @@ function incomingCall(call: ServerCall): IncomingCall<Float32Array> {
   };
 }
 
-function openChannel(address: string, limits: ExchangeLimits): PeerChannel<Float32Array> {
-  const client = new grpc.Client(address, grpc.credentials.createInsecure(), clientOptions(limits));
+/** By the peer's socket if it has one here, and by TCP if not, or if nobody answers there. */
+function openChannel(
+  { address, socket }: Member,
+  lane: number,
+  limits: ExchangeLimits,
+): PeerChannel<Uint8Array> {
+  const local = localAddress(socket, lane);
+  let isLocal = local !== undefined;
+  let connection = createCountedClient(local ?? address, clientOptions(limits, isLocal));
+  let earlierBytes = 0;
+  const goByTcp = (): void => {
+    earlierBytes += connection.receivedBytes();
+    connection.client.close();
+    connection = createCountedClient(address, clientOptions(limits));
+    isLocal = false;
+  };
   const raw = (bytes: Buffer): Buffer => bytes;
   return {
     open: (hello, { onFrame, onMalformed, onEnd }) => {
-      const metadata = new grpc.Metadata({ waitForReady: true });
+      const metadata = new grpc.Metadata({ waitForReady: !isLocal });
+      const { client } = connection;
       const call = client.makeBidiStreamRequest(pullMethod.path, raw, raw, metadata);
       call.on('data', (bytes: Buffer) => {
         const frame = decodeFrame(bytes);
@@ -87,21 +106,54 @@ function openChannel(address: string, limits: ExchangeLimits): PeerChannel<Float
       });
       // Every end has a status, which says more than the error that may come before it.
       call.on('error', () => undefined);
-      call.on('status', ({ code, details }) => onEnd(details, code !== grpc.status.UNAVAILABLE));
+      call.on('status', ({ code, details }) => {
+        const isAway = code === grpc.status.UNAVAILABLE;
+        if (isAway && isLocal && client === connection.client) goByTcp();
+        onEnd(details, !isAway);
+      });
       call.write(serializeHello(hello));
       return {
         ask: (pull) => void call.write(serializePull(pull)),
         cancel: () => call.cancel(),
       };
     },
-    close: () => client.close(),
+    receivedBytes: () => earlierBytes + connection.receivedBytes(),
+    close: () => connection.client.close(),
   };
 }
 
+/**
+ * Binds a server of the exchange to `listen` ("host:port", port 0 for any); gives "host:port" with
+ * the host that peers use, an IPv6 address in brackets. An OperatorError says why it can't.
+ */
+export function bindExchange(
+  server: grpc.Server,
+  listen: string,
+  advertise: string,
+): Promise<string> {
+  const host = advertise.includes(':') && !advertise.startsWith('[') ? `[${advertise}]` : advertise;
+  return new Promise((resolve, reject) => {
+    server.bindAsync(listen, grpc.ServerCredentials.createInsecure(), (error, chosen) =>
+      error === null ? resolve(`${host}:${chosen}`) : reject(unbound(listen, error)),
+    );
+  });
+}
+
+function unbound(listen: string, error: Error): OperatorError {
+  return new OperatorError('the worker can not listen', [
+    {
+      key: '--listen',
+      given: listen,
+      allowed: 'an address of this machine and a port that is free (0: any)',
+      hint: error.message,
+    },
+  ]);
+}
+
 /** Options of the channel to a peer; the pulling side is the client. */
-export function clientOptions(limits: ExchangeLimits): grpc.ChannelOptions {
+export function clientOptions(limits: ExchangeLimits, isLocal = false): grpc.ChannelOptions {
   return {
-    'grpc-node.flow_control_window': limits.windowBytes,
+    'grpc-node.flow_control_window': isLocal ? limits.localWindowBytes : limits.windowBytes,
     'grpc.max_receive_message_length': maxFrameBytes,
     'grpc.max_send_message_length': maxRequestBytes,
     // Without it a megabyte of requests counts as sent before it is.
@@ -124,7 +176,6 @@ export function clientOptions(limits: ExchangeLimits): grpc.ChannelOptions {
 /** What the server that carries the exchange is to be created with. */
 export const exchangeServerOptions: grpc.ServerOptions = {
   'grpc.max_receive_message_length': maxRequestBytes,
-  'grpc.max_send_message_length': maxFrameBytes,
   'grpc.keepalive_time_ms': defaultExchangeLimits.keepaliveMs,
   'grpc.keepalive_timeout_ms': defaultExchangeLimits.keepaliveTimeoutMs,
   'grpc.enable_channelz': 0,

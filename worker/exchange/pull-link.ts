@@ -10,9 +10,11 @@ import type { ExchangeLimits } from './limits.js';
 const redialMs = 200;
 
 /** The way to one peer, on which one stream after the other is opened. */
-export interface PeerChannel<Vector> {
+export interface PeerChannel<Values> {
   /** Opens a stream with a hello. Nothing is reported before it returns. */
-  open(hello: ExchangeHello, handlers: PullHandlers<Vector>): PullStream;
+  open(hello: ExchangeHello, handlers: PullHandlers<Values>): PullStream;
+  /** Bytes that have come so far, those of frames that are not complete included. */
+  receivedBytes(): number;
   close(): void;
 }
 
@@ -22,45 +24,46 @@ export interface PullStream {
   cancel(): void;
 }
 
-export interface PullHandlers<Vector> {
+export interface PullHandlers<Values> {
   /** The values belong to the receiver. */
-  onFrame(header: FrameHeader, values: Vector): void;
+  onFrame(header: FrameHeader, values: Values): void;
   /** Bytes that are no frame. */
   onMalformed(reason: string): void;
   /** The stream is over. `isRefusal`: the peer is there and does not want it. */
   onEnd(reason: string, isRefusal: boolean): void;
 }
 
-export interface PullLinkEvents<Vector> {
+export interface PullLinkEvents<Values> {
   /** The peer has accepted the hello. */
   onWelcome(): void;
   /** Any frame after the welcome, ALIVE too. */
-  onFrame(header: FrameHeader, values: Vector): void;
+  onFrame(header: FrameHeader, values: Values): void;
   /** The stream is over, or never began. Called at most once, and not after `close`. */
   onLost(reason: string): void;
 }
 
 /** Owns the channel to its peer. */
-export class PullLink<Vector> {
+export class PullLink<Values> {
   readonly #member: Member;
   readonly #hello: ExchangeHello;
-  readonly #channel: PeerChannel<Vector>;
+  readonly #channel: PeerChannel<Values>;
   readonly #clock: Clock;
-  readonly #events: PullLinkEvents<Vector>;
+  readonly #events: PullLinkEvents<Values>;
   #stream: PullStream | undefined;
   #state: 'dialling' | 'welcome' | 'closed' = 'dialling';
   readonly #stopDialTimer: () => void;
   #stopRedialTimer: () => void = () => undefined;
   #lastError = 'no answer';
   #isMuted = false;
+  #takenBytes = 0;
 
   constructor(
     member: Member,
     hello: ExchangeHello,
-    channel: PeerChannel<Vector>,
+    channel: PeerChannel<Values>,
     { dialMs }: ExchangeLimits,
     clock: Clock,
-    events: PullLinkEvents<Vector>,
+    events: PullLinkEvents<Values>,
   ) {
     this.#member = member;
     this.#hello = hello;
@@ -74,6 +77,14 @@ export class PullLink<Vector> {
   /** Sends a request; only after the welcome. */
   ask(pull: Pull): void {
     if (!this.#isMuted) this.#stream?.ask(pull);
+  }
+
+  /** Bytes that have come since the last call, while the peer's welcome holds. */
+  takeReceivedBytes(): number {
+    const bytes = this.#channel.receivedBytes();
+    const fresh = bytes - this.#takenBytes;
+    this.#takenBytes = bytes;
+    return this.#state === 'welcome' && !this.#isMuted ? fresh : 0;
   }
 
   /** From now on nothing passes, and an end of the stream goes unseen. */
@@ -119,7 +130,7 @@ export class PullLink<Vector> {
     this.#stream = stream;
   }
 
-  #onFrame(header: FrameHeader, values: Vector): void {
+  #onFrame(header: FrameHeader, values: Values): void {
     const isWelcome = header.kind === 'welcome';
     if (isWelcome !== (this.#state === 'dialling'))
       return this.#lose(`sent ${isWelcome ? 'a second welcome' : 'a frame before its welcome'}`);

@@ -14,16 +14,16 @@ export type RefusalCode =
   | 'ABORTED';
 
 /** A frame to be sent; the values are read when it is serialized, not when it is queued. */
-export interface FrameToSend<Vector = Float32Array> {
+export interface FrameToSend<Values = Uint8Array> {
   readonly header: FrameHeader;
-  readonly values: Vector | undefined;
+  readonly values: Values | undefined;
 }
 
 /** An incoming stream as its host has it. */
-export interface IncomingCall<Vector> {
+export interface IncomingCall<Values> {
   listen(handlers: CallHandlers): void;
   /** Calls `onSent` when another frame may follow. */
-  write(frame: FrameToSend<Vector>, onSent: () => void): void;
+  write(frame: FrameToSend<Values>, onSent: () => void): void;
   /** Ends the stream with a reason that the peer will see. */
   refuse(code: RefusalCode, reason: string): void;
   /** Ends the stream in order: what was handed over is sent first. */
@@ -48,8 +48,8 @@ export interface ServedStreamEvents {
 }
 
 /** Owns the host's stream. */
-export class ServedStream<Vector> {
-  readonly #call: IncomingCall<Vector>;
+export class ServedStream<Values> {
+  readonly #call: IncomingCall<Values>;
   readonly #framesInFlight: number;
   readonly #onHello: (hello: ExchangeHello) => void;
   #events: ServedStreamEvents | undefined;
@@ -62,7 +62,7 @@ export class ServedStream<Vector> {
 
   /** `onHello` gets the first request; anything else as the first is refused without a call. */
   constructor(
-    call: IncomingCall<Vector>,
+    call: IncomingCall<Values>,
     framesInFlight: number,
     onHello: (hello: ExchangeHello) => void,
   ) {
@@ -91,7 +91,7 @@ export class ServedStream<Vector> {
   }
 
   /** Hands one frame to the host. */
-  write(frame: FrameToSend<Vector>): void {
+  write(frame: FrameToSend<Values>): void {
     if (this.#isMuted || this.#isOver) return;
     this.#inFlight += 1;
     this.#written += 1;
@@ -103,7 +103,7 @@ export class ServedStream<Vector> {
 
   /** A frame without values: that the hello is accepted, or that we are alive. */
   writeNote(kind: 'welcome' | 'alive', generation: Generation): void {
-    const zeros = { step: 0, chunk: 0, start: 0, end: 0, floats: 0 };
+    const zeros = { step: 0, chunk: 0, start: 0, end: 0, bytes: 0 };
     this.write({ header: { kind, generation, ...zeros }, values: undefined });
   }
 

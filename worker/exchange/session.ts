@@ -2,8 +2,9 @@
 // the core decides and reports what happens; it decides only what a lost peer means.
 
 import type { Clock } from '../../shared/clock.js';
-import type { Rank, Step } from '../../shared/words.js';
-import { Lateness, Silence } from './core/liveness.js';
+import type { StepShape } from '../../shared/plan/step-vector.js';
+import type { Leaf, Rank, Step } from '../../shared/words.js';
+import { Lateness, LinkRates, Silence } from './core/liveness.js';
 import { helloBetween, type FrameHeader, type Pull } from './core/messages.js';
 import { createReceiver, type ReceiveEffect, type Receiver } from './core/receive.js';
 import { createSender, type Sender } from './core/send.js';
@@ -27,24 +28,25 @@ import type { ServedStream } from './served-stream.js';
 import type { ChunkValues, ValueEffect } from './values.js';
 
 /** The streams and the core of one world; owns the connections to its peers. */
-export class WorldSession<Vector> {
-  readonly world: ExchangeWorld<Vector>;
-  readonly #ports: ExchangePorts<Vector>;
+export class WorldSession<Values> {
+  readonly world: ExchangeWorld;
+  readonly #ports: ExchangePorts<Values>;
   readonly #clock: Clock;
   readonly #limits: ExchangeLimits;
   readonly #events: ExchangeEvents;
   readonly #core: ReductionWorld;
-  readonly #progress: StepProgress = createStepProgress();
+  readonly #progress: StepProgress;
   readonly #receiver: Receiver;
   readonly #sender: Sender;
-  readonly #values: ChunkValues<Vector>;
-  readonly #links = new Map<Rank, PullLink<Vector>>();
-  readonly #streams = new Map<Rank, ServedStream<Vector>>();
+  readonly #values: ChunkValues<Values>;
+  readonly #links = new Map<Rank, PullLink<Values>>();
+  readonly #streams = new Map<Rank, ServedStream<Values>>();
   readonly #lost = new Set<Rank>();
   /** Losses that the step under way can do without, reported when it is over. */
   readonly #unreported: PeerLost[] = [];
   readonly #silence: Silence<Rank>;
   readonly #lateness = new Lateness();
+  readonly #rates = new LinkRates();
   /** Bytes of values since a step was done last; what a peer takes late counts for the next. */
   #bytes = { sentBytes: 0, receivedBytes: 0 };
   readonly #stopTicks: () => void;
@@ -55,7 +57,7 @@ export class WorldSession<Vector> {
   #onDrained: (() => void) | undefined;
   #isClosed = false;
 
-  constructor(world: ExchangeWorld<Vector>, ports: ExchangePorts<Vector>) {
+  constructor(world: ExchangeWorld, ports: ExchangePorts<Values>) {
     const { clock, limits, events } = ports;
     const plan = createFoldPlan(world.world.members.length, world.microShards);
     this.world = world;
@@ -64,7 +66,8 @@ export class WorldSession<Vector> {
     this.#limits = limits;
     this.#events = events;
     this.#values = ports.createValues(world, plan);
-    this.#core = reductionWorldOf(world, plan, this.#values.capacity, limits.heldBytes);
+    this.#core = reductionWorldOf(world, plan, limits.heldBytes);
+    this.#progress = createStepProgress(plan.heldBy[world.rank].length);
     this.#receiver = createReceiver(this.#core, this.#progress);
     this.#sender = createSender(this.#core, this.#progress);
     this.#silence = new Silence(limits.aliveMs, limits.silenceMs);
@@ -80,7 +83,7 @@ export class WorldSession<Vector> {
     if (missing === 0) return this.#clock.soon(() => this.#settle());
     for (const member of peers) {
       const hello = helloBetween(this.world, rank, member.rank)!;
-      const channel = this.#ports.openChannel(member.address);
+      const channel = this.#ports.openChannel(member, this.world.lane);
       const link = new PullLink(member, hello, channel, this.#limits, this.#clock, {
         onWelcome: () => {
           this.#silence.heard(member.rank);
@@ -95,22 +98,43 @@ export class WorldSession<Vector> {
   }
 
   /** Begins a step. A world that has lost a peer takes none: the loss was reported. */
-  allReduce(step: Step, floats: number): void {
+  begin(step: Step, shape: StepShape): void {
     if (this.#isClosed) throw new Error(`step ${step} of a world that is left`);
     if (this.#lost.size > 0) return;
     if (this.#pending !== undefined) throw new Error(`step ${step} begun during another call`);
-    if (!(floats >= 1 && floats <= this.#core.capacity))
-      throw new Error(`${floats} floats of a vector of ${this.#core.capacity}`);
-    this.#progress.begin({ step, floats });
-    this.#values.begin({ step, floats });
+    const chunks = this.#core.chunksOf(shape);
+    if (chunks === undefined) throw new Error(`step ${step} does not fit the world's vectors`);
+    this.#progress.begin({ step, chunks });
+    this.#values.begin({ step, chunks });
     this.#pending = 'step';
     this.#spans = this.#ports.recordStep?.(this.world, step);
     for (const { rank, reason } of this.#sender.begin()) this.#refusePull(rank, reason);
     this.#perform(this.#receiver.begin(), undefined);
   }
 
+  /** A contribution is complete: it can leave, and is added to what waited for it. */
+  contribute(step: Step, index: number): void {
+    if (!this.#isBegun(step)) return;
+    this.#perform(this.#receiver.contributed(index), undefined);
+    this.#pumpAll();
+  }
+
+  /** The factors of a leaf of ours can leave. */
+  publish(step: Step, leaf: Leaf): void {
+    if (!this.#isBegun(step)) return;
+    this.#perform(this.#receiver.published(leaf), undefined);
+    this.#pumpAll();
+  }
+
+  /** False for a step that is given up: a world that has lost a peer takes none. */
+  #isBegun(step: Step): boolean {
+    if (this.#progress.current?.step === step) return true;
+    if (this.#isClosed || this.#lost.size > 0) return false;
+    throw new Error(`step ${step} was not begun`);
+  }
+
   /** Takes over a stream whose hello was accepted; an earlier one of that rank is dropped. */
-  attach(rank: Rank, stream: ServedStream<Vector>): void {
+  attach(rank: Rank, stream: ServedStream<Values>): void {
     this.#streams.get(rank)?.refuse('ABORTED', 'replaced by a newer stream');
     this.#streams.set(rank, stream);
     stream.handle({
@@ -176,7 +200,8 @@ export class WorldSession<Vector> {
     if (this.#isClosed) return;
     const { generation } = this.#core;
     const pending = this.#pending;
-    const cost = { ...this.#lateness.take(this.#clock.nowMs()), ...this.#bytes };
+    const waited = this.#lateness.take(this.#clock.nowMs());
+    const cost = { ...waited, ...this.#bytes, link: this.#rates.take() };
     this.#bytes = { sentBytes: 0, receivedBytes: 0 };
     this.#pending = undefined;
     if (pending === 'join') this.#events.onJoined(generation);
@@ -193,25 +218,28 @@ export class WorldSession<Vector> {
     for (const lost of this.#unreported.splice(0)) this.#events.onPeerLost(lost);
   }
 
-  #onFrame(rank: Rank, header: FrameHeader, values: Vector): void {
+  #onFrame(rank: Rank, header: FrameHeader, values: Values): void {
     this.#silence.heard(rank);
     if (header.kind === 'alive') return;
-    this.#bytes.receivedBytes += bytesOf(header);
+    this.#bytes.receivedBytes += header.bytes;
     const end = this.#spans?.received(rank, header);
     this.#perform(this.#receiver.onFrame(rank, header), values);
     end?.();
   }
 
-  #perform(effects: readonly ReceiveEffect[], received: Vector | undefined): void {
+  #perform(effects: readonly ReceiveEffect[], received: Values | undefined): void {
     for (const effect of effects) {
       if (effect.kind === 'ask') this.#ask(effect.to, effect.pull);
       else if (effect.kind === 'refuse') this.#lose(effect.from, `sent ${effect.reason}`);
+      else if (effect.kind === 'gathered')
+        this.#events.onGathered(this.#core.generation, effect.step);
       else if (effect.kind !== 'done') this.#work(effect, received);
     }
     if (effects.some(({ kind }) => kind === 'finish' || kind === 'ask')) this.#pumpAll();
     if (effects.at(-1)?.kind === 'done') this.#settle();
     else {
       this.#lateness.note(this.#receiver.awaitedAlone(), this.#clock.nowMs());
+      if (!this.#progress.isContributed) return;
       this.#spans?.waiting(
         [...this.#links.keys()].filter((one) => this.#receiver.awaited(one) > 0),
       );
@@ -223,7 +251,7 @@ export class WorldSession<Vector> {
     this.#links.get(to)?.ask(pull);
   }
 
-  #work(effect: ValueEffect, received: Vector | undefined): void {
+  #work(effect: ValueEffect, received: Values | undefined): void {
     const end = effect.kind === 'hold' ? undefined : this.#spans?.worked(effect);
     this.#values.perform(effect, received);
     end?.();
@@ -244,7 +272,7 @@ export class WorldSession<Vector> {
     while (stream?.hasRoom) {
       const frame = this.#sender.nextFrame(rank);
       if (frame === undefined) return;
-      this.#bytes.sentBytes += bytesOf(frame.header);
+      this.#bytes.sentBytes += frame.header.bytes;
       const end = this.#spans?.sending(rank, frame.header);
       stream.write({ header: frame.header, values: this.#values.valuesOf(frame) });
       end?.();
@@ -278,8 +306,19 @@ export class WorldSession<Vector> {
       // A sign of life is no reason to leave out the next one.
       stream.takeWritten();
     }
-    for (const rank of this.#silence.tick(this.#clock.nowMs()))
+    const nowMs = this.#clock.nowMs();
+    for (const [rank, link] of this.#links) this.#watchLink(rank, link.takeReceivedBytes(), nowMs);
+    for (const rank of this.#silence.tick(nowMs))
       this.#lose(rank, `sent nothing for ${this.#limits.silenceMs / 1000} s`);
+  }
+
+  #watchLink(rank: Rank, freshBytes: number, nowMs: number): void {
+    const isArriving = freshBytes >= this.#limits.aliveBytes;
+    if (isArriving) this.#silence.heard(rank);
+    // What peers send while we compute holds nobody up.
+    const isWaiting = this.#pending === 'step' && this.#progress.isContributed;
+    const isAwaited = isWaiting && this.#receiver.awaited(rank) > 0;
+    this.#rates.note(rank, isArriving ? freshBytes : 0, isAwaited, nowMs);
   }
 
   #checkDrained(): void {
@@ -288,8 +327,4 @@ export class WorldSession<Vector> {
       if (stream.isSending || !this.#sender.isServed(rank)) return;
     this.#onDrained();
   }
-}
-
-function bytesOf({ floats }: FrameHeader): number {
-  return Float32Array.BYTES_PER_ELEMENT * floats;
 }

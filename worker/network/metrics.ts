@@ -60,6 +60,11 @@ async function serve(options: WorkerMetricsOptions, counts: WorkerCounts): Promi
   }
 }
 
+function slowLinkOf({ pace: { slowLink, linkBytesPerS } }: WorkerState): WorkerFigures['slowLink'] {
+  if (slowLink === undefined || linkBytesPerS === undefined) return undefined;
+  return { peer: slowLink, bytesPerS: linkBytesPerS };
+}
+
 function figuresOf(
   { state, coordinators }: WorkerMetricsOptions,
   counts: WorkerCounts,
@@ -76,5 +81,6 @@ function figuresOf(
     worldSize,
     microShards: isMember ? share.end - share.start : 0,
     unreachablePeers: suspicions.size,
+    slowLink: slowLinkOf(state),
   };
 }

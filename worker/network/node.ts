@@ -7,7 +7,7 @@ import { exitCodes } from '../../shared/exit-codes.js';
 import { isTraceOrder, type TraceOrder } from '../../shared/control/tracing.js';
 import type { Log, LogFields } from '../../shared/log.js';
 import { messageOf } from '../../shared/problems.js';
-import type { Generation, Step } from '../../shared/words.js';
+import type { Generation } from '../../shared/words.js';
 import {
   initialWorkerState,
   type WorkerConfig,
@@ -16,7 +16,7 @@ import {
   type WorkerState,
 } from '../core/state.js';
 import { transition } from '../core/transition.js';
-import type { Exchange, ExchangeCost, ExchangeEvents } from '../exchange/exchange.js';
+import type { ExchangeCost, ExchangeEvents, WorkerExchange } from '../exchange/exchange.js';
 import type { NodeTracing } from '../step-trace/node-tracing.js';
 import type { StateClient } from '../transfer/fetch-state.js';
 import type { StateServer } from '../transfer/serve-state.js';
@@ -27,14 +27,17 @@ import { standStill, type Traps } from './traps.js';
 /** Interval of the heartbeats. */
 const heartbeatMs = 250;
 
+/** A link that brings the bytes of a step in less is not slow, whatever its share of the step. */
+const leastLinkS = 0.5;
+
 /** What the host of a node provides. */
-export interface NodePorts<Vector> {
+export interface NodePorts {
   readonly config: WorkerConfig;
   /** "host:port" of the coordinator and its standbys. */
   readonly coordinators: readonly string[];
   readonly clock: Clock;
   readonly session: Omit<SessionPorts, 'clock'>;
-  readonly createExchange: (events: ExchangeEvents) => Exchange<Vector>;
+  readonly createExchange: (events: ExchangeEvents) => WorkerExchange;
   readonly stateServer: StateServer;
   readonly stateClient: StateClient;
   readonly traps: Traps;
@@ -48,26 +51,36 @@ export interface NodePorts<Vector> {
   readonly decide?: typeof transition;
 }
 
+/** What the compute thread has of a step. */
+type StepMessage = Extract<ToNetwork, { readonly kind: 'begin' | 'contribute' | 'publish' }>;
+
 /** Owns the session and the exchange. */
-export class NetworkNode<Vector = Float32Array> {
+export class NetworkNode {
   readonly state: WorkerState;
-  readonly #ports: NodePorts<Vector>;
+  readonly #ports: NodePorts;
   readonly #decide: typeof transition;
-  readonly #exchange: Exchange<Vector>;
+  readonly #exchange: WorkerExchange;
   readonly #session: Session;
   readonly #stopTicks: () => void;
-  #vectors: WorldVectors<Vector> | undefined;
+  #vectors: WorldVectors | undefined;
   /** Of the step reduced last. */
-  #cost: ExchangeCost = { waitedFor: undefined, waitedMs: 0, sentBytes: 0, receivedBytes: 0 };
+  #cost: ExchangeCost = {
+    ...{ waitedFor: undefined, waitedMs: 0, sentBytes: 0, receivedBytes: 0 },
+    link: undefined,
+  };
 
-  constructor(ports: NodePorts<Vector>) {
+  constructor(ports: NodePorts) {
     const { clock, config, coordinators, session, createExchange, decide = transition } = ports;
     this.#ports = ports;
     this.#decide = decide;
     this.state = initialWorkerState(config, clock.nowMs());
     this.#exchange = createExchange({
       onJoined: (generation) => this.#dispatch({ kind: 'joined', generation }),
-      onReduced: (generation, step, cost) => this.#onReduced(generation, step, cost),
+      onGathered: (generation, step) => this.#toCompute(generation, { kind: 'gathered', step }),
+      onReduced: (generation, step, cost) => {
+        this.#cost = cost;
+        this.#toCompute(generation, { kind: 'reduced', step });
+      },
       onPeerLost: ({ generation, worker, reason }) =>
         this.#dispatch({ kind: 'peerLost', generation, worker, reason }),
     });
@@ -87,16 +100,18 @@ export class NetworkNode<Vector = Float32Array> {
   }
 
   /** A message of the compute thread. */
-  onCompute(message: ToNetwork<Vector>): void {
+  onCompute(message: ToNetwork): void {
     const { stateClient, stateServer } = this.#ports;
     switch (message.kind) {
       case 'entered':
         this.#vectors = message.vectors;
         return this.#dispatch({ kind: 'entered', generation: message.generation });
-      case 'reduce':
-        return this.#reduce(message.step, message.floats);
+      case 'begin':
+      case 'contribute':
+      case 'publish':
+        return this.#exchangeStep(message);
       case 'paced':
-        return this.#dispatch({ kind: 'paced', pace: { ...message, ...this.#exchanged() } });
+        return this.#dispatch({ kind: 'paced', pace: this.#paceOf(message) });
       case 'tell':
         return this.#tell(message.message);
       case 'recorded':
@@ -179,12 +194,16 @@ export class NetworkNode<Vector = Float32Array> {
     if (this.#vectors === undefined) throw new Error('vectors come before the world is joined');
     const { generation, members, step } = world;
     this.#ports.traps.reach('connect', step);
-    this.#exchange.join({ world: { generation, members }, rank, ...this.#vectors });
+    const place = { world: { generation, members }, rank, lane: 0, lanes: 1 };
+    this.#exchange.join({ ...place, ...this.#vectors });
   }
 
-  #reduce(step: Step, floats: number): void {
+  #exchangeStep(message: StepMessage): void {
     try {
-      this.#exchange.allReduce(step, floats);
+      if (message.kind === 'begin') this.#exchange.begin(message.step, message.shape);
+      else if (message.kind === 'contribute')
+        this.#exchange.contribute(message.step, message.index);
+      else this.#exchange.publish(message.step, message.leaf);
     } catch (error) {
       // A step that was given up since, or belongs to an earlier world, concerns nobody any more.
       if (this.state.stage !== 'training') return;
@@ -193,10 +212,10 @@ export class NetworkNode<Vector = Float32Array> {
     }
   }
 
-  #onReduced(generation: Generation, step: Step, cost: ExchangeCost): void {
-    this.#cost = cost;
+  /** What became of a step concerns nobody any more when its world is over. */
+  #toCompute(generation: Generation, message: ToCompute): void {
     if (this.state.world.generation !== generation || this.state.stage !== 'training') return;
-    this.#ports.toCompute({ kind: 'reduced', step });
+    this.#ports.toCompute(message);
   }
 
   /** What only the exchange knows of the step reduced last. */
@@ -204,6 +223,14 @@ export class NetworkNode<Vector = Float32Array> {
     const { waitedFor, waitedMs, sentBytes, receivedBytes } = this.#cost;
     const peer = waitedFor === undefined ? undefined : this.state.world.members[waitedFor];
     return { waitedFor: peer?.worker ?? '', waitedS: waitedMs / 1000, sentBytes, receivedBytes };
+  }
+
+  #paceOf({ kind: _kind, ...seconds }: ToNetwork & { kind: 'paced' }): Pace {
+    const { link } = this.#cost;
+    const peer = link === undefined ? undefined : this.state.world.members[link.rank]?.worker;
+    const isSlow = link !== undefined && isWorthAWord(link.ms / 1000, seconds);
+    const rate = isSlow ? { slowLink: peer, linkBytesPerS: (1000 * link.bytes) / link.ms } : {};
+    return { ...seconds, ...this.#exchanged(), ...rate };
   }
 
   #tell(message: WorkerMessage): void {
@@ -236,6 +263,23 @@ export class NetworkNode<Vector = Float32Array> {
     stateServer.close();
     this.#session.close(() => this.#exchange.close(() => onEnd(end)));
   }
+}
+
+/**
+ * Whether a step waits for a link that brings bytes for so long. Sums and results pass one after
+ * the other, so of a slow link's time either end counts no more than half.
+ */
+function isWorthAWord(
+  linkS: number,
+  {
+    dataS,
+    computeS,
+    exchangeS,
+    updateS,
+  }: Pick<Pace, 'dataS' | 'computeS' | 'exchangeS' | 'updateS'>,
+): boolean {
+  const stepS = dataS + computeS + exchangeS + updateS;
+  return linkS >= leastLinkS && linkS >= exchangeS / 4 && linkS >= stepS / 10;
 }
 
 function memberOf({ members }: WorkerState['world']): (worker: string) => boolean {

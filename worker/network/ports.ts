@@ -1,11 +1,12 @@
 // The messages between the two threads of a worker. The network thread holds the session, the
 // exchange and the worker's decisions; the compute thread (the main one) holds state and engine.
-// Vectors of the exchange are not copied: they lie in shared memory that both threads see.
+// Vectors of the exchange are not copied: they lie in a memory that both threads see.
 
 import type { Trap } from '../../shared/control/messages.js';
 import type { StepSpan } from '../../shared/control/tracing.js';
 import type { LogLevel } from '../../shared/environment.js';
-import type { Generation, Step } from '../../shared/words.js';
+import type { StepShape } from '../../shared/plan/step-vector.js';
+import type { Generation, Leaf, Step } from '../../shared/words.js';
 import type { WorkerEffect, WorkerEvent } from '../core/state.js';
 import type { ExchangeWorld } from '../exchange/exchange.js';
 
@@ -19,6 +20,8 @@ export interface NetworkOptions {
   readonly listen: string;
   /** Host that peers reach this worker by. */
   readonly advertise: string;
+  /** Lanes of the exchange, from 1: threads with a port each. */
+  readonly lanes: number;
   readonly patienceMs: number;
   readonly drainMs: number;
   readonly allowsFaults: boolean;
@@ -27,11 +30,8 @@ export interface NetworkOptions {
   readonly metrics: string | undefined;
 }
 
-/** Vectors of a world, in shared memory: one for each subtree of this rank, and the results. */
-export type WorldVectors<Vector = Float32Array> = Pick<
-  ExchangeWorld<Vector>,
-  'microShards' | 'contributions' | 'results'
->;
+/** What the compute thread says of a world that it has entered: its vectors, and what they hold. */
+export type WorldVectors = Omit<ExchangeWorld, 'world' | 'rank' | 'lane' | 'lanes'>;
 
 /** What a state consists of, sent ahead of its bytes. */
 export interface StateHeader {
@@ -45,7 +45,7 @@ export interface StateHeader {
   readonly skippedInARow: number;
 }
 
-export type ToNetwork<Vector = Float32Array> =
+export type ToNetwork =
   | Extract<
       WorkerEvent,
       {
@@ -64,9 +64,14 @@ export type ToNetwork<Vector = Float32Array> =
   | {
       readonly kind: 'entered';
       readonly generation: Generation;
-      readonly vectors: WorldVectors<Vector>;
+      readonly vectors: WorldVectors;
     }
-  | { readonly kind: 'reduce'; readonly step: Step; readonly floats: number }
+  /** A step begins, of which nothing is computed yet. */
+  | { readonly kind: 'begin'; readonly step: Step; readonly shape: StepShape }
+  /** A contribution to it is complete. */
+  | { readonly kind: 'contribute'; readonly step: Step; readonly index: number }
+  /** The factors of a leaf are in its result. */
+  | { readonly kind: 'publish'; readonly step: Step; readonly leaf: Leaf }
   /** The seconds of the step committed last; the network thread adds what its exchange took. */
   | {
       readonly kind: 'paced';
@@ -106,6 +111,9 @@ export type ToCompute =
         kind: 'prepare' | 'enter' | 'train' | 'voteStop' | 'abort' | 'finish' | 'end';
       }
     >
+  /** The factors of all leaves are in the step's result. */
+  | { readonly kind: 'gathered'; readonly step: Step }
+  /** The step's result is there. */
   | { readonly kind: 'reduced'; readonly step: Step }
   /** One bit of the parameters is to change (lockstep chaos). */
   | { readonly kind: 'flip' }

@@ -71,9 +71,9 @@ export function recordExchange(
 }
 
 function frameDetails(header: FrameHeader): Partial<StepSpan> {
-  const { kind, generation, step, chunk, start, end, floats } = header;
+  const { kind, generation, step, chunk, start, end, bytes } = header;
   const leaves = { firstLeaf: start, endLeaf: end };
-  return { generation, step: step + 1, phase: kind, chunk, bytes: 4 * floats, ...leaves };
+  return { generation, step: step + 1, phase: kind, chunk, bytes, ...leaves };
 }
 
 function waitName(workers: readonly string[]): string {

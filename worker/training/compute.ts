@@ -58,8 +58,9 @@ export function createCompute({ send, recorder, prepare }: ComputeOptions): Comp
         return requireWorld(message.generation).abort(message.reason);
       case 'voteStop':
         return world?.voteStop();
+      case 'gathered':
       case 'reduced':
-        return world?.onReduced(message.step);
+        return world?.onExchanged(message.step, message.kind);
       case 'stateHeader':
       case 'stateChunk':
       case 'stateFailed':

@@ -1,21 +1,16 @@
 // The training loop: what happens in a step, from top to bottom. It sees micro-shards, flat vectors
-// and an all-reduce; who else is in the world, and how sums travel, lies behind `LoopWorld`.
+// and their exchange; who else is in the world, and how sums travel, lies behind `LoopWorld`.
 
 import type { StepReport } from '../../shared/control/messages.js';
-import {
-  children,
-  leavesOf,
-  shareOf,
-  subtreesInside,
-  type TreeNode,
-} from '../../shared/plan/reduction.js';
+import { leavesOf, shareOf, subtreesInside, type TreeNode } from '../../shared/plan/reduction.js';
+import type { StepShape } from '../../shared/plan/step-vector.js';
 import type { RunSpec } from '../../shared/spec/schema.js';
 import type { Leaf, Rank, Step } from '../../shared/words.js';
-import { sumInto } from '../exchange/values.js';
 import { letMessagesIn, orAborted } from './failure.js';
 import type { StepSpans } from '../step-trace/step-recorder.js';
 import type { Phase } from './phase.js';
 import type { PreparedRun } from './prepare.js';
+import type { NextLeaf, StepVectors } from './step-vectors.js';
 import { commitStep, troubleOf, type Committed } from './update.js';
 
 /** What this worker is doing; its heartbeats carry it. */
@@ -25,12 +20,20 @@ type Activity = 'compile' | 'data' | 'compute' | 'exchange' | 'update';
 export interface LoopWorld {
   readonly rank: Rank;
   readonly worldSize: number;
-  /** One vector for each of this rank's subtrees, in their order. */
-  readonly contributions: readonly Float32Array[];
+  /** What this rank sums, and what comes of it. */
+  readonly vectors: StepVectors;
   /** Aborted, with an `Aborted`, when the world is given up. */
   readonly signal: AbortSignal;
-  /** Averages the contributions over all micro-shards of the world: a vector of `floats` floats. */
-  allReduce(step: Step, floats: number): Promise<Float32Array>;
+  /** Begins the exchange of a step, of which nothing is computed yet. */
+  begin(step: Step, shape: StepShape): void;
+  /** The factors of a micro-shard of ours are in the result. */
+  publish(step: Step, leaf: Leaf): void;
+  /** Contribution `index` is complete: it may leave while others are computed. */
+  contribute(step: Step, index: number): void;
+  /** Waits until the result has the factors of all micro-shards. */
+  gathered(step: Step): Promise<void>;
+  /** Waits until the result has the contributions' average over all micro-shards as well. */
+  reduced(step: Step): Promise<void>;
   /** Whether this worker votes to stop after the step in progress. */
   votesToStop(): boolean;
   /** What hears of a step that begins; undefined unless it is traced. */
@@ -51,10 +54,9 @@ export async function train(
   world: LoopWorld,
   until: Step,
 ): Promise<void> {
-  const { rank, worldSize, contributions, signal } = world;
+  const { rank, worldSize, vectors, signal } = world;
   const subtrees = subtreesOfRank(spec, rank, worldSize);
-  const leaves = leavesOf(shareOf(rank, worldSize, spec.batch.microShards));
-  const sumSubtree = createSubtreeSum();
+  const leaves = leavesOfRank(spec, rank, worldSize);
   loader.start(local.counters.step, leaves);
 
   let isVotedOut = false;
@@ -64,7 +66,9 @@ export async function train(
     const clock = createActivityClock((activity) => world.onActivity(step, activity), spans);
     clock.turnTo('compile');
     const phase = await phases.at(step);
-    const { layout, vote } = phase.vector;
+    const { shape, vote } = phase.vector;
+    const result = vectors.resultOf(step, phase);
+    world.begin(step, shape);
 
     const computeMicroShard = async (leaf: Leaf, device: number): Promise<Float32Array> => {
       clock.turnTo('data', leaf, device);
@@ -74,22 +78,41 @@ export async function train(
       const vector = await phase.compute(batch, device);
       spans?.rest(device);
       vector[vote] = world.votesToStop() ? 1 : 0;
+      if (shape.factors > 0) {
+        result.storeFactors(leaf, vector);
+        world.publish(step, leaf);
+      }
       return vector;
     };
     await computeAhead(leaves, devices, computeMicroShard, async (nextLeaf) => {
-      for (const [i, subtree] of subtrees.entries())
-        await sumSubtree(subtree, contributions[i].subarray(0, layout.size), nextLeaf);
+      for (const [i, subtree] of subtrees.entries()) {
+        await vectors.sumSubtree(i, subtree, phase, nextLeaf);
+        world.contribute(step, i);
+      }
     });
 
     clock.turnTo('exchange');
-    const mean = await world.allReduce(step, layout.size);
+    if (shape.factors > 0) {
+      // The factors are few, and multiplied while the sums still travel.
+      await world.gathered(step);
+      clock.turnTo('update');
+      await phase.multiply(result.factors);
+      clock.turnTo('exchange');
+    }
+    await world.reduced(step);
 
     clock.turnTo('update');
-    const committed = await commitStep(spec, phase, local.counters, mean);
+    const committed = await commitStep(spec, phase, local.counters, result.means);
     local.counters = committed.counters;
-    isVotedOut = mean[vote] > 0;
-    await world.onCommitted(reportOf(phase, mean, clock.seconds(), committed));
+    const { exact } = result.means;
+    isVotedOut = exact[vote] > 0;
+    await world.onCommitted(reportOf(phase, exact, clock.seconds(), committed));
   }
+}
+
+/** The micro-shards that a rank computes. */
+export function leavesOfRank({ batch }: RunSpec, rank: Rank, worldSize: number): Leaf[] {
+  return leavesOf(shareOf(rank, worldSize, batch.microShards));
 }
 
 /** The subtrees that a rank contributes: their leaves are the micro-shards that it computes. */
@@ -100,9 +123,6 @@ export function subtreesOfRank(spec: RunSpec, rank: Rank, worldSize: number): Tr
 
 /** Computes one leaf's vector on a device, always into the same array of the device. */
 type ComputeLeaf = (leaf: Leaf, device: number) => Promise<Float32Array>;
-
-/** Gives the vectors of the leaves one after the other, each good until the next call. */
-type NextLeaf = () => Promise<Float32Array>;
 
 /**
  * Has leaves computed in their order and ahead of who takes them: one on each device at a time.
@@ -135,46 +155,15 @@ export async function computeAhead(
   }
 }
 
-/**
- * A function that sums the leaves of `node` into `out`, a vector as long as a leaf's. It adds along
- * the canonical tree, in float32: `nextLeaf` gives the leaves' vectors one after the other, from
- * left to right, each good until the next call, and they are joined as soon as both sides are
- * there. It keeps one scratch vector a level that needs one.
- */
-export function createSubtreeSum() {
-  const scratch: Float32Array[] = [];
-  const sum = async (
-    node: TreeNode,
-    out: Float32Array,
-    nextLeaf: NextLeaf,
-    depth = 0,
-  ): Promise<void> => {
-    if (isLeaf(node)) return out.set(await nextLeaf());
-    const [left, right] = children(node);
-    await sum(left, out, nextLeaf, depth);
-    // A leaf is added where it was computed; only a larger right side needs a place of its own.
-    if (isLeaf(right)) return sumInto(out, out, await nextLeaf());
-    if (scratch[depth]?.length !== out.length) scratch[depth] = new Float32Array(out.length);
-    const side = scratch[depth];
-    await sum(right, side, nextLeaf, depth + 1);
-    sumInto(out, out, side);
-  };
-  return sum;
-}
-
-function isLeaf({ start, end }: TreeNode): boolean {
-  return end - start === 1;
-}
-
 function reportOf(
   phase: Phase,
-  mean: Float32Array,
+  exact: Float32Array,
   seconds: Readonly<Record<Activity, number>>,
   { counters: { step }, isSkipped, gradientNorms }: Committed,
 ): StepReport {
   const { start } = phase.vector.metrics;
   const metrics = [
-    ...phase.definition.metrics.map((name, i) => [name, mean[start + i]] as const),
+    ...phase.definition.metrics.map((name, i) => [name, exact[start + i]] as const),
     ...[...gradientNorms].map(([network, norm]) => [`gradient/${network}`, norm] as const),
   ];
   return {

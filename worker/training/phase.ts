@@ -1,20 +1,21 @@
 // A phase made ready to run: its step (or both of its kinds) compiled once by the engine that keeps
-// the state; and the layout of its vector, which is what workers exchange.
+// the state.
 
 import { isDeepStrictEqual } from 'node:util';
-import { createLayout, sizeOf, type FlatLayout, type TensorSpec } from '../../shared/layout.js';
-import type { Range } from '../../shared/plan/reduction.js';
 import { phaseAt, type PhaseSpec, type RunSpec } from '../../shared/spec/schema.js';
-import { partAt, partsOfPhase, stepInPhase, type StepPart } from '../../shared/spec/schedule.js';
-import type { UpdateProgram, UpdateScalars } from '../../task/ops/update.js';
-import type { NamedTensors, StepDefinition, Task } from '../../task/task.js';
+import { partAt, stepInPhase, type StepPart } from '../../shared/spec/schedule.js';
+import type { UpdateProgram } from '../../task/ops/update.js';
+import type { StepDefinition, Task } from '../../task/task.js';
 import type { MicroBatch } from '../data/loader.js';
-import { voteSlice, type EngineState } from '../engine/engine.js';
+import type { CompiledStep, EngineState } from '../engine/engine.js';
+import { outputsBySlice, planStep, type StepVector } from './step-plan.js';
 
-export interface Phase {
+export interface Phase extends Pick<CompiledStep, 'multiply' | 'apply'> {
   readonly spec: PhaseSpec;
   readonly definition: StepDefinition;
   readonly vector: StepVector;
+  /** The gradients that are exchanged as factors are its products. */
+  readonly update: UpdateProgram;
   /**
    * Computes one micro-shard at the present state on one of the engine's devices: gradients,
    * statistics and metrics, in a vector of `vector.layout.size` floats that the next call for the
@@ -22,8 +23,6 @@ export interface Phase {
    * threads share.
    */
   compute(batch: MicroBatch, device: number): Promise<Float32Array>;
-  /** Applies a reduced vector, known to be finite, to the state. */
-  apply(mean: Float32Array, scalars: UpdateScalars): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -76,117 +75,30 @@ async function compilePhase(
   frozen: Readonly<Record<string, Float32Array>>,
 ): Promise<Phase> {
   const definition = task.step(phase.name, part);
-  const vector = stepVector(task, definition);
+  const { vector, update } = planStep(task, spec, definition);
   const step = await state.compileStep({
     batch: task.batch(spec.batch.size),
     reads: definition.reads,
     frozen: definition.frozen.map((tensor) => ({ ...tensor, values: frozen[tensor.name] })),
     run: (tensors) => outputsBySlice(definition, tensors),
     layout: vector.layout,
-    update: updateOf(task, definition, vector),
+    shape: vector.shape,
+    leaves: spec.batch.microShards,
+    update,
   });
   const outs: Float32Array[] = [];
   return {
     spec: phase,
     definition,
     vector,
+    update,
     compute: async (batch, device) => {
       const out = (outs[device] ??= new Float32Array(vector.layout.size));
       await step.gradients({ ...batch }, out, device);
       return out;
     },
-    apply: (mean, scalars) => step.apply(mean, scalars),
+    multiply: (blocks) => step.multiply(blocks),
+    apply: (means, scalars) => step.apply(means, scalars),
     close: () => step.close(),
   };
-}
-
-/** Where a step's gradients and statistics go; statistics that lie together go together. */
-function updateOf(
-  task: Task,
-  definition: StepDefinition,
-  { gradients, statistics }: StepVector,
-): UpdateProgram {
-  const networks = Object.entries(gradients).map(([network, gradient]) => ({ network, gradient }));
-  const { slices } = createLayout(definition.statistics);
-  const moves: { network: string; offset: number; from: number; size: number }[] = [];
-  for (const { name: network, statistics: running } of task.networks)
-    for (const { name, offset, size } of createLayout(running).slices) {
-      const slice = slices.find((slice) => slice.name === name);
-      if (slice === undefined) continue;
-      const from = statistics.start + slice.offset;
-      const last = moves.at(-1);
-      const isNext =
-        last?.network === network &&
-        last.offset + last.size === offset &&
-        last.from + last.size === from;
-      if (isNext) last.size += size;
-      else moves.push({ network, offset, from, size });
-    }
-  return { networks, statistics: moves };
-}
-
-/**
- * The flat vector of a step, in buckets one behind the other: gradients of each trained network,
- * BatchNorm statistics, metrics, and the vote to stop. Places are in floats.
- */
-interface StepVector {
-  /** Slices are named by the step graph's output ports. */
-  readonly layout: FlatLayout;
-  /** The gradient of each trained network, in the layout of its parameters. */
-  readonly gradients: Readonly<Record<string, Range>>;
-  /** The statistics, in the order of the step's definition. */
-  readonly statistics: Range;
-  readonly metrics: Range;
-  /** Where a worker votes to stop: when the mean is above 0, all halt after the step. */
-  readonly vote: number;
-}
-
-type Bucket = 'gradient' | 'statistic' | 'metric';
-
-/** Name of an output's slice: "gradient/generator/head/filter". */
-function sliceName(bucket: Bucket, output: string): string {
-  return `${bucket}/${output}`;
-}
-
-/** Lays out the vector of a phase's step. */
-export function stepVector(task: Task, definition: StepDefinition): StepVector {
-  const slices: TensorSpec[] = [];
-  let end = 0;
-  const append = (bucket: Bucket, tensors: readonly TensorSpec[]): Range => {
-    const start = end;
-    for (const { name, shape } of tensors) {
-      slices.push({ name: sliceName(bucket, name), shape });
-      end += sizeOf(shape);
-    }
-    return { start, end };
-  };
-  const gradients: Record<string, Range> = {};
-  for (const { name, parameters } of task.networks)
-    if (definition.trains.includes(name)) gradients[name] = append('gradient', parameters);
-  const statistics = append('statistic', definition.statistics);
-  const metrics = append(
-    'metric',
-    definition.metrics.map((name) => ({ name, shape: [] })),
-  );
-  slices.push({ name: voteSlice, shape: [] });
-  return { layout: createLayout(slices), gradients, statistics, metrics, vote: end };
-}
-
-/** The length of the longest vector that any phase of the run exchanges, in floats. */
-export function longestVector(task: Task, spec: RunSpec): number {
-  const sizes = spec.phases.flatMap((phase) =>
-    partsOfPhase(phase).map((part) => stepVector(task, task.step(phase.name, part)).layout.size),
-  );
-  return Math.max(...sizes);
-}
-
-function outputsBySlice(definition: StepDefinition, inputs: NamedTensors): NamedTensors {
-  const { gradients, statistics, metrics } = definition.run(inputs);
-  const rename = (bucket: Bucket, tensors: NamedTensors) =>
-    Object.entries(tensors).map(([name, tensor]) => [sliceName(bucket, name), tensor] as const);
-  return Object.fromEntries([
-    ...rename('gradient', gradients),
-    ...rename('statistic', statistics),
-    ...rename('metric', metrics),
-  ]);
 }

@@ -5,6 +5,7 @@ import { readDatasetIndex } from '../../dataset/dataset-index.js';
 import { splitSamples } from '../../dataset/samples.js';
 import type { Log } from '../../shared/log.js';
 import type { DeviceCount } from '../../shared/spec/engines.js';
+import { exchangeOf, exchangeParts } from '../../shared/spec/exchange.js';
 import { parseRunRecord } from '../../shared/spec/record.js';
 import type { RunSpec } from '../../shared/spec/schema.js';
 import { cloneableOptions, openStore, type StoreOptions } from '../../shared/store/open-store.js';
@@ -14,10 +15,15 @@ import type { Task } from '../../task/task.js';
 import { createLoader, type Loader } from '../data/loader.js';
 import { createEngine } from '../engine/create-engine.js';
 import type { Provider } from '../engine/engine.js';
+import type { VectorLengths } from '../exchange/core/world.js';
+import { ExchangeMemory, type Place } from '../exchange/memory.js';
 import type { ToCompute, ToNetwork, WorldVectors } from '../network/ports.js';
 import { createEvaluations, createSaver, type Evaluations, type Saver } from './checkpoints.js';
-import { createPhases, longestVector, type Phases } from './phase.js';
+import { createHoldableState } from './held-state.js';
+import { createPhases, type Phases } from './phase.js';
 import { LocalState, openState } from './state.js';
+import { isFactored, longestVectors } from './step-plan.js';
+import { createWorkspace, type Workspace } from './step-vectors.js';
 
 /** What the network thread asks the compute thread to prepare. */
 export type PrepareOrder = ToCompute & { readonly kind: 'prepare' };
@@ -54,6 +60,7 @@ export interface PreparedRun {
   readonly phases: Phases;
   readonly loader: Loader;
   readonly takeVectors: VectorPool;
+  readonly workspace: Workspace;
   readonly saver: Saver;
   /** Started when first asked for. Undefined: no faces are held out. */
   evaluations(): Evaluations | undefined;
@@ -85,27 +92,29 @@ export async function prepare(
     ...{ executables: store, log: options.log, warn: options.warn },
   });
   const { loader, hasFaces } = await openData(spec, engine.devices, options);
-  const state = await engine.createState(task.networks);
+  const state = createHoldableState(await engine.createState(task.networks));
   const local = new LocalState(task.networks, state, open, send);
   const wanted = spec.phases.flatMap(({ name }) => task.step(name).frozen);
   const frozen = await readFrozenInputs(spec, wanted, storeOptions);
   const phases = createPhases(task, spec, state, frozen);
-  const saver = createSaver(task.networks, setup, send);
+  const saver = createSaver(task.networks, state, setup, send);
+  const memory = new ExchangeMemory();
+  const lengths = longestVectors(task, spec);
   let evaluations: Evaluations | undefined;
   return {
     ...{ run, spec },
-    fingerprint: engine.fingerprint,
+    fingerprint: [engine.fingerprint, ...exchangeParts(spec, isFactored(task, spec))].join('/'),
     devices: engine.devices,
     task,
     local,
     phases,
     loader,
-    takeVectors: createVectorPool(longestVector(task, spec)),
+    takeVectors: createVectorPool(memory, spec, lengths),
+    workspace: createWorkspace(memory, lengths.contributionBytes),
     saver,
     evaluations: () => {
       if (!hasFaces) return undefined;
-      const generator = task.inference.network;
-      return (evaluations ??= createEvaluations({ ...setup, spec, threads }, generator, options));
+      return (evaluations ??= createEvaluations({ ...setup, spec, threads }, options));
     },
     close: async () => {
       await Promise.all([loader.close(), saver.close(), evaluations?.close(), phases.close()]);
@@ -145,23 +154,27 @@ async function openData(
 }
 
 /** Gives the vectors for a world in which this rank contributes so many subtrees. */
-type VectorPool = (
-  subtrees: number,
-  worldSize: number,
-) => Pick<WorldVectors, 'contributions' | 'results'>;
+type VectorPool = (subtrees: number, worldSize: number) => WorldVectors;
 
 /**
- * A pool of vectors of `floats` floats, in memory that both threads of the worker see. Worlds come
- * and go, and take theirs from it; it only grows, when a world needs more than any before.
+ * A pool of vectors in a memory that the worker's threads share. Worlds come and go, and take
+ * theirs from it; it only grows, when a world needs more than any before.
  */
-export function createVectorPool(floats: number): VectorPool {
-  const vectors: Float32Array[] = [];
-  const at = (index: number): Float32Array =>
-    (vectors[index] ??= new Float32Array(new SharedArrayBuffer(4 * floats)));
-  return (subtrees, worldSize) => {
-    const contributions = Array.from({ length: subtrees }, (_, i) => at(i + 1));
+export function createVectorPool(
+  memory: ExchangeMemory,
+  spec: RunSpec,
+  lengths: VectorLengths,
+): VectorPool {
+  const results: Place[] = [];
+  const sums: Place[] = [];
+  const result = (i: number): Place => (results[i] ??= memory.allocate(lengths.resultBytes));
+  const sum = (i: number): Place => (sums[i] ??= memory.allocate(lengths.contributionBytes));
+  const { precision } = exchangeOf(spec);
+  const { microShards } = spec.batch;
+  return (subtrees, worldSize) => ({
+    ...{ memory: memory.shared, microShards, precision, ...lengths },
+    contributions: Array.from({ length: subtrees }, (_, i) => sum(i)),
     // The second result is for peers that still pull the step before: alone, there are none.
-    const second = worldSize === 1 ? at(0) : at(subtrees + 1);
-    return { contributions, results: [at(0), second] };
-  };
+    results: [result(0), result(worldSize === 1 ? 0 : 1)],
+  });
 }

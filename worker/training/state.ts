@@ -11,9 +11,11 @@ import {
   createState,
   readBytes,
   stateOf,
+  vectorPlaces,
   vectorsInOrder,
   writeBytes,
   type Counters,
+  type NetworkVectors,
   type TrainingState,
 } from '../../shared/checkpoint/state.js';
 import type { NetworkSpec } from '../../shared/layout.js';
@@ -41,6 +43,12 @@ const maxRequests = 64;
 interface Standing {
   readonly vectors: readonly Float32Array[];
   readonly header: StateHeader;
+}
+
+/** What a network is used with, for samples and evaluation. */
+export interface GeneratorValues {
+  readonly parameters: Float32Array;
+  readonly statistics: Float32Array;
 }
 
 /** The state of this worker. */
@@ -72,6 +80,22 @@ export class LocalState {
   /** The whole state, to be read only, and valid until it changes. */
   async read(): Promise<TrainingState> {
     return stateOf(this.counters, await this.engineState.read());
+  }
+
+  /** A network's values as it is used, to be read only, and valid until they change. */
+  async readForUse(network: string): Promise<GeneratorValues> {
+    const places = vectorPlaces(this.networks).filter((place) => place.network === network);
+    const read = async (wanted: keyof NetworkVectors): Promise<Float32Array> => {
+      const place = places.find(({ vector }) => vector === wanted);
+      if (place === undefined) throw new Error(`no network ${network}`);
+      const pieces = await this.engineState.readRange(place.start, place.end);
+      return pieces.find(({ length }) => length > 0) ?? new Float32Array(0);
+    };
+    const average = await read('average');
+    return {
+      parameters: average.length > 0 ? average : await read('parameters'),
+      statistics: await read('statistics'),
+    };
   }
 
   /**

@@ -1,12 +1,15 @@
-// Commits a reduced step: whether it is finite, the counters, and the numbers of the update that
-// the engine applies. Replicated: every worker does the same arithmetic on the same bytes, so all
-// hold the same state; only + - * / and sqrt, which are exactly rounded everywhere.
+// Commits a reduced step: whether it may be applied, the counters, and the numbers of the update
+// that the engine applies. Replicated: every worker does the same arithmetic on the same bytes, so
+// all hold the same state; only + - * / and sqrt, which are exactly rounded everywhere.
 
 import type { Counters } from '../../shared/checkpoint/state.js';
 import { learningRateAt, stepInPhase, type TrainedNetwork } from '../../shared/spec/schedule.js';
 import type { PhaseSpec, RunSpec } from '../../shared/spec/schema.js';
 import type { NetworkScalars, UpdateScalars } from '../../task/ops/update.js';
+import { factorNames } from '../../trace/factors.js';
+import type { StepMeans } from '../engine/engine.js';
 import type { Phase } from './phase.js';
+import type { StepPlan } from './step-plan.js';
 
 const { fround } = Math;
 
@@ -19,37 +22,32 @@ export interface Committed {
   readonly counters: Counters;
   /** Whether it changed nothing but the number of the step. */
   readonly isSkipped: boolean;
-  /** L2 norm of each trained network's mean gradient. */
+  /** L2 norm of each trained network's mean gradient; NaN when it was skipped. */
   readonly gradientNorms: ReadonlyMap<string, number>;
 }
 
 /**
- * Commits one step: `mean` is the reduced vector of the phase, averages over micro-shards. With
- * gradients or statistics that are not finite the step is skipped: it counts, and changes nothing
- * else.
+ * Commits one step: `means` are averages over micro-shards, and the phase has multiplied the
+ * factors. When a micro-shard had values that are not finite the step is skipped: it counts, and
+ * changes nothing else.
  */
 export async function commitStep(
   spec: RunSpec,
   phase: Phase,
   before: Counters,
-  mean: Float32Array,
+  means: StepMeans,
 ): Promise<Committed> {
-  const { gradients, statistics } = phase.vector;
-  const squares = Object.entries(gradients).map(
-    ([network, { start, end }]) => [network, sumOfSquares(mean.subarray(start, end))] as const,
-  );
-  const averages = mean.subarray(statistics.start, statistics.end);
-  const total = squares.reduce((sum, [, square]) => sum + square, sumOfSquares(averages));
-  const gradientNorms = new Map(squares.map(([name, square]) => [name, Math.sqrt(square)]));
-  const isSkipped = !Number.isFinite(total);
-  const counters = countStep(before, Object.keys(gradients), isSkipped);
-  if (!isSkipped) {
-    const index = stepInPhase(spec, before.step);
-    const numbers = Object.keys(gradients).map((name) => [name, counters.updates[name]] as const);
-    const scalars = updateScalars(spec, phase.spec, index, Object.fromEntries(numbers));
-    await phase.apply(mean, scalars);
-  }
-  return { counters, isSkipped, gradientNorms };
+  const { trains } = phase.definition;
+  const isSkipped = means.exact[phase.vector.notFinite] > 0;
+  const counters = countStep(before, trains, isSkipped);
+  const normsOf = (squareOf: (network: string) => number): Map<string, number> =>
+    new Map(trains.map((name) => [name, Math.sqrt(squareOf(name))]));
+  if (isSkipped) return { counters, isSkipped, gradientNorms: normsOf(() => NaN) };
+  const index = stepInPhase(spec, before.step);
+  const numbers = trains.map((name) => [name, counters.updates[name]] as const);
+  const scalars = updateScalars(spec, phase.spec, index, Object.fromEntries(numbers));
+  const squares = await phase.apply(means, scalars);
+  return { counters, isSkipped, gradientNorms: normsOf((name) => squares[name]) };
 }
 
 function countStep(
@@ -70,6 +68,37 @@ export function troubleOf({ step, skippedInARow }: Counters): string {
     `the gradients of ${skippedInARow} steps in a row were not finite ` +
     `(steps ${step - skippedInARow + 1} to ${step}): lower the learning rate or look at the data`
   );
+}
+
+/** Largest float32. */
+const largest = 2 ** 128 - 2 ** 104;
+
+/**
+ * Whether sums over a step's micro-shards can overflow by what this one adds: its values are not
+ * finite or so large that `microShards` of them might leave float32. `squares` is the sum of the
+ * squares of its gradients; for a product, the bound is that of its factors, multiplied. Each
+ * factor has the bound as well: the largest finite values become infinite where they are rounded
+ * to bfloat16, and infinity times zero is NaN.
+ */
+export function mayOverflow(
+  { vector: { layout, statistics }, update }: StepPlan,
+  values: Float32Array,
+  squares: number,
+  microShards: number,
+): boolean {
+  const sums = [
+    squares,
+    sumOfSquares(values.subarray(statistics.start, statistics.end)),
+    ...update.products.flatMap(({ name }) => {
+      const [x, y] = factorNames(name).map((factor) => {
+        const { offset, size } = layout.slices.find((slice) => slice.name === factor)!;
+        return sumOfSquares(values.subarray(offset, offset + size));
+      });
+      return [x, y, x * y];
+    }),
+  ];
+  const least = (largest / (2 * microShards)) ** 2;
+  return !sums.every((sum) => sum < least);
 }
 
 /**

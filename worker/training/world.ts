@@ -10,15 +10,33 @@ import { phaseAt } from '../../shared/spec/schema.js';
 import type { StepRecorder, StepSpans } from '../step-trace/step-recorder.js';
 import { createCheckpoints, type Checkpoints } from './checkpoints.js';
 import { Aborted, orAborted } from './failure.js';
-import { subtreesOfRank, train, type LoopWorld } from './loop.js';
+import { leavesOfRank, subtreesOfRank, train, type LoopWorld } from './loop.js';
 import type { PreparedRun, SendToNetwork } from './prepare.js';
 import type { EnterOrder } from './state.js';
+import { createStepVectors } from './step-vectors.js';
 import { troubleOf } from './update.js';
 
 type FinishOrder = ToCompute & { readonly kind: 'finish' };
 
 /** Steps between two digests that are reported; every step goes into them. */
 const digestEverySteps = 8;
+
+/** What comes of a step's exchange, one after the other. */
+type Milestone = 'gathered' | 'reduced';
+
+/** The exchange of a step, and how far it has come. */
+interface Exchanging {
+  readonly step: Step;
+  readonly reached: Readonly<Record<Milestone, Promise<void>>>;
+  readonly resolve: Readonly<Record<Milestone, () => void>>;
+}
+
+function exchanging(step: Step): Exchanging {
+  const resolve = { gathered: (): void => undefined, reduced: (): void => undefined };
+  const until = (milestone: Milestone): Promise<void> =>
+    new Promise((done) => (resolve[milestone] = done));
+  return { step, reached: { gathered: until('gathered'), reduced: until('reduced') }, resolve };
+}
 
 /** A worker's life in one world, from entering it to leaving it. */
 export class WorldTraining {
@@ -33,8 +51,8 @@ export class WorldTraining {
   /** Nothing follows a `halted` unless something else is asked for. */
   #isHalted = false;
   #votesToStop = false;
-  /** The reduction that the loop waits for. */
-  #reduction: { readonly step: Step; readonly resolve: () => void } | undefined;
+  /** The exchange under way. */
+  #exchange: Exchanging | undefined;
   #lastReport: StepReport | undefined;
   /** Of the step under way, while it is traced. */
   #spans: StepSpans | undefined;
@@ -51,10 +69,9 @@ export class WorldTraining {
     private readonly recorder: StepRecorder,
     private readonly fail: (error: unknown) => void,
   ) {
-    const { microShards } = run.spec.batch;
     const subtrees = subtreesOfRank(run.spec, order.rank, order.worldSize).length;
     this.generation = order.generation;
-    this.#vectors = { microShards, ...run.takeVectors(subtrees, order.worldSize) };
+    this.#vectors = run.takeVectors(subtrees, order.worldSize);
     this.#checkpoints = createCheckpoints(run, order, send);
     const { networks, engineState } = run.local;
     this.#digest = createRollingDigest(floatsOfState(networks), (start, end) =>
@@ -67,6 +84,9 @@ export class WorldTraining {
   enter(): void {
     const { generation, order, run } = this;
     this.#begin(async (signal) => {
+      // Pictures are decoded while the state comes and peers connect.
+      const { rank, worldSize, step } = order;
+      run.loader.start(step, leavesOfRank(run.spec, rank, worldSize));
       const reason = await run.local.take(order, signal);
       if (reason !== undefined) this.send({ kind: 'enterFailed', generation, reason });
       else this.send({ kind: 'entered', generation, vectors: this.#vectors });
@@ -77,7 +97,12 @@ export class WorldTraining {
   train(until: Step): void {
     const { run } = this;
     this.#begin(async (signal) => {
-      await run.local.whileChanging(() => train(run, this.#loopWorld(until, signal), until));
+      try {
+        await run.local.whileChanging(() => train(run, this.#loopWorld(until, signal), until));
+      } finally {
+        this.#checkpoints.halted();
+      }
+      await this.#checkpoints.copied(signal);
       this.#sendHalted(troubleOf(run.local.counters));
     });
   }
@@ -119,9 +144,9 @@ export class WorldTraining {
     this.#votesToStop = true;
   }
 
-  /** The vector of `step` is reduced; dropped when the loop does not wait for it. */
-  onReduced(step: Step): void {
-    if (this.#reduction?.step === step) this.#reduction.resolve();
+  /** The exchange of `step` has come so far; dropped when it is not under way. */
+  onExchanged(step: Step, milestone: Milestone): void {
+    if (this.#exchange?.step === step) this.#exchange.resolve[milestone]();
   }
 
   #begin(work: (signal: AbortSignal) => Promise<void>): void {
@@ -141,7 +166,7 @@ export class WorldTraining {
     return {
       rank: order.rank,
       worldSize: order.worldSize,
-      contributions: this.#vectors.contributions,
+      vectors: createStepVectors(this.run.workspace, this.#vectors),
       signal,
       votesToStop: () => this.#votesToStop,
       recordStep: (step) => {
@@ -149,12 +174,16 @@ export class WorldTraining {
         return this.#spans;
       },
       onActivity: (step, activity) => send({ kind: 'activity', step, activity }),
-      allReduce: async (step, floats) => {
-        const reduced = new Promise<void>((resolve) => (this.#reduction = { step, resolve }));
-        send({ kind: 'reduce', step, floats });
-        await orAborted(signal, reduced);
-        this.#reduction = undefined;
-        return this.#vectors.results[step % 2].subarray(0, floats);
+      begin: (step, shape) => {
+        this.#exchange = exchanging(step);
+        send({ kind: 'begin', step, shape });
+      },
+      publish: (step, leaf) => send({ kind: 'publish', step, leaf }),
+      contribute: (step, index) => send({ kind: 'contribute', step, index }),
+      gathered: () => orAborted(signal, this.#exchange!.reached.gathered),
+      reduced: async () => {
+        await orAborted(signal, this.#exchange!.reached.reduced);
+        this.#exchange = undefined;
       },
       onCommitted: async (report) => {
         await this.run.local.flipIfAsked();

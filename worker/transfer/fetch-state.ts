@@ -15,6 +15,8 @@ import {
 export interface DonorChannel {
   /** Asks for a state. Nothing is reported before it returns. */
   ask(request: StateRequest, handlers: StateStreamHandlers): StateStream;
+  /** Bytes that have come so far, those of frames that are not complete included. */
+  receivedBytes(): number;
   close(): void;
 }
 
@@ -86,6 +88,8 @@ class StateFetch {
   #stream: StateStream | undefined;
   #header: StateHeader | undefined;
   #received = 0;
+  /** Of the channel, at the last tick. */
+  #channelBytes = 0;
   /** Held back until the donor has ended its stream: there might be more than it said. */
   #last: Uint8Array<ArrayBuffer> | undefined;
   /** Chunks that the compute thread has not taken yet. */
@@ -211,6 +215,10 @@ class StateFetch {
   }
 
   #tick(): void {
+    const bytes = this.#channel.receivedBytes();
+    const isArriving = bytes - this.#channelBytes >= this.#options.limits.aliveBytes;
+    this.#channelBytes = bytes;
+    if (isArriving && !this.#isPaused && this.#stream !== undefined) this.#silence.heard('donor');
     if (this.#silence.tick(this.#options.clock.nowMs()).length === 0) return;
     this.#fail(`sent nothing for ${this.#options.limits.silenceMs / 1000} s`);
   }

@@ -4,6 +4,7 @@ import * as grpc from '@grpc/grpc-js';
 
 import { processClock } from '../../shared/clock.js';
 import { printable } from '../../shared/problems.js';
+import { createCountedClient } from '../exchange/counted-client.js';
 import { clientOptions } from '../exchange/grpc.js';
 import { defaultExchangeLimits } from '../exchange/limits.js';
 import { loadExchangeMethod } from '../exchange/wire.js';
@@ -19,6 +20,7 @@ import {
   decodeStateFrame,
   defaultTransferLimits,
   maxJsonBytes,
+  stateHeaderBytes,
   type StateFrame,
   type StateRequest,
   type TransferLimits,
@@ -64,8 +66,11 @@ function stateCall(call: ServerCall): StateCall {
 }
 
 function openChannel(donor: string): DonorChannel {
-  const insecure = grpc.credentials.createInsecure();
-  const client = new grpc.Client(donor, insecure, clientOptions(defaultExchangeLimits));
+  const options = {
+    ...clientOptions(defaultExchangeLimits),
+    'grpc.max_receive_message_length': stateHeaderBytes + defaultTransferLimits.chunkBytes,
+  };
+  const { client, receivedBytes } = createCountedClient(donor, options);
   const raw = (bytes: Buffer): Buffer => bytes;
   return {
     ask: (request, { onFrame, onMalformed, onEnd, onBroken }) => {
@@ -89,6 +94,7 @@ function openChannel(donor: string): DonorChannel {
         cancel: () => call.cancel(),
       };
     },
+    receivedBytes,
     close: () => client.close(),
   };
 }

@@ -25,7 +25,9 @@ export interface TransferLimits {
   readonly stallMs: number;
   /** A server that has nothing to write says that it is alive this often. */
   readonly aliveMs: number;
-  /** Without any frame, while we read: the transfer has failed. A frame is up to 1 MiB. */
+  /** So many bytes within `aliveMs` are a sign of life, as a whole frame is. */
+  readonly aliveBytes: number;
+  /** Without a sign of life, while we read: the transfer has failed. */
   readonly silenceMs: number;
   /** A server that is busy is asked again after this long, and for this long in all. */
   readonly retryMs: number;
@@ -44,6 +46,7 @@ export const defaultTransferLimits: TransferLimits = {
   chunksInFlight: 2,
   stallMs: 60_000,
   aliveMs: 500,
+  aliveBytes: 1_024,
   silenceMs: 3_000,
   retryMs: 250,
   busyMs: 60_000,

@@ -104,6 +104,7 @@ export function workerJob(owner: Owner, parameters: LaunchParameters): V1Job & M
     // The run was stopped, or the worker left in order: its index gets another pod.
     leavingCodes: stoppedCodes,
     port: exchange,
+    morePorts: lanePorts(parameters),
     probeS: 5,
     args: [
       'worker',
@@ -111,6 +112,8 @@ export function workerJob(owner: Owner, parameters: LaunchParameters): V1Job & M
       // Set by the Job.
       '--id=worker-$(JOB_COMPLETION_INDEX)',
       `--listen=$(POD_IP):${ports.exchange}`,
+      // As many as ports are let through: not by the cores that the pod sees.
+      `--lanes=${parameters.lanes ?? 1}`,
       `--drain-timeout=${drainTimeoutS}`,
       // In a queue, the coordinators may start long after the workers.
       ...(queue === undefined ? [] : [`--patience=${queuedJoinTimeoutS}`]),
@@ -120,6 +123,13 @@ export function workerJob(owner: Owner, parameters: LaunchParameters): V1Job & M
     resources: resourcesOf(parameters),
     environment: deviceVariables(gpusPerWorker),
     subdomain: workers,
+  });
+}
+
+/** Ports of the lanes beside the first, behind the first one's. */
+function lanePorts({ lanes = 1 }: LaunchParameters): NamedPort[] {
+  return Array.from({ length: lanes - 1 }, (_, i) => {
+    return { name: `lane-${i + 1}`, number: ports.exchange + i + 1 };
   });
 }
 

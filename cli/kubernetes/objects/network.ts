@@ -10,6 +10,11 @@ import { metadataOf, type Manifest, type Owner } from './root.js';
 type Rules = Pick<NonNullable<V1NetworkPolicy['spec']>, 'ingress' | 'egress'>;
 
 const tcp = (port: number): V1NetworkPolicyPort => ({ protocol: 'TCP', port });
+/** The ports of the lanes of an exchange, in a row. */
+const exchangePorts = ({ lanes = 1 }: LaunchParameters): V1NetworkPolicyPort => {
+  const last = ports.exchange + lanes - 1;
+  return { ...tcp(ports.exchange), ...(lanes === 1 ? {} : { endPort: last }) };
+};
 const names = { ports: [{ protocol: 'UDP', port: 53 }, tcp(53)] };
 /** Of the API server, behind its Service and on its own. */
 const apiPorts = [443, 6443];
@@ -35,9 +40,9 @@ export function networkPolicies(owner: Owner, parameters: LaunchParameters): Man
       egress: [names, { ports: servers.map(tcp) }],
     }),
     policy(owner, 'worker', {
-      ingress: [{ _from: of('worker'), ports: [tcp(ports.exchange)] }, scrapers],
+      ingress: [{ _from: of('worker'), ports: [exchangePorts(parameters)] }, scrapers],
       egress: [
-        { to: of('worker'), ports: [tcp(ports.exchange)] },
+        { to: of('worker'), ports: [exchangePorts(parameters)] },
         { to: of('coordinator'), ports: [tcp(ports.control)] },
         names,
         { ports: [tcp(store)] },

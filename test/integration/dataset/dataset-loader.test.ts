@@ -163,6 +163,18 @@ test('starting anew goes on from there, and what was not taken is given up', asy
   });
 });
 
+test('starting what is started goes on with it, until something is taken', async () => {
+  const reference = await withLoader({}, (loader) => takeAll(loader, 0, 2, [2, 3]));
+  await withLoader({ threads: 2 }, async (loader) => {
+    loader.start(0, [2, 3]);
+    loader.start(0, [2, 3]);
+    assert.deepEqual(await loader.take(0, 2), reference['0/2']);
+    loader.start(0, [2, 3]);
+    assert.deepEqual(await loader.take(0, 2), reference['0/2']);
+    assert.deepEqual(await loader.take(0, 3), reference['0/3']);
+  });
+});
+
 test('pictures are scaled before they are cut', async () => {
   const options = { resize: 64, crop: 64, flip: false, cacheMib: 0 };
   const { hr } = await withLoader(options, (loader) => takeAll(loader, 0, 1, [0])).then(

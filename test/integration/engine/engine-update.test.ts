@@ -9,24 +9,27 @@ import { createOnnxEngine } from '../../../worker/engine/onnx-engine.js';
 import { assertClose, runEagerly, runTraced } from '../../support/engine/graph-parity.js';
 import { loadReferenceBackend } from '../../support/engine/reference-backend.js';
 import {
-  meanFloats,
+  resultOf,
   scalarsOfUpdate,
   updatedByDefinition,
   updatedNetworks,
   updateInputs,
   updateProgram,
+  updateShape,
 } from '../../support/engine/update-case.js';
 
-const update = updateFunction(updatedNetworks, updateProgram, meanFloats);
+const update = updateFunction(updatedNetworks, updateProgram, updateShape);
 const { inputs, run } = update;
 
-/** The update's inputs beside the state: a reduced vector and the numbers of update `n`. */
+/** The update's inputs beside the state: a step's result and the numbers of update `n`. */
 function given(n: number) {
   const stream = createRandomStream(n);
-  const mean = Float32Array.from({ length: meanFloats }, () => stream.uniform() - 0.5);
+  const result = resultOf(() => stream.uniform() - 0.5);
   const scalars = scalarsOfUpdate(n);
-  return { mean, scalars, feeds: { mean, scalars: update.scalarsOf(scalars) } };
+  return { result, scalars, feeds: { ...result, scalars: update.scalarsOf(scalars) } };
 }
+
+const squaresOf = (values: Float32Array): number => values.reduce((sum, x) => sum + x * x, 0);
 
 describe('the update in TF.js ops', () => {
   before(loadReferenceBackend);
@@ -44,20 +47,25 @@ describe('the update in TF.js ops', () => {
   it('gives the bytes of its definition, update after update', () => {
     let state = updateInputs(1);
     for (let n = 1; n <= 4; n++) {
-      const { mean, scalars, feeds } = given(n);
-      const expected = updatedByDefinition(state, mean, scalars);
-      state = runEagerly(inputs, run, { ...state, ...feeds });
-      assert.deepEqual(state, expected);
+      const { result, scalars, feeds } = given(n);
+      const expected = updatedByDefinition(state, result, scalars);
+      const found = runEagerly(inputs, run, { ...state, ...feeds });
+      const squares = update.squaresOf(found);
+      for (const { name } of update.squares) delete found[name];
+      assert.deepEqual(found, expected);
+      assert.ok(
+        Math.abs(squares['generator'] / squaresOf(result.gradients.slice(1, 323)) - 1) < 1e-5,
+      );
+      state = found;
     }
   });
 
   it('is the same when an engine traces it', async () => {
     const state = updateInputs(2);
-    const { mean, scalars, feeds } = given(2);
-    const found = await runTraced(createOnnxEngine({ threads: 1 }), inputs, run, {
-      ...state,
-      ...feeds,
-    });
-    assertClose(found, updatedByDefinition(state, mean, scalars), 1e-6);
+    const { result, scalars, feeds } = given(2);
+    const engine = createOnnxEngine({ threads: 1 });
+    const found = await runTraced(engine, inputs, run, { ...state, ...feeds });
+    for (const { name } of update.squares) delete found[name];
+    assertClose(found, updatedByDefinition(state, result, scalars), 1e-6);
   });
 });

@@ -14,14 +14,16 @@ import {
 } from '../../support/engine/graph-parity.js';
 import { loadReferenceBackend } from '../../support/engine/reference-backend.js';
 import {
-  meanFloats,
+  resultOf,
   scalarsOfUpdate,
   updatedNetworks,
   updateInputs,
   updateProgram,
+  updateShape,
+  type UpdateResult,
 } from '../../support/engine/update-case.js';
 
-const update = updateFunction(updatedNetworks, updateProgram, meanFloats);
+const update = updateFunction(updatedNetworks, updateProgram, updateShape);
 
 /** Values from the smallest denormal to near the largest, and both zeros among them. */
 function anyMagnitude(length: number, seed: number): Float32Array {
@@ -31,6 +33,11 @@ function anyMagnitude(length: number, seed: number): Float32Array {
     const value = (stream.uniform() - 0.5) * 2 ** exponent;
     return stream.uniform() < 0.05 ? 0 * value : value;
   });
+}
+
+function anyResult(seed: number): UpdateResult {
+  const values = anyMagnitude(40_000, seed);
+  return resultOf((i) => values[i]);
 }
 
 /** The state's vectors by the names of the update's inputs; they share its memory. */
@@ -50,7 +57,7 @@ const bytesByName = (arrays: NamedArrays): Record<string, Buffer> =>
 /** Compares updates, each of a state by `stateOf` or, without one, of what the last one left. */
 function compareUpdates(
   count: number,
-  meanOf: (n: number) => Float32Array,
+  resultOfStep: (n: number) => UpdateResult,
   stateOf: (n: number) => NamedArrays | undefined,
 ): void {
   const host = createHostState(updatedNetworks);
@@ -58,10 +65,16 @@ function compareUpdates(
   for (let n = 1; n <= count; n++) {
     for (const [name, values] of Object.entries(stateOf(n) ?? {})) own[name].set(values);
     const before = mapArrays(own, (values) => values.slice());
-    const [mean, scalars] = [meanOf(n), scalarsOfUpdate(n)];
-    const feeds = { ...before, mean, scalars: update.scalarsOf(scalars) };
+    const [result, scalars] = [resultOfStep(n), scalarsOfUpdate(n)];
+    const feeds = { ...before, ...result, scalars: update.scalarsOf(scalars) };
     const changed = runEagerly(update.inputs, update.run, feeds);
-    host.apply(updateProgram, sharedCopy(mean), scalars);
+    const expected = update.squaresOf(changed);
+    for (const { name } of update.squares) delete changed[name];
+    const { exact, gradients, weights } = mapArrays(result, sharedCopy);
+    const means = { exact, gradients, products: { weights } };
+    const squares = host.apply(updateProgram, means, scalars);
+    for (const [network, value] of Object.entries(expected))
+      assert.ok(!Number.isFinite(value) || Math.abs(squares[network] / value - 1) < 1e-4);
     assert.deepEqual(bytesByName(own), bytesByName({ ...before, ...changed }));
   }
 }
@@ -70,8 +83,12 @@ describe("the update of a state in the process's memory", () => {
   before(loadReferenceBackend);
 
   it('gives the bytes of TF.js’s CPU backend, update after update', () => {
-    const meanOf = (n: number) => anyMagnitude(meanFloats, n).map(Math.tanh);
-    compareUpdates(5, meanOf, (n) => (n === 1 ? updateInputs(1) : undefined));
+    const tame = (n: number) => mapArrays(anyResult(n), (values) => values.map(Math.tanh));
+    compareUpdates(
+      5,
+      (n) => tame(n) as UpdateResult,
+      (n) => (n === 1 ? updateInputs(1) : undefined),
+    );
   });
 
   it('gives them for denormal and huge values, infinities included', () => {
@@ -82,7 +99,23 @@ describe("the update of a state in the process's memory", () => {
           return [name, name.endsWith('/secondMoment') ? values.map(Math.abs) : values];
         }),
       );
-    compareUpdates(5, (n) => anyMagnitude(meanFloats, n), stateOf);
+    compareUpdates(5, anyResult, stateOf);
+  });
+
+  it('takes gradients in bfloat16 as the float32 values that they are', () => {
+    const result = anyResult(1);
+    const bits = Uint16Array.from(
+      new Uint32Array(result.gradients.buffer, 0, result.gradients.length),
+      (word) => word >>> 16,
+    );
+    const widened = new Float32Array(Uint32Array.from(bits, (half) => half << 16).buffer);
+    const [narrow, wide] = [bits, widened].map((gradients) => {
+      const host = createHostState(updatedNetworks);
+      const { exact, weights } = result;
+      host.apply(updateProgram, { exact, gradients, products: { weights } }, scalarsOfUpdate(1));
+      return bytesByName(vectorsByName(host));
+    });
+    assert.deepEqual(narrow, wide);
   });
 
   it('refuses a network that is larger than its memory can be', () => {

@@ -4,7 +4,7 @@
 import { createHash } from 'node:crypto';
 
 import type { World } from '../../../shared/words.js';
-import { contribute, createVectors, startWorker } from './exchange-worlds.js';
+import { contribute, createVectors, resultOf, startWorker } from './exchange-worlds.js';
 
 /** What the parent sends: join this world and run these steps, then close. */
 export interface ChildTask {
@@ -35,8 +35,10 @@ async function run({ world, rank, microShards, floats, steps }: ChildTask): Prom
   for (let step = 0; step < steps; step++) {
     contribute(exchangeWorld, step, floats);
     await exchange.allReduce(step, floats);
-    const bytes = new Uint8Array(vectors.results[step % 2].buffer);
-    report({ kind: 'step', step, sha256: createHash('sha256').update(bytes).digest('hex') });
+    const sha256 = createHash('sha256')
+      .update(resultOf(exchangeWorld, step, floats))
+      .digest('hex');
+    report({ kind: 'step', step, sha256 });
   }
   if (steps === 0) return;
   await close();

@@ -7,7 +7,7 @@ import { once } from 'node:events';
 import { test } from 'node:test';
 import * as grpc from '@grpc/grpc-js';
 
-import { chunkFloats } from '../../../shared/plan/reduction.js';
+import { chunkBytes } from '../../../shared/plan/step-vector.js';
 import type { FrameHeader } from '../../../worker/exchange/core/messages.js';
 import { headerBytes, writeHeader } from '../../../worker/exchange/frame.js';
 import { pullMethod, serializeHello, serializePull } from '../../../worker/exchange/wire.js';
@@ -19,6 +19,8 @@ import {
   createVectors,
   localWorlds,
   reference,
+  resultOf,
+  sumsOf,
   withWorkers,
   worldOf,
 } from './exchange-worlds.js';
@@ -32,7 +34,7 @@ test('three processes agree to the bit, and end by themselves after close', asyn
       1,
       children.map((child) => child.address),
     );
-    const floats = chunkFloats + 321;
+    const floats = chunkBytes / 4 + 321;
     children.forEach((child, rank) => {
       const task: ChildTask = { world, rank, microShards: 5, floats, steps: 3 };
       child.process.send(task);
@@ -165,7 +167,10 @@ test('requests that make no sense are refused, and never end the worker', async 
       toWorker: 'w0',
       worldSize: 2,
       microShards: 4,
-      chunkFloats,
+      chunkBytes,
+      precision: 'float32' as const,
+      lane: 0,
+      lanes: 1,
     };
     const pull = {
       generation: 3,
@@ -173,7 +178,7 @@ test('requests that make no sense are refused, and never end the worker', async 
       phase: 'gather' as const,
       firstChunk: 0,
       endChunk: 1,
-      floats: 1_000,
+      shape: sumsOf(1_000),
     };
     const ok = serializeHello(hello);
     const cases: readonly (readonly [string, readonly Buffer[], grpc.status, RegExp])[] = [
@@ -191,6 +196,10 @@ test('requests that make no sense are refused, and never end the worker', async 
           ['incarnation', { fromIncarnation: 2 }, /fromIncarnation is 2, not 1/],
           ['addressee', { toWorker: 'w5' }, /toWorker is "w5", not "w0"/],
           ['micro-shards', { microShards: 5 }, /microShards is 5, not 4/],
+          ['precision', { precision: 'bfloat16' }, /precision is "bfloat16", not "float32"/],
+          ['chunks', { chunkBytes: 8 }, /chunkBytes is 8, not/],
+          ['lane', { lane: 1 }, /lane is 1, not 0/],
+          ['lanes', { lanes: 2 }, /lanes is 2, not 1/],
         ] as const
       ).map(
         ([name, change, reason]) =>
@@ -251,24 +260,29 @@ async function withImpostor(
 
 function frameBytes(change: Partial<FrameHeader>, payload = Buffer.alloc(0)): Buffer {
   const header = Buffer.alloc(headerBytes);
-  const plain = { generation: 1, step: 0, chunk: 0, start: 0, end: 0, floats: 0 };
+  const plain = { generation: 1, step: 0, chunk: 0, start: 0, end: 0, bytes: 0 };
   const view = new DataView(header.buffer, header.byteOffset);
   writeHeader(view, 0, { kind: 'reduce', ...plain, ...change });
   return Buffer.concat([header, payload]);
 }
 
 const payload = Buffer.alloc(4 * 1_000, 1);
-const sum: Partial<FrameHeader> = { kind: 'reduce', start: 0, end: 2, floats: 1_000 };
+const sum: Partial<FrameHeader> = { kind: 'reduce', start: 0, end: 2, bytes: 4_000 };
 const badFrames: readonly (readonly [string, Buffer, RegExp])[] = [
   ['of noise', Buffer.alloc(5_000, 0xee), /no frame/],
   ['cut short', frameBytes(sum, payload).subarray(0, 20), /a frame of 20 bytes/],
-  ['longer than it says', frameBytes({ ...sum, floats: 999 }, payload), /999 floats and has 4000/],
+  ['longer than it says', frameBytes({ ...sum, bytes: 3_996 }, payload), /3996 bytes and has 4000/],
   ['of another generation', frameBytes({ ...sum, generation: 9 }, payload), /generation 9/],
   ['of another step', frameBytes({ ...sum, step: 1 }, payload), /step 1, which is not under way/],
   ['of a chunk beyond', frameBytes({ ...sum, chunk: 7 }, payload), /chunk 7, beyond/],
-  ['of too few floats', frameBytes({ ...sum, floats: 1 }, Buffer.alloc(4)), /1 floats for chunk 0/],
+  ['of too few bytes', frameBytes({ ...sum, bytes: 4 }, Buffer.alloc(4)), /4 bytes for chunk 0/],
   ['of leaves not its own', frameBytes({ ...sum, start: 2, end: 4 }, payload), /does not hold/],
-  ['of a result it does not own', frameBytes({ kind: 'gather', floats: 1_000 }, payload), /own/],
+  ['of a result it does not own', frameBytes({ kind: 'gather', bytes: 4_000 }, payload), /own/],
+  [
+    'of a leaf where nothing is gathered',
+    frameBytes({ kind: 'leaf', bytes: 4_000 }, payload),
+    /compute/,
+  ],
   ['of a second welcome', frameBytes({ kind: 'welcome' }), /second welcome/],
 ];
 
@@ -279,10 +293,11 @@ for (const [name, bytes, reason] of badFrames) {
         // Of two workers rank 1 owns a single chunk, and lacks the sum of the leaves [0, 2).
         const world = worldOf(1, [impostor, worker.address]);
         const vectors = createVectors(1, 2, 4, 1_000);
-        await worker.exchange.join({ world, rank: 1, ...vectors });
+        const exchangeWorld = { world, rank: 1, ...vectors };
+        await worker.exchange.join(exchangeWorld);
         await assert.rejects(worker.exchange.allReduce(0, 1_000), PeerLostError);
         assert.match(worker.lost[0].reason, reason);
-        assert.ok(vectors.results[0].every((value) => value === 0));
+        assert.ok(resultOf(exchangeWorld, 0, 1_000).every((value) => value === 0));
       });
     });
   });

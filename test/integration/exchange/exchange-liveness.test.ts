@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { chunkFloats } from '../../../shared/plan/reduction.js';
+import { chunkBytes } from '../../../shared/plan/step-vector.js';
 import type { PeerLost } from '../../../worker/exchange/exchange.js';
 import { defaultExchangeLimits } from '../../../worker/exchange/limits.js';
 import { until } from '../../support/until.js';
@@ -16,6 +16,7 @@ import {
   createVectors,
   localWorlds,
   reference,
+  resultOf,
   withWorkers,
   worldOf,
   type TestWorker,
@@ -94,7 +95,7 @@ test('a thread that was blocked itself blames no one', async () => {
 test('a step tells for whom it waited, and for how long', async () => {
   const lateMs = 400;
   await withWorkers(3, {}, async (workers) => {
-    const floats = 3 * chunkFloats;
+    const floats = (3 * chunkBytes) / 4;
     const worlds = localWorlds(workers, 6, floats);
     await Promise.all(workers.map(({ exchange }, rank) => exchange.join(worlds[rank])));
     for (const [step, late] of [2, 0].entries()) {
@@ -111,7 +112,8 @@ test('a step tells for whom it waited, and for how long', async () => {
         assert.ok(waitedMs > lateMs / 2 && waitedMs < 10 * lateMs, `${waitedMs} ms`);
       });
       const expected = reference(step, 6, floats);
-      for (const { results } of worlds) assertSameBits(results[step % 2], expected, `${step}`);
+      for (const world of worlds)
+        assertSameBits(resultOf(world, step, floats), expected, `${step}`);
     }
   });
 });
@@ -142,7 +144,8 @@ test('a world of one waits for nobody', async () => {
     await workers[0].exchange.join(world);
     contribute(world, 0, 10);
     const reduced = await workers[0].exchange.allReduce(0, 10);
-    const nothing = { waitedFor: undefined, waitedMs: 0, sentBytes: 0, receivedBytes: 0 };
+    const waited = { waitedFor: undefined, waitedMs: 0 };
+    const nothing = { ...waited, sentBytes: 0, receivedBytes: 0, link: undefined };
     assert.deepEqual(reduced, nothing);
   });
 });

@@ -10,15 +10,26 @@ import {
   subtreesInside,
   type TreeNode,
 } from '../../../shared/plan/reduction.js';
-import type { World } from '../../../shared/words.js';
+import {
+  placesOf,
+  type ExchangePrecision,
+  type StepShape,
+} from '../../../shared/plan/step-vector.js';
+import { processClock } from '../../../shared/clock.js';
+import type { Leaf, World } from '../../../shared/words.js';
 import type {
-  Exchange,
   ExchangeCost,
+  ExchangeEvents,
   ExchangeWorld,
   PeerLost,
+  WorkerExchange,
 } from '../../../worker/exchange/exchange.js';
 import { createGrpcExchange, exchangeServerOptions } from '../../../worker/exchange/grpc.js';
+import { startLane } from '../../../worker/exchange/lane-port.js';
+import { joinLanes, type OpenLane } from '../../../worker/exchange/lanes.js';
 import type { ExchangeLimits } from '../../../worker/exchange/limits.js';
+import { ExchangeMemory, type Place } from '../../../worker/exchange/memory.js';
+import type { WorldVectors } from '../../../worker/network/ports.js';
 
 /** The gradient of one leaf: magnitudes from 1e-3 to 1e3, so that the order of sums shows. */
 export function leafValues(step: number, leaf: number, floats: number): Float32Array {
@@ -46,16 +57,38 @@ export function reference(step: number, microShards: number, floats: number): Fl
   return sum.map((value) => Math.fround(value * Math.fround(1 / microShards)));
 }
 
-/** The vectors of one rank, in shared memory as in a worker. */
+/** A step that sums so many float32 values, and nothing else. */
+export function sumsOf(floats: number): StepShape {
+  return { exact: floats, gradients: 0, factors: 0 };
+}
+
+/** The vectors of one rank, long enough for a shape, in a memory of its own as in a worker. */
+export function vectorsFor(
+  rank: number,
+  workers: number,
+  microShards: number,
+  shape: StepShape,
+  precision: ExchangePrecision = 'float32',
+): Omit<ExchangeWorld, 'world' | 'rank'> {
+  const memory = new ExchangeMemory();
+  const { contributionBytes, resultBytes } = placesOf(shape, precision, microShards);
+  const nodes = subtreesInside(shareOf(rank, workers, microShards), microShards);
+  const vectors: WorldVectors = {
+    ...{ microShards, precision, memory: memory.shared, contributionBytes, resultBytes },
+    contributions: nodes.map(() => memory.allocate(contributionBytes)),
+    results: [memory.allocate(resultBytes), memory.allocate(resultBytes)],
+  };
+  return { ...vectors, lane: 0, lanes: 1 };
+}
+
+/** The vectors of one rank that sums at most so many floats a step. */
 export function createVectors(
   rank: number,
   workers: number,
   microShards: number,
   floats: number,
-): Pick<ExchangeWorld, 'microShards' | 'contributions' | 'results'> {
-  const vector = (): Float32Array => new Float32Array(new SharedArrayBuffer(4 * floats));
-  const nodes = subtreesInside(shareOf(rank, workers, microShards), microShards);
-  return { microShards, contributions: nodes.map(vector), results: [vector(), vector()] };
+): Omit<ExchangeWorld, 'world' | 'rank'> {
+  return vectorsFor(rank, workers, microShards, sumsOf(floats));
 }
 
 /** Writes this rank's contributions to a step; the rest of the vectors becomes NaN. */
@@ -63,15 +96,29 @@ export function contribute(world: ExchangeWorld, step: number, floats: number): 
   const workers = world.world.members.length;
   const share = shareOf(world.rank, workers, world.microShards);
   subtreesInside(share, world.microShards).forEach((node, i) => {
-    world.contributions[i].fill(NaN);
-    world.contributions[i].set(treeSum(step, node, floats));
+    const place = world.contributions[i];
+    floatsAt(world, place, world.contributionBytes / 4).fill(NaN);
+    floatsAt(world, place, floats).set(treeSum(step, node, floats));
   });
 }
 
+/** The first floats of what came of a step. */
+export function resultOf(world: ExchangeWorld, step: number, floats: number): Float32Array {
+  return floatsAt(world, world.results[step % 2 === 0 ? 0 : 1], floats);
+}
+
+function floatsAt({ memory }: ExchangeWorld, place: Place, floats: number): Float32Array {
+  return new Float32Array(memory.buffer, place, floats);
+}
+
 /** The world of some addresses; worker ids are "w0", "w1", ... */
-export function worldOf(generation: number, addresses: readonly string[]): World {
+export function worldOf(
+  generation: number,
+  addresses: readonly string[],
+  lanes: readonly (readonly string[])[] = [],
+): World {
   const members = addresses.map((address, rank) => {
-    return { rank, worker: `w${rank}`, incarnation: 1, address };
+    return { rank, worker: `w${rank}`, incarnation: 1, address, lanes: lanes[rank] ?? [] };
   });
   return { generation, members };
 }
@@ -90,26 +137,36 @@ export class PeerLostError extends Error {
   }
 }
 
-const noCost = { waitedFor: undefined, waitedMs: 0, sentBytes: 0, receivedBytes: 0 };
+const waited = { waitedFor: undefined, waitedMs: 0 };
+const noCost = { ...waited, sentBytes: 0, receivedBytes: 0, link: undefined };
 
 /** An exchange with promises; what is pending rejects when its world is left. */
 export class TestExchange {
   readonly lost: PeerLost[] = [];
-  readonly #exchange: Exchange;
+  /** Steps whose factors are all there. */
+  readonly gathered: number[] = [];
+  readonly #exchange: WorkerExchange;
   #world: ExchangeWorld | undefined;
   #pending: { resolve(cost: ExchangeCost): void; reject(error: Error): void } | undefined;
 
-  constructor(server: grpc.Server, limits: Partial<ExchangeLimits>) {
-    const events = {
+  /** `more` are the lanes beside the first. */
+  constructor(
+    server: grpc.Server,
+    limits: Partial<ExchangeLimits>,
+    more: readonly OpenLane[] = [],
+  ) {
+    const events: ExchangeEvents = {
       onJoined: () => this.#pending?.resolve(noCost),
-      onReduced: (_generation: number, _step: number, cost: ExchangeCost) =>
-        this.#pending?.resolve(cost),
-      onPeerLost: (lost: PeerLost) => {
+      onGathered: (_generation, step) => void this.gathered.push(step),
+      onReduced: (_generation, _step, cost) => this.#pending?.resolve(cost),
+      onPeerLost: (lost) => {
         this.lost.push(lost);
         this.#pending?.reject(new PeerLostError(lost));
       },
     };
-    this.#exchange = createGrpcExchange({ server, limits, events });
+    const first: OpenLane = (own) => createGrpcExchange({ server, limits, events: own });
+    this.#exchange =
+      more.length === 0 ? first(events) : joinLanes([first, ...more], events, processClock);
   }
 
   async join(world: ExchangeWorld): Promise<void> {
@@ -118,11 +175,27 @@ export class TestExchange {
     await this.#begin(() => this.#exchange.join(world));
   }
 
+  /** Begins a step to which everything of ours is there, and waits for its end. */
   async allReduce(step: number, floats: number): Promise<ExchangeCost> {
+    const reduced = this.begin(step, sumsOf(floats));
+    for (const index of this.#world?.contributions.keys() ?? []) this.contribute(step, index);
+    return reduced;
+  }
+
+  /** Begins a step; resolves when it is reduced. */
+  async begin(step: number, shape: StepShape): Promise<ExchangeCost> {
     const generation = this.#world?.world.generation;
     const lost = this.lost.find((known) => known.generation === generation);
     if (lost !== undefined) throw new PeerLostError(lost);
-    return this.#begin(() => this.#exchange.allReduce(step, floats));
+    return this.#begin(() => this.#exchange.begin(step, shape));
+  }
+
+  contribute(step: number, index: number): void {
+    this.#exchange.contribute(step, index);
+  }
+
+  publish(step: number, leaf: Leaf): void {
+    this.#exchange.publish(step, leaf);
   }
 
   #begin(run: () => void): Promise<ExchangeCost> {
@@ -147,6 +220,8 @@ export interface TestWorker {
   readonly exchange: TestExchange;
   /** "host:port" as bound. */
   readonly address: string;
+  /** Those of the lanes beside the first. */
+  readonly lanes: readonly string[];
   readonly lost: readonly PeerLost[];
   /** Closes the exchange, then the server. */
   close(): Promise<void>;
@@ -162,9 +237,20 @@ export function bind(server: grpc.Server): Promise<string> {
   });
 }
 
-export async function startWorker(limits: Partial<ExchangeLimits> = {}): Promise<TestWorker> {
+/** A worker with so many lanes, each of them but the first on a thread. */
+export async function startWorker(
+  limits: Partial<ExchangeLimits> = {},
+  lanes = 1,
+): Promise<TestWorker> {
   const server = new grpc.Server(exchangeServerOptions);
-  const exchange = new TestExchange(server, limits);
+  const options = { worker: 'w', listen: '127.0.0.1:0', advertise: '127.0.0.1' };
+  const more = await Promise.all(
+    Array.from({ length: lanes - 1 }, (_, i) =>
+      startLane({ ...options, lane: i + 1, limits, logLevel: 'silent' }),
+    ),
+  );
+  const openLanes = more.map(({ open }) => open);
+  const exchange = new TestExchange(server, limits, openLanes);
   const address = await bind(server);
   const close = async (): Promise<void> => {
     await exchange.close();
@@ -178,18 +264,20 @@ export async function startWorker(limits: Partial<ExchangeLimits> = {}): Promise
     });
     server.forceShutdown();
   };
-  return { exchange, address, lost: exchange.lost, close };
+  return { exchange, address, lanes: more.map((one) => one.address), lost: exchange.lost, close };
 }
 
-/** Starts workers, runs `body`, and closes them whatever happens. */
+/** Starts workers, runs `body`, and closes them whatever happens; `lanes` are those of each. */
 export async function withWorkers(
   count: number,
   limits: Partial<ExchangeLimits>,
   body: (workers: readonly TestWorker[]) => Promise<void>,
+  lanes: readonly number[] = [],
 ): Promise<void> {
   const workers: TestWorker[] = [];
   try {
-    while (workers.length < count) workers.push(await startWorker(limits));
+    while (workers.length < count)
+      workers.push(await startWorker(limits, lanes[workers.length] ?? 1));
     await body(workers);
   } finally {
     await Promise.all(workers.map((worker) => worker.close()));
@@ -203,8 +291,11 @@ export function localWorlds(
   floats: number,
   generation = 1,
 ): ExchangeWorld[] {
-  const addresses = workers.map((worker) => worker.address);
-  const world = worldOf(generation, addresses);
+  const world = worldOf(
+    generation,
+    workers.map(({ address }) => address),
+    workers.map(({ lanes }) => lanes),
+  );
   return workers.map((_, rank) => {
     return { world, rank, ...createVectors(rank, workers.length, microShards, floats) };
   });

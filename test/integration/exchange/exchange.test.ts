@@ -4,18 +4,20 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { chunkFloats } from '../../../shared/plan/reduction.js';
+import { chunkBytes } from '../../../shared/plan/step-vector.js';
 import {
   assertSameBits,
   contribute,
   createVectors,
   localWorlds,
   reference,
+  resultOf,
   withWorkers,
   worldOf,
 } from './exchange-worlds.js';
 
 const microShards = 7;
+const chunkFloats = chunkBytes / 4;
 const capacity = 3 * chunkFloats + 1_000;
 
 for (const count of [1, 2, 3, 5]) {
@@ -33,9 +35,8 @@ for (const count of [1, 2, 3, 5]) {
           }),
         );
         const expected = reference(step, microShards, floats);
-        for (const { results } of worlds) {
-          assertSameBits(results[step % 2].subarray(0, floats), expected, `step ${step}`);
-        }
+        for (const world of worlds)
+          assertSameBits(resultOf(world, step, floats), expected, `step ${step}`);
       }
       for (const { lost } of workers) assert.deepEqual(lost, []);
     });
@@ -52,7 +53,7 @@ test('workers run ahead of each other without a barrier, and no step is mixed up
         contribute(worlds[rank], step, floats);
         await exchange.allReduce(step, floats);
         assertSameBits(
-          worlds[rank].results[step % 2],
+          resultOf(worlds[rank], step, floats),
           reference(step, microShards, floats),
           `rank ${rank} step ${step}`,
         );
@@ -75,7 +76,7 @@ test('a worker may close as soon as its last step is done; slower peers still fi
       }),
     );
     const expected = reference(0, microShards, floats);
-    for (const { results } of worlds) assertSameBits(results[0], expected, 'step 0');
+    for (const world of worlds) assertSameBits(resultOf(world, 0, floats), expected, 'step 0');
   });
 });
 
@@ -116,6 +117,6 @@ test('a new world of fewer workers goes on where the old one stopped', async () 
       }),
     );
     const expected = reference(1, microShards, floats);
-    for (const { results } of second) assertSameBits(results[1], expected, 'step 1');
+    for (const world of second) assertSameBits(resultOf(world, 1, floats), expected, 'step 1');
   });
 });

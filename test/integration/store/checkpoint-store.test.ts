@@ -18,13 +18,19 @@ import {
   verifyCheckpoint,
 } from '../../../shared/checkpoint/read.js';
 import type { CheckpointManifest } from '../../../shared/checkpoint/manifest.js';
-import { encodePart, partsOf, partsOfShare } from '../../../shared/checkpoint/parts.js';
+import { partsOf, partsOfShare } from '../../../shared/checkpoint/parts.js';
 import type { TrainingState } from '../../../shared/checkpoint/state.js';
 import { specDigest } from '../../../shared/spec/compare.js';
 import { loadPreset } from '../../../shared/spec/load.js';
 import { openStore } from '../../../shared/store/open-store.js';
 import type { ObjectStore } from '../../../shared/store/store.js';
-import { discriminator, generator, networks, stateAt } from '../../support/two-networks.js';
+import {
+  discriminator,
+  encodePart,
+  generator,
+  networks,
+  stateAt,
+} from '../../support/two-networks.js';
 
 /** Writes a checkpoint as `world` workers do; the manifest is given back, and written or not. */
 async function save(

@@ -19,8 +19,10 @@ import { openStore } from '../../../shared/store/open-store.js';
 import type { NamedTensors } from '../../../task/task.js';
 import { createSrganTask } from '../../../task/srgan/task.js';
 import { createEvaluator } from '../../../worker/evaluation/evaluator.js';
+import { createHostEngineState } from '../../../worker/engine/host-engine-state.js';
 import type { ToNetwork } from '../../../worker/network/ports.js';
 import { createEvaluations } from '../../../worker/training/checkpoints.js';
+import { LocalState } from '../../../worker/training/state.js';
 import { loadTestFaces, testFolder } from '../../support/tiny-run.js';
 
 const faces = 8;
@@ -142,12 +144,17 @@ test('the generator is judged by its average, where it has one', async (t) => {
   const send = (sent: ToNetwork): void => {
     if (sent.kind === 'tell' && sent.message.kind === 'evaluation') found.push(sent.message.psnr);
   };
-  const evaluations = createEvaluations(setup, network, {
-    send,
-    warn: (text) => assert.fail(text),
-  });
+  const evaluations = createEvaluations(setup, { send, warn: (text) => assert.fail(text) });
   t.after(() => evaluations.close());
-  evaluations.evaluate(state, true);
+  const host = await createHostEngineState(task.networks, () => assert.fail());
+  await host.write(state.networks);
+  const local = new LocalState(
+    task.networks,
+    host,
+    () => assert.fail(),
+    () => undefined,
+  );
+  evaluations.evaluate(0, await local.readForUse(network), true);
   await evaluations.drain();
   const [psnr] = found;
   const expected = await expectedQuality(average);

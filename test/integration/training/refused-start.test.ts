@@ -5,10 +5,14 @@ import { existsSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { before, test } from 'node:test';
+import { planRun } from '../../../coordinator/edge/run-plan.js';
 import { exitCodes } from '../../../shared/exit-codes.js';
+import { createRunRecord } from '../../../shared/spec/record.js';
+import type { RunSpec } from '../../../shared/spec/schema.js';
+import { openStore } from '../../../shared/store/open-store.js';
 import { runLockstep } from '../../support/lockstep-command.js';
 import { listen } from '../../support/servers.js';
-import { testFolder, writeRuns } from '../../support/tiny-run.js';
+import { runIn, testFolder, writeRuns } from '../../support/tiny-run.js';
 
 const folder = testFolder();
 
@@ -76,3 +80,35 @@ for (const args of [['train'], ['coordinator', '--listen', '127.0.0.1:0']])
     assert.match(stderr, /LOCKSTEP_NATS_CA: given "gone\.pem"; .*ENOENT/);
     assert.equal(existsSync(join(folder, 'runs', 'secret')), false);
   });
+
+/** Goes on with a run that has recorded the one exchange, by a spec with the other. */
+async function goOn(recorded: RunSpec['exchange'], given: RunSpec['exchange']): Promise<void> {
+  const run = `choice-${String(choices++)}`;
+  const store = openStore(`file://${folder}/runs/${run}`);
+  const specOf = (exchange: RunSpec['exchange']) => ({ ...runIn(folder), exchange });
+  const createdAt = new Date(0).toISOString();
+  await createRunRecord(store, {
+    ...{ format: 'lockstep-run/1', run, createdAt },
+    spec: specOf(recorded),
+  });
+  await planRun({
+    ...{ run, store, storeOptions: {}, spec: specOf(given), ifExists: 'resume' },
+    ...{ worldSize: 1, until: undefined, nowMs: 0 },
+  });
+  await store.close();
+}
+let choices = 0;
+
+test('a run goes on by every spec that chooses the same exchange, and by no other', async () => {
+  const summed = { factored: 'never', precision: 'float32' } as const;
+  const factored = { factored: 'auto', precision: 'float32' } as const;
+  // A record without the key is from before there were factors.
+  for (const given of [undefined, {}, summed]) await goOn(undefined, given);
+  for (const given of [undefined, {}, { precision: 'float32' } as const, factored])
+    await goOn({ factored: 'auto' }, given);
+  await goOn(factored, undefined);
+  await assert.rejects(goOn(undefined, factored), /exchange\.factored: given "?auto/);
+  await assert.rejects(goOn(factored, summed), /exchange\.factored: given "?never/);
+  const rounded = { factored: 'auto', precision: 'bfloat16' } as const;
+  await assert.rejects(goOn(factored, rounded), /exchange\.precision: given "?bfloat16/);
+});

@@ -17,8 +17,12 @@ const workers = 3;
 const steps = 30;
 const { discriminator, batch } = tinyRun('');
 
-// Wide enough for a vector of several chunks, once both networks are trained.
-const change = { steps, discriminator: { ...discriminator, hidden: 4_096 } };
+// Wide enough for a vector of several chunks, once both networks are trained, all of them sums.
+const change = {
+  steps,
+  discriminator: { ...discriminator, hidden: 4_096 },
+  exchange: { factored: 'never' as const },
+};
 
 interface TraceFile {
   readonly displayTimeUnit: string;

@@ -53,10 +53,11 @@ const isOf = (size: number) => (line: SeenLine['line']) => membersOf(line).lengt
 async function knock(address: string): Promise<void> {
   const client = new Client(address, credentials.createInsecure());
   const names = { fromWorker: 'stranger', toWorker: 'worker-0' };
-  const numbers = { fromRank: 1, fromIncarnation: 1, worldSize: 2, microShards: 5, chunkFloats: 8 };
+  const numbers = { fromRank: 1, fromIncarnation: 1, worldSize: 2, microShards: 5, chunkBytes: 8 };
+  const lane = { precision: 'float32', lane: 0, lanes: 1 } as const;
   const { path, responseDeserialize } = pullMethod;
   const stream = client.makeBidiStreamRequest(path, serializeHello, responseDeserialize);
-  stream.write({ generation: 1, ...names, ...numbers });
+  stream.write({ generation: 1, ...names, ...numbers, ...lane });
   await new Promise((resolve) => stream.on('error', resolve));
   client.close();
 }

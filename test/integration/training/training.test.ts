@@ -16,7 +16,10 @@ before(() => {
   return writeRuns(folder, { six: {}, endless: { steps: 100_000, checkpoint } });
 });
 
-testAnyWorkers({ engine: { name: 'onnx', threads: 1 }, worlds: [[1], [2], [3], [5]] });
+testAnyWorkers({
+  engine: { name: 'onnx', threads: 1 },
+  worlds: [[1], [2, '--lanes', '2'], [3], [5]],
+});
 
 test('a GPU that is asked for and not there ends the run, which says why', async () => {
   const args = ['train', '-f', 'six.yaml', '--set', 'engine.name=tensorflow', '--run', 'no-gpu'];

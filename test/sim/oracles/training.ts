@@ -21,7 +21,7 @@ type Reference = (step: number) => TrainingState;
  * subtrees or anything else of the code that is checked.
  */
 export function createReference(shape: RunShape): Reference {
-  const { seed, samples, microShards, microShardSize, chunks } = shape;
+  const { seed, samples, microShards, microShardSize, chunks, factorChunks } = shape;
   const states = [seedState(shape)];
   const picksOf = (step: number, leaf: number) =>
     Array.from({ length: microShardSize }, (_, i) => {
@@ -43,7 +43,10 @@ export function createReference(shape: RunShape): Reference {
       const mean = Array.from({ length: chunks }, (_, chunk) =>
         Math.fround(sum(0, microShards, chunk) * share),
       );
-      states.push(applyStep(state, mean));
+      const factors = picks.flatMap((each, leaf) =>
+        Array.from({ length: factorChunks }, (_, i) => leafValue(state, leaf, each, chunks + i)),
+      );
+      states.push(applyStep(state, mean, factors));
     }
     return states[wanted];
   };

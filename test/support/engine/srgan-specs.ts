@@ -35,6 +35,7 @@ export function paperSpec(changes: Changes = {}): RunSpec {
         loss: { ...adversarial.loss, ...changes.loss },
       },
     ],
+    exchange: { factored: 'never' },
     engine: { name: 'onnx', threads: 1 },
   };
 }
@@ -89,6 +90,9 @@ export const engineSpecs: readonly (readonly [string, RunSpec])[] = [
     }),
   ],
 ];
+
+/** The first of them, with the factors of a dense layer's gradient in its place. */
+export const factoredSpec: RunSpec = { ...engineSpecs[0][1], exchange: { factored: 'auto' } };
 
 /** A step as a function, with values for its inputs. */
 export interface StepCase {

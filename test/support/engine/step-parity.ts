@@ -15,7 +15,7 @@ import {
   sharedCopy,
   type NamedArrays,
 } from './graph-parity.js';
-import { engineSpecs, stepOf } from './srgan-specs.js';
+import { engineSpecs, factoredSpec, stepOf } from './srgan-specs.js';
 import { takeSteps } from './trained-steps.js';
 
 /** The paper's networks as they are, on two crops. */
@@ -91,6 +91,18 @@ export function testUpdates(engines: () => ComparedEngines): void {
       for (const what of ['outputs', 'parameters', 'vectors'] as const)
         assertClose(actual[what], expected[what], 1e-4);
     });
+
+  it('agrees when a gradient is multiplied from its factors', async () => {
+    const { engine, onnx } = engines();
+    const { values } = stepOf(factoredSpec);
+    const expected = await takeSteps(onnx, engineSpecs[0][1], values, 3);
+    const actual = await takeSteps(engine, factoredSpec, values, 3);
+    const weights = 'gradient/discriminator/hidden/weights';
+    assert.ok(weights in expected.outputs && !(weights in actual.outputs));
+    assert.ok(`${weights}/left` in actual.outputs && `${weights}/right` in actual.outputs);
+    for (const what of ['parameters', 'vectors'] as const)
+      assertClose(actual[what], expected[what], 1e-4);
+  });
 
   // An update of Adam moves a weight by the learning rate one way or the other, also where its
   // gradient is what rounding leaves. The deep network makes much of that in two more steps.

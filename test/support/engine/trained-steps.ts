@@ -6,8 +6,9 @@ import { createLayout, sliceViews } from '../../../shared/layout.js';
 import type { RunSpec } from '../../../shared/spec/schema.js';
 import { createSrganTask } from '../../../task/srgan/task.js';
 import type { MicroBatch } from '../../../worker/data/loader.js';
-import type { Engine } from '../../../worker/engine/engine.js';
+import { outputViews, type Engine } from '../../../worker/engine/engine.js';
 import { createPhases } from '../../../worker/training/phase.js';
+import { sectionsOf } from '../../../worker/training/step-plan.js';
 import { commitStep } from '../../../worker/training/update.js';
 import type { NamedArrays } from './graph-parity.js';
 
@@ -48,16 +49,19 @@ export async function takeSteps(
   const state = await engine.createState(task.networks);
   await state.write(start.networks);
   const phases = createPhases(task, alone, state, values);
-  const { vector, ...compiled } = await phases.at(0);
+  const step = await phases.at(0);
+  const { layout, shape } = step.vector;
   const batch = { hr: values['hr'], lr: values['lr'] } satisfies MicroBatch;
   let counters = countersOf(start);
   let mean = new Float32Array(0);
   for (let i = 0; i < count; i++) {
-    mean = (await compiled.compute(batch, 0)).slice();
-    ({ counters } = await commitStep(alone, { vector, ...compiled }, counters, mean));
+    mean = (await step.compute(batch, 0)).slice();
+    const { factors, ...means } = sectionsOf(shape, mean);
+    await step.multiply(new Array<Float32Array>(spec.batch.microShards).fill(factors));
+    ({ counters } = await commitStep(alone, step, counters, means));
     onStep(i + 1);
   }
-  const outputs = sliceViews(vector.layout, mean);
+  const outputs = outputViews(layout, mean);
   const last = await state.read();
   const parameters: NamedArrays = {};
   const vectors: NamedArrays = {};

@@ -14,9 +14,16 @@ import {
   countersOf,
   createState,
   stateOf,
+  vectorPlaces,
+  type Counters,
   type TrainingState,
 } from '../../../shared/checkpoint/state.js';
-import { createRollingDigest, stateDigest } from '../../../shared/checkpoint/digests.js';
+import {
+  createRollingDigest,
+  createStateDigest,
+  stateDigest,
+} from '../../../shared/checkpoint/digests.js';
+import { createRandomStream } from '../../../shared/random.js';
 import { networks, stateAt } from '../../support/two-networks.js';
 
 describe('the bytes of a state', () => {
@@ -31,6 +38,17 @@ describe('the bytes of a state', () => {
     const bytes = readBytes(vectors, 0, 1e6);
     assert.equal(bytes.length, bytesOf(vectors));
     assert.deepEqual([...new Float32Array(bytes.buffer)], expected);
+  });
+
+  it('lie where their places say', () => {
+    const state = stateAt(3);
+    const vectors = vectorsInOrder(networks, state);
+    const places = vectorPlaces(networks);
+    assert.equal(places.length, vectors.length);
+    for (const { network, vector, start, end } of places) {
+      const found = floatsIn(vectors, start, end).flatMap((piece) => [...piece]);
+      assert.deepEqual(found, [...state.networks[network][vector]], `${network} ${vector}`);
+    }
   });
 
   it('come back in pieces of any size', () => {
@@ -58,6 +76,28 @@ describe('the bytes of a state', () => {
 
 describe('the digest of a state', () => {
   const whole = (state: TrainingState): string => stateDigest(networks, state);
+
+  it('is what it was: workers of another build compare it', () => {
+    assert.equal(whole(stateAt(4)), '6b34e2688d02873f');
+    assert.equal(whole(stateAt(9)), '827c24ce43eea169');
+  });
+
+  it('is that of one word after the other, in pieces of any number of blocks', () => {
+    const floats = fc.integer({ min: 0, max: 20_000 });
+    const pieces = fc.integer({ min: 1, max: 5_000 }).map((quads) => 4 * quads);
+    fc.assert(
+      fc.property(floats, floats, pieces, fc.integer(), (a, b, piece, seed) => {
+        const random = createRandomStream(seed);
+        const vectors = [a, b].map((size) => Float32Array.from({ length: size }, random.normal));
+        const digest = createStateDigest(networks, countersOf(stateAt(seed)));
+        for (const vector of vectors)
+          for (let at = 0; at < vector.length; at += piece)
+            digest.take(vector.subarray(at, at + piece));
+        assert.equal(digest.value(), plainDigest(countersOf(stateAt(seed)), vectors));
+      }),
+      { numRuns: 30 },
+    );
+  });
 
   it('is 16 hexadecimal digits, the same for the same state', () => {
     const { networks: vectors } = createState(networks);
@@ -119,6 +159,36 @@ describe('the digest of a state', () => {
   });
 });
 
+/** The digest as it is defined, a word at a time. */
+function plainDigest(
+  { step, skippedInARow, updates }: Counters,
+  vectors: readonly Float32Array[],
+): string {
+  const [prime1, prime2, prime3] = [0x9e3779b1, 0x85ebca77, 0xc2b2ae3d];
+  const round = (lane: number, word: number): number => {
+    const sum = (lane + Math.imul(word, prime2)) >>> 0;
+    return Math.imul((sum << 13) | (sum >>> 19), prime1) >>> 0;
+  };
+  const mix = (value: number): number => {
+    let h = Math.imul(value ^ (value >>> 15), prime2);
+    h = Math.imul(h ^ (h >>> 13), prime3);
+    return (h ^ (h >>> 16)) >>> 0;
+  };
+  const lanes = [prime1, prime2, prime3, 1];
+  const counts = [step, skippedInARow, ...networks.map(({ name }) => updates[name])];
+  const words = [
+    counts.flatMap((count) => [count % 2 ** 32, Math.floor(count / 2 ** 32)]),
+    ...vectors.map(({ buffer }) => [...new Uint32Array(buffer)]),
+  ];
+  for (const each of words)
+    for (const [i, word] of each.entries()) lanes[i % 4] = round(lanes[i % 4], word);
+  const [a, b, c, d] = lanes;
+  const [high, low] = [mix(round(mix(a), b)), mix(round(mix(c), d))];
+  const last = (low ^ mix((high + prime3) >>> 0)) >>> 0;
+  const first = (high ^ mix((last + prime1) >>> 0)) >>> 0;
+  return [first, last].map((half) => half.toString(16).padStart(8, '0')).join('');
+}
+
 describe('the rolling digest', () => {
   const steps = 20;
   const values = async (vectors: readonly Float32Array[], window: number): Promise<string[]> => {
@@ -128,6 +198,12 @@ describe('the rolling digest', () => {
     for (let step = 0; step < steps; step++) result.push(await digest.advance(step));
     return result;
   };
+
+  it('is what it was', async () => {
+    const expected = ['cb8d40033e61a482', 'd5693fd7c3ca01e6', '04967777046a3aab'];
+    const found = await values(vectorsInOrder(networks, stateAt(2)), 10);
+    assert.deepEqual(found.slice(0, 3), expected);
+  });
 
   it('finds every changed bit once its window has come by, and never forgets it', async () => {
     const state = stateAt(2);

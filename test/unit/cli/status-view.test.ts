@@ -3,8 +3,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { formatTable } from '../../../cli/output.js';
-import { statusLines, workerRows } from '../../../cli/commands/status.js';
-import type { RunStatus } from '../../../shared/control/admin.js';
+import { statusJson, statusLines, workerRows } from '../../../cli/commands/status.js';
+import type { RunStatus, RunWorker } from '../../../shared/control/admin.js';
+import type { StepExchange } from '../../../worker/training/exchanged-bytes.js';
 
 const pace = {
   ...{ dataS: 0.01, computeS: 0.5, exchangeS: 0.25, updateS: 0.125 },
@@ -34,6 +35,29 @@ test('the lines above the table', () => {
     'coordinator term 3, pid 99',
     'slowest a, in data: 0.400 s a step more than the others',
   ]);
+});
+
+test('what a step exchanges, and what factors save', () => {
+  const summed = { ...{ phase: 'gan', precision: 'float32' as const, trains: [] }, factored: [] };
+  const whole = { ...summed, bytes: 2 ** 20, factor_bytes: 0, summed_bytes: 2 ** 20 };
+  const lines = (exchange: StepExchange) => statusLines(status, exchange)[6];
+  assert.equal(lines(whole), 'exchange float32, 1.0 MiB a step');
+  assert.equal(
+    lines({ ...whole, precision: 'bfloat16', bytes: 2 ** 18, factored: ['dense/weights'] }),
+    'exchange bfloat16, 0.3 MiB a step; factored dense/weights, which saves 0.8 MiB',
+  );
+  assert.deepEqual((statusJson(status, whole) as { exchange: object }).exchange, whole);
+});
+
+test('the slowest of the links that members wait for is named with its rate', () => {
+  const waiting = (name: string, rank: number, linkBytesPerS: number): RunWorker => {
+    return { ...worker, worker: name, rank, pace: { ...pace, slowLink: 'a', linkBytesPerS } };
+  };
+  const workers = [worker, waiting('b', 1, 2 ** 20), waiting('c', 2, 2 ** 19), waiting('d', -1, 1)];
+  assert.equal(
+    statusLines({ ...status, workers }).at(-1),
+    'link from a to c: 0.50 MiB/s, the exchange waits for it, and 1 more waits for its own',
+  );
 });
 
 test('a row for each worker; the slow one is marked, and who is out of the world or away', () => {

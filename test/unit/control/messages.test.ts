@@ -4,7 +4,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { fromWire, loadControlService, toWire } from '../../../shared/control/codec.js';
-import { workerMessageSchema, type WorkerMessage } from '../../../shared/control/messages.js';
+import {
+  maxLanes,
+  workerMessageSchema,
+  type WorkerMessage,
+} from '../../../shared/control/messages.js';
 
 const { Session: session } = loadControlService().service;
 if (session === undefined) throw new Error('there are no sessions');
@@ -64,7 +68,7 @@ test('what is longer than any worker would send is not parsed', () => {
     return message;
   };
   for (const [field, kib] of [
-    [1, 1024],
+    [1, 2560],
     [2, 512],
     [6, 64],
     [8, 64],
@@ -79,7 +83,10 @@ test('the largest hello and status of a world of 4096 are within the lengths', (
   const id = (i: number): string => `w-${i}-`.padEnd(63, 'x');
   const members = Array.from({ length: 4096 }, (_, rank) => {
     const address = `${String(rank).padStart(8, 'h')}.workers.a-long-namespace.svc:7401`;
-    return { rank, worker: id(rank), incarnation: 1_764_000_000_000, address };
+    const lanes = Array.from({ length: maxLanes - 1 }, (_, i) =>
+      address.replace('7401', `740${i}`),
+    );
+    return { rank, worker: id(rank), incarnation: 1_764_000_000_000, address, lanes };
   });
   const suspicions = members
     .slice(0, 1024)

@@ -17,7 +17,11 @@ if (session === undefined) throw new Error('there are no sessions');
 
 function worldOf(workers: number, change: Partial<WorldMessage> = {}): WorldMessage {
   const members = Array.from({ length: workers }, (_, rank) => {
-    return { rank, worker: `w-${rank}`, incarnation: 1_764_000_000_000, address: '10.0.0.1:4000' };
+    const lanes = ['10.0.0.1:4001', '[::1]:4002'].slice(0, rank % 3);
+    const [incarnation, address] = [1_764_000_000_000, '10.0.0.1:4000'];
+    const socket = rank.toString(16).padStart(32, '0');
+    const local = rank % 2 === 0 ? { socket } : {};
+    return { rank, worker: `w-${rank}`, incarnation, address, lanes, ...local };
   });
   const told = { generation: 2 ** 20 + 1, members, step: 7, until: 300 } as const;
   return { kind: 'world', ...told, source: 'own', donor: '', ...change };

@@ -10,6 +10,7 @@ import {
   createStory,
   createTraining,
   enterTogether,
+  newStatus,
   suspects,
   trainTogether,
   type Story,
@@ -255,6 +256,31 @@ test('of two that differ nobody can say who is right', () => {
     'world at 4 from checkpoint -> w-0',
     'world at 4 from checkpoint -> w-1',
   ]);
+});
+
+test('two that differ after each return to one checkpoint end the run, which says why', () => {
+  const story = createStory({}, 4);
+  const workers = ['w-0', 'w-1'];
+  const status = { ...newStatus, fingerprint: 'onnx/1/cpu/factored' };
+  for (const worker of workers) story.hello(worker, { status });
+  for (const worker of workers) story.is(worker, 'ready');
+  const halt = () => workers.flatMap((worker) => story.is(worker, 'halted', { step: 9 }));
+  const differFrom = (step: number): string => {
+    story.happen({ kind: 'checkpointFound', step, isStored: true });
+    const generation = generationOf(1, story.state.formed);
+    enterTogether(story, workers, generation, step);
+    story.says('w-0', digestOf(generation, 'a'));
+    return story.says('w-1', digestOf(generation, 'b')).join();
+  };
+  // At another checkpoint they are counted anew.
+  for (const step of [4, 4, 6, 6]) {
+    const hint = /w-0, w-1 differ; all go back to the newest .* exchange\.factored: never/;
+    assert.match(differFrom(step), hint);
+    assert.doesNotMatch(halt().join(), /end/);
+  }
+  assert.match(differFrom(6), /w-0, w-1 differ, time 3 without a new checkpoint .*: never/);
+  const ended = /end 78: .* differ, time 3 .*: never; the run can be resumed from step 6/;
+  assert.match(halt().join(), ended);
 });
 
 test('a checkpoint whose parts are of different states is not committed', () => {

@@ -1,10 +1,10 @@
-// The peer that a step waited for, and silence in ticks: which peers count, when it is too long,
-// and what a late tick means.
+// The peer that a step waited for, how fast links bring what is awaited, and silence in ticks:
+// which peers count, when it is too long, and what a late tick means.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { Lateness, Silence } from '../../../worker/exchange/core/liveness.js';
+import { Lateness, LinkRates, Silence } from '../../../worker/exchange/core/liveness.js';
 
 type Note = readonly [alone: number | undefined, nowMs: number];
 
@@ -91,4 +91,30 @@ test('a tick that is a little late counts as one', () => {
     [0, 290, 580, 870].map((now) => silence.tick(now)),
     [[], [], [], ['a']],
   );
+});
+
+test('a link counts in ticks in which its peer was awaited throughout, and something came', () => {
+  const rates = new LinkRates();
+  const notes: readonly (readonly [bytes: number, isAwaited: boolean])[] = [
+    [10, false], // before the step
+    [20, true], // awaited since some time in this tick
+    [500, true],
+    [0, true], // the peer computes
+    [300, true],
+    [40, false], // the last came somewhere in this tick
+    [60, true],
+    [200, true],
+  ];
+  notes.forEach(([bytes, isAwaited], i) => rates.note(1, bytes, isAwaited, 250 * i));
+  assert.deepEqual(rates.take(), { rank: 1, bytes: 1_000, ms: 750 });
+  assert.equal(rates.take(), undefined);
+});
+
+test('of several links the one that was awaited longest counts, and a late tick for its time', () => {
+  const rates = new LinkRates();
+  for (const nowMs of [0, 250, 1_500]) {
+    rates.note(1, 100, true, nowMs);
+    rates.note(2, 100, nowMs < 500, nowMs);
+  }
+  assert.deepEqual(rates.take(), { rank: 1, bytes: 200, ms: 1_500 });
 });

@@ -15,7 +15,7 @@ function createDoor() {
   const exchange = new Exchange<number[]>({
     clock: { nowMs: () => 0, after: () => nothing, every: () => nothing, soon: nothing },
     limits: { ...defaultExchangeLimits, heldStreams: 2 },
-    events: { onJoined: nothing, onReduced: nothing, onPeerLost: nothing },
+    events: { onJoined: nothing, onGathered: nothing, onReduced: nothing, onPeerLost: nothing },
     openChannel: () => assert.fail('nobody is dialled'),
     createValues: () => assert.fail('there is no world'),
   });
@@ -28,7 +28,8 @@ function createDoor() {
       end: nothing,
     });
     const numbers = { fromRank: 1, fromIncarnation: 1, worldSize: 2, microShards: 5 };
-    const hello = { generation: 9, fromWorker, toWorker: 'w', ...numbers, chunkFloats: 8 };
+    const lane = { chunkBytes: 8, precision: 'float32', lane: 0, lanes: 1 } as const;
+    const hello = { generation: 9, fromWorker, toWorker: 'w', ...numbers, ...lane };
     handlers?.onRequest({ kind: 'hello', hello });
   };
   return { knock, refusals };

@@ -59,6 +59,8 @@ test('each is checked', () => {
     [{ workers: 1.5 }, '--workers'],
     [{ coordinators: 0 }, '--coordinators'],
     [{ gpusPerWorker: 2 }, '--gpus-per-worker'],
+    [{ lanes: 0 }, '--lanes'],
+    [{ lanes: 9 }, '--lanes'],
     [{ cpusPerWorker: '0' }, '--cpus-per-worker'],
     [{ cpusPerWorker: 'four' }, '--cpus-per-worker'],
     [{ memoryPerWorker: '4GB' }, '--memory-per-worker'],
@@ -125,6 +127,24 @@ test('policies open the ports of the servers that are given', () => {
   assert.deepEqual(open({ s3Endpoint: 'http://minio' }), [[80, 443, 6443], [80]]);
   assert.deepEqual(open({ natsUrl: 'nats://nats' }), [[443, 4222, 6443], [443]]);
   assert.deepEqual(open({ natsSecret: 'nats' }), [[443, 4222, 6443], [443]]);
+});
+
+test('lanes have a port each, which is named and let through', () => {
+  const textOf = (lanes: number | undefined): string =>
+    JSON.stringify(runObjects({ ...good, lanes }, ''));
+  const one = textOf(undefined);
+  assert.match(one, /"--lanes=1"/);
+  assert.ok(!/lane-1|endPort/.test(one));
+  const three = textOf(3);
+  assert.match(three, /"--lanes=3"/);
+  for (const lane of [1, 2])
+    assert.match(
+      three,
+      new RegExp(
+        `"containerPort":${7401 + lane},"name":"lane-${lane}"|"name":"lane-${lane}","containerPort":${7401 + lane}`,
+      ),
+    );
+  assert.equal(three.match(/"endPort":7403/g)?.length, 2, 'in and out');
 });
 
 test("a role is written on the run's own accounts", () => {

@@ -78,6 +78,7 @@ const workerFigures: WorkerFigures = {
   ...{ version: '1.2.3', worker: 'w-1', run: 'faces', isWelcome: true, coordinators: ['c:7400'] },
   ...{ stage: 'training', step: 12, rank: 1, worldSize: 3, generation: 8, term: 2 },
   ...{ fingerprint: 'onnx', microShards: 2, unreachablePeers: 1 },
+  slowLink: { peer: 'w-2', bytesPerS: 480_000 },
 };
 
 test('a coordinator that leads answers with its picture and its counts', async () => {
@@ -182,6 +183,7 @@ test('a worker answers with what it has done, and is ready once it has joined', 
     'lockstep_worker_sent_bytes_total{worker="w-1",run="faces"}': 600,
     'lockstep_worker_received_bytes_total{worker="w-1",run="faces"}': 400,
     'lockstep_worker_micro_shards{worker="w-1",run="faces"}': 2,
+    'lockstep_worker_slow_link_bytes_per_second{peer="w-2",worker="w-1",run="faces"}': 480_000,
     'lockstep_worker_checkpoint_bytes_total{worker="w-1",run="faces"}': 100,
   };
   const given = Object.keys(expected).map((key) => [key, values.get(key)]);

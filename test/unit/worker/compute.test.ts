@@ -3,6 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { stateDigest } from '../../../shared/checkpoint/digests.js';
 import { vectorsInOrder } from '../../../shared/checkpoint/state.js';
 import {
   fakeNetworks,
@@ -33,6 +34,18 @@ test('a world is entered, trained in and halted once', async () => {
     [1, 2, 3, 3],
   );
   assert.equal(reports.at(-1), reports.at(-2));
+});
+
+test('the pictures of a world are prepared while its state is still read', async () => {
+  const started: string[] = [];
+  const worker = await fakeWorker({
+    whenLoaderStarts: (step, leaves) => void started.push(`${step}: ${leaves.join(' ')}`),
+    openState: () => new Promise(() => undefined),
+  });
+  worker.enter(1, { step: 7, rank: 1, worldSize: 2 });
+  await until(() => started.length > 0, 'the loader', 5_000);
+  assert.deepEqual(started, ['7: 2 3 4']);
+  assert.deepEqual(worker.of('entered'), []);
 });
 
 test('three devices give the bytes of one, whichever finishes first', async () => {
@@ -125,12 +138,12 @@ test('an abort is answered once while the loader keeps it waiting', async () => 
 test('an abort is answered while the exchange keeps it waiting, and a late answer is dropped', async () => {
   const worker = await fakeWorker({ answersReduce: false });
   await worker.start(1, 1);
-  await worker.hear('reduce');
+  await worker.hear('contribute');
   worker.onMessage({ kind: 'abort', generation: 1, reason: 'test' });
   await worker.hear('halted');
   await worker.start(2, 1, { source: 'own' });
   worker.onMessage({ kind: 'reduced', step: 0 });
-  await worker.hear('reduce', 2);
+  await worker.hear('contribute', 2);
   await turn();
   assert.equal(worker.state().step, 0);
   worker.onMessage({ kind: 'reduced', step: 0 });
@@ -148,6 +161,39 @@ test('an abort is answered while the store keeps it waiting', async () => {
   worker.onMessage({ kind: 'abort', generation: 1, reason: 'test' });
   assert.equal((await worker.hear('halted')).step, 8);
   assert.deepEqual(worker.saved, ['4:0/1']);
+});
+
+test('room for a checkpoint that is due next is given back when training halts before it', async () => {
+  const room: string[] = [];
+  const worker = await fakeWorker({ room: (what) => room.push(what) });
+  await worker.train(1, 3);
+  assert.deepEqual(room, ['prepared', 'given back']);
+});
+
+test('a checkpoint is copied while the next step is computed, and is of its own step', async () => {
+  const computed: string[] = [];
+  let isWaiting = false;
+  const worker = await fakeWorker({
+    whileComputing: (step, leaf) => void computed.push(`${step}:${leaf}`),
+    // The rolling digest reads from the start; what is behind it is read for the checkpoint alone.
+    whileReadingRange: async (start) => {
+      if (start === 0 || isWaiting) return;
+      isWaiting = true;
+      await until(() => computed.includes('4:4'), 'the next step', 5_000);
+      for (let turns = 9; turns > 0; turns--) await turn();
+    },
+  });
+  await worker.train(1, 7);
+  const whole = worker.of('tell').flatMap(({ message }) => {
+    return message.kind === 'digest' && message.isWhole ? [message] : [];
+  });
+  const expected = stateDigest(fakeNetworks, (await trainedWorker(4)).state());
+  assert.ok(isWaiting);
+  assert.deepEqual(
+    whole.map(({ step, value }) => [step, value]),
+    [[4, expected]],
+  );
+  assert.deepEqual(bits(worker), bits(await trainedWorker(7)));
 });
 
 test('an abort is answered once while a world is being entered, and once it is', async () => {

@@ -2,11 +2,13 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { placesOf } from '../../../shared/plan/step-vector.js';
 import type { PhaseSpec, RunSpec } from '../../../shared/spec/schema.js';
 import { createSrganTask } from '../../../task/srgan/task.js';
 import type { CompiledGraph } from '../../../worker/engine/engine.js';
 import { createHostEngineState } from '../../../worker/engine/host-engine-state.js';
-import { createPhases, longestVector, stepVector } from '../../../worker/training/phase.js';
+import { createPhases } from '../../../worker/training/phase.js';
+import { longestVectors, planStep } from '../../../worker/training/step-plan.js';
 import { tinyRun } from '../../support/tiny-run.js';
 
 async function phasesOf(...phases: PhaseSpec[]) {
@@ -39,18 +41,20 @@ test('phases with the same losses share a compiled step, each with its own rates
 
 test('both kinds of steps of a phase stay compiled, each with its own vector', async () => {
   const { spec, task, log, phases } = await phasesOf({ ...adversarial, steps: 4 });
-  const vectors = [];
-  for (const step of [0, 1, 2, 3]) vectors.push((await phases.at(step)).vector);
+  const steps = [];
+  for (const step of [0, 1, 2, 3]) steps.push(await phases.at(step));
   assert.deepEqual(log, ['compile 1', 'compile 2']);
-  const networks = vectors.map(({ gradients }) => Object.keys(gradients).join());
+  const networks = steps.map(({ update }) => update.networks.map(({ network }) => network).join());
   assert.deepEqual(networks, [
     'discriminator',
     'generator,discriminator',
     networks[0],
     networks[1],
   ]);
-  assert.equal(longestVector(task, spec), vectors[1].layout.size);
-  assert.equal(stepVector(task, task.step('adversarial')).layout.size, vectors[1].layout.size);
+  const { shape } = steps[1].vector;
+  assert.deepEqual(planStep(task, spec, task.step('adversarial')).vector.shape, shape);
+  const { contributionBytes, resultBytes } = placesOf(shape, 'float32', 5);
+  assert.deepEqual(longestVectors(task, spec), { contributionBytes, resultBytes });
   await phases.close();
   assert.equal(log.length, 4);
 });

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import type { RunSpec } from '../../../shared/spec/schema.js';
+import type { UpdateProgram } from '../../../task/ops/update.js';
 import { createHostState } from '../../../worker/engine/host-state.js';
 import { integerPower, sumOfSquares, updateScalars } from '../../../worker/training/update.js';
 import { tinyRun } from '../../support/tiny-run.js';
@@ -31,13 +32,21 @@ function trained(values: readonly number[], isAveraged: boolean, before = 0) {
   if (isAveraged) vectors.average.set(values);
   let generator = before;
   const update = {
-    networks: [{ network: 'generator', gradient: { start: 1, end: 1 + values.length } }],
+    networks: [
+      {
+        network: 'generator',
+        pieces: [{ kind: 'summed', from: 0, size: values.length }],
+      },
+    ],
     statistics: [{ network: 'generator', offset: 1, from: 0, size: 1 }],
-  };
-  /** `mean`: the second statistic's, then the gradient. */
-  const apply = (...mean: number[]): void => {
+    products: [],
+  } satisfies UpdateProgram;
+  /** The second statistic's mean, then the gradient. */
+  const apply = (statistic: number, ...gradient: number[]): void => {
     generator += 1;
-    state.apply(update, Float32Array.from(mean), updateScalars(spec, phase, 0, { generator }));
+    const means = { exact: Float32Array.of(statistic), gradients: Float32Array.from(gradient) };
+    const scalars = updateScalars(spec, phase, 0, { generator });
+    state.apply(update, { ...means, products: {} }, scalars);
   };
   return { ...vectors, apply };
 }

@@ -3,7 +3,10 @@
 // task/ops/update.ts on every machine. Vectors are places in memory, in bytes; `floats` is a
 // multiple of 4, so vectors are padded to one. Compiled by compile.js, called by ../host-state.ts.
 
-/** Adam, in place: new moments, and the parameters' step by them. */
+/**
+ * Adam, in place: new moments, and the parameters' step by them. Gives the sum of the gradient's
+ * squares, in float64.
+ */
 export function adam(
   parameters: usize,
   firstMoment: usize,
@@ -17,7 +20,7 @@ export function adam(
   epsilon: f32,
   rate: f32,
   scale2: f32,
-): void {
+): f64 {
   const keep1 = f32x4.splat(beta1);
   const take1 = f32x4.splat(rest1);
   const keep2 = f32x4.splat(beta2);
@@ -25,8 +28,12 @@ export function adam(
   const least = f32x4.splat(epsilon);
   const pace = f32x4.splat(rate);
   const scale = f32x4.splat(scale2);
+  let squares = f64x2.splat(0);
   for (let at: usize = 0; at < floats << 2; at += 16) {
     const g = v128.load(gradient + at);
+    const low = f64x2.promote_low_f32x4(g);
+    const high = f64x2.promote_low_f32x4(i64x2.shuffle(g, g, 1, 0));
+    squares = f64x2.add(f64x2.add(squares, f64x2.mul(low, low)), f64x2.mul(high, high));
     const m = f32x4.add(f32x4.mul(keep1, v128.load(firstMoment + at)), f32x4.mul(take1, g));
     const square = f32x4.mul(f32x4.mul(take2, g), g);
     const v = f32x4.add(f32x4.mul(keep2, v128.load(secondMoment + at)), square);
@@ -36,6 +43,7 @@ export function adam(
     v128.store(secondMoment + at, v);
     v128.store(parameters + at, f32x4.sub(v128.load(parameters + at), step));
   }
+  return f64x2.extract_lane(squares, 0) + f64x2.extract_lane(squares, 1);
 }
 
 /** Moves an average towards the parameters, in place. */

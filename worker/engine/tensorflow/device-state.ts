@@ -11,13 +11,8 @@ import {
   vectorsInOrder,
   type StateVectors,
 } from '../../../shared/checkpoint/state.js';
-import {
-  createLayout,
-  sliceViews,
-  type NetworkSpec,
-  type TensorSpec,
-} from '../../../shared/layout.js';
-import { updateFunction, type UpdateFunction } from '../../../task/ops/update.js';
+import { createLayout, type NetworkSpec, type TensorSpec } from '../../../shared/layout.js';
+import { productsFunction, updateFunction, type UpdateFunction } from '../../../task/ops/update.js';
 import type { NamedTensors } from '../../../task/task.js';
 import {
   assignedPort,
@@ -27,8 +22,10 @@ import {
   type GraphDef,
   type GraphPlace,
 } from '../../../trace/lower/tensorflow/lower.js';
+import type { StepGraph } from '../../../trace/step-graph.js';
 import type { TensorFunction } from '../../../trace/trace.js';
-import { voteSlice, type CompiledStep, type EngineState, type StepProgram } from '../engine.js';
+import { outputViews, type CompiledStep, type EngineState, type StepProgram } from '../engine.js';
+import { floatsOfValues, gatherFactors } from '../factors.js';
 import { traceAndLower } from '../lowering.js';
 import { loadGraph, runGraph } from './graph.js';
 import type { TensorflowBinding } from './load.js';
@@ -39,6 +36,8 @@ interface SessionStep {
   readonly gradients: GraphDef;
   readonly update: UpdateFunction;
   readonly applied: GraphDef;
+  /** Assigns the products; undefined where there are none. */
+  readonly multiplied: GraphDef | undefined;
   readonly freeze: GraphDef;
 }
 
@@ -88,7 +87,9 @@ class DeviceState implements EngineState {
     const values = await this.read();
     await this.close();
     const steps = [...this.#steps];
-    const graphs = steps.flatMap(({ gradients, applied, freeze }) => [gradients, applied, freeze]);
+    const graphs = steps.flatMap(({ gradients, applied, multiplied, freeze }) =>
+      [gradients, applied, multiplied ?? [], freeze].flat(),
+    );
     const { read, write } = this.#whole;
     const all = joinGraphDefs([read, write, ...this.#parts.values(), ...graphs]);
     this.#session = await loadGraph(this.binding, all);
@@ -133,26 +134,39 @@ class DeviceState implements EngineState {
 
   async compileStep(program: StepProgram): Promise<CompiledStep> {
     const prefix = `step${this.#compiled++}`;
-    const update = updateFunction(this.networks, program.update, program.layout.size);
+    const { products } = program.update;
+    const update = updateFunction(this.networks, program.update, program.shape);
     const changed = namesOf(update.changed);
     const frozen = namesOf(program.frozen);
     const applied = lower(update.inputs, update.run, {
-      ...{ prefix: `${prefix}/update/`, reads: changed, writes: changed },
+      ...{ prefix: `${prefix}/update/`, writes: changed },
+      reads: [...changed, ...products.map(({ name }) => name)],
     });
     const freeze = lower(program.frozen, copies, {
       ...{ prefix: `${prefix}/freeze/`, reads: [], writes: frozen },
     });
     const gradients = this.#lowerGradients(program, `${prefix}/gradients/`);
-    const step: SessionStep = { program, gradients, update, applied, freeze };
+    const multiplied = lowerProducts(program, `${prefix}/products/`);
+    const step: SessionStep = { program, gradients, update, applied, multiplied, freeze };
     this.#steps.add(step);
     await this.open();
+    const { matrices, gather } = gatherFactors(products, program.leaves);
     return {
       gradients: async (batch, out) => {
-        const { [voteSlice]: _, ...fetches } = sliceViews(program.layout, out);
-        this.#run(gradients, batch, fetches);
+        this.#run(gradients, batch, outputViews(program.layout, out));
       },
-      apply: async (mean, scalars) =>
-        this.#assign(applied, { mean, scalars: update.scalarsOf(scalars) }),
+      multiply: async (blocks) => {
+        if (multiplied === undefined) return;
+        gather(blocks);
+        this.#run(multiplied, matrices, { [assignedPort]: new Float32Array(1) });
+      },
+      apply: async ({ exact, gradients }, scalars) => {
+        const feeds = { exact, gradients: floatsOfValues(gradients) };
+        const squares = update.squares.map(({ name }) => [name, new Float32Array(1)] as const);
+        const numbers = update.scalarsOf(scalars);
+        this.#assign(applied, { ...feeds, scalars: numbers }, Object.fromEntries(squares));
+        return update.squaresOf(Object.fromEntries(squares));
+      },
       close: async () => void this.#steps.delete(step),
     };
   }
@@ -163,7 +177,7 @@ class DeviceState implements EngineState {
   }
 
   /** The step on whole vectors, which are cut into the tensors that it knows. */
-  #lowerGradients({ batch, reads, frozen, run }: StepProgram, prefix: string): GraphDef {
+  #lowerGradients({ batch, reads, frozen, run, update }: StepProgram, prefix: string): GraphDef {
     const read = this.networks.filter(({ name }) => reads.includes(name));
     const vectors = read.map(({ name, parameters }) => {
       return { name: `${name}/parameters`, shape: [createLayout(parameters).size] };
@@ -175,13 +189,17 @@ class DeviceState implements EngineState {
       return run(Object.assign({ ...tensors }, ...parameters) as NamedTensors);
     };
     const variables = [...vectors, ...frozen];
-    return lower([...batch, ...variables], onVectors, {
-      ...{ prefix, reads: namesOf(variables), writes: [] },
-    });
+    const place = { prefix, reads: namesOf(variables), writes: [] };
+    const factored = update.products.map(({ name }) => name);
+    return lower([...batch, ...variables], onVectors, place, factored);
   }
 
-  #assign(graph: GraphDef, feeds: Readonly<Record<string, Float32Array>>): void {
-    this.#run(graph, feeds, { [assignedPort]: new Float32Array(1) });
+  #assign(
+    graph: GraphDef,
+    feeds: Readonly<Record<string, Float32Array>>,
+    fetches: Readonly<Record<string, Float32Array>> = {},
+  ): void {
+    this.#run(graph, feeds, { ...fetches, [assignedPort]: new Float32Array(1) });
     this.#copy = undefined;
   }
 
@@ -207,8 +225,21 @@ function cut(tensors: readonly TensorSpec[], vector: Tensor): NamedTensors {
   return Object.fromEntries(pieces);
 }
 
-function lower(inputs: readonly TensorSpec[], f: TensorFunction, place: GraphPlace): GraphDef {
-  return traceAndLower('tensorflow', inputs, f, (graph) => lowerToGraphDef(graph, place));
+function lower(
+  inputs: readonly TensorSpec[],
+  f: TensorFunction,
+  place: GraphPlace,
+  factored?: readonly string[],
+): GraphDef {
+  const toGraph = (graph: StepGraph): GraphDef => lowerToGraphDef(graph, place);
+  return traceAndLower('tensorflow', inputs, f, toGraph, factored);
+}
+
+/** The products of gathered factors, which become variables. */
+function lowerProducts({ update, leaves }: StepProgram, prefix: string): GraphDef | undefined {
+  if (update.products.length === 0) return undefined;
+  const { inputs, outputs, run } = productsFunction(update.products, leaves);
+  return lower(inputs, run, { prefix, reads: [], writes: namesOf(outputs) });
 }
 
 function namesOf(tensors: readonly TensorSpec[]): string[] {

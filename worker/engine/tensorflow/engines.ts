@@ -17,8 +17,8 @@ import { backendName, loadTensorflow } from './load.js';
 /** Creates the engine; TensorFlow is loaded into this process, for good. */
 export function createTensorflowEngine(options: EngineOptions): Engine {
   const { backend, binding, fingerprint } = loadTensorflow(options);
-  const compile: Engine['compile'] = async (inputs, f) => {
-    const graph = traceAndLower('tensorflow', inputs, f, lowerToGraphDef);
+  const compile: Engine['compile'] = async (inputs, f, factored) => {
+    const graph = traceAndLower('tensorflow', inputs, f, lowerToGraphDef, factored);
     return compileGraph(binding, graph);
   };
   return {

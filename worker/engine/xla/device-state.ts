@@ -11,9 +11,10 @@ import {
   type StateVectors,
 } from '../../../shared/checkpoint/state.js';
 import { createLayout, type NetworkSpec } from '../../../shared/layout.js';
-import { updateFunction, type UpdateScalars } from '../../../task/ops/update.js';
-import { fedArray, voteSlice } from '../engine.js';
-import type { CompiledStep, EngineState, StepProgram } from '../engine.js';
+import { productsFunction, updateFunction, type UpdateScalars } from '../../../task/ops/update.js';
+import { fedArray, ownSlices, type GradientSquares } from '../engine.js';
+import type { CompiledStep, EngineState, StepMeans, StepProgram } from '../engine.js';
+import { floatsOfValues, gatherFactors } from '../factors.js';
 import { PjrtError } from './calls.js';
 import type { PjrtBuffer, PjrtDevice } from './pjrt.js';
 import { bufferOf, closeAll, type XlaRuntime } from './runtime.js';
@@ -93,15 +94,25 @@ class DeviceState implements EngineState {
 
   async compileStep(program: StepProgram): Promise<CompiledStep> {
     const gradients = await compileGradients(this.runtime, this.networks, program);
+    const products = await compileProducts(this.runtime, program);
     const update = await compileUpdate(this.runtime, this.networks, program);
     return {
       gradients: (batch, out, device) => gradients.run(this.#replicas[device], batch, out),
-      apply: async (mean, scalars) => {
+      multiply: async (blocks) => {
+        products.gather(blocks);
+        await Promise.all(this.#replicas.map((replica) => products.run(replica.device)));
+      },
+      apply: async (means, scalars) => {
         this.#copy = undefined;
-        await Promise.all(this.#replicas.map((replica) => update.run(replica, mean, scalars)));
+        const squares = this.#replicas.map((replica) =>
+          update.run(replica, products.on(replica.device), means, scalars),
+        );
+        // All devices compute the same.
+        return (await Promise.all(squares))[0];
       },
       close: () => {
         gradients.close();
+        products.close();
         update.close();
         return Promise.resolve();
       },
@@ -132,7 +143,7 @@ function replace(buffers: Map<string, PjrtBuffer>, name: string, buffer: PjrtBuf
 async function compileGradients(
   runtime: XlaRuntime,
   networks: readonly NetworkSpec[],
-  { batch, reads, frozen, run, layout }: StepProgram,
+  { batch, reads, frozen, run, layout, update }: StepProgram,
 ) {
   const { client, devices } = runtime;
   const read = networks.filter(({ name }) => reads.includes(name));
@@ -142,6 +153,7 @@ async function compileGradients(
       return { name: `${name}/parameters`, layout: createLayout(parameters) };
     }),
     outputs: [{ name: 'vector', layout }],
+    factored: update.products.map(({ name }) => name),
   });
   const weights = new Map<PjrtDevice, Map<string, PjrtBuffer>>();
   for (const device of devices) {
@@ -150,7 +162,7 @@ async function compileGradients(
     for (const { name, values, shape } of frozen)
       buffers.set(name, await client.upload(values, shape, device));
   }
-  const vote = layout.slices.find(({ name }) => name === voteSlice)?.offset;
+  const owned = layout.slices.filter(({ name }) => (ownSlices as readonly string[]).includes(name));
   return {
     run: async (
       { device, buffers }: Replica,
@@ -158,7 +170,7 @@ async function compileGradients(
       out: Float32Array,
     ): Promise<void> => {
       const own = new Map<string, PjrtBuffer>();
-      const voted = vote === undefined ? 0 : out[vote];
+      const kept = owned.map(({ offset }) => out[offset]);
       try {
         for (const { name, shape } of batch)
           own.set(name, await client.upload(fedArray(values, name), shape, device));
@@ -168,7 +180,7 @@ async function compileGradients(
       } finally {
         closeAll(own.values());
       }
-      if (vote !== undefined) out[vote] = voted;
+      owned.forEach(({ offset }, i) => (out[offset] = kept[i]));
     },
     close: () => {
       program.close();
@@ -177,34 +189,75 @@ async function compileGradients(
   };
 }
 
-/** The program that applies a reduced vector; the buffers that it changes are given to it. */
-async function compileUpdate(
-  runtime: XlaRuntime,
-  networks: readonly NetworkSpec[],
-  { update, layout }: StepProgram,
-) {
-  const { client } = runtime;
-  const { inputs, changed, run, scalarsOf } = updateFunction(networks, update, layout.size);
-  const donate = Object.fromEntries(changed.map(({ name }) => [name, name]));
-  const program = await runtime.program(inputs, run, { donate });
+/** The program that multiplies the factors of all leaves; the products stay on each device. */
+async function compileProducts(runtime: XlaRuntime, { update, leaves }: StepProgram) {
+  const { client, devices } = runtime;
+  const { inputs, run } = productsFunction(update.products, leaves);
+  const program = inputs.length === 0 ? undefined : await runtime.program(inputs, run);
+  const { matrices, gather } = gatherFactors(update.products, leaves);
+  const made = new Map(devices.map((device) => [device, new Map<string, PjrtBuffer>()]));
+  const on = (device: PjrtDevice): Map<string, PjrtBuffer> => made.get(device)!;
   return {
-    run: async (
-      { device, buffers }: Replica,
-      mean: Float32Array,
-      scalars: UpdateScalars,
-    ): Promise<void> => {
-      const numbers = scalarsOf(scalars);
+    gather,
+    on,
+    run: async (device: PjrtDevice): Promise<void> => {
+      if (program === undefined) return;
       const own = new Map<string, PjrtBuffer>();
       try {
-        const used = mean.subarray(0, layout.size);
-        own.set('mean', await client.upload(used, [used.length], device));
-        own.set('scalars', await client.upload(numbers, [numbers.length], device));
-        const results = await program.run(device, new Map([...buffers, ...own]));
-        for (const [name, buffer] of results) replace(buffers, name, buffer);
+        for (const { name, shape } of inputs)
+          own.set(name, await client.upload(matrices[name], shape, device));
+        const products = await program.run(device, own);
+        for (const [name, buffer] of products) replace(on(device), name, buffer);
       } finally {
         closeAll(own.values());
       }
     },
-    close: () => program.close(),
+    close: () => {
+      program?.close();
+      for (const buffers of made.values()) closeAll(buffers.values());
+    },
+  };
+}
+
+/** The program that applies a step's result; the buffers that it changes are given to it. */
+async function compileUpdate(
+  runtime: XlaRuntime,
+  networks: readonly NetworkSpec[],
+  { update, shape }: StepProgram,
+) {
+  const { client } = runtime;
+  const program = updateFunction(networks, update, shape);
+  const donate = Object.fromEntries(program.changed.map(({ name }) => [name, name]));
+  const compiled = await runtime.program(program.inputs, program.run, { donate });
+  return {
+    run: async (
+      { device, buffers }: Replica,
+      products: ReadonlyMap<string, PjrtBuffer>,
+      means: StepMeans,
+      scalars: UpdateScalars,
+    ): Promise<GradientSquares> => {
+      const feeds = {
+        exact: means.exact,
+        gradients: floatsOfValues(means.gradients),
+        scalars: program.scalarsOf(scalars),
+      };
+      const own = new Map<string, PjrtBuffer>();
+      const squares = Object.fromEntries(
+        program.squares.map(({ name }) => [name, new Float32Array(1)] as const),
+      );
+      try {
+        for (const [name, values] of Object.entries(feeds))
+          own.set(name, await client.upload(values, [values.length], device));
+        const results = await compiled.run(device, new Map([...buffers, ...products, ...own]));
+        for (const [name, buffer] of results)
+          if (name in squares) own.set(name, buffer);
+          else replace(buffers, name, buffer);
+        for (const [name, out] of Object.entries(squares)) await bufferOf(own, name).download(out);
+      } finally {
+        closeAll(own.values());
+      }
+      return program.squaresOf(squares);
+    },
+    close: () => compiled.close(),
   };
 }

@@ -22,7 +22,7 @@ export async function createXlaEngine(options: EngineOptions): Promise<Engine> {
     devices: runtime.devices.length,
     nativeTensors: () => runtime.client.liveBuffers,
     memoryInUse: () => memoryInUse(runtime),
-    compile: (inputs, f) => compile(runtime, inputs, f),
+    compile: (inputs, f, factored) => compile(runtime, inputs, f, factored),
     createState: (networks) => createXlaState(runtime, networks),
     close: () => {
       runtime.close();
@@ -41,8 +41,9 @@ async function compile(
   runtime: XlaRuntime,
   inputs: readonly TensorSpec[],
   f: TensorFunction,
+  factored: readonly string[] = [],
 ): Promise<CompiledGraph> {
-  const program = await runtime.program(inputs, f);
+  const program = await runtime.program(inputs, f, { factored });
   const [device] = runtime.devices;
   return {
     run: async (feeds, fetches) => {

@@ -11,6 +11,7 @@ import {
   stablehloPorts,
   type StablehloPacking,
 } from '../../../trace/lower/stablehlo/lower.js';
+import type { StepGraph } from '../../../trace/step-graph.js';
 import type { TensorFunction } from '../../../trace/trace.js';
 import type { EngineOptions } from '../engine.js';
 import { traceAndLower } from '../lowering.js';
@@ -34,17 +35,23 @@ export interface XlaProgram {
   close(): void;
 }
 
+/** How a function's ports become arguments and results. */
+export interface ProgramOptions extends StablehloPacking {
+  /** Outputs that come out as two factors. */
+  readonly factored?: readonly string[];
+}
+
 export interface XlaRuntime {
   readonly client: PjrtClient;
   /** The devices that are driven: of one kind. */
   readonly devices: readonly PjrtDevice[];
   /** What changes the bytes: "cuda 13000/0.116-1f2e3d4c5b6a/NVIDIA H200/bfloat16". */
   readonly fingerprint: string;
-  /** Compiles `f`, or loads it where it is kept; `packing` makes flat vectors of its ports. */
+  /** Compiles `f`, or loads it where it is kept; `options` make flat vectors of its ports. */
   program(
     inputs: readonly TensorSpec[],
     f: TensorFunction,
-    packing?: StablehloPacking,
+    options?: ProgramOptions,
   ): Promise<XlaProgram>;
   close(): void;
 }
@@ -92,11 +99,12 @@ export async function createRuntime(options: EngineOptions): Promise<XlaRuntime>
     client,
     devices,
     fingerprint: parts.join('/'),
-    program: async (inputs, f, packing = {}) => {
-      const { text, ports } = traceAndLower('xla', inputs, f, (graph) => ({
+    program: async (inputs, f, { factored, ...packing } = {}) => {
+      const lower = (graph: StepGraph) => ({
         text: lowerToStablehlo(graph, { ...packing, precision }),
         ports: stablehloPorts(graph, packing),
-      }));
+      });
+      const { text, ports } = traceAndLower('xla', inputs, f, lower, factored);
       const executable = await openExecutable(compiler, text, facts, options);
       return {
         ...ports,

@@ -1,5 +1,5 @@
-// Times of peers, measured by whoever has a clock: who has been silent for too long, and which peer
-// a step waited for.
+// Times of peers, measured by whoever has a clock: who has been silent for too long, which peer a
+// step waited for, and how fast the links bring what it waits for.
 
 import type { Rank } from '../../../shared/words.js';
 
@@ -82,5 +82,40 @@ export class Lateness {
     if (this.#alone === undefined) return;
     const before = this.#waitedMs.get(this.#alone) ?? 0;
     this.#waitedMs.set(this.#alone, before + nowMs - this.#sinceMs);
+  }
+}
+
+/** What came over the link from a peer in whole ticks in which it was awaited. */
+export interface LinkRate {
+  readonly rank: Rank;
+  readonly bytes: number;
+  readonly ms: number;
+}
+
+/**
+ * The rates of the links to peers, from tick to tick. A tick counts when the peer was awaited at
+ * both of its ends and something came: a fast link has brought all before the next tick, and of a
+ * peer that still computes nothing comes.
+ */
+export class LinkRates {
+  readonly #awaitedMs = new Map<Rank, number>();
+  readonly #rates = new Map<Rank, LinkRate>();
+
+  /** At a tick: the bytes of the peer since the last one, and whether it is awaited now. */
+  note(rank: Rank, freshBytes: number, isAwaited: boolean, nowMs: number): void {
+    const sinceMs = this.#awaitedMs.get(rank);
+    if (isAwaited) this.#awaitedMs.set(rank, nowMs);
+    else this.#awaitedMs.delete(rank);
+    if (!isAwaited || sinceMs === undefined || freshBytes === 0) return;
+    const { bytes, ms } = this.#rates.get(rank) ?? { bytes: 0, ms: 0 };
+    this.#rates.set(rank, { rank, bytes: bytes + freshBytes, ms: ms + nowMs - sinceMs });
+  }
+
+  /** The step is over: returns the link that took longest, and starts again from nothing. */
+  take(): LinkRate | undefined {
+    const [longest] = [...this.#rates.values()].sort((a, b) => b.ms - a.ms || a.rank - b.rank);
+    this.#rates.clear();
+    this.#awaitedMs.clear();
+    return longest;
   }
 }

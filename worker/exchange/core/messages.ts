@@ -1,7 +1,11 @@
 // What peers say to each other: the hello that opens a stream and whether its world is ours,
 // requests for chunks, and the headers of the frames that answer them.
 
-import { chunkFloats } from '../../../shared/plan/reduction.js';
+import {
+  chunkBytes,
+  type ExchangePrecision,
+  type StepShape,
+} from '../../../shared/plan/step-vector.js';
 import type { Generation, Leaf, Rank, Step, World } from '../../../shared/words.js';
 
 /** A worker's place in a world; M micro-shards are the leaves of the reduction tree. */
@@ -9,6 +13,11 @@ export interface WorldPlace {
   readonly world: World;
   readonly rank: Rank;
   readonly microShards: number;
+  /** What gradients are summed and sent in. */
+  readonly precision: ExchangePrecision;
+  /** Of the chunks of a step, every one whose number is `lane` modulo `lanes` passes here. */
+  readonly lane: number;
+  readonly lanes: number;
 }
 
 /** The first request of a stream: the asker, the asked, and their world. */
@@ -20,7 +29,10 @@ export interface ExchangeHello {
   readonly toWorker: string;
   readonly worldSize: number;
   readonly microShards: number;
-  readonly chunkFloats: number;
+  readonly chunkBytes: number;
+  readonly precision: ExchangePrecision;
+  readonly lane: number;
+  readonly lanes: number;
 }
 
 /** What a peer sends on a stream that it has opened, or why its bytes are no request. */
@@ -29,8 +41,11 @@ export type ExchangeRequest =
   | { readonly kind: 'pull'; readonly pull: Pull }
   | { readonly kind: 'refused'; readonly reason: string };
 
-/** Sums for the chunks the asker owns, or reduced chunks that the asked one owns. */
-export type PullPhase = 'reduce' | 'gather';
+/**
+ * Sums for the chunks the asker owns, reduced chunks that the asked one owns, or the factors of
+ * leaves that the asked one computes.
+ */
+export type PullPhase = 'reduce' | 'gather' | 'leaf';
 
 /** A request for the chunks [firstChunk, endChunk) of one step and phase. */
 export interface Pull {
@@ -39,12 +54,12 @@ export interface Pull {
   readonly phase: PullPhase;
   readonly firstChunk: number;
   readonly endChunk: number;
-  /** Length of the vector in use at this step. */
-  readonly floats: number;
+  /** What the step exchanges; equal on all ranks. */
+  readonly shape: StepShape;
 }
 
-/** `reduce` and `gather` carry values; `welcome` accepts a hello, `alive` is a sign of life. */
-export type FrameKind = 'reduce' | 'gather' | 'welcome' | 'alive';
+/** Frames of a phase carry values; `welcome` accepts a hello, `alive` is a sign of life. */
+export type FrameKind = PullPhase | 'welcome' | 'alive';
 
 /** What a header says. For the meaning of each field see exchange.proto. */
 export interface FrameHeader {
@@ -54,8 +69,8 @@ export interface FrameHeader {
   readonly chunk: number;
   readonly start: Leaf;
   readonly end: Leaf;
-  /** Values that follow. */
-  readonly floats: number;
+  /** Length of the values that follow. */
+  readonly bytes: number;
 }
 
 export type Admission =
@@ -91,14 +106,14 @@ export function helloBetween(ours: WorldPlace, from: Rank, to: Rank): ExchangeHe
   const asker = ours.world.members[from];
   const asked = ours.world.members[to];
   if (asker === undefined || asked === undefined) return undefined;
+  const { world, microShards, precision, lane, lanes } = ours;
   return {
-    generation: ours.world.generation,
+    generation: world.generation,
     fromRank: from,
     fromWorker: asker.worker,
     fromIncarnation: asker.incarnation,
     toWorker: asked.worker,
-    worldSize: ours.world.members.length,
-    microShards: ours.microShards,
-    chunkFloats,
+    worldSize: world.members.length,
+    ...{ microShards, chunkBytes, precision, lane, lanes },
   };
 }

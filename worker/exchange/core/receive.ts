@@ -1,8 +1,8 @@
 // The receiving half of the core: which chunks are wanted from which peer, what may be added as it
 // arrives, and when the step is complete.
 
-import { chunkCount, chunkRange, ownedChunks, type Range } from '../../../shared/plan/reduction.js';
-import type { Rank, Step } from '../../../shared/words.js';
+import type { Range } from '../../../shared/plan/reduction.js';
+import type { Leaf, Rank, Step } from '../../../shared/words.js';
 import type { FrameHeader, Pull, PullPhase } from './messages.js';
 import type { NodeIndex, ReductionWorld, StepProgress } from './world.js';
 
@@ -28,17 +28,26 @@ export type ReceiveEffect =
     }
   /** The values of the frame just received are the result of the chunk. */
   | { readonly kind: 'store'; readonly chunk: number }
+  /** The factors of all leaves are here. */
+  | { readonly kind: 'gathered'; readonly step: Step }
   | { readonly kind: 'done'; readonly step: Step }
   | { readonly kind: 'refuse'; readonly from: Rank; readonly reason: string };
 
 export interface Receiver {
   /** The step has begun (in `progress`): asks the peers for their part of it. */
   begin(): ReceiveEffect[];
-  /** A REDUCE or GATHER frame came. Refused, with nothing changed, unless it was asked for. */
+  /** Our contribution `index` is complete: what waited for it is added. */
+  contributed(index: number): ReceiveEffect[];
+  /** The factors of a leaf of ours are in the result. */
+  published(leaf: Leaf): ReceiveEffect[];
+  /** A frame with values came. Refused, with nothing changed, unless it was asked for. */
   onFrame(from: Rank, header: FrameHeader): ReceiveEffect[];
   /** Frames asked of `rank` that have not come. */
   awaited(rank: Rank): number;
-  /** The only peer that owes us sums asked for; undefined when several do, or none. */
+  /**
+   * The only peer that owes us sums asked for; undefined when several do, or none, or while
+   * contributions of our own are missing.
+   */
   awaitedAlone(): Rank | undefined;
   /** Whether the step under way still needs anything of `rank`, asked already or not. */
   needs(rank: Rank): boolean;
@@ -71,10 +80,12 @@ export function createReceiver(world: ReductionWorld, progress: StepProgress): R
     asked: 0,
   };
   return {
-    begin: () => begin(state),
+    begin: () => [...begin(state), ...completed(state, true)],
+    contributed: (index) => onContribution(state, index),
+    published: (leaf) => onPublished(state, leaf),
     onFrame: (from, header) => onFrame(state, from, header),
     awaited: (rank) => state.awaited[rank],
-    awaitedAlone: () => onlyPositive(state.awaitedSums),
+    awaitedAlone: () => (progress.isContributed ? onlyPositive(state.awaitedSums) : undefined),
     needs: (rank) =>
       !progress.isComplete && (state.awaited[rank] > 0 || state.asked < state.owned.end),
   };
@@ -98,111 +109,164 @@ function onlyPositive(values: readonly number[]): number | undefined {
 
 function begin(state: State): ReceiveEffect[] {
   const { world, progress, peers, awaited } = state;
-  const { step, floats } = progress.current!;
-  if (peers.length === 0) return [...finishAlone(progress, floats), { kind: 'done', step }];
-  state.owned = ownedChunks(world.rank, world.worldSize, floats);
+  const { chunks } = progress.current!;
+  state.owned = chunks.ownedBy(world.rank);
   state.asked = state.owned.start;
-  const gathers = peers.flatMap((to): ReceiveEffect[] => {
-    const range = ownedChunks(to, world.worldSize, floats);
-    awaited[to] = range.end - range.start;
-    return awaited[to] === 0 ? [] : [{ kind: 'ask', to, pull: pullOf(state, 'gather', range) }];
+  if (peers.length === 0) return [];
+  const asks = peers.flatMap((to): ReceiveEffect[] => {
+    const leaves = chunks.computedBy(to);
+    const results = chunks.ownedBy(to);
+    awaited[to] = lengthOf(leaves) + lengthOf(results);
+    return [...ask(state, to, 'leaf', leaves), ...ask(state, to, 'gather', results)];
   });
-  return [...gathers, ...askMore(state)];
+  return [...asks, ...askMore(state)];
 }
 
-/** One worker holds the whole tree: every chunk is finished from its root. */
-function finishAlone(progress: StepProgress, floats: number): ReceiveEffect[] {
-  return Array.from({ length: chunkCount(floats) }, (_, chunk) => {
-    progress.setDone(chunk);
-    return { kind: 'finish', chunk, left: 0, right: undefined };
-  });
+/** What follows when the last chunk is done, or the last leaf's when it was one of a leaf. */
+function completed({ progress }: State, isAboutLeaves = false): ReceiveEffect[] {
+  const { step, chunks } = progress.current!;
+  const effects: ReceiveEffect[] = [];
+  if (isAboutLeaves && chunks.shape.factors > 0 && progress.isGathered)
+    effects.push({ kind: 'gathered', step });
+  if (progress.isComplete) effects.push({ kind: 'done', step });
+  return effects;
 }
 
-function pullOf({ world, progress }: State, phase: PullPhase, range: Range): Pull {
-  const { step, floats } = progress.current!;
-  const { generation } = world;
-  return { generation, step, phase, firstChunk: range.start, endChunk: range.end, floats };
+function lengthOf({ start, end }: Range): number {
+  return end - start;
+}
+
+function ask(
+  { world: { generation }, progress }: State,
+  to: Rank,
+  phase: PullPhase,
+  { start, end }: Range,
+): ReceiveEffect[] {
+  if (start === end) return [];
+  const { step, chunks } = progress.current!;
+  const pull: Pull = {
+    ...{ generation, step, phase, shape: chunks.shape },
+    ...{ firstChunk: start, endChunk: end },
+  };
+  return [{ kind: 'ask', to, pull }];
 }
 
 /** Asks every peer for as many chunks as the window has room for, in few large requests. */
 function askMore(state: State): ReceiveEffect[] {
-  const { world, open, peers, awaited, awaitedSums } = state;
+  const { world, progress, open, peers, awaited, awaitedSums } = state;
   const rest = state.owned.end - state.asked;
   const count = Math.min(world.windowChunks - open.size, rest);
   if (count === 0 || (count < rest && count < world.windowChunks / 4)) return [];
   const range = { start: state.asked, end: state.asked + count };
-  for (let chunk = range.start; chunk < range.end; chunk++) open.set(chunk, ownNodes(world));
+  for (let chunk = range.start; chunk < range.end; chunk++)
+    open.set(chunk, ownNodes(world, progress));
   state.asked = range.end;
-  return peers.map((to) => {
+  return peers.flatMap((to) => {
     const sums = count * world.plan.heldBy[to].length;
     awaited[to] += sums;
     awaitedSums[to] += sums;
-    return { kind: 'ask', to, pull: pullOf(state, 'reduce', range) };
+    return ask(state, to, 'reduce', range);
   });
 }
 
-function ownNodes({ plan, rank }: ReductionWorld): Uint8Array {
+/** The nodes that are here without a frame: our contributions, as far as they are complete. */
+function ownNodes({ plan, rank }: ReductionWorld, progress: StepProgress): Uint8Array {
   const present = new Uint8Array(plan.nodes.length);
-  for (const node of plan.heldBy[rank]) present[node] = 1;
+  plan.heldBy[rank].forEach((node, i) => (present[node] = progress.hasContribution(i) ? 1 : 0));
   return present;
 }
 
+function onContribution(state: State, index: number): ReceiveEffect[] {
+  const { world, progress, peers, owned, open } = state;
+  progress.setContribution(index);
+  if (progress.isComplete) return [];
+  if (peers.length === 0) return [...finishAlone(progress, owned), ...completed(state)];
+  const node = world.plan.heldBy[world.rank][index];
+  const effects = [...open.keys()].flatMap((chunk) => climb(state, chunk, node));
+  return [...effects, ...askMore(state), ...completed(state)];
+}
+
+/** One worker holds the whole tree: every chunk is finished from its root. */
+function finishAlone(progress: StepProgress, { start, end }: Range): ReceiveEffect[] {
+  return Array.from({ length: end - start }, (_, i) => {
+    progress.setDone(start + i);
+    return { kind: 'finish', chunk: start + i, left: 0, right: undefined };
+  });
+}
+
+function onPublished(state: State, leaf: Leaf): ReceiveEffect[] {
+  const { world, progress } = state;
+  const { chunks } = progress.current!;
+  const own = chunks.computedBy(world.rank);
+  const { start, end } = chunks.ofLeaf(leaf);
+  if (start < own.start || end > own.end) throw new Error(`leaf ${leaf} of rank ${world.rank}`);
+  for (let chunk = start; chunk < end; chunk++) progress.setDone(chunk);
+  return start === end ? [] : completed(state, true);
+}
+
 function onFrame(state: State, from: Rank, header: FrameHeader): ReceiveEffect[] {
-  const { progress } = state;
+  const { chunk, kind } = header;
   const reason = frameRefusal(state, from, header);
   if (reason !== undefined) return [{ kind: 'refuse', from, reason }];
   state.awaited[from] -= 1;
-  if (header.kind === 'reduce') state.awaitedSums[from] -= 1;
-  const effects = header.kind === 'reduce' ? onSum(state, header) : onResult(state, header);
-  if (progress.isComplete) effects.push({ kind: 'done', step: header.step });
-  return effects;
+  if (kind === 'reduce') {
+    state.awaitedSums[from] -= 1;
+    return [...onSum(state, header), ...completed(state)];
+  }
+  state.progress.setDone(chunk);
+  return [{ kind: 'store', chunk }, ...completed(state, kind === 'leaf')];
 }
 
-function onResult({ progress }: State, { chunk }: FrameHeader): ReceiveEffect[] {
-  progress.setDone(chunk);
-  return [{ kind: 'store', chunk }];
-}
-
-/** A node came: adds it to its sibling, that sum to its own, and so on up the tree. */
 function onSum(state: State, { chunk, start, end }: FrameHeader): ReceiveEffect[] {
-  const { nodes, find } = state.world.plan;
+  const node = state.world.plan.find(start, end)!;
+  const sums = climb(state, chunk, node);
+  return [{ kind: 'hold', chunk, node }, ...sums, ...(sums.length > 0 ? askMore(state) : [])];
+}
+
+/** A node is here: it is added to its sibling, that sum to its own, and so on up the tree. */
+function climb(state: State, chunk: number, from: NodeIndex): ReceiveEffect[] {
+  const { nodes } = state.world.plan;
   const present = state.open.get(chunk)!;
-  let node = find(start, end)!;
-  const effects: ReceiveEffect[] = [{ kind: 'hold', chunk, node }];
-  for (;;) {
+  const effects: ReceiveEffect[] = [];
+  for (let node = from; ;) {
     present[node] = 1;
     const parent = nodes[node].parent!;
     const left = nodes[parent].left!;
     const right = nodes[parent].right!;
     if (present[left] === 0 || present[right] === 0) return effects;
-    if (parent === 0) return [...effects, ...onRoot(state, chunk, left, right)];
+    if (parent === 0) {
+      state.open.delete(chunk);
+      state.progress.setDone(chunk);
+      effects.push({ kind: 'finish', chunk, left, right });
+      return effects;
+    }
     effects.push({ kind: 'add', chunk, node: parent, left, right });
     node = parent;
   }
-}
-
-function onRoot(state: State, chunk: number, left: NodeIndex, right: NodeIndex): ReceiveEffect[] {
-  state.open.delete(chunk);
-  state.progress.setDone(chunk);
-  return [{ kind: 'finish', chunk, left, right }, ...askMore(state)];
 }
 
 /** Why the frame of `from` is refused; undefined when it is wanted. */
 function frameRefusal(state: State, from: Rank, header: FrameHeader): string | undefined {
   const { world, progress } = state;
   const { current } = progress;
-  const { kind, generation, step, chunk, floats } = header;
+  const { kind, generation, step, chunk, bytes } = header;
   if (generation !== world.generation) {
     return `a frame of generation ${generation}; this is generation ${world.generation}`;
   }
   if (current === undefined || progress.isComplete || step !== current.step) {
     return `a frame of step ${step}, which is not under way here`;
   }
-  if (chunk >= chunkCount(current.floats)) return `chunk ${chunk}, beyond the vector`;
-  const { start, end } = chunkRange(chunk, current.floats);
-  if (floats !== end - start) return `${floats} floats for chunk ${chunk} of ${end - start}`;
+  const { chunks } = current;
+  if (chunk >= chunks.all.length) return `chunk ${chunk}, beyond the vector`;
+  const length = lengthOf(chunks.all[chunk]);
+  if (bytes !== length) return `${bytes} bytes for chunk ${chunk} of ${length}`;
   if (kind === 'reduce') return sumRefusal(state, from, header);
-  return resultRefusal(state, from, chunk, current.floats);
+  const theirs = kind === 'leaf' ? chunks.computedBy(from) : chunks.ownedBy(from);
+  if (chunk < theirs.start || chunk >= theirs.end) {
+    const claim = kind === 'leaf' ? 'compute' : 'own';
+    return `a result for chunk ${chunk}, which rank ${from} does not ${claim}`;
+  }
+  return progress.isDone(chunk) ? `the result of chunk ${chunk} twice` : undefined;
 }
 
 function sumRefusal(
@@ -217,17 +281,4 @@ function sumRefusal(
     return `a sum over the leaves [${start}, ${end}), which rank ${from} does not hold`;
   }
   return present[node] === 1 ? `chunk ${chunk} of leaves [${start}, ${end}) twice` : undefined;
-}
-
-function resultRefusal(
-  { world, progress }: State,
-  from: Rank,
-  chunk: number,
-  floats: number,
-): string | undefined {
-  const theirs = ownedChunks(from, world.worldSize, floats);
-  if (chunk < theirs.start || chunk >= theirs.end) {
-    return `a result for chunk ${chunk}, which rank ${from} does not own`;
-  }
-  return progress.isDone(chunk) ? `the result of chunk ${chunk} twice` : undefined;
 }

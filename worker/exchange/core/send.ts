@@ -1,18 +1,26 @@
 // The sending half of the core: what each peer has asked for, whether a request is sane, and which
 // frame goes to it next.
 
-import { chunkRange, ownedChunks } from '../../../shared/plan/reduction.js';
+import type { Range } from '../../../shared/plan/reduction.js';
+import { equalStepShapes, type StepShape } from '../../../shared/plan/step-vector.js';
 import type { Rank, Step } from '../../../shared/words.js';
-import type { FrameHeader, Pull } from './messages.js';
-import type { ReductionWorld, StepProgress } from './world.js';
+import type { FrameHeader, Pull, PullPhase } from './messages.js';
+import type { ReductionWorld, StepChunks, StepProgress } from './world.js';
 
-// Why two result vectors are enough. A worker writes results[s % 2] again in step s + 2, and only
-// with chunks that are finished, that is, to which every rank has contributed. A rank contributes
-// to step s + 2 only after its own step s + 1, hence its step s, is complete; so no peer can still
-// pull step s when its vector is first overwritten. By the same argument a peer is at most one
-// step behind (it may still gather our results of the previous step) and at most one ahead (its
-// requests wait). One vector would do for the wire alone; the second is for this worker's compute
-// thread and for peers that must catch up, which read step s while step s + 1 is exchanged.
+// Why two result vectors are enough. results[s % 2] is written again from the moment when step
+// s + 2 begins: at once by the compute thread with the factors of its leaves, and by the network
+// thread with what comes of others. A step begins only when the one before is complete, so step
+// s + 1 is complete here by then. It has a chunk that is summed (a shape has an exact value at
+// least), and the result of that needed the sums of every rank. A rank has sums of step s + 1 only
+// after it began that step, hence after its own step s was complete: no peer can still pull
+// anything of step s, neither results nor factors. By the same argument a peer is at most one step
+// behind (it may still pull our results and factors of the previous step) and at most one ahead
+// (its requests wait). One vector would do for the wire alone; the second is for this worker's
+// compute thread, which reads step s while peers write step s + 1.
+//
+// The argument is about workers, whose step is complete when all of its lanes are. A lane of a step
+// may have no chunk that is summed, so that it can be complete while the same lane of a peer has
+// not noted the beginning of it; hence `stepsAhead`. What is overwritten is safe all the same.
 //
 // Why a contribution may be overwritten once its step is complete here: every chunk of the result
 // needed it, so each owner has received it.
@@ -22,8 +30,8 @@ export interface Outgoing {
   readonly header: FrameHeader;
   /** Index of the contribution; undefined for the result. */
   readonly contribution: number | undefined;
-  /** First value of the slice; the header says how many. */
-  readonly firstFloat: number;
+  /** Where the slice begins, in bytes of the vector; the header says how long it is. */
+  readonly start: number;
 }
 
 export interface Refusal {
@@ -42,24 +50,24 @@ export interface Sender {
   nextFrame(to: Rank): Outgoing | undefined;
   /** Whether `to` has asked for frames that have not been sent. */
   owes(to: Rank): boolean;
-  /** Whether `to` was sent all results of our last complete step. */
+  /** Whether `to` was sent all results and factors of our last complete step. */
   isServed(to: Rank): boolean;
 }
 
-/** Chunks of one phase: sent up to `next`, asked for up to `asked`, to be asked for up to `end`. */
-interface Lane {
-  next: number;
+/**
+ * Chunks of one phase: asked for up to `asked`, to be asked for up to `end`. Sent up to `next`,
+ * which has a place for each contribution where sums are sent, and else one.
+ */
+interface Queue {
+  readonly next: number[];
   asked: number;
   readonly end: number;
 }
 
-/** What a peer gets of one step. `node` counts the contributions sent of chunk `reduce.next`. */
-interface PeerShare {
+/** What a peer gets of one step. */
+interface PeerShare extends Readonly<Record<PullPhase, Queue>> {
   readonly step: Step;
-  readonly floats: number;
-  readonly reduce: Lane;
-  readonly gather: Lane;
-  node: number;
+  readonly chunks: StepChunks;
 }
 
 interface State {
@@ -69,26 +77,39 @@ interface State {
   readonly servings: Map<Rank, PeerShare>;
 }
 
+/** A frame that can leave: the phase, and which of the queue's places moves on. */
+interface Ready {
+  readonly phase: PullPhase;
+  readonly place: number;
+}
+
 /** Creates the sending half for one world. */
 export function createSender(world: ReductionWorld, progress: StepProgress): Sender {
   const state: State = { world, progress, servings: new Map() };
   return {
     begin: () => begin(state),
     onPull: (from, pull) => onPull(state, from, pull),
-    canSend: (to) => readyLane(state, to) !== undefined,
+    canSend: (to) => readyFrame(state, to) !== undefined,
     nextFrame: (to) => nextFrame(state, to),
     owes: (to) => {
       const serving = state.servings.get(to);
-      return serving !== undefined && (isWaiting(serving.reduce) || isWaiting(serving.gather));
+      return serving !== undefined && phases.some((phase) => isWaiting(serving[phase]));
     },
     isServed: (to) => isServed(state, to),
   };
 }
 
-function begin({ progress, servings }: State): Refusal[] {
-  return [...servings].sort(byRank).flatMap(([rank, { step, floats, reduce, gather }]) => {
-    if (!isWaiting(reduce) && !isWaiting(gather)) return [];
-    const reason = agreement(progress, step, floats, !isWaiting(reduce));
+/**
+ * What leaves first. Factors are few, and are multiplied while sums still travel; then sums: the
+ * owner's reduction, and with it everybody's gathering, waits for them.
+ */
+const phases = ['leaf', 'reduce', 'gather'] as const satisfies readonly PullPhase[];
+
+function begin({ world, progress, servings }: State): Refusal[] {
+  return [...servings].sort(byRank).flatMap(([rank, serving]) => {
+    if (!phases.some((phase) => isWaiting(serving[phase]))) return [];
+    const { step, chunks, reduce } = serving;
+    const reason = agreement(world, progress, step, chunks.shape, !isWaiting(reduce));
     return reason === undefined ? [] : [{ rank, reason }];
   });
 }
@@ -98,85 +119,119 @@ function byRank(a: readonly [Rank, unknown], b: readonly [Rank, unknown]): numbe
 }
 
 function onPull({ world, progress, servings }: State, from: Rank, pull: Pull): string | undefined {
+  const { generation, step, shape, phase, endChunk } = pull;
+  if (generation !== world.generation) {
+    return `a request of generation ${generation}; this is generation ${world.generation}`;
+  }
+  const chunks = world.chunksOf(shape);
+  if (chunks === undefined) return `${written(shape)}, for which the world's vectors have no room`;
   const known = servings.get(from);
-  const { step, floats, phase } = pull;
-  const serving =
-    known?.step === step
-      ? known
-      : { step, floats, reduce: laneOf(world, from, floats), ...ownLane(world, floats) };
+  const serving = known?.step === step ? known : shareFor(world, from, step, chunks);
   const reason = pullRefusal(world, progress, known, serving, pull);
   if (reason !== undefined) return reason;
-  serving[phase].asked = pull.endChunk;
+  serving[phase].asked = endChunk;
   servings.set(from, serving);
   return undefined;
 }
 
-function ownLane(world: ReductionWorld, floats: number): Pick<PeerShare, 'gather' | 'node'> {
-  return { gather: laneOf(world, world.rank, floats), node: 0 };
+/** What `to` may ask for of a step; nothing asked for yet. */
+function shareFor(
+  { plan, rank }: ReductionWorld,
+  to: Rank,
+  step: Step,
+  chunks: StepChunks,
+): PeerShare {
+  return {
+    ...{ step, chunks },
+    reduce: queueOf(chunks.ownedBy(to), plan.heldBy[rank].length),
+    gather: queueOf(chunks.ownedBy(rank), 1),
+    leaf: queueOf(chunks.computedBy(rank), 1),
+  };
 }
 
-/** Sums go first: the owner's reduction, and with it everybody's gathering, waits for them. */
-function readyLane({ progress, servings }: State, to: Rank): 'reduce' | 'gather' | undefined {
+function queueOf({ start, end }: Range, places: number): Queue {
+  return { next: new Array<number>(places).fill(start), asked: start, end };
+}
+
+function readyFrame({ progress, servings }: State, to: Rank): Ready | undefined {
   const serving = servings.get(to);
   if (serving === undefined) return undefined;
-  const { step, reduce, gather } = serving;
-  const isCurrent = step === progress.current?.step;
-  if (isCurrent && isWaiting(reduce)) return 'reduce';
-  if (!isWaiting(gather)) return undefined;
-  const isReady = isCurrent ? progress.isDone(gather.next) : step === progress.previous?.step;
-  return isReady ? 'gather' : undefined;
+  const isCurrent = serving.step === progress.current?.step;
+  if (!isCurrent && serving.step !== progress.previous?.step) return undefined;
+  for (const phase of phases) {
+    const place = readyPlace(progress, serving[phase], phase, isCurrent);
+    if (place !== undefined) return { phase, place };
+  }
+  return undefined;
+}
+
+/** The place whose chunk comes first, of those that can move on. */
+function readyPlace(
+  progress: StepProgress,
+  { next, asked }: Queue,
+  phase: PullPhase,
+  isCurrent: boolean,
+): number | undefined {
+  let first: number | undefined;
+  for (let place = 0; place < next.length; place++) {
+    const chunk = next[place];
+    if (chunk >= asked || (first !== undefined && next[first] <= chunk)) continue;
+    const isHere = phase === 'reduce' ? progress.hasContribution(place) : progress.isDone(chunk);
+    // Of the previous step only results and factors are asked for, and all of them are here.
+    if (isCurrent ? isHere : phase !== 'reduce') first = place;
+  }
+  return first;
 }
 
 function nextFrame(state: State, to: Rank): Outgoing | undefined {
-  const lane = readyLane(state, to);
-  if (lane === undefined) return undefined;
+  const ready = readyFrame(state, to);
+  if (ready === undefined) return undefined;
   const serving = state.servings.get(to)!;
-  if (lane === 'reduce') return nextSum(state.world, serving);
-  return frameOf(state.world, serving, serving.gather.next++, undefined);
-}
-
-function nextSum(world: ReductionWorld, serving: PeerShare): Outgoing {
-  const frame = frameOf(world, serving, serving.reduce.next, serving.node);
-  serving.node = (serving.node + 1) % world.plan.heldBy[world.rank].length;
-  if (serving.node === 0) serving.reduce.next += 1;
-  return frame;
+  const { phase, place } = ready;
+  const chunk = serving[phase].next[place]++;
+  return frameOf(state.world, serving, phase, chunk, place);
 }
 
 function frameOf(
   { plan, rank, generation }: ReductionWorld,
-  { step, floats }: PeerShare,
+  { step, chunks }: PeerShare,
+  phase: PullPhase,
   chunk: number,
-  contribution: number | undefined,
+  place: number,
 ): Outgoing {
-  const slice = chunkRange(chunk, floats);
-  const isSum = contribution !== undefined;
-  const { start, end } = isSum ? plan.nodes[plan.heldBy[rank][contribution]] : noLeaves;
-  const kind = isSum ? 'reduce' : 'gather';
-  const count = slice.end - slice.start;
-  const header = { kind, generation, step, chunk, start, end, floats: count } as const;
-  return { header, contribution, firstFloat: slice.start };
+  const { start, end, leaf } = chunks.all[chunk];
+  const isSum = phase === 'reduce';
+  const covered = isSum ? plan.nodes[plan.heldBy[rank][place]] : leafNode(leaf);
+  const header: FrameHeader = {
+    ...{ kind: phase, generation, step, chunk },
+    ...{ start: covered.start, end: covered.end, bytes: end - start },
+  };
+  return { header, contribution: isSum ? place : undefined, start };
 }
 
-const noLeaves = { start: 0, end: 0 };
+/** The leaves that a frame without sums is about: one, or for results none in particular. */
+function leafNode(leaf: number | undefined): Range {
+  return leaf === undefined ? { start: 0, end: 0 } : { start: leaf, end: leaf + 1 };
+}
 
 function isServed({ world, progress, servings }: State, to: Rank): boolean {
   const last = progress.isComplete ? progress.current : progress.previous;
   if (last === undefined) return true;
-  const { start, end } = ownedChunks(world.rank, world.worldSize, last.floats);
   const serving = servings.get(to);
-  if (start === end || (serving !== undefined && serving.step > last.step)) return true;
-  return serving?.step === last.step && serving.gather.next === end;
+  if (serving !== undefined && serving.step >= last.step)
+    return serving.step > last.step || (isExhausted(serving.gather) && isExhausted(serving.leaf));
+  const { gather, leaf } = shareFor(world, to, last.step, last.chunks);
+  return isExhausted(gather) && isExhausted(leaf);
 }
 
-/** The lane of the chunks that `owner` owns, nothing asked for yet. */
-function laneOf(world: ReductionWorld, owner: Rank, floats: number): Lane {
-  const { start, end } = ownedChunks(owner, world.worldSize, floats);
-  return { next: start, asked: start, end };
+/** Whether the peer has asked for frames of the queue that were not sent. */
+function isWaiting({ next, asked }: Queue): boolean {
+  return next.some((chunk) => chunk < asked);
 }
 
-/** Whether the peer has asked for frames of the lane that were not sent. */
-function isWaiting(lane: Lane): boolean {
-  return lane.next < lane.asked;
+/** Whether everything there is was sent. */
+function isExhausted({ next, end }: Queue): boolean {
+  return next.every((chunk) => chunk === end);
 }
 
 /**
@@ -188,46 +243,41 @@ function pullRefusal(
   progress: StepProgress,
   known: PeerShare | undefined,
   serving: PeerShare,
-  pull: Pull,
+  { step, shape, phase, firstChunk, endChunk }: Pull,
 ): string | undefined {
-  const { generation, step, floats, phase, firstChunk, endChunk } = pull;
-  if (generation !== world.generation) {
-    return `a request of generation ${generation}; this is generation ${world.generation}`;
-  }
-  if (floats < 1 || floats > world.capacity) {
-    return `a vector of ${floats} floats; the world's has ${world.capacity}`;
-  }
   if (known !== undefined && step < known.step) return `step ${step} after ${known.step}`;
-  if (known !== undefined && step > known.step && !isExhausted(known)) {
+  if (known !== undefined && step > known.step && !phases.every((one) => isExhausted(known[one]))) {
     return `step ${step} before it had all of step ${known.step}`;
   }
-  if (floats !== serving.floats) {
-    return `two lengths for step ${step}: ${serving.floats} and ${floats}`;
+  if (!equalStepShapes(shape, serving.chunks.shape)) {
+    return `two shapes for step ${step}: ${written(serving.chunks.shape)} and ${written(shape)}`;
   }
-  const lane = serving[phase];
-  if (firstChunk !== lane.asked || endChunk <= lane.asked || endChunk > lane.end) {
-    return `${phase} of chunks [${firstChunk}, ${endChunk}); next are [${lane.asked}, ${lane.end})`;
+  const { asked, end } = serving[phase];
+  if (firstChunk !== asked || endChunk <= asked || endChunk > end) {
+    return `${phase} of chunks [${firstChunk}, ${endChunk}); next are [${asked}, ${end})`;
   }
-  return agreement(progress, step, floats, phase === 'gather');
+  return agreement(world, progress, step, shape, phase !== 'reduce');
 }
 
 /**
- * Why a peer at `step` does not agree with ours: it may be one step ahead, or one behind when it
- * only gathers (see above).
+ * Why a peer at `step` does not agree with ours: it may be ahead, or one behind when it asks for
+ * no sums (see above).
  */
 function agreement(
+  { stepsAhead }: ReductionWorld,
   { current, previous }: StepProgress,
   step: Step,
-  floats: number,
-  onlyGathers: boolean,
+  shape: StepShape,
+  asksForNoSums: boolean,
 ): string | undefined {
-  if (current === undefined || step === current.step + 1) return undefined;
-  const ours = step === current.step ? current : onlyGathers ? previous : undefined;
+  if (current === undefined || (step > current.step && step <= current.step + stepsAhead))
+    return undefined;
+  const ours = step === current.step ? current : asksForNoSums ? previous : undefined;
   if (ours?.step !== step) return `step ${step}; this worker is at step ${current.step}`;
-  if (ours.floats === floats) return undefined;
-  return `${floats} floats at step ${step}; this worker has ${ours.floats}`;
+  if (equalStepShapes(ours.chunks.shape, shape)) return undefined;
+  return `${written(shape)} at step ${step}; this worker has ${written(ours.chunks.shape)}`;
 }
 
-function isExhausted({ reduce, gather }: PeerShare): boolean {
-  return reduce.next === reduce.end && gather.next === gather.end;
+function written({ exact, gradients, factors }: StepShape): string {
+  return `${exact} + ${gradients} values and ${factors} a leaf`;
 }
