@@ -21,9 +21,9 @@ const trees = ['bin', 'dist', 'proto', 'presets', 'examples/faces', 'bench/peers
 /** Dependencies of parts that the check does not load: pages, clusters, spans, foreign models. */
 const leftOut = [
   ...['htm', 'preact', 'uplot', '@opentelemetry/exporter-trace-otlp-http'],
-  ...['@opentelemetry/resources', '@opentelemetry/sdk-trace-base'],
+  ...['@opentelemetry/resources', '@opentelemetry/sdk-trace-base', '@peculiar/x509'],
   ...['@kubernetes/client-node', '@picocss/pico', '@vladmandic/face-api', 'h5wasm'],
-  ...['@tensorflow/tfjs-backend-wasm', '@tensorflow/tfjs-converter'],
+  ...['@tensorflow/tfjs-backend-wasm', '@tensorflow/tfjs-converter', 'reflect-metadata'],
 ];
 
 /** Files that nothing loads. */

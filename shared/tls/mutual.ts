@@ -1,0 +1,103 @@
+// Mutual TLS 1.3 for gRPC: both ends show a certificate of the same authority, and the names in it
+// decide who they are. Certificates that are replaced count for the next connection; those that are
+// open go on.
+
+import {
+  ServerCredentials,
+  experimental,
+  type ChannelCredentials,
+  type ChannelOptions,
+} from '@grpc/grpc-js';
+import type { SecureContextOptions } from 'node:tls';
+import type { CertificateSet, Certificates } from './certificates.js';
+import { identitiesOf, identityText, mayBe, type Identity } from './identity.js';
+
+/** A server asks everybody for a certificate; without one the handshake fails. */
+export function mutualServerCredentials(certificates: Certificates): ServerCredentials {
+  return new MutualServerCredentials(certificates);
+}
+
+/** Credentials that take a server for who it is by `accepts`, given the names it has. */
+export function mutualChannelCredentials(
+  certificates: Certificates,
+  accepts: (server: readonly Identity[]) => boolean,
+): ChannelCredentials {
+  const provider = providerOf(certificates);
+  return experimental.createCertificateProviderChannelCredentials(provider, provider, {
+    // In place of Node's own check, which is of addresses.
+    checkServerIdentity: (_, { subjectaltname }) => {
+      const held = identitiesOf(subjectaltname);
+      if (accepts(held)) return undefined;
+      return new Error(`the server's certificate is of ${identityText(held)}`);
+    },
+  });
+}
+
+/** For channels with such credentials: a name for TLS, which does not know addresses. */
+export const mutualChannelOptions: ChannelOptions = {
+  'grpc.ssl_target_name_override': 'lockstep.internal',
+};
+
+/** What of a call is asked for who made it. */
+interface AuthenticatedCall {
+  getAuthContext(): { sslPeerCertificate?: { subjectaltname?: string | undefined } } | null;
+}
+
+/** Who made a call; undefined if its connection is in clear. */
+export function callerOf(call: AuthenticatedCall): readonly Identity[] | undefined {
+  const certificate = call.getAuthContext()?.sslPeerCertificate;
+  return certificate === undefined ? undefined : identitiesOf(certificate.subjectaltname);
+}
+
+/**
+ * Why a call may not be made in the place `wanted`; undefined if it may. In clear all may: who
+ * listens there has decided so.
+ */
+export function callerProblem(call: AuthenticatedCall, wanted: Identity): string | undefined {
+  const held = callerOf(call);
+  if (held === undefined || mayBe(held, wanted)) return undefined;
+  return `its certificate is of ${identityText(held)}, not of ${identityText([wanted])}`;
+}
+
+class MutualServerCredentials extends ServerCredentials {
+  constructor(certificates: Certificates) {
+    const common = { requestCert: true, rejectUnauthorized: true };
+    super({ ...common, minVersion: 'TLSv1.3' }, contextOf(certificates.now()));
+    certificates.onChange((set) => this.updateSecureContextOptions(contextOf(set)));
+  }
+
+  override _equals(other: ServerCredentials): boolean {
+    return this === other;
+  }
+}
+
+function contextOf({ ca, cert, key }: CertificateSet): SecureContextOptions {
+  return { ca: [ca], cert: [cert], key: [key], minVersion: 'TLSv1.3' };
+}
+
+/** As gRPC's clients take certificates, and every later set of them. */
+function providerOf(certificates: Certificates): experimental.CertificateProvider {
+  const endings = new Map<unknown, () => void>();
+  const add = <Update>(
+    listener: (update: Update) => void,
+    updateOf: (set: CertificateSet) => Update,
+  ): void => {
+    if (endings.has(listener)) return;
+    endings.set(
+      listener,
+      certificates.onChange((set) => listener(updateOf(set))),
+    );
+    process.nextTick(() => endings.has(listener) && listener(updateOf(certificates.now())));
+  };
+  const remove = (listener: unknown): void => {
+    endings.get(listener)?.();
+    endings.delete(listener);
+  };
+  return {
+    addCaCertificateListener: (listener) => add(listener, ({ ca }) => ({ caCertificate: ca })),
+    removeCaCertificateListener: remove,
+    addIdentityCertificateListener: (listener) =>
+      add(listener, ({ cert, key }) => ({ certificate: cert, privateKey: key })),
+    removeIdentityCertificateListener: remove,
+  };
+}

@@ -1,0 +1,123 @@
+// Mutual TLS between a gRPC server and clients, over real sockets.
+
+import { Client, Metadata, Server, type ServerUnaryCall } from '@grpc/grpc-js';
+import assert from 'node:assert/strict';
+import { after, test } from 'node:test';
+import { connect } from 'node:tls';
+import { openCertificates, type Certificates } from '../../../shared/tls/certificates.js';
+import type { Identity } from '../../../shared/tls/identity.js';
+import { mayBe } from '../../../shared/tls/identity.js';
+import {
+  callerOf,
+  callerProblem,
+  mutualChannelCredentials,
+  mutualChannelOptions,
+  mutualServerCredentials,
+} from '../../../shared/tls/mutual.js';
+import { createTlsFolder } from '../../support/tls/tls-folder.js';
+
+const raw = (bytes: Buffer): Buffer => bytes;
+const endings: (() => void)[] = [];
+after(() => endings.forEach((end) => end()));
+
+const coordinator = { role: 'coordinator' } as const;
+const worker = { role: 'worker', worker: 'w-1' } as const;
+const w1 = { run: 'faces', ...worker };
+
+function open(folder: string, holder: Certificates['holder'], lookMs = 20): Certificates {
+  const certificates = openCertificates({ folder, holder, lookMs });
+  endings.push(certificates.close);
+  return certificates;
+}
+
+/** A server that answers with who called. */
+async function serve(certificates: Certificates): Promise<string> {
+  const server = new Server();
+  const method = { path: '/t/Who', requestStream: false, responseStream: false } as const;
+  const codec = { requestSerialize: raw, requestDeserialize: raw };
+  const replies = { responseSerialize: raw, responseDeserialize: raw };
+  server.addService(
+    { Who: { ...method, ...codec, ...replies } },
+    {
+      Who: (call: ServerUnaryCall<Buffer, Buffer>, done: (e: null, reply: Buffer) => void) => {
+        const problem = callerProblem(call, w1) ?? '';
+        done(null, Buffer.from(JSON.stringify({ caller: callerOf(call), problem })));
+      },
+    },
+  );
+  endings.push(() => server.forceShutdown());
+  return new Promise((resolve, reject) =>
+    server.bindAsync('127.0.0.1:0', mutualServerCredentials(certificates), (error, port) =>
+      error === null ? resolve(`127.0.0.1:${port}`) : reject(error),
+    ),
+  );
+}
+
+interface Answer {
+  readonly caller: readonly Identity[];
+  readonly problem: string;
+}
+
+function ask(address: string, certificates: Certificates, server: Identity): Promise<Answer> {
+  const credentials = mutualChannelCredentials(certificates, (held) => mayBe(held, server));
+  const client = new Client(address, credentials, {
+    ...mutualChannelOptions,
+    'grpc.use_local_subchannel_pool': 1,
+  });
+  const options = { deadline: Date.now() + 5_000 };
+  return new Promise<Answer>((resolve, reject) => {
+    client.makeUnaryRequest(
+      ...['/t/Who' as const, raw, raw, Buffer.alloc(0), new Metadata(), options],
+      (error, reply) =>
+        error === null ? resolve(JSON.parse(String(reply)) as Answer) : reject(error),
+    );
+  }).finally(() => client.close());
+}
+
+test('both ends know who the other is, and a place that is not its own is a problem', async () => {
+  const { folder } = await createTlsFolder('faces', [coordinator, worker]);
+  const address = await serve(open(folder, coordinator));
+  const leader = { run: 'faces', ...coordinator };
+  const answer = await ask(address, open(folder, worker), leader);
+  assert.deepEqual(answer, { caller: [w1], problem: '' });
+  const other = await createTlsFolder('flowers', [coordinator, worker]);
+  await assert.rejects(ask(address, open(other.folder, worker), leader), /UNAVAILABLE/);
+  await assert.rejects(
+    ask(address, open(folder, worker), { ...leader, run: 'flowers' }),
+    /certificate is of coordinator of faces/,
+  );
+});
+
+test('a certificate of another run or worker of the same authority is told apart', async () => {
+  const { folder, authority } = await createTlsFolder('faces', [coordinator]);
+  const address = await serve(open(folder, coordinator));
+  const leader = { run: 'faces', ...coordinator };
+  const stranger = await createTlsFolder('flowers', [worker], authority);
+  const { problem } = await ask(address, open(stranger.folder, worker), leader);
+  assert.match(problem, /worker w-1 of flowers, not of worker w-1 of faces/);
+});
+
+test('certificates that are replaced count for new connections', async () => {
+  const { folder, issue } = await createTlsFolder('faces', [coordinator, worker]);
+  const server = open(folder, coordinator);
+  const address = await serve(server);
+  const renewed = new Promise((resolve) => server.onChange(resolve));
+  await issue(coordinator, 'roses');
+  await renewed;
+  const leader = { run: 'roses', ...coordinator };
+  assert.equal((await ask(address, open(folder, worker), leader)).problem, '');
+});
+
+test('nobody gets in with an older TLS, or without a certificate', async () => {
+  const { folder } = await createTlsFolder('faces', [coordinator]);
+  const port = Number((await serve(open(folder, coordinator))).split(':')[1]);
+  for (const maxVersion of ['TLSv1.2', 'TLSv1.3'] as const) {
+    const options = { port, host: '127.0.0.1', maxVersion, rejectUnauthorized: false };
+    const error = await new Promise<Error>((resolve) => {
+      const socket = connect({ ...options, ALPNProtocols: ['h2'] });
+      socket.on('error', resolve);
+      socket.on('end', () => resolve(new Error('ended')));
+    });
+    assert.match(error.message, /alert|certificate|protocol/i, maxVersion);
+  }
+});

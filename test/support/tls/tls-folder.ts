@@ -1,0 +1,37 @@
+// A folder with certificates of an authority made for a test.
+
+import { mkdtempSync, renameSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createAuthority, type Authority } from '../../../shared/tls/authority.js';
+import { certificateName, type Holder } from '../../../shared/tls/certificates.js';
+
+export interface TlsFolder {
+  readonly folder: string;
+  readonly authority: Authority;
+  /** Writes, or replaces, a holder's certificate of a run. */
+  issue(holder: Holder, run?: string): Promise<void>;
+}
+
+/** A new folder with certificates of `holders` for a run, of its own authority or a given one. */
+export async function createTlsFolder(
+  run: string,
+  holders: readonly Holder[],
+  given?: Authority,
+): Promise<TlsFolder> {
+  const folder = mkdtempSync(join(tmpdir(), 'lockstep-tls-'));
+  const authority = given ?? (await createAuthority('a test', 1));
+  const write = (file: string, text: string): void => {
+    const path = join(folder, file);
+    writeFileSync(`${path}.new`, text, { mode: 0o600 });
+    renameSync(`${path}.new`, path);
+  };
+  const issue = async (holder: Holder, ofRun = run): Promise<void> => {
+    const { cert, key } = await authority.issue([{ run: ofRun, ...holder }]);
+    write(`${certificateName(holder)}.crt`, cert);
+    write(`${certificateName(holder)}.key`, key);
+  };
+  write('ca.crt', authority.ca);
+  for (const holder of holders) await issue(holder);
+  return { folder, authority, issue };
+}
