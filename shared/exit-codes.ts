@@ -23,6 +23,8 @@ export const exitCodes = {
   interrupted: 130,
   /** Nobody reads its output any more; 128 and the number of SIGPIPE, as with other programs. */
   outputClosed: 141,
+  /** It was ended by SIGTERM before it listened for it: 128 and the number of that signal. */
+  terminated: 143,
   /** The operator's mistake: bad spec, flags, data. Trying again unchanged is useless. */
   configuration: 78,
 } as const;

@@ -15,6 +15,7 @@ import { lanesRange } from '../local/lanes.js';
 import { flagOption } from '../options.js';
 import { runId } from '../stores.js';
 import { withSpecOptions, type SpecArguments } from '../spec-options.js';
+import { gpuProblems } from './gpu-problems.js';
 import { withClusterOptions, type ClusterArguments } from './cluster-access.js';
 import { isNamespace, isRunName } from './names.js';
 
@@ -45,6 +46,8 @@ export const launchParametersSchema = z.object({
   /** An AWS role that the run's own ServiceAccounts may take (IRSA), by its ARN. */
   serviceAccountRole: text.optional(),
   s3Endpoint: text.optional(),
+  /** CIDRs, with commas between, where the cloud's own services have private addresses. */
+  privateEndpoints: text.optional(),
   s3Region: text,
   natsUrl: text.optional(),
   /** A Secret with LOCKSTEP_NATS_URL and what else the login needs, by name. */
@@ -122,6 +125,10 @@ export function withLaunchOptions(y: Argv): Argv<LaunchArguments> {
     .option('service-account', word('ServiceAccount whose role may use the object store'))
     .option('service-account-role', word("AWS role for the run's own ServiceAccounts, by its ARN"))
     .option('s3-endpoint', word("An S3 server other than AWS's, as pods reach it"))
+    .option(
+      'private-endpoints',
+      word("Where the cloud's S3 and STS have private addresses: CIDRs, with commas between"),
+    )
     .option('s3-region', { ...word('Region of the bucket'), default: launchDefaults.s3Region })
     .option('nats', word('nats:// address for events, as pods reach it'))
     .option(
@@ -172,6 +179,7 @@ export function requireLaunchable(given: LaunchParameters, spec: RunSpec): void 
   const problems = [
     ...nameProblems(given),
     ...countProblems(given, spec),
+    ...gpuProblems(given, spec.engine.name),
     ...storeProblems(given, spec),
     ...quantityProblems(given),
   ];
@@ -228,6 +236,7 @@ function storeProblems(given: LaunchParameters, spec: RunSpec): Problem[] {
     natsSecret,
     s3Region,
     serviceAccountRole: role,
+    privateEndpoints: inside,
   } = given;
   return [
     ...failing([
@@ -237,6 +246,7 @@ function storeProblems(given: LaunchParameters, spec: RunSpec): Problem[] {
       ['init.generator', spec.init?.generator, isS3(spec.init?.generator), 's3://bucket/prefix'],
       ['--s3-endpoint', s3Endpoint, isUrl(s3Endpoint, /^https?:$/), 'an http(s):// address'],
       ['--s3-region', s3Region, /^[a-z0-9-]{1,64}$/.test(s3Region), 'the name of a region'],
+      ['--private-endpoints', inside, areCidrs(inside), 'for example 10.0.0.0/16,10.1.0.0/16'],
       ['--nats', natsUrl, isUrl(natsUrl, /^(nats|tls):$/), 'a nats:// or tls:// address'],
       [
         '--service-account-role',
@@ -287,6 +297,16 @@ function isS3(url = ''): boolean {
   } catch {
     return false;
   }
+}
+
+const cidrPattern =
+  /^(25[0-5]|(2[0-4]|1?\d)?\d)(\.(25[0-5]|(2[0-4]|1?\d)?\d)){3}\/(3[0-2]|[12]?\d)$/;
+/** Of one rule of a policy. */
+const mostCidrs = 32;
+
+function areCidrs(given = ''): boolean {
+  const all = given.split(',');
+  return all.length <= mostCidrs && all.every((one) => cidrPattern.test(one));
 }
 
 function isUrl(given: string | undefined, scheme: RegExp): boolean {

@@ -9,14 +9,34 @@ interface EngineAbilities {
   readonly precisions: readonly Precision[];
   /** Whether one process drives several devices. */
   readonly drivesSeveral: boolean;
+  /** How the tags end of Lockstep's images that have it, and whether it finds GPUs there. */
+  readonly imageSuffix: '' | '-gpu' | '-xla';
+  readonly hasGpuImage: boolean;
 }
 
-const abilities: Readonly<Record<EngineName, EngineAbilities>> = {
-  onnx: { precisions: ['float32'], drivesSeveral: false },
-  tensorflow: { precisions: ['float32', 'tf32'], drivesSeveral: false },
-  'tensorflow-eager': { precisions: ['float32', 'tf32'], drivesSeveral: false },
-  xla: { precisions: ['float32', 'tf32', 'bfloat16'], drivesSeveral: true },
+const ofTensorflow: EngineAbilities = {
+  ...{ precisions: ['float32', 'tf32'], drivesSeveral: false },
+  ...{ imageSuffix: '-gpu', hasGpuImage: true },
 };
+
+const abilities: Readonly<Record<EngineName, EngineAbilities>> = {
+  onnx: { precisions: ['float32'], drivesSeveral: false, imageSuffix: '', hasGpuImage: false },
+  tensorflow: ofTensorflow,
+  'tensorflow-eager': ofTensorflow,
+  xla: {
+    ...{ precisions: ['float32', 'tf32', 'bfloat16'], drivesSeveral: true },
+    ...{ imageSuffix: '-xla', hasGpuImage: true },
+  },
+};
+
+/** How the tag of an image of Lockstep's ends that has this engine; and one where it has GPUs. */
+export function imageOfEngine(engine: EngineName) {
+  const { imageSuffix: suffix, hasGpuImage: hasGpus } = abilities[engine];
+  return { suffix, hasGpus };
+}
+
+/** What the tags of Lockstep's images end with, behind the version. */
+export const imageSuffixes = ['', '-gpu', '-xla'] as const;
 
 /** Whether a process of this engine can drive several devices. */
 export function drivesSeveralDevices(engine: EngineName): boolean {

@@ -57,7 +57,8 @@ describe('the objects of a launched run', { skip: skipWithoutControlPlane() }, (
   const variants: Readonly<Record<string, readonly string[]>> = {
     'as it comes': [],
     'with all that can be given': [
-      ...['--workers', '4', '--gpus-per-worker', '1', '--s3-secret', 's3', '--queue', 'research'],
+      ...['--workers', '4', '--gpus-per-worker', '1', '--provider', 'cuda'],
+      ...['--s3-secret', 's3', '--queue', 'research', '--private-endpoints', '10.0.0.0/16'],
       ...['--s3-endpoint', 'http://minio.storage:9000', '--nats', 'nats://nats.events:4222'],
     ],
     'with an account of the owner': ['--service-account', 'mine'],

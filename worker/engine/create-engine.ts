@@ -3,9 +3,8 @@
 import { OperatorError, type Problem } from '../../shared/problems.js';
 import { devicesProblem, precisionProblem } from '../../shared/spec/engines.js';
 import type { EngineName } from '../../shared/spec/schema.js';
-import type { Engine, EngineOptions, Provider } from './engine.js';
+import { engineProviders, type Engine, type EngineOptions } from './engine.js';
 import { createOnnxEngine } from './onnx-engine.js';
-import { onnxProviders } from './onnx-providers.js';
 import { createEagerEngine, createTensorflowEngine } from './tensorflow/engines.js';
 import { createXlaEngine } from './xla/engine.js';
 
@@ -26,13 +25,6 @@ export async function createEngine(name: EngineName, options: EngineOptions): Pr
       return createXlaEngine(options);
   }
 }
-
-const engineProviders: Readonly<Record<EngineName, readonly Provider[]>> = {
-  onnx: onnxProviders,
-  tensorflow: ['cpu', 'cuda'],
-  'tensorflow-eager': ['cpu', 'cuda'],
-  xla: ['cpu', 'cuda', 'rocm'],
-};
 
 function requireAbilities(
   name: EngineName,

@@ -12,10 +12,19 @@ import type { EngineName, Precision } from '../../shared/spec/schema.js';
 import type { ObjectStore } from '../../shared/store/store.js';
 import type { UpdateProgram, UpdateScalars } from '../../task/ops/update.js';
 import type { TensorFunction } from '../../trace/trace.js';
+import { onnxProviders } from './onnx-providers.js';
 
 /** What computes: the kind of device, by the name of what drives it. */
 export const providers = ['cpu', 'webgpu', 'cuda', 'rocm'] as const;
 export type Provider = (typeof providers)[number];
+
+/** What each engine can compute with, somewhere. */
+export const engineProviders: Readonly<Record<EngineName, readonly Provider[]>> = {
+  onnx: onnxProviders,
+  tensorflow: ['cpu', 'cuda'],
+  'tensorflow-eager': ['cpu', 'cuda'],
+  xla: ['cpu', 'cuda', 'rocm'],
+};
 
 /** A compiled function. Not reentrant: one run at a time. */
 export interface CompiledGraph {

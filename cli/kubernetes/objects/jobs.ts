@@ -23,8 +23,10 @@ const joinTimeoutS = 600;
 /** Seconds that coordinators and workers wait for each other where a queue starts them. */
 const queuedJoinTimeoutS = 86_400;
 
-/** It was asked to go, with or without something to go on with. */
-const stoppedCodes = [exitCodes.stopped, exitCodes.drained, exitCodes.interrupted];
+/** It was asked to go, with or without something to go on with, or before it listened. */
+const stoppedCodes = [
+  ...[exitCodes.stopped, exitCodes.drained, exitCodes.interrupted, exitCodes.terminated],
+];
 
 const control = { name: 'control', number: ports.control };
 const exchange = { name: 'exchange', number: ports.exchange };

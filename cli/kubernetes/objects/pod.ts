@@ -105,6 +105,9 @@ function podSpec(owner: Owner, parameters: LaunchParameters, parts: JobParts): V
     automountServiceAccountToken: false,
     enableServiceLinks: false,
     terminationGracePeriodSeconds: gracePeriodS,
+    // The first process of a namespace is not ended by a signal that it does not listen for yet;
+    // with this the pause container is that one, and Node a process like any other.
+    shareProcessNamespace: true,
     securityContext: {
       runAsNonRoot: true,
       runAsUser: userId,

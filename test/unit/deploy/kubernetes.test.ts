@@ -199,12 +199,18 @@ test('policies let through what the programs do, and nothing else', () => {
   const names = { ports: [{ protocol: 'UDP', port: 53 }, tcp(53)] };
   const scrapers = [{ namespaceSelector: { matchLabels: { 'lockstep.dev/metrics': 'true' } } }];
   const scrape = { from: scrapers, ports: [tcp(9464)] };
+  const inside = [
+    ...['0.0.0.0/8', '10.0.0.0/8', '100.64.0.0/10', '127.0.0.0/8', '169.254.0.0/16'],
+    ...['172.16.0.0/12', '192.168.0.0/16'],
+  ];
+  const blocks = [{ ipBlock: { cidr: '0.0.0.0/0', except: inside } }];
+  const internet = { to: blocks, ports: [tcp(443)] };
   assert.deepEqual(readPolicy('lockstep-coordinator'), {
     podSelector: { matchLabels: component('coordinator') },
     policyTypes: ['Ingress', 'Egress'],
     ingress: [{ from: to('worker'), ports: [tcp(7400)] }, scrape],
-    // The object store, and the API server behind its Service or itself.
-    egress: [names, { ports: [tcp(443), tcp(6443)] }],
+    // The API server behind its Service or itself; and AWS's object store.
+    egress: [names, { ports: [tcp(443), tcp(6443)] }, internet],
   });
   assert.deepEqual(readPolicy('lockstep-worker'), {
     podSelector: { matchLabels: component('worker') },
@@ -214,7 +220,7 @@ test('policies let through what the programs do, and nothing else', () => {
       { to: to('worker'), ports: [tcp(7401)] },
       { to: to('coordinator'), ports: [tcp(7400)] },
       names,
-      { ports: [tcp(443)] },
+      internet,
     ],
   });
 });
@@ -228,17 +234,19 @@ test('a failed pod is judged by the exit codes of the program, and no index runs
     { action: 'Ignore', onExitCodes: { containerName, operator: 'In', values: ignored } },
     { action: 'Ignore', onPodConditions: [{ type: 'DisruptionTarget', status: 'True' }] },
   ];
-  const { stopped, drained, interrupted, superseded } = exitCodes;
+  const { stopped, drained, interrupted, terminated, superseded } = exitCodes;
   // In ascending order, or the API server refuses the Job.
-  const leaving = [stopped, drained, interrupted];
+  const leaving = [stopped, drained, interrupted, terminated];
   assert.deepEqual(workers.podFailurePolicy, { rules: rules('worker', leaving) });
   assert.deepEqual(coordinator.podFailurePolicy, {
-    rules: rules('coordinator', [stopped, drained, superseded, interrupted]),
+    rules: rules('coordinator', [stopped, drained, superseded, interrupted, terminated]),
   });
   assert.deepEqual([workers.completionMode, workers.backoffLimitPerIndex], ['Indexed', 20]);
   for (const job of jobs) {
     assert.equal(job.podReplacementPolicy, 'Failed');
     assert.equal(podOf(job).restartPolicy, 'Never');
+    // Else Node is the first process, to which a signal is lost until it listens.
+    assert.equal(podOf(job).shareProcessNamespace, true);
   }
 });
 

@@ -17,7 +17,9 @@ import { runObjects } from '../../../cli/kubernetes/objects/run-objects.js';
 import { OperatorError } from '../../../shared/problems.js';
 import { loadPreset } from '../../../shared/spec/load.js';
 
-const spec = loadPreset('paper', ['dataset.url=s3://bucket/faces']);
+const onEngine = (engine: string) =>
+  loadPreset('paper', ['dataset.url=s3://bucket/faces', `engine.name=${engine}`]);
+const spec = onEngine('tensorflow');
 const good: LaunchParameters = {
   ...{ name: 'faces', namespace: 'training', runUrl: 's3://bucket/runs/faces' },
   ...{ image: 'lockstep:1', workers: 4, coordinators: 2, gpusPerWorker: 1 },
@@ -38,7 +40,7 @@ function problems(change: Partial<LaunchParameters>): string[] {
 
 test('good parameters are accepted', () => {
   assert.deepEqual(problems({}), []);
-  const digest = `registry.example.com:5000/a/lockstep:0.1.0@sha256:${'a'.repeat(64)}`;
+  const digest = `registry.example.com:5000/a/lockstep:0.1.0-gpu@sha256:${'a'.repeat(64)}`;
   assert.deepEqual(
     problems({ image: digest, queue: undefined, s3Endpoint: 'https://s3.example.com' }),
     [],
@@ -75,6 +77,8 @@ test('each is checked', () => {
     [{ serviceAccountRole: 'arn:aws:iam::123456789012:role/x' }, '--service-account-role'],
     [{ s3Secret: undefined, serviceAccountRole: 'trainer' }, '--service-account-role'],
     [{ s3Secret: 'S3' }, '--s3-secret'],
+    [{ privateEndpoints: '10.0.0.0/33' }, '--private-endpoints'],
+    [{ privateEndpoints: '10.0.0.0/8,' }, '--private-endpoints'],
     [{ queue: 'a b' }, '--queue'],
   ];
   for (const [change, key] of cases)
@@ -108,25 +112,46 @@ test('names of pods and labels fit, with the longest name of a run', () => {
   for (const name of names) assert.ok(name.length + '-255-xxxxx'.length <= 63, name);
 });
 
-test('policies open the ports of the servers that are given', () => {
+test('policies open the ports of the servers that are given, and AWS where it is used', () => {
+  interface Rule {
+    readonly ports: readonly { readonly port: number }[];
+    readonly to?: readonly { readonly ipBlock?: { readonly cidr: string } }[];
+  }
   const open = (change: Partial<LaunchParameters>) =>
     networkPolicies(
       { namespace: 'n', name: 'a', uid: undefined },
       { ...good, natsUrl: undefined, ...change },
     ).map((policy) => {
-      const { spec: rules } = policy as unknown as {
-        spec: { egress: { ports: { port: number }[]; to?: unknown }[] };
-      };
-      const outside = rules.egress.filter(
-        ({ to, ports }) => to === undefined && ports[0]?.port !== 53,
-      );
-      return outside.flatMap(({ ports }) => ports.map(({ port }) => port));
+      const { spec: rules } = policy as unknown as { spec: { egress: Rule[] } };
+      return rules.egress
+        .filter(({ to, ports }) => to?.[0]?.ipBlock !== undefined || !(to || ports[0]?.port === 53))
+        .map(({ to = [], ports }) =>
+          [...to.map(({ ipBlock }) => ipBlock?.cidr), ...ports.map(({ port }) => port)].join(' '),
+        );
     });
-  assert.deepEqual(open({}), [[443, 6443], [443]]);
-  assert.deepEqual(open({ s3Endpoint: 'http://minio:9000' }), [[443, 6443, 9000], [9000]]);
-  assert.deepEqual(open({ s3Endpoint: 'http://minio' }), [[80, 443, 6443], [80]]);
-  assert.deepEqual(open({ natsUrl: 'nats://nats' }), [[443, 4222, 6443], [443]]);
-  assert.deepEqual(open({ natsSecret: 'nats' }), [[443, 4222, 6443], [443]]);
+  const [api, aws] = ['443 6443', '0.0.0.0/0 443'];
+  const node = { s3Secret: undefined };
+  const account = { s3Secret: undefined, serviceAccount: 'trainer' };
+  const [bus, minio] = ['4222', '9000'];
+  const cases: [Partial<LaunchParameters>, string[], string[]][] = [
+    [{}, [api, aws], [aws]],
+    [{ s3Endpoint: 'http://minio:9000' }, [api, minio], [minio]],
+    [{ s3Endpoint: 'http://minio' }, [api, '80'], ['80']],
+    [{ s3Endpoint: 'https://minio' }, [api, '443'], ['443']],
+    [{ natsUrl: 'nats://nats' }, [api, aws, bus], [aws]],
+    [{ natsSecret: 'nats' }, [api, aws, bus], [aws]],
+    [node, [api, aws, '169.254.169.254/32 80'], [aws, '169.254.169.254/32 80']],
+    [account, [api, aws, '169.254.170.23/32 80'], [aws, '169.254.170.23/32 80']],
+    [
+      { privateEndpoints: '10.0.0.0/16,10.1.0.7/32' },
+      [api, aws, '10.0.0.0/16 10.1.0.7/32 443'],
+      [aws, '10.0.0.0/16 10.1.0.7/32 443'],
+    ],
+  ];
+  for (const [change, coordinators, workers] of cases)
+    assert.deepEqual(open(change), [coordinators, workers], JSON.stringify(change));
+  const role = { s3Secret: undefined, serviceAccountRole: 'arn:aws:iam::123456789012:role/x' };
+  assert.deepEqual(open({ ...role, s3Endpoint: 'http://minio:9000' })[1], [minio, aws]);
 });
 
 test('lanes have a port each, which is named and let through', () => {
@@ -188,7 +213,7 @@ test('a Secret has the address of NATS, and what it has of a login', () => {
 });
 
 test('a worker is given several GPUs where its engine drives them', () => {
-  const onXla = loadPreset('paper', [`dataset.url=${spec.dataset.url}`, 'engine.name=xla']);
+  const onXla = onEngine('xla');
   assert.doesNotThrow(() => requireLaunchable({ ...good, gpusPerWorker: 4 }, onXla));
   assert.throws(
     () => requireLaunchable({ ...good, gpusPerWorker: 2 }, spec),
@@ -200,4 +225,31 @@ test('a worker is given several GPUs where its engine drives them', () => {
   assert.match(text, /"name":"UV_THREADPOOL_SIZE","value":"12"/);
   const onRocm = JSON.stringify(runObjects({ ...good, provider: 'rocm' }, ''));
   assert.match(onRocm, /"amd.com\/gpu":"1"/);
+});
+
+test('GPUs that the engine or the image can not use are refused with what would work', () => {
+  const image = (tag: string) => ({ image: `registry.example.com/lockstep:${tag}` });
+  const cases: [string, Partial<LaunchParameters>, RegExp | undefined][] = [
+    ['onnx', {}, /--gpus-per-worker: given 1; .*0 with engine.name onnx.*image -gpu.*-xla/],
+    ['onnx', { gpusPerWorker: 0 }, undefined],
+    ['onnx', { gpusPerWorker: 0, ...image('0.1.0-gpu') }, undefined],
+    ['onnx', { provider: 'cuda' }, undefined],
+    ['onnx', { provider: 'cpu' }, undefined],
+    ['onnx', { provider: 'rocm' }, /--provider: given "?rocm"?; .*cpu, webgpu, cuda/],
+    ['tensorflow', image('0.1.0-gpu'), undefined],
+    ['tensorflow', image('0.1.0'), /--image: .*lockstep:0\.1\.0-gpu/],
+    ['tensorflow', image('0.1.0-xla'), /--image: .*lockstep:0\.1\.0-gpu/],
+    ['tensorflow', { gpusPerWorker: 0, ...image('0.1.0') }, /--image: .*-gpu/],
+    ['tensorflow', image(`0.1.0@sha256:${'a'.repeat(64)}`), /--image: .*-gpu/],
+    ['tensorflow', image('mine'), undefined],
+    ['tensorflow', { image: 'registry.example.com/trainer:0.1.0' }, undefined],
+    ['xla', image('0.1.0-gpu'), /--image: .*lockstep:0\.1\.0-xla/],
+    ['xla', image('0.1.0-xla'), undefined],
+  ];
+  for (const [engine, change, expected] of cases) {
+    const launch = () => requireLaunchable({ ...good, ...change }, onEngine(engine));
+    const what = `${engine} ${JSON.stringify(change)}`;
+    if (expected === undefined) assert.doesNotThrow(launch, what);
+    else assert.throws(launch, expected, what);
+  }
 });
