@@ -36,6 +36,7 @@ const variables = z.object({
   LOCKSTEP_TEST_NATS_SERVER: z.string().max(4096).optional(),
   LOCKSTEP_TEST_VERSITYGW: z.string().max(4096).optional(),
   LOCKSTEP_TEST_KUBERNETES: z.string().max(4096).optional(),
+  LOCKSTEP_TEST_IMAGES: z.string().max(4096).optional(),
   LOCKSTEP_TEST_PYTHON: z.string().max(4096).optional(),
   OTEL_EXPORTER_OTLP_ENDPOINT: standard.optional(),
   OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: standard.optional(),
@@ -70,8 +71,10 @@ export interface Environment {
     readonly s3Endpoint: string | undefined;
     readonly natsServer: string | undefined;
     readonly versitygw: string | undefined;
-    /** Folder of the programs of a Kubernetes control plane. */
+    /** Folder of the programs of a Kubernetes cluster. */
     readonly kubernetes: string | undefined;
+    /** Folder of the images that its nodes take, as archives. */
+    readonly images: string | undefined;
     /** An interpreter that has the packages of `test/python/requirements.txt`. */
     readonly python: string | undefined;
   };
@@ -104,6 +107,7 @@ export function parseEnvironment(given: Readonly<Record<string, string | undefin
       natsServer: values.LOCKSTEP_TEST_NATS_SERVER,
       versitygw: values.LOCKSTEP_TEST_VERSITYGW,
       kubernetes: values.LOCKSTEP_TEST_KUBERNETES,
+      images: values.LOCKSTEP_TEST_IMAGES,
       python: values.LOCKSTEP_TEST_PYTHON,
     }),
   });

@@ -37,6 +37,7 @@ const layers: readonly Layer[] = [
   { name: 'reliability', pace: 'long', concurrency: 1, timeoutMs: 900_000 },
   { name: 'e2e', pace: 'long', concurrency: 1, timeoutMs: 900_000 },
   { name: 'kubernetes', pace: 'long', concurrency: 1, timeoutMs: 900_000 },
+  { name: 'nodes', pace: 'long', concurrency: 1, timeoutMs: 1_800_000 },
 ];
 
 /** An event of node's runner, as far as it matters here. */

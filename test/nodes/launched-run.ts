@@ -1,0 +1,165 @@
+// A run on the test cluster as its operator follows it: launched, asked, waited for. Its spec is a
+// small one, whose bytes are known from training outside of the cluster.
+
+import assert from 'node:assert/strict';
+import { mkdtemp, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { V1Job, V1Lease, V1Pod } from '@kubernetes/client-node';
+import { facesFolder } from '../support/pictures.js';
+import { printSpec, tinyRun } from '../support/tiny-run.js';
+import type { CommandResult } from '../support/lockstep-command.js';
+import { until } from '../support/until.js';
+import { bucket, image, s3Secret, type NodeCluster } from './cluster.js';
+import { s3Endpoint } from './machine/places.js';
+
+/** Longest wait for pods to be there, and for a run to go on, on a busy machine. */
+const podsMs = 180_000;
+const stepsMs = 240_000;
+
+/** The leader's status of a run, from the annotation of its Lease. */
+interface ToldStatus {
+  readonly state: string;
+  readonly step: number;
+}
+
+/** The namespace that runs are launched in. */
+export const namespace = 'training';
+
+/** Specs of so many adversarial steps, by name, in `folder`; and the dataset in the bucket. */
+export interface RunFiles {
+  readonly folder: string;
+  path(steps: number): Promise<string>;
+  /** The digest of the parameters after training by one process outside of the cluster. */
+  trainedHere(steps: number): Promise<string>;
+}
+
+/** Puts the dataset where the cluster's runs read it. */
+export async function prepareRuns(cluster: NodeCluster): Promise<RunFiles> {
+  const folder = await mkdtemp(join(tmpdir(), 'lockstep-nodes-'));
+  const digests = new Map<number, Promise<string>>();
+  const dataset = `s3://${bucket}/faces`;
+  const packed = await cluster.lockstep(['dataset', 'pack', facesFolder, dataset]);
+  assert.equal(packed.code, 0, packed.stderr);
+  const path = async (steps: number): Promise<string> => {
+    const file = join(folder, `${steps}.yaml`);
+    await writeFile(file, printSpec(tinyRun(dataset, steps)));
+    return file;
+  };
+  const train = async (steps: number): Promise<string> => {
+    const args = ['train', '-f', await path(steps), '--run', `file://${folder}/runs/${steps}`];
+    const { code, lines, stderr } = await cluster.lockstep([...args, '--json'], 600_000);
+    assert.equal(code, 0, stderr);
+    return String(lines.at(-1)?.['sha256']);
+  };
+  const trainedHere = (steps: number): Promise<string> => {
+    const digest = digests.get(steps) ?? train(steps);
+    digests.set(steps, digest);
+    return digest;
+  };
+  return { folder, path, trainedHere };
+}
+
+/** A run that was launched, or will be. */
+export interface LaunchedRun {
+  readonly name: string;
+  /** Its address for `status`, `scale`, `cancel`, `resume`. */
+  readonly url: string;
+  /** `lockstep launch` with what more is given; ends when the command does. */
+  launch(more?: readonly string[], timeoutMs?: number): Promise<CommandResult>;
+  /** Runs a command on it, which must end well. */
+  command(...args: string[]): Promise<CommandResult>;
+  /** The objects of a kind that are the run's. */
+  pods(component: 'worker' | 'coordinator'): Promise<V1Pod[]>;
+  readyPods(component: 'worker' | 'coordinator'): Promise<V1Pod[]>;
+  job(component: 'worker' | 'coordinator'): Promise<V1Job>;
+  lease(): Promise<V1Lease>;
+  told(): Promise<ToldStatus | undefined>;
+  hasReady(workers: number): Promise<void>;
+  /** Waits until it has made so many more steps. */
+  goesOn(steps?: number): Promise<void>;
+  /** The pod of the coordinator that leads. */
+  leader(): Promise<V1Pod>;
+  /** Waits for its end by `resume`, and gives the last line. */
+  ends(timeoutMs?: number): Promise<Record<string, unknown>>;
+}
+
+/** The run of a name, by the spec at `path`, with so many workers. */
+export function launchedRun(
+  cluster: NodeCluster,
+  name: string,
+  path: string,
+  workers: number,
+): LaunchedRun {
+  const url = `k8s://${namespace}/${name}`;
+  const launched = [
+    ...['launch', '-f', path, '--image', image, '--namespace', namespace, '--name', name],
+    ...['--run', `s3://${bucket}/runs/${name}`, '--workers', `${workers}`],
+    ...['--s3-secret', s3Secret, '--s3-endpoint', s3Endpoint, '--json'],
+    // Requests that two cores hold; what pods use beyond is shared.
+    ...['--cpus-per-worker', '100m', '--memory-per-worker', '1Gi'],
+  ];
+  const selector = (component: string): string =>
+    `app.kubernetes.io/instance=${name},app.kubernetes.io/component=${component}`;
+  const get = <T>(...args: string[]): Promise<T> =>
+    cluster.read<T>(['-n', namespace, 'get', ...args]);
+  const pods = async (component: string): Promise<V1Pod[]> => {
+    const { items } = await get<{ items: V1Pod[] }>('pods', '-l', selector(component));
+    const age = ({ metadata }: V1Pod): string => `${metadata?.creationTimestamp?.toString()}`;
+    return items.sort((a, b) => age(a).localeCompare(age(b)));
+  };
+  const readyPods = async (component: string): Promise<V1Pod[]> =>
+    (await pods(component)).filter(isReady);
+  const lease = (): Promise<V1Lease> => get<V1Lease>('lease', name);
+  const told = async (): Promise<ToldStatus | undefined> => {
+    const text = (await lease()).metadata?.annotations?.['lockstep.dev/status'];
+    return text === undefined ? undefined : (JSON.parse(text) as ToldStatus);
+  };
+  const stepOf = async (): Promise<number> => (await told())?.step ?? 0;
+  const command = async (args: readonly string[], timeoutMs?: number): Promise<CommandResult> => {
+    const result = await cluster.lockstep(args, timeoutMs);
+    assert.equal(result.code, 0, `${args.join(' ')}: ${result.stderr}`);
+    return result;
+  };
+  return {
+    ...{ name, url, pods, readyPods, lease, told },
+    launch: (more = [], timeoutMs = 600_000) => command([...launched, ...more], timeoutMs),
+    command: (...args) => command(args),
+    job: (component) => get<V1Job>('job', `${name}-${component}`),
+    hasReady: (count) =>
+      until(
+        async () => (await readyPods('worker')).length === count,
+        `${name} has ${count} ready workers`,
+        podsMs,
+      ),
+    async goesOn(steps = 5) {
+      const from = await stepOf();
+      const isOn = async (): Promise<boolean> => (await stepOf()) >= from + steps;
+      await until(isOn, `${name} goes on after step ${from}`, stepsMs);
+    },
+    async leader() {
+      const holder = (await lease()).spec?.holderIdentity ?? '';
+      const found = (await pods('coordinator')).find(
+        ({ metadata }) => metadata?.name !== undefined && holder.includes(metadata.name),
+      );
+      return found ?? assert.fail(`no pod is ${holder}`);
+    },
+    async ends(timeoutMs = 600_000) {
+      const { lines } = await command(['resume', url, '--json'], timeoutMs);
+      return lines.at(-1) ?? assert.fail('it said nothing');
+    },
+  };
+}
+
+/** True when a pod is ready and not about to leave. */
+export function isReady({ metadata, status }: V1Pod): boolean {
+  const conditions = status?.conditions ?? [];
+  return (
+    metadata?.deletionTimestamp === undefined &&
+    conditions.some(({ type, status: is }) => type === 'Ready' && is === 'True')
+  );
+}
+
+/** The name of a pod. */
+export const nameOf = (pod: V1Pod | undefined): string =>
+  pod?.metadata?.name ?? assert.fail('no such pod');

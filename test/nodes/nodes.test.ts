@@ -1,0 +1,35 @@
+// Runs launched on real nodes, in containers of the real image, end in the bytes of the same training
+// on one machine, whatever happens to their pods and nodes on the way. One cluster serves all cases.
+
+import assert from 'node:assert/strict';
+import { rm } from 'node:fs/promises';
+import { after, afterEach, before, describe } from 'node:test';
+import { restricted } from '../kubernetes/cluster.js';
+import { undisturbedCases } from './cases/undisturbed.js';
+import { startNodeCluster, type NodeCluster } from './cluster.js';
+import { namespace, prepareRuns, type RunFiles } from './launched-run.js';
+import { skipWithoutNodes } from './machine/requirements.js';
+
+describe('runs on real nodes', { skip: await skipWithoutNodes() }, () => {
+  let cluster: NodeCluster | undefined;
+  let files: RunFiles | undefined;
+  const context = {
+    cluster: () => cluster ?? assert.fail('the cluster did not start'),
+    files: () => files ?? assert.fail('there is no dataset'),
+  };
+  before(async () => {
+    cluster = await startNodeCluster();
+    await cluster.createNamespace(namespace, restricted);
+    files = await prepareRuns(cluster);
+  });
+  after(async () => {
+    await cluster?.close();
+    if (files !== undefined) await rm(files.folder, { recursive: true });
+  });
+  afterEach(async (test) => {
+    const hasPassed = (test as { readonly passed?: boolean }).passed;
+    if (hasPassed === false) process.stdout.write(`${await cluster?.describe()}\n`);
+  });
+
+  undisturbedCases(context);
+});
