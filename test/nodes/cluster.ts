@@ -1,5 +1,6 @@
-// The test cluster as a test sees it: two real nodes, kubectl and lockstep on a "laptop" beside them,
-// and what can be done to nodes and containers from outside. A supervisor starts and stops it all.
+// The test cluster as a test sees it: two real nodes, kubectl and lockstep on a "laptop" beside
+// them, and what can be done to nodes and containers from outside. A supervisor starts and stops
+// it all.
 
 import assert from 'node:assert/strict';
 import { spawn, type ChildProcess } from 'node:child_process';

@@ -1,6 +1,6 @@
-// The cgroups of the test cluster: one in each hierarchy (version 1) or one at all (version 2), with
-// shares enough beside a busy machine. They say which processes are the cluster's: whatever is in
-// them is killed at the end, however it was started.
+// The cgroups of the test cluster: one in each hierarchy (version 1) or one at all (version 2),
+// with shares enough beside a busy machine. They say which processes are the cluster's: whatever
+// is in them is killed at the end, however it was started.
 
 import {
   existsSync,
@@ -118,8 +118,8 @@ export function enterGroup(group: string): string {
 }
 
 /**
- * The processes of a cgroup of the cluster (`''`: of all) and of those below it; with `part`, only of
- * those whose name has that in it, such as a container's id.
+ * The processes of a cgroup of the cluster (`''`: of all) and of those below it; with `part`, only
+ * of those whose name has that in it, such as a container's id.
  */
 export function pidsIn(group: string, part = ''): number[] {
   const hierarchy = hierarchies().find(

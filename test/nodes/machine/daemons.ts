@@ -1,5 +1,6 @@
-// The programs of the test cluster as processes: each in a cgroup of the cluster and, where wanted, in
-// the network and mounts of a node, with its output in a file. None outlives the cgroup.
+// The programs of the test cluster as processes: each in a cgroup of the cluster and, where
+// wanted, in the network and mounts of a node, with its output in a file. None outlives the
+// cgroup.
 
 import { spawn, type ChildProcess } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';

@@ -1,6 +1,6 @@
-// The networks of the test cluster: the hub's with a bridge, and one a node on it. None has a way out
-// of the machine. A network is held by a process in it, and goes with it: nothing of the machine's
-// own network is touched.
+// The networks of the test cluster: the hub's with a bridge, and one a node on it. None has a way
+// out of the machine. A network is held by a process in it, and goes with it: nothing of the
+// machine's own network is touched.
 
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';

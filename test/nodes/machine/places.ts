@@ -1,5 +1,5 @@
-// Where everything of the test cluster is: names, addresses, folders. They are fixed, so that what an
-// earlier run left is found, and two clusters at a time are impossible (the supervisor's lock).
+// Where everything of the test cluster is: names, addresses, folders. They are fixed, so that what
+// an earlier run left is found, and two clusters at a time are impossible (the supervisor's lock).
 
 import { join } from 'node:path';
 
@@ -16,7 +16,7 @@ export const lockName = '\0lockstep-nodes';
 export const hub = {
   address: '10.250.0.1',
   apiPort: 6443,
-  s3Port: 7070,
+  s3Port: 9000,
 } as const;
 
 /** Where S3 is, as pods and the laptop reach it. */

@@ -1,5 +1,5 @@
-// What a machine must have for nodes of its own: asked before anything is started, and each thing that
-// is missing is named, so that the skipped tests say what to install.
+// What a machine must have for nodes of its own: asked before anything is started, and each thing
+// that is missing is named, so that the skipped tests say what to install.
 
 import { accessSync, constants, existsSync, readFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';

@@ -14,6 +14,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { createServer } from 'node:net';
+import { setPriority } from 'node:os';
 import { join } from 'node:path';
 import { until } from '../../support/until.js';
 import { killGroups, removeGroups, sealGroups } from './cgroups.js';
@@ -41,7 +42,7 @@ function announce(announcement: Announcement): void {
   process.stdout.on('error', () => undefined).write(`${JSON.stringify(announcement)}\n`);
 }
 
-/** True when no other supervisor is on this machine; the kernel frees the name when this one ends. */
+/** True when no other supervisor is here; the kernel frees the name when this one ends. */
 function takeLock(): Promise<boolean> {
   return new Promise((resolve) => {
     const server = createServer();
@@ -111,6 +112,8 @@ async function start(): Promise<ClusterPids> {
 }
 
 async function main(): Promise<void> {
+  // Its start and its end have limits that a busy machine must meet.
+  setPriority(-10);
   if (!(await takeLock())) {
     const pid = existsSync(pidFile) ? readFileSync(pidFile, 'utf8') : 'not known yet';
     announce({ kind: 'refused', reason: `another test cluster runs here: process ${pid}` });
