@@ -1,6 +1,6 @@
-// A real Kubernetes control plane without containers: etcd, API server, controller manager and
-// scheduler as processes on free loopback ports, with RBAC and Pod Security as in any cluster.
-// It has no nodes: those are the node agent's.
+// A real Kubernetes control plane without nodes: etcd, API server, controller manager and scheduler
+// as processes on free loopback ports, with RBAC and Pod Security as in any cluster. It accepts or
+// refuses objects; what becomes of their pods is seen in test/nodes.
 
 import { KubeConfig } from '@kubernetes/client-node';
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
@@ -17,10 +17,6 @@ import { apiServer, controllerManager, etcd, scheduler, type Layout } from './se
 
 /** A running control plane. */
 export interface ControlPlane {
-  /** Where the API server listens, its certificate (also the CA that pods get) and its key. */
-  readonly server: string;
-  readonly certificate: string;
-  readonly key: string;
   /** Folder of everything it writes; deleted by `close`. */
   readonly folder: string;
   /** Path of the administrator's kubeconfig, and the same for the client library. */
@@ -44,6 +40,9 @@ export interface KubectlOptions {
   readonly timeoutMs?: number;
   readonly env?: Record<string, string>;
 }
+
+/** Labels of a namespace that takes only pods of the Pod Security profile "restricted". */
+export const restricted = { 'pod-security.kubernetes.io/enforce': 'restricted' };
 
 /** Longest wait for a server to be ready, under load. */
 const readyMs = 60_000;
@@ -171,9 +170,6 @@ function createPlane(
     return stdout;
   };
   return {
-    server: `https://127.0.0.1:${layout.ports.api}`,
-    certificate: layout.certificate,
-    key: join(folder, 'certs', 'apiserver.key'),
     folder,
     kubeconfig,
     config() {

@@ -12,8 +12,12 @@ import { packageFile } from '../../shared/paths.js';
 import { runLockstep } from '../support/lockstep-command.js';
 import { accessTable, launcherRules, type AccessCase } from './access-table.js';
 import { runProgram } from './children.js';
-import { restricted } from './cluster.js';
-import { skipWithoutControlPlane, startControlPlane, type ControlPlane } from './control-plane.js';
+import {
+  restricted,
+  skipWithoutControlPlane,
+  startControlPlane,
+  type ControlPlane,
+} from './control-plane.js';
 import { createManifestCheck, type ManifestCheck } from './manifest-check.js';
 
 const namespace = 'training';

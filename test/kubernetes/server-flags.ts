@@ -1,5 +1,4 @@
-// The command lines of the control plane's programs. Times are shorter than a cluster's defaults,
-// so that a node that is gone is noticed in seconds; what is decided is decided by the same code.
+// The command lines of a control plane's programs that listen on loopback.
 
 import { join } from 'node:path';
 
@@ -22,11 +21,6 @@ export interface Layout {
   readonly certificate: string;
   readonly ca: string;
 }
-
-/** How long a node may be silent before its pods are taken from it. */
-export const nodeGraceS = 10;
-/** How long pods stay on a node that is not ready, or can't be reached. */
-const tolerationS = 1;
 
 const kubeconfigFlags = (file: string): string[] =>
   ['kubeconfig', 'authentication-kubeconfig', 'authorization-kubeconfig'].map(
@@ -66,26 +60,19 @@ export function apiServer({ folder, ports }: Layout): string[] {
     // As in any cluster: what is privileged is refused by Pod Security.
     '--allow-privileged=true',
     `--token-auth-file=${join(folder, 'tokens.csv')}`,
-    '--kubelet-preferred-address-types=InternalIP',
-    `--default-not-ready-toleration-seconds=${tolerationS}`,
-    `--default-unreachable-toleration-seconds=${tolerationS}`,
   ];
 }
 
-/** All controllers but those of Endpoints, which refuse loopback addresses: the agent's work. */
+/** The controllers, as they come. */
 export function controllerManager({ folder, ports, ca }: Layout): string[] {
-  const endpoints = ['endpoints', 'endpointslice', 'endpointslice-mirroring'];
   return [
     ...kubeconfigFlags(join(folder, 'controllers.kubeconfig')),
-    `--controllers=*,${endpoints.map((name) => `-${name}-controller`).join(',')}`,
     '--leader-elect=false',
     '--bind-address=127.0.0.1',
     `--secure-port=${ports.controllers}`,
     `--service-account-private-key-file=${join(folder, 'sa.key')}`,
     '--use-service-account-credentials',
     `--root-ca-file=${ca}`,
-    '--node-monitor-period=1s',
-    `--node-monitor-grace-period=${nodeGraceS}s`,
   ];
 }
 

@@ -12,8 +12,9 @@ import { packageFile } from '../../shared/paths.js';
 import { runProgram, type Output } from '../kubernetes/children.js';
 import type { CommandResult } from '../support/lockstep-command.js';
 import { until } from '../support/until.js';
-import { pidsIn } from './machine/cgroups.js';
+import { enterGroup, pidsIn } from './machine/cgroups.js';
 import { entering } from './machine/daemons.js';
+import { daemonGroup } from './machine/networks.js';
 import { podGroup } from './machine/node.js';
 import { dnsLog, kubeconfigWith } from './machine/plane.js';
 import { programFolder } from './machine/requirements.js';
@@ -138,8 +139,10 @@ function createCluster(supervisor: ChildProcess, pids: ClusterPids): NodeCluster
     argv: readonly string[],
     options: RunOptions = {},
   ) => {
-    const [program = '', ...args] = [...entering({ pid, isNode }), ...argv];
-    return runProgram(program, args, { ...options, env: { ...operator, ...options.env } });
+    // In the cluster's cgroup, so that a busy machine does not hold it up.
+    const script = `${enterGroup(daemonGroup)}; exec "$@"`;
+    const args = ['-ec', script, 'sh', ...entering({ pid, isNode }), ...argv];
+    return runProgram('sh', args, { ...options, env: { ...operator, ...options.env } });
   };
   const beside = (argv: readonly string[], options?: RunOptions): Promise<Output> =>
     runIn(pids.hub, false, argv, options);

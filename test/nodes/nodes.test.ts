@@ -1,10 +1,14 @@
-// Runs launched on real nodes, in containers of the real image, end in the bytes of the same training
-// on one machine, whatever happens to their pods and nodes on the way. One cluster serves all cases.
+// Runs launched on real nodes, in containers of the real image, end in the bytes of the same
+// training on one machine, whatever happens to their pods and nodes on the way. One cluster serves
+// all cases.
 
 import assert from 'node:assert/strict';
 import { rm } from 'node:fs/promises';
 import { after, afterEach, before, describe } from 'node:test';
-import { restricted } from '../kubernetes/cluster.js';
+import { restricted } from '../kubernetes/control-plane.js';
+import { doorCases } from './cases/doors.js';
+import { gpuCases } from './cases/gpus.js';
+import { overlayCases } from './cases/overlays.js';
 import { undisturbedCases } from './cases/undisturbed.js';
 import { startNodeCluster, type NodeCluster } from './cluster.js';
 import { namespace, prepareRuns, type RunFiles } from './launched-run.js';
@@ -32,4 +36,7 @@ describe('runs on real nodes', { skip: await skipWithoutNodes() }, () => {
   });
 
   undisturbedCases(context);
+  overlayCases(context);
+  gpuCases(context);
+  doorCases(context);
 });

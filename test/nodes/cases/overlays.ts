@@ -1,0 +1,68 @@
+// The manifests of deploy/k8s as somebody without `lockstep launch` uses them: an overlay of one's
+// own over `overlays/local`, applied by kubectl.
+
+import assert from 'node:assert/strict';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join, relative } from 'node:path';
+import { it } from 'node:test';
+import { stringify } from 'yaml';
+import { packageFile } from '../../../shared/paths.js';
+import { until } from '../../support/until.js';
+import type { CaseContext } from '../context.js';
+import { hub, s3Keys } from '../machine/places.js';
+
+const steps = 3;
+const namespace = 'lockstep';
+
+/** S3 under the name that the overlay has for it. */
+const s3 = [
+  {
+    ...{ apiVersion: 'v1', kind: 'Service', metadata: { name: 's3' } },
+    spec: { ports: [{ port: hub.s3Port, protocol: 'TCP' }] },
+  },
+  {
+    ...{ apiVersion: 'discovery.k8s.io/v1', kind: 'EndpointSlice', addressType: 'IPv4' },
+    metadata: { name: 's3-1', labels: { 'kubernetes.io/service-name': 's3' } },
+    ports: [{ port: hub.s3Port, protocol: 'TCP' }],
+    endpoints: [{ addresses: [hub.address] }],
+  },
+];
+
+/** Cases of manifests that are applied as they are. */
+export function overlayCases({ cluster, files }: CaseContext): void {
+  it('a run by `kubectl apply -k` ends in the bytes of the local one', async () => {
+    const folder = join(files().folder, 'overlay');
+    await mkdir(folder);
+    const run = await readFile(await files().path(steps), 'utf8');
+    const overlay = {
+      ...{ apiVersion: 'kustomize.config.k8s.io/v1beta1', kind: 'Kustomization', namespace },
+      resources: [relative(folder, packageFile('deploy/k8s/overlays/local'))],
+      images: [{ name: 'lockstep', newName: 'localhost/lockstep', newTag: 'cpu' }],
+      patches: [
+        {
+          target: { kind: 'ConfigMap', name: 'lockstep-run' },
+          patch: stringify([{ op: 'replace', path: '/data/run.yaml', value: run }]),
+        },
+      ],
+    };
+    await writeFile(join(folder, 'kustomization.yaml'), stringify(overlay));
+    await cluster().createNamespace(namespace);
+    const ask = (...args: string[]): Promise<string> => cluster().ask(['-n', namespace, ...args]);
+    const keys = [
+      `--from-literal=AWS_ACCESS_KEY_ID=${s3Keys.accessKeyId}`,
+      `--from-literal=AWS_SECRET_ACCESS_KEY=${s3Keys.secretAccessKey}`,
+    ];
+    await ask('create', 'secret', 'generic', 'lockstep-s3', ...keys);
+    for (const object of s3)
+      await cluster().ask(['-n', namespace, 'apply', '-f', '-'], JSON.stringify(object));
+    await ask('apply', '-k', folder);
+    const path = 'jsonpath={.status.conditions[?(@.type=="Complete")].status}';
+    const isComplete = async (): Promise<boolean> =>
+      (await ask('get', 'job', 'lockstep-coordinator', '-o', path)) === 'True';
+    await until(isComplete, 'the Job of the coordinators is complete', 300_000);
+    const selector = 'app.kubernetes.io/component=coordinator';
+    const logs = await ask('logs', '-l', selector, '--tail=-1');
+    assert.ok(logs.includes(await files().trainedHere(steps)), logs);
+    await ask('delete', '-k', folder, '--wait=false');
+  });
+}
