@@ -7,6 +7,7 @@ import {
   AdminError,
   createAdminClient,
   type AdminClient,
+  type AdminClientOptions,
   type RunStatus,
 } from '../shared/control/admin.js';
 import { exitCodes } from '../shared/exit-codes.js';
@@ -16,9 +17,11 @@ import { CommandFailed } from './failure.js';
 import { withClusterOptions, type ClusterArguments } from './kubernetes/cluster-access.js';
 import { flagOption, withPositional, wordOption } from './options.js';
 import { runId, runUrl, withStore } from './stores.js';
+import { handshakeHint } from './tls/handshake-hint.js';
+import { askingOptions, openOperator, type AskingArguments } from './tls/tls-options.js';
 
 /** The run, and where to ask for it. */
-export interface ControlArguments extends ClusterArguments {
+export interface ControlArguments extends ClusterArguments, AskingArguments {
   /** RUN as the operator gave it. */
   readonly run: string;
   /** "host:port" to ask instead of the address in the run's folder. */
@@ -26,7 +29,7 @@ export interface ControlArguments extends ClusterArguments {
   readonly json: boolean;
 }
 
-/** Adds RUN, --coordinator, --context and --json. */
+/** Adds RUN, --coordinator, --tls-dir, --context and --json. */
 export function withControlOptions<T>(y: Argv<T>): Argv<T & ControlArguments> {
   const forms = 'A file:// or s3:// folder, the id of a local run, or k8s://NAMESPACE/NAME';
   return withPositional(withClusterOptions(y), 'run', forms)
@@ -34,6 +37,7 @@ export function withControlOptions<T>(y: Argv<T>): Argv<T & ControlArguments> {
       'coordinator',
       wordOption('host:port of the coordinator, if not as it is written in the folder of the run'),
     )
+    .option('tls-dir', askingOptions['tls-dir'])
     .option('json', flagOption('Print one JSON object'));
 }
 
@@ -43,10 +47,11 @@ export async function withRunControl<T>(
   use: (client: AdminClient, status: RunStatus) => Promise<T>,
 ): Promise<T> {
   const url = runUrl(args.run, { orElse: 'k8s://NAMESPACE/NAME' });
+  const certificates = openOperator(args);
   let leader = args.coordinator === undefined ? await findLeader(url) : undefined;
   for (let tries = 1; ; tries++) {
     const address = args.coordinator ?? leader?.address ?? '';
-    const client = createAdminClient(address);
+    const client = createAdminClient(address, { certificates });
     try {
       const status = await client.getStatus();
       requireRun(status, url, address);
@@ -57,7 +62,7 @@ export async function withRunControl<T>(
       const next = args.coordinator === undefined ? await findLeader(url) : undefined;
       // Another one leads by now: ask that one, once.
       if (tries > 1 || next === undefined || next.term === leader?.term)
-        throw unanswered(url, address, leader);
+        throw await unanswered(url, address, leader, { certificates, reason: error.message });
       leader = next;
     } finally {
       client.close();
@@ -95,7 +100,15 @@ function requireRun(status: RunStatus, url: string, address: string): void {
   );
 }
 
-function unanswered(url: string, address: string, leader: Term | undefined): CommandFailed {
+async function unanswered(
+  url: string,
+  address: string,
+  leader: Term | undefined,
+  { certificates, reason }: Pick<AdminClientOptions, 'certificates'> & { reason: string },
+): Promise<CommandFailed> {
+  const misled = await handshakeHint(address, certificates);
+  if (misled !== undefined)
+    return new CommandFailed(`${misled.text}: ${reason}`, exitCodes.failed, misled.hint);
   const who =
     leader === undefined ? '' : ` (term ${leader.term}, pid ${leader.pid} on ${leader.host})`;
   return new CommandFailed(

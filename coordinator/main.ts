@@ -35,6 +35,7 @@ import { createRunHistory } from '../watch/history/history.js';
 import type { RunHistory } from '../watch/history/picture.js';
 import { createRecentPicture, type RecentPicture } from '../watch/history/recent-picture.js';
 import { feedHistory } from '../watch/history/sources.js';
+import { openGuard, type SessionGuard } from './guard.js';
 import { lead } from './leading.js';
 import { openWatching, type PagePlace } from './watching.js';
 
@@ -76,6 +77,8 @@ export interface CoordinatorMainOptions {
   readonly page: PagePlace | undefined;
   /** "host:port" to answer for metrics and health at; undefined: nowhere. */
   readonly metrics: string | undefined;
+  /** The folder of the certificates; undefined: all is in clear. */
+  readonly tlsFolder: string | undefined;
   readonly stop: AbortSignal;
   readonly onLine: (line: ReportLine) => void;
   /** Takes what no line of the report says: sessions, checkpoints found, requests to the store. */
@@ -84,21 +87,24 @@ export interface CoordinatorMainOptions {
 
 /** Runs a coordinator to its run's end; the last line is the result. */
 export async function coordinatorMain(options: CoordinatorMainOptions): Promise<ExitCode> {
-  const metrics = await openMetrics({
-    ...{ listen: options.metrics, run: options.run },
-    onNotice: (text) => options.onLine({ kind: 'notice', text }),
-  });
+  const { metrics: listen, run, tlsFolder } = options;
+  const onNotice = (text: string): void => options.onLine({ kind: 'notice', text });
+  const guard = tlsFolder === undefined ? undefined : openGuard(tlsFolder, run, onNotice);
+  const metrics = await openMetrics({ listen, run, onNotice });
   try {
-    return await holdAndServe(options, metrics);
+    return await holdAndServe(options, { metrics, guard });
   } finally {
     await metrics.close();
+    guard?.certificates.close();
   }
 }
 
-async function holdAndServe(
-  options: CoordinatorMainOptions,
-  metrics: CoordinatorMetrics,
-): Promise<ExitCode> {
+interface OpenParts {
+  readonly metrics: CoordinatorMetrics;
+  readonly guard: SessionGuard | undefined;
+}
+
+async function holdAndServe(options: CoordinatorMainOptions, open: OpenParts): Promise<ExitCode> {
   const held = await openLease(options);
   const { lease, board } = held;
   try {
@@ -110,7 +116,7 @@ async function holdAndServe(
     throw error;
   }
   try {
-    return await serve(options, { ...held, metrics });
+    return await serve(options, { ...held, ...open });
   } finally {
     await lease?.release();
   }
@@ -137,17 +143,16 @@ async function openLease(options: CoordinatorMainOptions): Promise<HeldLease> {
   return { lease, board: undefined };
 }
 
-interface HeldParts extends HeldLease {
-  readonly metrics: CoordinatorMetrics;
-}
+interface HeldParts extends HeldLease, OpenParts {}
 
 /** The address is bound first: a run must not be there that nobody can lead. */
 async function serve(options: CoordinatorMainOptions, held: HeldParts): Promise<ExitCode> {
   let lost: string | undefined;
   held.lease?.onLost((reason) => (lost = reason));
   let requests: OperatorRequests | undefined;
-  const services = operatorService(() => requests);
-  const sessions = await createSessions(options.listen, services, options.log);
+  const { guard } = held;
+  const services = operatorService(() => requests, guard?.run, options.log);
+  const sessions = await createSessions(options.listen, services, options.log, guard);
   const store = openStore(options.runUrl, options.storeOptions);
   try {
     const plan = await openRun({

@@ -30,6 +30,7 @@ const variables = z.object({
     .enum(logLevels)
     .meta({ allowed: logLevels.join(', ') })
     .optional(),
+  LOCKSTEP_TLS_DIR: z.string().max(4096).meta({ allowed: 'the path of a folder' }).optional(),
   LOCKSTEP_HTTP: z.string().max(512).meta({ allowed: 'HOST:PORT, or off' }).optional(),
   LOCKSTEP_XLA_PLUGIN: z.string().max(4096).meta({ allowed: 'the path of a plugin' }).optional(),
   LOCKSTEP_TEST_S3_ENDPOINT: endpoint.optional(),
@@ -62,6 +63,8 @@ export interface Environment {
   readonly logLevel: LogLevel | undefined;
   /** Where a run's page is served: HOST:PORT, or off. */
   readonly http: string | undefined;
+  /** The folder of this process's certificates; undefined: no TLS. */
+  readonly tlsFolder: string | undefined;
   /** XLA plugin to use instead of one that `setup xla` installed: path of a shared object. */
   readonly xlaPlugin: string | undefined;
   /** `NO_COLOR` is set (https://no-color.org): no colours, no moving progress bars. */
@@ -100,6 +103,7 @@ export function parseEnvironment(given: Readonly<Record<string, string | undefin
     otlpEndpoint: otlpEndpointOf(values),
     logLevel: values.LOCKSTEP_LOG_LEVEL,
     http: values.LOCKSTEP_HTTP,
+    tlsFolder: values.LOCKSTEP_TLS_DIR,
     xlaPlugin: values.LOCKSTEP_XLA_PLUGIN,
     isPlain: values.NO_COLOR !== undefined || values.CI !== undefined,
     test: Object.freeze({

@@ -9,6 +9,7 @@ import { messageOf } from '../shared/problems.js';
 import type { DeviceCount } from '../shared/spec/engines.js';
 import type { StoreOptions } from '../shared/store/open-store.js';
 import { createRunningStores } from '../shared/store/notices.js';
+import type { TlsPlan } from '../shared/tls/doors.js';
 import type { Provider } from './engine/engine.js';
 import type { NetworkOptions, ToCompute, ToNetwork } from './network/ports.js';
 import { createTraps, signalSelf } from './network/traps.js';
@@ -45,6 +46,8 @@ export interface WorkerMainOptions {
   readonly logLevel: LogLevel;
   /** "host:port" to answer for metrics and health at; undefined: nowhere. */
   readonly metrics: string | undefined;
+  /** By which certificates it is known, and what for; undefined: all is in clear. */
+  readonly tls: TlsPlan | undefined;
   readonly stop: AbortSignal;
   readonly warn: (text: string) => void;
 }
@@ -61,7 +64,8 @@ export async function workerMain(options: WorkerMainOptions): Promise<WorkerResu
   const incarnation = Date.now();
   const workerData: NetworkOptions = {
     ...{ coordinators, worker, incarnation, listen, advertise, lanes },
-    ...{ patienceMs, drainMs, allowsFaults, logLevel, metrics: options.metrics },
+    ...{ patienceMs, drainMs, allowsFaults, logLevel },
+    ...{ metrics: options.metrics, tls: options.tls },
   };
   const network = new Worker(new URL('./network/network-thread.js', import.meta.url), {
     workerData,

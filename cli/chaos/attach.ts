@@ -6,6 +6,7 @@ import { newestTerm, type Term } from '../../coordinator/edge/terms.js';
 import { createAdminClient, type AdminClient, type RunStatus } from '../../shared/control/admin.js';
 import { OperatorError } from '../../shared/problems.js';
 import { readRunRecord } from '../../shared/spec/record.js';
+import type { Certificates } from '../../shared/tls/certificates.js';
 import type { ObjectStore } from '../../shared/store/store.js';
 import { runId, runUrl, withStore } from '../stores.js';
 import { isLockstep } from './faults.js';
@@ -28,13 +29,14 @@ export interface AttachedRun {
 /** Calls `use` with the run that the operator named; an OperatorError when it is not going on. */
 export function withAttachedRun(
   name: string,
+  certificates: Certificates | undefined,
   use: (attached: AttachedRun) => Promise<void>,
 ): Promise<void> {
   const url = runUrl(name);
   const run = runId(url);
   return withStore(url, async (store) => {
     const { spec } = await readRunRecord(store);
-    const watch = watchRun(store, run);
+    const watch = watchRun(store, run, certificates);
     try {
       const status = await firstStatus(watch);
       if (status === undefined || status.stage === 'ended') throw notGoingOn(url);
@@ -87,13 +89,14 @@ export interface AskedCoordinator {
 }
 
 /** Watches the run `run`, whose folder is `store`. */
-export function watchRun(store: ObjectStore, run: string): RunWatch {
+export function watchRun(store: ObjectStore, run: string, certificates?: Certificates): RunWatch {
   let leader: AskedCoordinator | undefined;
   const find = async (): Promise<void> => {
     const term = await newestTerm(store);
     if (term === undefined || term.term === leader?.term.term) return;
     leader?.client.close();
-    leader = { term, client: createAdminClient(term.address, answerMs) };
+    const client = createAdminClient(term.address, { timeoutMs: answerMs, certificates });
+    leader = { term, client };
   };
   const ask = async (): Promise<RunStatus | undefined> => {
     const status = await leader?.client.getStatus().catch(() => undefined);

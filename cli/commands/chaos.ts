@@ -26,6 +26,7 @@ import {
 import { stopWhenInterrupted } from '../interruptions.js';
 import { amountOption, flagOption, withPositional, wordOption } from '../options.js';
 import { rangeProblems } from '../number-ranges.js';
+import { askingOptions, openOperator, type AskingArguments } from '../tls/tls-options.js';
 import { printJson, printLine, printNote, printTable } from '../output.js';
 
 const defaultFaults = 'kill,freeze,coordinator';
@@ -40,12 +41,15 @@ const options = {
   }),
   count: amountOption('Faults in all (default: until the run ends)'),
   duration: amountOption('Seconds after which no more faults are injected'),
+  ...askingOptions,
   json: flagOption(
     'One JSON object a line: each fault and what came of it; the last has the summary',
   ),
 } as const satisfies Record<string, Options>;
 
-type ChaosArguments = { readonly run: string } & InferredOptionTypes<typeof options>;
+type ChaosArguments = AskingArguments & { readonly run: string } & InferredOptionTypes<
+    typeof options
+  >;
 
 export const chaosCommand: CommandModule<object, ChaosArguments> = {
   command: 'chaos <run>',
@@ -78,7 +82,7 @@ async function injectFaults(args: ChaosArguments): Promise<void> {
   requireSense(args);
   const wanted = parseFaults(args.faults);
   const seed = args.seed ?? Math.floor(Math.random() * 1_000_000);
-  await withAttachedRun(args.run, async (attached) => {
+  await withAttachedRun(args.run, openOperator(args), async (attached) => {
     const { faults, notes } = possibleFaults(wanted, attached.status, hostname());
     notes.forEach(printNote);
     announce(args, attached, faults, seed);

@@ -10,6 +10,7 @@ import { parseHttpPlace } from '../../shared/http/server.js';
 import { createLog, type Log } from '../../shared/log.js';
 import { parseLeaseUrl } from '../../shared/kubernetes/lease-place.js';
 import { OperatorError } from '../../shared/problems.js';
+import type { Door } from '../../shared/tls/doors.js';
 import { parseStoreUrl } from '../../shared/store/places.js';
 import { flagOption, numberOption, tensorboardOption, textOption, wordOption } from '../options.js';
 import { withSpecOptions, resolveSpec, type SpecArguments } from '../spec-options.js';
@@ -17,6 +18,7 @@ import { printJson, printNote } from '../output.js';
 import { runId, runUrl, storeOptions } from '../stores.js';
 import { exitWithParent, logHelp, logLevel } from '../processes.js';
 import { stopWhenInterrupted } from '../interruptions.js';
+import { chooseDoors, doorOptions } from '../tls/tls-options.js';
 import { createRunView } from '../local/run-lines.js';
 import { httpOptions, pagePlace } from '../watch/http-options.js';
 
@@ -30,9 +32,10 @@ const options = {
     describe: 'what to do when the folder holds a run of this spec already',
   },
   workers: numberOption('workers the world is formed of', { default: 1 }),
-  listen: textOption('host:port; with commas, also places for operators', {
-    default: '127.0.0.1:7400',
-  }),
+  listen: textOption(
+    'host:port; with commas, also places for operators, which are in clear on a loopback address',
+    { default: '127.0.0.1:7400' },
+  ),
   'stop-after': numberOption('halt, checkpointed, after this step'),
   nats: textOption('nats:// url for events ($LOCKSTEP_NATS_URL)'),
   tensorboard: tensorboardOption,
@@ -41,6 +44,7 @@ const options = {
     'lead only while holding the lease of the run (in NATS or --lease); else wait',
   ),
   lease: wordOption('Lease of a Kubernetes cluster for --standby: k8s://NAMESPACE/NAME'),
+  ...doorOptions,
   metrics: wordOption('host:port that answers Prometheus and probes: /metrics, /healthz, /readyz'),
   ...httpOptions,
   'exit-with-parent': flagOption('end when stdin is closed', { hidden: true }),
@@ -57,8 +61,9 @@ export const coordinatorCommand: CommandModule<object, CoordinatorArguments> = {
       .options(options)
       .epilogue(logHelp)
       .example(
-        '$0 coordinator -f run.yaml --run s3://bucket/runs/faces --workers 4 --listen 0.0.0.0:7400',
-        'serve a new run to four workers',
+        '$0 coordinator -f run.yaml --run s3://bucket/runs/faces --workers 4 ' +
+          '--listen 0.0.0.0:7400 --tls-dir tls',
+        'serve a new run to four workers on other machines; see lockstep tls init',
       )
       .example(
         '$0 coordinator --resume --standby --run s3://bucket/faces --workers 4 --nats nats://n',
@@ -66,12 +71,12 @@ export const coordinatorCommand: CommandModule<object, CoordinatorArguments> = {
       )
       .example(
         '$0 coordinator -f run.yaml --run s3://bucket/faces --if-exists resume --workers 4 ' +
-          '--listen 10.1.2.3:7400 --standby --lease k8s://training/faces',
+          '--listen 10.1.2.3:7400 --tls-dir tls --standby --lease k8s://training/faces',
         'one of two pods: the one that gets the Lease opens the run, or goes on with it',
       )
       .example(
         '$0 coordinator -f run.yaml --run faces --http 0.0.0.0:7480 --http-token-file token ' +
-          '--http-cert cert.pem --http-key key.pem --metrics 0.0.0.0:9464',
+          '--http-cert cert.pem --http-key key.pem --metrics 127.0.0.1:9464',
         'show the run to whoever has the token, and its metrics to Prometheus',
       ),
   handler: async (args) => {
@@ -79,6 +84,7 @@ export const coordinatorCommand: CommandModule<object, CoordinatorArguments> = {
     const nats = chosenNats(args.nats, environment);
     requireLease(args, nats !== undefined);
     requireMetricsPlace(args.metrics);
+    const tls = chooseDoors(args, { role: 'coordinator' }, doorsOf(args));
     const page = await pagePlace(args, environment.http);
     if (args.exitWithParent) exitWithParent();
     const say = (): void => printNote('stopping after this step; once more ends at once');
@@ -106,6 +112,7 @@ export const coordinatorCommand: CommandModule<object, CoordinatorArguments> = {
       joinTimeoutMs: args.joinTimeout * 1000,
       page,
       metrics: args.metrics,
+      tlsFolder: tls?.folder,
       stop,
       onLine: (line) => {
         if (view === undefined) return printJson(line);
@@ -117,6 +124,11 @@ export const coordinatorCommand: CommandModule<object, CoordinatorArguments> = {
     view?.close();
   },
 };
+
+function doorsOf({ listen, metrics }: CoordinatorArguments): Door[] {
+  const control = listen.split(',').map((at) => ({ key: '--listen', at }));
+  return metrics === undefined ? control : [...control, { key: '--metrics', at: metrics }];
+}
 
 /** Logs a line of the report that is shown to people; steps are too many. */
 function logLine(log: Log, { kind, ...fields }: ReportLine): void {

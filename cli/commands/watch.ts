@@ -15,6 +15,7 @@ import { stopWhenInterrupted } from '../interruptions.js';
 import { withClusterOptions, type ClusterArguments } from '../kubernetes/cluster-access.js';
 import { isClusterRun } from '../kubernetes/names.js';
 import { printNote } from '../output.js';
+import { askingOptions, openOperator, type AskingArguments } from '../tls/tls-options.js';
 import { httpOptions, pagePlace } from '../watch/http-options.js';
 import { flagOption, withPositional, wordOption } from '../options.js';
 import { runId, runUrl, withStore } from '../stores.js';
@@ -45,15 +46,15 @@ const options = {
   coordinator: wordOption(
     'host:port of the coordinator, if not as it is written in the folder of the run',
   ),
+  ...askingOptions,
   ...httpOptions,
   http: wordOption('Serve the page as well, at HOST:PORT, from the folder or the event bus'),
   once: flagOption('Show the run as it is now, and end'),
   json: flagOption('Print the picture as one JSON object a line, whenever it changes'),
 } as const;
 
-type WatchArguments = ClusterArguments & { readonly run: string } & InferredOptionTypes<
-    typeof options
-  >;
+type WatchArguments = ClusterArguments &
+  AskingArguments & { readonly run: string } & InferredOptionTypes<typeof options>;
 
 export const watchCommand: CommandModule<object, WatchArguments> = {
   command: 'watch <run>',
@@ -108,7 +109,7 @@ async function watchRun(
   }
   const nats = natsOf(args);
   const url = runUrl(args.run, { orElse: 'k8s://NAMESPACE/NAME' });
-  const watched: Watched = { ...hooks, url, run: runId(url) };
+  const watched: Watched = { ...hooks, url, run: runId(url), certificates: openOperator(args) };
   if (nats !== undefined) return showAll(args, natsPictures(nats, watched), view);
   if (args.coordinator !== undefined) {
     const pictures = coordinatorPictures(args.coordinator, watched);

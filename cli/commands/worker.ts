@@ -6,6 +6,7 @@ import { readEnvironment, showOnlyGpu } from '../../shared/environment.js';
 import { parseHttpPlace } from '../../shared/http/server.js';
 import { workerIdPattern } from '../../shared/control/messages.js';
 import { OperatorError, type Problem } from '../../shared/problems.js';
+import type { Door } from '../../shared/tls/doors.js';
 import { providers } from '../../worker/engine/engine.js';
 import { workerMain } from '../../worker/main.js';
 import { stopWhenInterrupted } from '../interruptions.js';
@@ -15,6 +16,7 @@ import { lanesOption, lanesRange, usualLanes } from '../local/lanes.js';
 import { rangeProblems } from '../number-ranges.js';
 import { flagOption, numberOption, textOption, wordOption } from '../options.js';
 import { printNote } from '../output.js';
+import { chooseDoors, doorFlags, doorOptions } from '../tls/tls-options.js';
 import { storeOptions } from '../stores.js';
 import { exitWithParent, logHelp, logLevel } from '../processes.js';
 
@@ -50,6 +52,7 @@ const options = {
   'drain-timeout': numberOption('seconds that leaving in order may take, after SIGTERM', {
     default: 20,
   }),
+  ...doorOptions,
   metrics: wordOption(
     'host:port that answers Prometheus and probes: /metrics, /healthz, /readyz; --gpus counts up',
   ),
@@ -71,8 +74,9 @@ export const workerCommand: CommandModule<object, WorkerArguments> = {
       .options(options)
       .epilogue(logHelp)
       .example(
-        '$0 worker --coordinator HOST:7400 --id w-1 --listen 0.0.0.0:7401 --advertise HOST-1',
-        'join the run of a coordinator on another machine',
+        '$0 worker --coordinator HOST:7400 --id w-1 --listen 0.0.0.0:7401 --advertise HOST-1 ' +
+          '--tls-dir tls',
+        'join the run of a coordinator on another machine; see lockstep tls init',
       )
       .example(
         '$0 worker --coordinator HOST:7400 --id node-1 --gpus all',
@@ -83,8 +87,8 @@ export const workerCommand: CommandModule<object, WorkerArguments> = {
         'one worker for all GPUs, with engine.name xla in the spec',
       )
       .example(
-        '$0 worker --coordinator HOST:7400 --id w-1 --metrics 0.0.0.0:9464',
-        'answer Prometheus as well, at http://HOST-1:9464/metrics',
+        '$0 worker --coordinator HOST:7400 --id w-1 --metrics 127.0.0.1:9464',
+        'answer Prometheus as well, at http://127.0.0.1:9464/metrics',
       ),
   handler: runWorker,
 };
@@ -100,6 +104,7 @@ async function runWorker(args: Arguments): Promise<void> {
   if (args.gpus !== undefined) return runOnGpus(args, chooseDevices(args.gpus), stop);
   if (args.gpu !== undefined) showOnlyGpu(args.gpu);
   const advertise = args.advertise ?? hostOf(args.listen);
+  const tls = chooseDoors(args, { role: 'worker', worker: args.id }, doorsOf(args));
   const { exitCode, reason } = await workerMain({
     coordinators: args.coordinator.split(','),
     worker: args.id,
@@ -117,11 +122,17 @@ async function runWorker(args: Arguments): Promise<void> {
     logLevel: logLevel(),
     otlpEndpoint: readEnvironment().otlpEndpoint,
     metrics: args.metrics,
+    tls,
     warn: (text) => printNote(`${args.id}: ${text}`),
     stop,
   });
   if (exitCode !== 0) printNote(`${args.id}: ${reason}`);
   process.exitCode = exitCode;
+}
+
+function doorsOf({ listen, metrics }: Arguments): Door[] {
+  const peers = { key: '--listen', at: listen };
+  return metrics === undefined ? [peers] : [peers, { key: '--metrics', at: metrics }];
 }
 
 /** One process a device; each gets its share of the threads, and a name and a port of its own. */
@@ -143,6 +154,7 @@ async function runOnGpus(
       ...['--patience', String(args.patience), '--drain-timeout', String(args.drainTimeout)],
       ...(args.metrics === undefined ? [] : ['--metrics', countedUp(args.metrics, i)]),
       ...(args.allowFaults ? ['--allow-faults'] : []),
+      ...doorFlags(args),
     ],
     restarts: mostRestarts,
     onNotice: printNote,

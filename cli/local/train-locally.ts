@@ -1,6 +1,7 @@
 // What `lockstep train` and `lockstep resume` share: their options, and a local run that a person
 // or a script follows. `train` writes the record of a new run; every process resumes from it.
 
+import { resolve } from 'node:path';
 import type { ArgumentsCamelCase, InferredOptionTypes, Options } from 'yargs';
 import { openRun } from '../../coordinator/edge/run-plan.js';
 import { readEnvironment } from '../../shared/environment.js';
@@ -36,6 +37,10 @@ export const trainingOptions = {
     'A second coordinator, which takes over when the first is lost (needs --nats)',
   ),
   ...httpOptions,
+  'tls-dir': wordOption(
+    'Folder of certificates (lockstep tls init) with which all processes speak TLS; ' +
+      'without it they speak in clear, on this machine only',
+  ),
   restarts: amountOption('How many processes that die are started again, in all; 0: none', {
     default: 100,
   }),
@@ -100,7 +105,10 @@ export async function trainLocally(
       ...(args.tensorboard ? [] : ['--no-tensorboard']),
     ],
     // It may have a password in it.
-    environment: nats === undefined ? {} : { LOCKSTEP_NATS_URL: nats },
+    environment: {
+      ...(nats === undefined ? {} : { LOCKSTEP_NATS_URL: nats }),
+      ...(args.tlsDir === undefined ? {} : { LOCKSTEP_TLS_DIR: resolve(args.tlsDir) }),
+    },
     onLine: (line) => (view === undefined ? printJson(line) : view.show(line)),
     onComplaint: printNote,
   });

@@ -12,6 +12,7 @@ import type { NatsAddress } from '../../shared/events/nats-url.js';
 import { exitCodes } from '../../shared/exit-codes.js';
 import { OperatorError } from '../../shared/problems.js';
 import { recordKey } from '../../shared/spec/record.js';
+import type { Certificates } from '../../shared/tls/certificates.js';
 import type { ObjectStore } from '../../shared/store/store.js';
 import { createRunHistory } from '../../watch/history/history.js';
 import { parsePicture } from '../../watch/history/picture-json.js';
@@ -29,6 +30,8 @@ export interface Watched {
   readonly run: string;
   readonly signal: AbortSignal;
   readonly onNotice: (text: string) => void;
+  /** By which a coordinator that speaks TLS is asked. */
+  readonly certificates?: Certificates | undefined;
   /** The history that the pictures are taken from, where this process has it. */
   readonly history?: RunHistory;
 }
@@ -102,9 +105,9 @@ export function natsPictures(address: NatsAddress, watched: Watched): AsyncGener
 /** Pictures that the coordinator at "host:port" has; throws an AdminError when it is gone. */
 export async function* coordinatorPictures(
   address: string,
-  { run, signal }: Pick<Watched, 'run' | 'signal'>,
+  { run, signal, certificates }: Pick<Watched, 'run' | 'signal' | 'certificates'>,
 ): AsyncGenerator<RunPicture> {
-  const client = createAdminClient(address, answerMs);
+  const client = createAdminClient(address, { timeoutMs: answerMs, certificates });
   let last = '';
   try {
     while (!signal.aborted) {

@@ -5,6 +5,7 @@ import {
   status as codes,
   type handleUnaryCall,
   type Server,
+  type ServerUnaryCall,
   type ServerWritableStream,
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js';
@@ -23,7 +24,9 @@ import {
 } from '../../shared/control/messages.js';
 import { toWire, type WireMessage } from '../../shared/control/codec.js';
 import type { TraceOrder } from '../../shared/control/tracing.js';
+import type { Log } from '../../shared/log.js';
 import { OperatorError, formatProblem, messageOf } from '../../shared/problems.js';
+import { callerProblem, type AuthenticatedCall } from '../../shared/tls/mutual.js';
 import { workersProblem } from '../../shared/spec/validate.js';
 import type { RunPicture } from '../../watch/history/picture.js';
 import type { CoordinatorEvent, CoordinatorState } from '../core/state.js';
@@ -106,28 +109,62 @@ class NotLeading extends Error {
   override readonly message = 'this coordinator does not lead the run yet: try again';
 }
 
-/** For the hook of the sessions that adds services; `answers` is undefined until the run is led. */
+/** A caller whose certificate does not let it ask. */
+class NotPermitted extends Error {}
+
+/** Who may only look. */
+const forObservers = new Set(['GetStatus', 'GetPicture']);
+
+/** Throws unless the caller of a method may call it; where all is in clear everybody may. */
+function requirePermission(call: AuthenticatedCall, method: string, run: string | undefined): void {
+  if (run === undefined) return;
+  const problem = callerProblem(call, { run, role: 'operator' });
+  if (problem === undefined) return;
+  const isObserver = callerProblem(call, { run, role: 'observer' }) === undefined;
+  if (!isObserver || !forObservers.has(method)) throw new NotPermitted(`not permitted: ${problem}`);
+}
+
+/**
+ * For the hook of the sessions that adds services; `answers` is undefined until the run is led.
+ * `run` is that of a closed coordinator: callers need the certificate of an operator of it.
+ */
 export function operatorService(
   answers: () => OperatorRequests | undefined,
+  run?: string,
+  log?: Log,
 ): (server: Server) => void {
+  const permit = (call: PermittedCall, method: string): void => {
+    try {
+      requirePermission(call, method, run);
+    } catch (error) {
+      log?.warn('operator refused', { method, at: call.getPeer(), reason: messageOf(error) });
+      throw error;
+    }
+  };
+  const unary = (method: string, answer: (request: unknown) => object) =>
+    answering((call) => {
+      permit(call, method);
+      return answer(call.request);
+    });
   const leading = (): OperatorRequests => {
     const requests = answers();
     if (requests !== undefined) return requests;
     throw new NotLeading();
   };
   const implementation: UntypedServiceImplementation = {
-    GetStatus: unary(() => leading().status()),
-    GetPicture: unary(() => ({ picture: pictureBytes(leading().picture()) })),
-    Scale: unary((request) => leading().scale(parse(scaleRequest, request).workers)),
-    InjectFault: unary((request) => {
+    GetStatus: unary('GetStatus', () => leading().status()),
+    GetPicture: unary('GetPicture', () => ({ picture: pictureBytes(leading().picture()) })),
+    Scale: unary('Scale', (request) => leading().scale(parse(scaleRequest, request).workers)),
+    InjectFault: unary('InjectFault', (request) => {
       const { worker, fault: fields } = parse(faultRequest, request);
       const fault = parse(coordinatorMessageSchema, { ...fields, kind: 'fault' });
       if (fault.kind !== 'fault') throw new Error('a fault has the kind fault');
       leading().injectFault(worker, fault);
       return {};
     }),
-    Trace: streaming(async (request, reply, signal) => {
-      const { steps } = parse(traceRequest, request);
+    Trace: streaming(async (call, reply, signal) => {
+      permit(call, 'Trace');
+      const { steps } = parse(traceRequest, call.request);
       await leading().traces.trace(steps, reply, signal);
     }),
   };
@@ -140,11 +177,13 @@ function pictureBytes(picture: RunPicture): Buffer {
   throw new OperatorError(`the picture of this run is too large: ${bytes.length} bytes`, []);
 }
 
-function unary(answer: (request: unknown) => object): handleUnaryCall<unknown, object> {
-  return ({ request }, callback) => {
+function answering(
+  answer: (call: ServerUnaryCall<unknown, object>) => object,
+): handleUnaryCall<unknown, object> {
+  return (call, callback) => {
     let reply: object;
     try {
-      reply = answer(request);
+      reply = answer(call);
     } catch (error) {
       return callback(refusalOf(error));
     }
@@ -156,12 +195,13 @@ function unary(answer: (request: unknown) => object): handleUnaryCall<unknown, o
 const maxWaitingSpans = 40_000;
 
 type Call = ServerWritableStream<unknown, WireMessage>;
+type PermittedCall = AuthenticatedCall & Pick<Call, 'getPeer'>;
 
 /**
  * Answers with a stream, as far as it is read; the signal is aborted when nobody reads it any more.
  */
 function streaming(
-  answer: (request: unknown, reply: TraceReader, signal: AbortSignal) => Promise<void>,
+  answer: (call: Call, reply: TraceReader, signal: AbortSignal) => Promise<void>,
 ): (call: Call) => void {
   return (call) => {
     const gone = new AbortController();
@@ -174,7 +214,7 @@ function streaming(
       call.write(toWire(message), () => (waiting -= spans));
       return true;
     };
-    answer(call.request, reply, gone.signal).then(
+    answer(call, reply, gone.signal).then(
       () => call.end(),
       (error: unknown) => call.emit('error', refusalOf(error)),
     );
@@ -182,6 +222,8 @@ function streaming(
 }
 
 function refusalOf(error: unknown): { readonly code: codes; readonly details: string } {
+  if (error instanceof NotPermitted)
+    return { code: codes.PERMISSION_DENIED, details: error.message };
   if (error instanceof NotLeading) return { code: codes.UNAVAILABLE, details: error.message };
   const code = error instanceof OperatorError ? codes.FAILED_PRECONDITION : codes.INTERNAL;
   return { code, details: messageOf(error) };

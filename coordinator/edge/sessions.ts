@@ -1,11 +1,6 @@
 // The workers' sessions: gRPC streams in, checked messages out.
 
-import {
-  Server,
-  ServerCredentials,
-  type ServerDuplexStream,
-  type UntypedHandleCall,
-} from '@grpc/grpc-js';
+import { Server, type ServerDuplexStream, type UntypedHandleCall } from '@grpc/grpc-js';
 import { exitCodes } from '../../shared/exit-codes.js';
 import {
   controlChannelOptions,
@@ -26,7 +21,11 @@ import {
 } from '../../shared/control/tracing.js';
 import type { Log } from '../../shared/log.js';
 import { OperatorError, messageOf } from '../../shared/problems.js';
+import type { Certificates } from '../../shared/tls/certificates.js';
+import { isLoopbackDoor } from '../../shared/tls/doors.js';
+import { callerProblem, doorCredentials } from '../../shared/tls/mutual.js';
 import type { CoordinatorEvent } from '../core/state.js';
+import type { SessionGuard } from '../guard.js';
 
 type Stream = ServerDuplexStream<WireMessage, WireMessage>;
 
@@ -59,12 +58,14 @@ export interface Sessions {
 
 /**
  * Binds `listen` ("host:port", port 0 for any) for the control plane and what is added to it. With
- * commas, others follow: they are for operators, and one that can't be bound is left out.
+ * commas, others follow: they are for operators, and one that can't be bound is left out. With a
+ * guard all of them speak TLS, but for those others that only this machine reaches.
  */
 export async function createSessions(
   listen: string,
   addServices: (server: Server) => void = () => undefined,
   log?: Log,
+  guard?: SessionGuard,
 ): Promise<Sessions> {
   const open = new Map<number, Stream>();
   const streams = new Set<Stream>();
@@ -81,14 +82,20 @@ export async function createSessions(
     count += 1;
     streams.add(stream);
     stream.once('close', () => streams.delete(stream));
-    serve(stream, count, open, { onEvent: listener, onTrace: traceListener }, log);
+    const problemOf = (worker: string): string | undefined =>
+      guard && callerProblem(stream, { run: guard.run, role: 'worker', worker });
+    serve(stream, count, open, { onEvent: listener, onTrace: traceListener, problemOf }, log);
   };
   server.addService(loadControlService().service, { session: session as UntypedHandleCall });
   addServices(server);
   const [first = '', ...others] = listen.split(',');
-  const port = await bind(server, first);
+  const port = await bind(server, first, guard?.certificates);
   for (const other of others)
-    await bind(server, other).catch((error: unknown) =>
+    await bind(
+      server,
+      other,
+      isLoopbackDoor({ at: other }) ? undefined : guard?.certificates,
+    ).catch((error: unknown) =>
       log?.warn('not bound', { address: other, reason: messageOf(error) }),
     );
   return {
@@ -115,9 +122,13 @@ export async function createSessions(
   };
 }
 
-function bind(server: Server, listen: string): Promise<number> {
+function bind(
+  server: Server,
+  listen: string,
+  certificates: Certificates | undefined,
+): Promise<number> {
   return new Promise((resolve, reject) => {
-    server.bindAsync(listen, ServerCredentials.createInsecure(), (error, port) =>
+    server.bindAsync(listen, doorCredentials(certificates), (error, port) =>
       error === null ? resolve(port) : reject(unbound(listen, error)),
     );
   });
@@ -151,13 +162,22 @@ function serve(
   stream: Stream,
   session: number,
   open: Map<number, Stream>,
-  { onEvent, onTrace }: { readonly onEvent: Listener; readonly onTrace: TraceListener },
+  {
+    onEvent,
+    onTrace,
+    problemOf,
+  }: {
+    readonly onEvent: Listener;
+    readonly onTrace: TraceListener;
+    /** Why who calls is not the worker that it says it is. */
+    readonly problemOf: (worker: string) => string | undefined;
+  },
   log: Log | undefined,
 ): void {
   let worker: string | undefined;
   let isOver = false;
   const refuse = (reason: string): void => {
-    log?.warn('session refused', { session, worker, reason });
+    log?.warn('session refused', { session, worker, at: stream.getPeer(), reason });
     isOver = true;
     stream.write(toWire({ kind: 'end', exitCode: exitCodes.refused, reason }));
     stream.end();
@@ -174,6 +194,8 @@ function serve(
     if ((message.kind === 'hello') !== (worker === undefined))
       return refuse('the first message of a session, and no other, must be hello');
     if (message.kind === 'hello') {
+      const problem = problemOf(message.worker);
+      if (problem !== undefined) return refuse(`${message.worker} is not admitted: ${problem}`);
       clearTimeout(timer);
       worker = message.worker;
       open.set(session, stream);

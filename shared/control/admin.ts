@@ -1,15 +1,11 @@
 // The operator's view of a run as checked values, and the client that asks the leading coordinator
 // for it. The wire form is the service Admin of proto/lockstep/v1/control.proto.
 
-import {
-  Client,
-  credentials,
-  Metadata,
-  type ServiceDefinition,
-  type ServiceError,
-} from '@grpc/grpc-js';
+import { Client, Metadata, type ServiceDefinition, type ServiceError } from '@grpc/grpc-js';
 import { z } from 'zod';
 import { messageOf, printable } from '../problems.js';
+import type { Certificates } from '../tls/certificates.js';
+import { fellowChannel } from '../tls/mutual.js';
 import { fromWire, loadService, type WireMessage } from './codec.js';
 import { maxWorkers, paceSchema, type FaultMessage, type Pace } from './messages.js';
 import { traceReplySchema, type TraceReply } from './tracing.js';
@@ -125,19 +121,28 @@ export function loadAdminService(): ServiceDefinition {
   return loadService('Admin').service;
 }
 
+export interface AdminClientOptions {
+  readonly timeoutMs?: number;
+  /** Ours; undefined: in clear. */
+  readonly certificates?: Certificates | undefined;
+}
+
 /** A client of the coordinator at `address` ("host:port"); it connects with the first call. */
-export function createAdminClient(address: string, timeoutMs = deadlineMs): AdminClient {
+export function createAdminClient(
+  address: string,
+  { timeoutMs = deadlineMs, certificates }: AdminClientOptions = {},
+): AdminClient {
   const service = loadAdminService();
+  const { credentials, options } = fellowChannel(certificates, () => ({ role: 'coordinator' }));
   // Not the connection of an earlier client, which may wait long before it dials again.
-  const client = new Client(address, credentials.createInsecure(), {
-    'grpc.use_local_subchannel_pool': 1,
-  });
+  const own = { ...options, 'grpc.use_local_subchannel_pool': 1 };
+  const client = new Client(address, credentials, own);
   const call = <S extends z.ZodType>(method: string, request: object, reply: S) =>
     new Promise<z.infer<S>>((resolve, reject) => {
       const definition = service[method];
       if (definition === undefined) throw new Error(`there is no method ${method}`);
       const { path, requestSerialize, responseDeserialize } = definition;
-      const options = { deadline: Date.now() + timeoutMs };
+      const until = { deadline: Date.now() + timeoutMs };
       const done = (error: ServiceError | null, value?: object): void => {
         if (error !== null) return reject(adminError(error));
         const parsed = reply.safeParse(value);
@@ -150,7 +155,7 @@ export function createAdminClient(address: string, timeoutMs = deadlineMs): Admi
         responseDeserialize as (bytes: Buffer) => object,
         request,
         new Metadata(),
-        options,
+        until,
         done,
       );
     });
@@ -195,7 +200,7 @@ export function createAdminClient(address: string, timeoutMs = deadlineMs): Admi
 }
 
 /** gRPC codes with which a coordinator refuses: coordinator/edge/operator-service.ts. */
-const refusals = new Set([3, 9, 12, 13]);
+const refusals = new Set([3, 7, 9, 12, 13]);
 
 function adminError({ code, details }: ServiceError): AdminError {
   return new AdminError(printable(details), refusals.has(code));

@@ -67,6 +67,23 @@ export function mayBe(held: readonly Identity[], wanted: Identity): boolean {
   );
 }
 
+/** A place in whatever run: of a worker without an id any worker's. */
+export type RunPlace = Omit<Identity, 'run'>;
+
+/** Whether a holder of `held` may take a place in a run that a holder of `own` is in. */
+export function isFellow(
+  held: readonly Identity[],
+  own: readonly Identity[],
+  { role, worker }: RunPlace,
+): boolean {
+  const runs = own.map(({ run }) => run);
+  return held.some(({ run, ...one }) => {
+    const isInRun = run === anyName || runs.includes(run) || runs.includes(anyName);
+    const isIt = worker === undefined || one.worker === worker || one.worker === anyName;
+    return isInRun && one.role === role && isIt;
+  });
+}
+
 /** "worker w-1 of faces", for logs and errors; of several the first three. */
 export function identityText(held: readonly Identity[]): string {
   if (held.length === 0) return 'nobody of Lockstep';

@@ -3,14 +3,87 @@
 // open go on.
 
 import {
+  ChannelCredentials,
   ServerCredentials,
   experimental,
-  type ChannelCredentials,
   type ChannelOptions,
 } from '@grpc/grpc-js';
 import type { SecureContextOptions } from 'node:tls';
-import type { CertificateSet, Certificates } from './certificates.js';
-import { identitiesOf, identityText, mayBe, type Identity } from './identity.js';
+import { messageOf, printable } from '../problems.js';
+import { authorityFile, type CertificateSet, type Certificates } from './certificates.js';
+import {
+  identitiesOf,
+  identityText,
+  isFellow,
+  mayBe,
+  type Identity,
+  type RunPlace,
+} from './identity.js';
+
+/** A port's: mutual TLS, or in clear where there are no certificates. */
+export function doorCredentials(certificates: Certificates | undefined): ServerCredentials {
+  return certificates === undefined
+    ? ServerCredentials.createInsecure()
+    : mutualServerCredentials(certificates);
+}
+
+/**
+ * A channel to who is to be in a place of a run that we are in too; without certificates clear.
+ * `onFailure` hears why a handshake came to nothing, once until the reason is another.
+ */
+export function fellowChannel(
+  certificates: Certificates | undefined,
+  place: () => RunPlace,
+  onFailure: (reason: string) => void = () => undefined,
+): { readonly credentials: ChannelCredentials; readonly options: ChannelOptions } {
+  if (certificates === undefined)
+    return { credentials: ChannelCredentials.createInsecure(), options: {} };
+  const accepts = (held: readonly Identity[]): boolean =>
+    isFellow(held, certificates.identities(), place());
+  const credentials = mutualChannelCredentials(certificates, accepts);
+  const createConnector = credentials._createSecureConnector.bind(credentials);
+  let said = '';
+  // gRPC itself keeps to itself why it could not connect, as long as it goes on trying.
+  credentials._createSecureConnector = (...args) => {
+    const connector = createConnector(...args);
+    const connect = connector.connect.bind(connector);
+    connector.connect = async (socket) => {
+      try {
+        return await connect(socket);
+      } catch (error) {
+        const reason = handshakeReason(error);
+        if (reason !== said) onFailure(reason);
+        said = reason;
+        throw error;
+      }
+    };
+    return connector;
+  };
+  return { credentials, options: mutualChannelOptions };
+}
+
+/** In words that say what to look at. */
+export function handshakeReason(error: unknown): string {
+  const text = printable(messageOf(error)).slice(0, 300);
+  if (/wrong version number|packet length too long|record layer/i.test(text))
+    return 'it does not speak TLS';
+  if (/self.signed|unable to (get|verify)|unknown ca/i.test(text))
+    return `its certificate is not of an authority in ${authorityFile} (${text})`;
+  return text;
+}
+
+/** Why who calls is not in a place of a run that we are in; undefined if it is, or all is clear. */
+export function fellowProblem(
+  call: AuthenticatedCall,
+  certificates: Certificates | undefined,
+  place: RunPlace,
+): string | undefined {
+  const held = callerOf(call);
+  if (held === undefined || certificates === undefined) return undefined;
+  if (isFellow(held, certificates.identities(), place)) return undefined;
+  const wanted = place.worker === undefined ? place.role : `${place.role} ${place.worker}`;
+  return `its certificate is of ${identityText(held)}, not of ${wanted} of this run`;
+}
 
 /** A server asks everybody for a certificate; without one the handshake fails. */
 export function mutualServerCredentials(certificates: Certificates): ServerCredentials {
@@ -36,10 +109,12 @@ export function mutualChannelCredentials(
 /** For channels with such credentials: a name for TLS, which does not know addresses. */
 export const mutualChannelOptions: ChannelOptions = {
   'grpc.ssl_target_name_override': 'lockstep.internal',
+  // Connections of other channels were made with another check.
+  'grpc.use_local_subchannel_pool': 1,
 };
 
 /** What of a call is asked for who made it. */
-interface AuthenticatedCall {
+export interface AuthenticatedCall {
   getAuthContext(): { sslPeerCertificate?: { subjectaltname?: string | undefined } } | null;
 }
 

@@ -178,7 +178,7 @@ export class WatchedRun {
     const isDone = async (): Promise<boolean> => {
       const address = this.lines.findLast(({ kind }) => kind === 'listening')?.line['address'];
       if (address === undefined) return false;
-      const client = createAdminClient(String(address), 1_000);
+      const client = createAdminClient(String(address), { timeoutMs: 1_000 });
       try {
         await ask(client);
         return true;

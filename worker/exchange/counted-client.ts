@@ -11,23 +11,27 @@ export interface CountedClient {
 }
 
 /** Creates a client of an address ("host:port"); its owner closes it. */
-export function createCountedClient(address: string, options: grpc.ChannelOptions): CountedClient {
+export function createCountedClient(
+  address: string,
+  options: grpc.ChannelOptions,
+  credentials = grpc.credentials.createInsecure(),
+): CountedClient {
   // Several, where a name has several addresses: gRPC dials the next before it gives up the first.
   const sockets = new Set<Socket>();
   let earlierBytes = 0;
-  const credentials = grpc.credentials.createInsecure();
   const createConnector = credentials._createSecureConnector.bind(credentials);
-  // The one place where grpc-js (1.14) shows the socket that it has connected.
+  // The one place where grpc-js (1.14) shows the socket that it has connected, before TLS.
   credentials._createSecureConnector = (...args) => {
     const connector = createConnector(...args);
-    const connect = (connected: Socket): ReturnType<typeof connector.connect> => {
+    const connect = connector.connect.bind(connector);
+    connector.connect = (connected: Socket) => {
       sockets.add(connected);
       connected.once('close', () => {
         if (sockets.delete(connected)) earlierBytes += connected.bytesRead;
       });
-      return connector.connect(connected);
+      return connect(connected);
     };
-    return { ...connector, connect };
+    return connector;
   };
   const client = new grpc.Client(address, credentials, options);
   return {

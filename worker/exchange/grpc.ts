@@ -6,9 +6,11 @@ import { setFlagsFromString } from 'node:v8';
 
 import { processClock } from '../../shared/clock.js';
 import { OperatorError } from '../../shared/problems.js';
+import type { Certificates } from '../../shared/tls/certificates.js';
+import { doorCredentials, fellowChannel, fellowProblem } from '../../shared/tls/mutual.js';
 import type { Member } from '../../shared/words.js';
 import type { ExchangeRequest } from './core/messages.js';
-import { createCountedClient } from './counted-client.js';
+import { createCountedClient, type CountedClient } from './counted-client.js';
 import { Exchange, type ExchangeEvents, type ExchangeRecorder } from './exchange.js';
 import { createFrameSerializer, decodeFrame, maxFrameBytes } from './frame.js';
 import { defaultExchangeLimits, type ExchangeLimits } from './limits.js';
@@ -23,6 +25,8 @@ const maxRequestBytes = 4_096;
 export interface GrpcExchangeOptions {
   /** The server that peers reach us by, owned by the caller (`exchangeServerOptions`). */
   readonly server: grpc.Server;
+  /** By which peers are known, both who calls and who is dialled; undefined: all is in clear. */
+  readonly certificates?: Certificates | undefined;
   readonly events: ExchangeEvents;
   readonly limits?: Partial<ExchangeLimits>;
   readonly recordStep?: ExchangeRecorder;
@@ -32,12 +36,18 @@ export interface GrpcExchangeOptions {
 /** Creates the exchange of a worker; one for each server. Changes how this process collects. */
 export function createGrpcExchange(options: GrpcExchangeOptions): Exchange<Uint8Array> {
   markInOneGo();
-  const { server, events, recordStep, log } = options;
+  const { server, events, recordStep, log, certificates } = options;
   const limits = { ...defaultExchangeLimits, ...options.limits };
   const exchange = new Exchange<Uint8Array>({
     ...{ clock: processClock, limits, events, recordStep, log },
     createValues: createMemoryValues(),
-    openChannel: (peer, lane) => openChannel(peer, lane, limits),
+    openChannel: (peer, lane) => {
+      const onFailure = (reason: string): void =>
+        log?.('peer not reached', { peer: peer.worker, at: peer.address, reason });
+      const fellow = () =>
+        fellowChannel(certificates, () => ({ role: 'worker', worker: peer.worker }), onFailure);
+      return openChannel(peer, lane, limits, fellow);
+    },
   });
   const service = {
     Pull: {
@@ -47,7 +57,15 @@ export function createGrpcExchange(options: GrpcExchangeOptions): Exchange<Uint8
       responseDeserialize: (bytes: Buffer) => bytes,
     },
   };
-  server.addService(service, { Pull: (call: ServerCall) => exchange.accept(incomingCall(call)) });
+  const problemOf = (call: ServerCall, worker: string): string | undefined => {
+    const problem = fellowProblem(call, certificates, { role: 'worker', worker });
+    if (problem !== undefined)
+      log?.('exchange stream refused', { peer: worker, at: call.getPeer(), reason: problem });
+    return problem;
+  };
+  server.addService(service, {
+    Pull: (call: ServerCall) => exchange.accept(incomingCall(call, problemOf)),
+  });
   return exchange;
 }
 
@@ -63,10 +81,18 @@ function markInOneGo(): void {
 
 type ServerCall = grpc.ServerDuplexStream<ExchangeRequest, FrameToSend>;
 
-function incomingCall(call: ServerCall): IncomingCall<Uint8Array> {
+function incomingCall(
+  call: ServerCall,
+  problemOf: (call: ServerCall, worker: string) => string | undefined,
+): IncomingCall<Uint8Array> {
   return {
     listen: ({ onRequest, onEnd, onClosed }) => {
-      call.on('data', onRequest);
+      call.on('data', (request: ExchangeRequest) => {
+        const problem =
+          request.kind === 'hello' ? problemOf(call, request.hello.fromWorker) : undefined;
+        if (problem === undefined) return onRequest(request);
+        call.emit('error', { code: grpc.status.PERMISSION_DENIED, details: problem });
+      });
       call.on('end', onEnd);
       call.on('cancelled', onClosed);
       call.on('error', onClosed);
@@ -82,15 +108,21 @@ function openChannel(
   { address, socket }: Member,
   lane: number,
   limits: ExchangeLimits,
+  fellow: () => ReturnType<typeof fellowChannel>,
 ): PeerChannel<Uint8Array> {
+  const dial = (): CountedClient => {
+    const { credentials, options } = fellow();
+    return createCountedClient(address, { ...clientOptions(limits), ...options }, credentials);
+  };
   const local = localAddress(socket, lane);
   let isLocal = local !== undefined;
-  let connection = createCountedClient(local ?? address, clientOptions(limits, isLocal));
+  let connection =
+    local === undefined ? dial() : createCountedClient(local, clientOptions(limits, isLocal));
   let earlierBytes = 0;
   const goByTcp = (): void => {
     earlierBytes += connection.receivedBytes();
     connection.client.close();
-    connection = createCountedClient(address, clientOptions(limits));
+    connection = dial();
     isLocal = false;
   };
   const raw = (bytes: Buffer): Buffer => bytes;
@@ -124,16 +156,18 @@ function openChannel(
 
 /**
  * Binds a server of the exchange to `listen` ("host:port", port 0 for any); gives "host:port" with
- * the host that peers use, an IPv6 address in brackets. An OperatorError says why it can't.
+ * the host that peers use, an IPv6 address in brackets. An OperatorError says why it can't. With
+ * certificates it is mutual TLS that is spoken there.
  */
 export function bindExchange(
   server: grpc.Server,
   listen: string,
   advertise: string,
+  certificates?: Certificates,
 ): Promise<string> {
   const host = advertise.includes(':') && !advertise.startsWith('[') ? `[${advertise}]` : advertise;
   return new Promise((resolve, reject) => {
-    server.bindAsync(listen, grpc.ServerCredentials.createInsecure(), (error, chosen) =>
+    server.bindAsync(listen, doorCredentials(certificates), (error, chosen) =>
       error === null ? resolve(`${host}:${chosen}`) : reject(unbound(listen, error)),
     );
   });

@@ -9,6 +9,7 @@ import { processClock } from '../../shared/clock.js';
 import type { LogLevel } from '../../shared/environment.js';
 import { OperatorError } from '../../shared/problems.js';
 import type { StepShape } from '../../shared/plan/step-vector.js';
+import type { Certificates } from '../../shared/tls/certificates.js';
 import type { Generation, Leaf, Step } from '../../shared/words.js';
 import type {
   ExchangeCost,
@@ -35,6 +36,8 @@ export interface LaneOptions {
   readonly socket?: string | undefined;
   readonly limits?: Partial<ExchangeLimits>;
   readonly logLevel: LogLevel;
+  /** The folder of the worker's certificates, which each lane opens; undefined: all is in clear. */
+  readonly tlsFolder?: string | undefined;
 }
 
 /** The calls of a `Lane`, posted. */
@@ -67,9 +70,14 @@ export type FromLane =
   | { readonly kind: 'closed' };
 
 /** What a worker's lanes are opened with. */
-export interface LanesOptions extends Pick<LaneOptions, 'worker' | 'advertise' | 'logLevel'> {
+export interface LanesOptions extends Pick<
+  LaneOptions,
+  'worker' | 'advertise' | 'logLevel' | 'tlsFolder'
+> {
   /** Of the first lane, owned by the caller (`exchangeServerOptions`). */
   readonly server: Server;
+  /** Of the first lane, from that folder. */
+  readonly certificates?: Certificates | undefined;
   /** "host:port" of the first lane; others have the ports behind it, or any where that is 0. */
   readonly listen: string;
   /** How many, from 1. */
@@ -92,8 +100,8 @@ export interface OpenedLanes {
 
 /** Has all lanes listen; an OperatorError says why one can't. */
 export async function openLanes(options: LanesOptions): Promise<OpenedLanes> {
-  const { server, lanes, listen, ...common } = options;
-  const address = await bindExchange(server, listen, common.advertise);
+  const { server, certificates, lanes, listen, ...common } = options;
+  const address = await bindExchange(server, listen, common.advertise, certificates);
   const colon = listen.lastIndexOf(':');
   const [host, port] = [listen.slice(0, colon), Number(listen.slice(colon + 1))];
   // Where peers are to take another way than to where this worker listens there is no short cut.

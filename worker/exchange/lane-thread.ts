@@ -5,19 +5,26 @@ import { parentPort, workerData } from 'node:worker_threads';
 
 import { createLog } from '../../shared/log.js';
 import { OperatorError } from '../../shared/problems.js';
+import { openCertificates } from '../../shared/tls/certificates.js';
 import { bindExchange, createGrpcExchange, exchangeServerOptions } from './grpc.js';
 import type { FromLane, LaneOptions, ToLane } from './lane-port.js';
 import { listenLocally } from './local-sockets.js';
 
-const { worker, lane, listen, advertise, socket, limits, logLevel } = workerData as LaneOptions;
+const { worker, lane, listen, advertise, socket, limits, logLevel, tlsFolder } =
+  workerData as LaneOptions;
 const log = createLog({ name: 'worker', level: logLevel, fields: { worker, lane } });
 const port = parentPort;
 if (port === null) throw new Error('a lane is started by the network thread');
 const report = (message: FromLane): void => port.postMessage(message);
 
+// What becomes of its files the network thread says.
+const certificates =
+  tlsFolder === undefined
+    ? undefined
+    : openCertificates({ folder: tlsFolder, holder: { role: 'worker', worker } });
 const server = new Server(exchangeServerOptions);
 const exchange = createGrpcExchange({
-  ...{ server, limits: limits ?? {}, log: log.warn },
+  ...{ server, certificates, limits: limits ?? {}, log: log.warn },
   events: {
     onJoined: (generation) => report({ kind: 'joined', generation }),
     onGathered: (generation, step) => report({ kind: 'gathered', generation, step }),
@@ -28,7 +35,8 @@ const exchange = createGrpcExchange({
 
 await listenLocally(server, socket, lane);
 try {
-  report({ kind: 'bound', address: await bindExchange(server, listen, advertise) });
+  const address = await bindExchange(server, listen, advertise, certificates);
+  report({ kind: 'bound', address });
   port.on('message', perform);
 } catch (error) {
   if (!(error instanceof OperatorError)) throw error;
@@ -57,5 +65,6 @@ function perform(message: ToLane): void {
 function end(): void {
   report({ kind: 'closed' });
   server.forceShutdown();
+  certificates?.close();
   port?.close();
 }

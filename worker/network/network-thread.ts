@@ -8,6 +8,7 @@ import { processClock } from '../../shared/clock.js';
 import { exitCodes } from '../../shared/exit-codes.js';
 import { createLog } from '../../shared/log.js';
 import { messageOf } from '../../shared/problems.js';
+import { openCertificates, type Certificates } from '../../shared/tls/certificates.js';
 import { createGrpcExchange, exchangeServerOptions } from '../exchange/grpc.js';
 import { openLanes } from '../exchange/lane-port.js';
 import type { OpenLane } from '../exchange/lanes.js';
@@ -16,10 +17,10 @@ import { createGrpcStateClient, createGrpcStateServer } from '../transfer/grpc.j
 import type { WatchedWorker } from './metrics.js';
 import { NetworkNode } from './node.js';
 import type { NetworkOptions, ToCompute, ToNetwork } from './ports.js';
-import { dialCoordinator } from './session.js';
+import { createDial } from './session.js';
 import { createTraps, signalSelf } from './traps.js';
 
-const { coordinators, listen, advertise, lanes, logLevel, metrics, ...settings } =
+const { coordinators, listen, advertise, lanes, logLevel, metrics, tls, ...settings } =
   workerData as NetworkOptions;
 const { worker } = settings;
 const log = createLog({ name: 'worker', level: logLevel, fields: { worker } });
@@ -29,30 +30,46 @@ const toCompute = (message: ToCompute, transfer: readonly ArrayBuffer[] = []): v
   port.postMessage(message, transfer);
 
 const tracing = createNodeTracing(processClock, toCompute);
+const certificates = tls && openOwn(tls.folder);
+/** Of our own port, which is in clear where only the control plane is closed. */
+const ofPeers = tls?.scope === 'all' ? certificates : undefined;
 const server = new Server(exchangeServerOptions);
-const opening = openLanes({ server, worker, listen, advertise, lanes, logLevel });
+const opening = openLanes({
+  ...{ server, worker, listen, advertise, lanes, logLevel, certificates: ofPeers },
+  tlsFolder: ofPeers && tls?.folder,
+});
 const opened = await opening.catch(endUnbound);
-const node = new NetworkNode({
+const node: NetworkNode = new NetworkNode({
   config: {
     ...{ ...settings, address: opened.address, lanes: opened.lanes, socket: opened.socket },
     ...{ pid: process.pid, host: hostname() },
   },
   ...{ coordinators, clock: processClock, toCompute, log },
-  session: { dial: dialCoordinator, random: Math.random },
+  session: {
+    dial: createDial(certificates, (address, reason) =>
+      log.warn('coordinator not reached', { address, reason }),
+    ),
+    random: Math.random,
+  },
   tracing,
   createExchange: (given) => {
     // A trace shows the first lane: the others do the same at the same time.
     const { recordStep } = tracing;
     const first: OpenLane = (events) =>
-      createGrpcExchange({ server, events, recordStep, log: log.warn });
+      createGrpcExchange({ server, certificates: ofPeers, events, recordStep, log: log.warn });
     return opened.join(first, given);
   },
-  stateServer: createGrpcStateServer(server, { toCompute }),
-  stateClient: createGrpcStateClient({ worker, toCompute }),
+  stateServer: createGrpcStateServer(server, { toCompute, certificates: ofPeers, log: log.info }),
+  stateClient: createGrpcStateClient({
+    ...{ worker, toCompute, certificates: ofPeers },
+    workerAt: (address) =>
+      node.state.world.members.find((member) => member.address === address)?.worker,
+  }),
   traps: createTraps(signalSelf(worker)),
   onEnd: (end) => {
     server.forceShutdown();
     opened.close();
+    certificates?.close();
     toCompute(end);
     port.close();
   },
@@ -62,6 +79,15 @@ port.on('message', (message: ToNetwork) => {
   node.onCompute(message);
   watched?.onCompute(message);
 });
+
+function openOwn(folder: string): Certificates {
+  const onNotice = (text: string): void => log.warn('certificates', { text });
+  try {
+    return openCertificates({ folder, holder: { role: 'worker', worker }, onNotice });
+  } catch (error) {
+    return endUnbound(error);
+  }
+}
 
 /** The library is loaded by those only that are to be watched. */
 async function watch(place: string): Promise<WatchedWorker> {

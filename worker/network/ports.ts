@@ -6,6 +6,7 @@ import type { Trap } from '../../shared/control/messages.js';
 import type { StepSpan } from '../../shared/control/tracing.js';
 import type { LogLevel } from '../../shared/environment.js';
 import type { StepShape } from '../../shared/plan/step-vector.js';
+import type { TlsPlan } from '../../shared/tls/doors.js';
 import type { Generation, Leaf, Step } from '../../shared/words.js';
 import type { WorkerEffect, WorkerEvent } from '../core/state.js';
 import type { ExchangeWorld } from '../exchange/exchange.js';
@@ -26,6 +27,8 @@ export interface NetworkOptions {
   readonly drainMs: number;
   readonly allowsFaults: boolean;
   readonly logLevel: LogLevel;
+  /** Undefined: all is in clear. */
+  readonly tls: TlsPlan | undefined;
   /** "host:port" to answer for metrics and health at. */
   readonly metrics: string | undefined;
 }

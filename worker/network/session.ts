@@ -1,7 +1,7 @@
 // The worker's end of its session with the coordinator: one stream, checked messages. When the
 // stream ends it dials again, address after address, for as long as it is not closed.
 
-import { credentials, type ClientDuplexStream } from '@grpc/grpc-js';
+import type { ClientDuplexStream } from '@grpc/grpc-js';
 import type { Clock } from '../../shared/clock.js';
 import {
   controlChannelOptions,
@@ -16,6 +16,8 @@ import {
   type TraceOrder,
 } from '../../shared/control/tracing.js';
 import { messageOf } from '../../shared/problems.js';
+import type { Certificates } from '../../shared/tls/certificates.js';
+import { fellowChannel } from '../../shared/tls/mutual.js';
 
 /** How long one address may take to answer. */
 const dialMs = 2_000;
@@ -128,10 +130,32 @@ export class Session {
 
 type Stream = ClientDuplexStream<WireMessage, WireMessage>;
 
-/** Dials a coordinator over gRPC. */
-export function dialCoordinator(address: string, handlers: SessionHandlers): SessionLine {
+/**
+ * Dials coordinators over gRPC; with certificates only the one of our own run. `onFailure` hears
+ * why an address does not come to anything, once until the reason is another.
+ */
+export function createDial(
+  certificates: Certificates | undefined,
+  onFailure: (address: string, reason: string) => void,
+): SessionPorts['dial'] {
+  const said = new Map<string, string>();
+  return (address, handlers) =>
+    dialCoordinator(address, handlers, certificates, (reason) => {
+      if (said.get(address) !== reason) onFailure(address, reason);
+      said.set(address, reason);
+    });
+}
+
+function dialCoordinator(
+  address: string,
+  handlers: SessionHandlers,
+  certificates: Certificates | undefined,
+  onFailure: (reason: string) => void,
+): SessionLine {
   const Control = loadControlService();
-  const client = new Control(address, credentials.createInsecure(), controlChannelOptions);
+  const place = { role: 'coordinator' } as const;
+  const { credentials, options } = fellowChannel(certificates, () => place, onFailure);
+  const client = new Control(address, credentials, { ...controlChannelOptions, ...options });
   let stream: Stream | undefined;
   let isOver = false;
   const drop = (): void => {

@@ -4,6 +4,8 @@ import * as grpc from '@grpc/grpc-js';
 
 import { processClock } from '../../shared/clock.js';
 import { printable } from '../../shared/problems.js';
+import type { Certificates } from '../../shared/tls/certificates.js';
+import { fellowChannel, fellowProblem } from '../../shared/tls/mutual.js';
 import { createCountedClient } from '../exchange/counted-client.js';
 import { clientOptions } from '../exchange/grpc.js';
 import { defaultExchangeLimits } from '../exchange/limits.js';
@@ -28,11 +30,21 @@ import {
 
 type Limited<Options> = Omit<Options, 'limits' | 'clock' | 'openChannel'> & {
   readonly limits?: Partial<TransferLimits>;
+  /** By which peers are known; undefined: all is in clear. */
+  readonly certificates?: Certificates | undefined;
 };
 
 /** Creates the fetching side of a worker. Holds connections only while it fetches. */
-export function createGrpcStateClient(options: Limited<StateClientOptions>): StateClient {
+export function createGrpcStateClient(
+  options: Limited<StateClientOptions> & {
+    /** Who of the world is reached at an address: its certificate has to say so. */
+    readonly workerAt?: (address: string) => string | undefined;
+  },
+): StateClient {
   const limits = { ...defaultTransferLimits, ...options.limits };
+  const { certificates, workerAt } = options;
+  const openChannel = (donor: string): DonorChannel =>
+    channelTo(donor, certificates, () => workerAt?.(donor));
   return createStateClient({ ...options, limits, clock: processClock, openChannel });
 }
 
@@ -44,7 +56,16 @@ export function createGrpcStateServer(
   const limits = { ...defaultTransferLimits, ...options.limits };
   const state = new StateServer({ ...options, limits, clock: processClock });
   const service = stateService(Math.max(limits.chunkBytes, maxJsonBytes));
-  server.addService(service, { State: (call: ServerCall) => state.onCall(stateCall(call)) });
+  server.addService(service, {
+    State: (call: ServerCall) => {
+      const { request } = call;
+      const worker = 'refused' in request ? '' : request.fromWorker;
+      const reason = fellowProblem(call, options.certificates, { role: 'worker', worker });
+      if (reason === undefined) return state.onCall(stateCall(call));
+      options.log?.('state refused', { peer: worker, at: call.getPeer(), reason });
+      call.emit('error', { code: grpc.status.PERMISSION_DENIED, details: reason });
+    },
+  });
   return state;
 }
 
@@ -65,12 +86,18 @@ function stateCall(call: ServerCall): StateCall {
   };
 }
 
-function openChannel(donor: string): DonorChannel {
+function channelTo(
+  donor: string,
+  certificates: Certificates | undefined,
+  workerAt: () => string | undefined,
+): DonorChannel {
+  const fellow = fellowChannel(certificates, () => ({ role: 'worker', worker: workerAt() }));
   const options = {
+    ...fellow.options,
     ...clientOptions(defaultExchangeLimits),
     'grpc.max_receive_message_length': stateHeaderBytes + defaultTransferLimits.chunkBytes,
   };
-  const { client, receivedBytes } = createCountedClient(donor, options);
+  const { client, receivedBytes } = createCountedClient(donor, options, fellow.credentials);
   const raw = (bytes: Buffer): Buffer => bytes;
   return {
     ask: (request, { onFrame, onMalformed, onEnd, onBroken }) => {

@@ -231,7 +231,7 @@ test('refusals come back with their words', async () => {
 });
 
 test('a coordinator that is away, or takes too long, is told apart from one that refuses', async () => {
-  const client = createAdminClient(`127.0.0.1:${await freePort()}`, 1000);
+  const client = createAdminClient(`127.0.0.1:${await freePort()}`, { timeoutMs: 1000 });
   await assert.rejects(
     client.getStatus(),
     (error) => error instanceof AdminError && !error.isRefusal,

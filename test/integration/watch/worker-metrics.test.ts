@@ -22,7 +22,7 @@ function startThread(metrics: string): { said(): string; block(): void; isRunnin
   const workerData: NetworkOptions = {
     ...{ coordinators: ['127.0.0.1:1'], worker: 'w-1', incarnation: 1 },
     ...{ listen: '127.0.0.1:0', advertise: '127.0.0.1', patienceMs: 60_000, drainMs: 1000 },
-    ...{ allowsFaults: false, lanes: 1, logLevel: 'info', metrics },
+    ...{ allowsFaults: false, lanes: 1, tls: undefined, logLevel: 'info', metrics },
   };
   const script = `
     import { Worker } from 'node:worker_threads';
