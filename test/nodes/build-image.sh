@@ -23,10 +23,14 @@ done
 mkdir -p "$cache/images"
 scratch="$(mktemp -d "$cache/.image.XXXXXX")"
 trap 'rm -rf "$scratch"' EXIT
-if [ "$(du -sm "$storage" 2>/dev/null | cut -f 1)0" -gt "${storage_limit}0" ]; then rm -rf "$storage"; fi
+size="$(du -sm "$storage" 2>/dev/null | cut -f 1)"
+if [ "${size:-0}" -gt "$storage_limit" ]; then rm -rf "$storage"; fi
 
 # Nothing of the machine's own images or settings is used or changed.
-export BUILDAH_ISOLATION=chroot TMPDIR="$scratch"
+export BUILDAH_ISOLATION=chroot TMPDIR="$scratch" CONTAINERS_CONF="$scratch/containers.conf"
+mkdir "$scratch/cni"
+printf '[network]\nnetwork_backend = "cni"\nnetwork_config_dir = "%s/cni"\n' "$scratch" \
+  >"$CONTAINERS_CONF"
 printf '{"default":[{"type":"insecureAcceptAnything"}]}' >"$scratch/policy.json"
 printf 'unqualified-search-registries = ["docker.io"]\n' >"$scratch/registries.conf"
 bud() {
@@ -71,7 +75,7 @@ make_base() {
 base_arguments=()
 wanted="$(sed -n 's/^ARG NODE_IMAGE=\(.*\)$/\1/p' deploy/docker/Dockerfile)"
 read -r node suite < <(sed 's/^node:\([0-9.]*\)-\([a-z]*\)-slim.*$/\1 \2/' <<<"$wanted")
-if ! timeout 120 true || ! policy pull --quiet --policy=ifmissing "$wanted" >&2 2>/dev/null; then
+if ! policy pull --quiet --policy=ifmissing "$wanted" >&2 2>/dev/null; then
   base="localhost/lockstep-base:$node-$suite"
   if ! bud inspect --type image "$base" >/dev/null 2>&1; then
     echo "no registry can be reached: a base image of Debian $suite and Node $node" >&2

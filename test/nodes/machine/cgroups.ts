@@ -1,6 +1,6 @@
-// The cgroups of the test cluster: one in each hierarchy (version 1) or one at all (version 2),
-// with shares enough beside a busy machine. They say which processes are the cluster's: whatever
-// is in them is killed at the end, however it was started.
+// The cgroups of the test cluster, version 1: one in each hierarchy, with shares enough beside a busy
+// machine. They say which processes are the cluster's: whatever is in them is killed at the end,
+// however it was started.
 
 import {
   existsSync,
@@ -14,64 +14,45 @@ import { basename, dirname, join } from 'node:path';
 import { until } from '../../support/until.js';
 import { clusterGroup } from './places.js';
 
-/** Of the CPU, in cgroup version 1, where a process outside weighs 1024. */
+/** Of the CPU; a process outside weighs 1024. */
 const shares = 32_768;
-/** The same in version 2, where others weigh 100. */
-const weight = 3200;
 /** Longest wait for processes to go after SIGKILL, under load. */
 const goneMs = 60_000;
 
-interface Hierarchy {
-  readonly mount: string;
-  readonly version: 1 | 2;
-}
-
-/** All hierarchies of this machine: one of version 2 may lie beside those of version 1. */
-function allHierarchies(): Hierarchy[] {
+/** Where hierarchies of those types are mounted. */
+function mountsOf(...types: readonly string[]): string[] {
   const rows = readFileSync('/proc/self/mounts', 'utf8').split('\n');
-  return rows.flatMap((line): Hierarchy[] => {
-    const [, mount = '', type] = line.split(' ');
-    if (type === 'cgroup') return [{ mount, version: 1 }];
-    return type === 'cgroup2' ? [{ mount, version: 2 }] : [];
+  return rows.flatMap((line) => {
+    const [, mount = '', type = ''] = line.split(' ');
+    return types.includes(type) ? [mount] : [];
   });
 }
 
 /** The hierarchies that processes are put into. */
-function hierarchies(): Hierarchy[] {
-  const all = allHierarchies();
-  const first = all.filter(({ version }) => version === 1);
-  return first.length > 0 ? first : all;
-}
+const hierarchies = (): string[] => mountsOf('cgroup');
 
 const controllers = ['cpu', 'cpuset', 'memory', 'pids'];
 
 /** Why no cgroup can be made here that holds pods; undefined when one can. */
 export function cgroupProblem(): string | undefined {
   const all = hierarchies();
-  const [second] = all;
-  if (second === undefined) return 'cgroups';
-  if (second.version === 2) {
-    const offered = readFileSync(join(second.mount, 'cgroup.subtree_control'), 'utf8').split(/\s/);
-    const missing = controllers.filter((name) => !offered.includes(name));
-    if (missing.length > 0) return `the cgroup controllers ${missing.join(', ')}`;
-  } else {
-    const missing = controllers.filter(
-      (name) => !all.some(({ mount }) => basename(mount).split(',').includes(name)),
-    );
-    if (missing.length > 0) return `the cgroup hierarchies ${missing.join(', ')}`;
-  }
-  const probe = `${clusterGroup}-probe-${process.pid}`;
+  // With version 2 nobody has tried it.
+  if (all.length === 0) return 'cgroups of version 1';
+  const offered = all.flatMap((mount) => basename(mount).split(','));
+  const missing = controllers.filter((name) => !offered.includes(name));
+  if (missing.length > 0) return `the cgroup hierarchies ${missing.join(', ')}`;
+  const probes = all.map((mount) => join(mount, `${clusterGroup}-probe-${process.pid}`));
   try {
-    for (const { mount } of all) mkdirSync(join(mount, probe));
+    for (const probe of probes) mkdirSync(probe);
     return undefined;
   } catch {
     return 'cgroups that can be written';
   } finally {
-    for (const { mount } of all) if (existsSync(join(mount, probe))) rmdirSync(join(mount, probe));
+    for (const probe of probes) if (existsSync(probe)) rmdirSync(probe);
   }
 }
 
-const pathIn = ({ mount }: Hierarchy, group: string): string => join(mount, clusterGroup, group);
+const pathIn = (mount: string, group: string): string => join(mount, clusterGroup, group);
 
 let isSealed = false;
 
@@ -87,22 +68,17 @@ function assertOpen(): void {
 /** Makes a cgroup below the cluster's, in every hierarchy. */
 export function createGroup(group: string): void {
   assertOpen();
-  for (const hierarchy of hierarchies())
-    for (const path of [pathIn(hierarchy, ''), pathIn(hierarchy, group)]) {
+  for (const mount of hierarchies())
+    for (const path of [pathIn(mount, ''), pathIn(mount, group)]) {
       mkdirSync(path, { recursive: true });
-      prepare(hierarchy, path, path === pathIn(hierarchy, ''));
+      prepare(path);
     }
 }
 
-function prepare({ version }: Hierarchy, path: string, isTop: boolean): void {
+function prepare(path: string): void {
   const set = (file: string, value: string | number): void => {
     if (existsSync(join(path, file))) writeFileSync(join(path, file), `${value}`);
   };
-  if (version === 2) {
-    set('cpu.weight', weight);
-    if (isTop) set('cgroup.subtree_control', controllers.map((name) => `+${name}`).join(' '));
-    return;
-  }
   set('cpu.shares', shares);
   // A new cpuset has nothing, and takes no process.
   for (const file of ['cpuset.cpus', 'cpuset.mems'])
@@ -113,7 +89,7 @@ function prepare({ version }: Hierarchy, path: string, isTop: boolean): void {
 export function enterGroup(group: string): string {
   assertOpen();
   return hierarchies()
-    .map((hierarchy) => `echo $$ >${join(pathIn(hierarchy, group), 'cgroup.procs')}`)
+    .map((mount) => `echo $$ >${join(pathIn(mount, group), 'cgroup.procs')}`)
     .join('; ');
 }
 
@@ -122,11 +98,9 @@ export function enterGroup(group: string): string {
  * of those whose name has that in it, such as a container's id.
  */
 export function pidsIn(group: string, part = ''): number[] {
-  const hierarchy = hierarchies().find(
-    ({ mount, version }) => version === 2 || basename(mount) === 'pids',
-  );
-  if (hierarchy === undefined) return [];
-  return foldersBelow(pathIn(hierarchy, group))
+  const mount = hierarchies().find((path) => basename(path) === 'pids');
+  if (mount === undefined) return [];
+  return foldersBelow(pathIn(mount, group))
     .filter((folder) => basename(folder).includes(part))
     .flatMap((folder) => (readIfThere(join(folder, 'cgroup.procs')) ?? '').split('\n'))
     .filter(Boolean)
@@ -167,10 +141,13 @@ export async function killGroups(): Promise<void> {
   );
 }
 
-/** Takes the cgroups of the cluster away, in which nothing is any more. */
+/**
+ * Takes the cgroups of the cluster away, in which nothing is any more. Kubelets make theirs in a
+ * hierarchy of version 2 too, where one lies beside the others.
+ */
 export async function removeGroups(): Promise<void> {
   await until(
-    () => allHierarchies().every((hierarchy) => removeTree(pathIn(hierarchy, ''))),
+    () => mountsOf('cgroup', 'cgroup2').every((mount) => removeTree(pathIn(mount, ''))),
     'the cgroups of the cluster are gone',
     goneMs,
   );

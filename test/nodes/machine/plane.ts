@@ -163,6 +163,8 @@ function controllerManager(): string[] {
     '--node-monitor-period=1s',
     `--node-monitor-grace-period=${nodeGraceS}s`,
     `--cluster-cidr=${podRanges}`,
+    // It makes this folder, wherever it is.
+    `--flex-volume-plugin-dir=${file('volume-plugins')}`,
   ];
 }
 
