@@ -22,7 +22,10 @@ for program in buildah go; do
 done
 mkdir -p "$cache/images"
 scratch="$(mktemp -d "$cache/.image.XXXXXX")"
-trap 'rm -rf "$scratch"' EXIT
+# Beside its storage buildah keeps notes in a folder that no flag names.
+notes=''
+[ -e /var/lib/containers ] || notes=/var/lib/containers
+trap 'rm -rf "$scratch" $notes' EXIT
 size="$(du -sm "$storage" 2>/dev/null | cut -f 1)"
 if [ "${size:-0}" -gt "$storage_limit" ]; then rm -rf "$storage"; fi
 
