@@ -1,6 +1,6 @@
-// The cgroups of the test cluster, version 1: one in each hierarchy, with shares enough beside a busy
-// machine. They say which processes are the cluster's: whatever is in them is killed at the end,
-// however it was started.
+// The cgroups of the test cluster, version 1: one in each hierarchy, with shares enough beside a
+// busy machine. They say which processes are the cluster's: whatever is in them is killed at the
+// end, however it was started.
 
 import {
   existsSync,
