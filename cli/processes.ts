@@ -7,6 +7,7 @@ import { childEnvironment, readEnvironment, type LogLevel } from '../shared/envi
 import { packageFile } from '../shared/paths.js';
 import { exitCodes } from '../shared/exit-codes.js';
 import { OperatorError } from '../shared/problems.js';
+import { wordsOnKill } from './local/memory.js';
 
 /**
  * Ends this process when its stdin is closed: the parent holds the other end, and the system closes
@@ -26,7 +27,8 @@ export interface Departure {
 
 /** How a process left, in words. */
 export function describeDeparture({ code, signal }: Departure): string {
-  return signal === null ? `ended with exit code ${code}` : `was ended by ${signal}`;
+  if (signal === null) return `ended with exit code ${code}`;
+  return `was ended by ${signal}${signal === 'SIGKILL' ? wordsOnKill() : ''}`;
 }
 
 /** Resolves when the process has ended and its output was read; rejects if it never started. */

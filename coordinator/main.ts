@@ -15,11 +15,10 @@ import { createRunningStores, type RunningStores } from '../shared/store/notices
 import { processClock } from '../shared/clock.js';
 import { sha256Of } from '../shared/sha256.js';
 import { canonicalJson } from '../shared/spec/compare.js';
-import { type CoordinatorConfig, type Ending } from './core/state.js';
+import type { CoordinatorConfig, CoordinatorEvent, Ending } from './core/state.js';
 import { defaultTiming } from './core/timing.js';
 import { openCheckpoints } from './edge/checkpoints.js';
-import { leaseKey, serveLease, type Lease, type LeaseBoard } from './edge/lease.js';
-import { createNatsLease } from './edge/nats-lease.js';
+import { serveLease } from './edge/lease.js';
 import { answerOperator, operatorService, type OperatorRequests } from './edge/operator-service.js';
 import { openMetrics, type CoordinatorMetrics } from './edge/metrics.js';
 import { createQuietWatch } from './edge/quiet.js';
@@ -37,6 +36,7 @@ import { createRecentPicture, type RecentPicture } from '../watch/history/recent
 import { feedHistory } from '../watch/history/sources.js';
 import { openGuard, type SessionGuard } from './guard.js';
 import { lead } from './leading.js';
+import { openLease, reportFinished, runRequest, type HeldLease } from './standing-by.js';
 import { openWatching, type PagePlace } from './watching.js';
 
 /** Longest wait at the end for events that the bus or the folder has not taken yet. */
@@ -115,32 +115,16 @@ async function holdAndServe(options: CoordinatorMainOptions, open: OpenParts): P
       return board === undefined ? exitCodes.interrupted : exitCodes.drained;
     throw error;
   }
+  let isFinished = false;
   try {
-    return await serve(options, { ...held, ...open });
+    isFinished = lease?.saysFinished === true && (await reportFinished(options));
+    if (isFinished) return exitCodes.ok;
+    const exitCode = await serve(options, { ...held, ...open });
+    isFinished = exitCode === exitCodes.ok;
+    return exitCode;
   } finally {
-    await lease?.release();
+    await lease?.release(isFinished);
   }
-}
-
-interface HeldLease {
-  readonly lease: Lease | undefined;
-  /** Of a lease that can carry more than its holder. */
-  readonly board: LeaseBoard | undefined;
-}
-
-async function openLease(options: CoordinatorMainOptions): Promise<HeldLease> {
-  const { standby, leaseUrl, nats, runUrl, onLine } = options;
-  const onNotice = (text: string): void => onLine({ kind: 'notice', text });
-  if (standby && leaseUrl !== undefined) {
-    // The client of Kubernetes is large, and nobody else needs it.
-    const { createKubernetesLease } = await import('./edge/kubernetes-lease.js');
-    const lease = createKubernetesLease({ url: leaseUrl, onNotice });
-    return { lease, board: lease };
-  }
-  if (!standby || nats === undefined) return { lease: undefined, board: undefined };
-  const holder = `pid ${process.pid} on ${hostname()}`;
-  const lease = createNatsLease({ ...nats, key: leaseKey(runUrl), holder, onNotice });
-  return { lease, board: undefined };
 }
 
 interface HeldParts extends HeldLease, OpenParts {}
@@ -155,11 +139,7 @@ async function serve(options: CoordinatorMainOptions, held: HeldParts): Promise<
   const sessions = await createSessions(options.listen, services, options.log, guard);
   const store = openStore(options.runUrl, options.storeOptions);
   try {
-    const plan = await openRun({
-      ...{ run: options.run, store, storeOptions: options.storeOptions },
-      ...{ spec: options.spec, datasetUrl: options.datasetUrl, ifExists: options.ifExists },
-      ...{ worldSize: options.worldSize, until: options.stopAfter, nowMs: Date.now() },
-    });
+    const plan = await openRun(runRequest(options, store));
     if (lost !== undefined) {
       // A term taken now would put down whoever holds the lease.
       options.onLine({
@@ -200,8 +180,7 @@ interface LeadingParts extends HeldParts {
 
 async function leadRun(options: CoordinatorMainOptions, parts: LeadingParts): Promise<ExitCode> {
   const { lease, board, sessions, plan, term } = parts;
-  const { run, runUrl, stop, log } = options;
-  const { record } = plan;
+  const [{ record }, { run, runUrl, stop, log }] = [plan, options];
   // The result is the last line, after what is left to say about the bus.
   let result: ReportLine | undefined;
   let phase = '';
@@ -260,8 +239,9 @@ async function leadRun(options: CoordinatorMainOptions, parts: LeadingParts): Pr
     log.info('stop asked', { reason });
     dispatch({ kind: board && reason === 'SIGTERM' ? 'leaveAsked' : 'stopAsked', reason });
   });
+  const forgetMemory = await openMemoryWatch(options, dispatch, say);
   const { exitCode } = await over;
-  for (const end of [leading.close, forgetQuiet, forgetStop]) end();
+  for (const end of [leading.close, forgetQuiet, forgetStop, forgetMemory]) end();
   await sessions.close(leaveMs);
   await closeEvents();
   await checkpoints.settled();
@@ -270,6 +250,17 @@ async function leadRun(options: CoordinatorMainOptions, parts: LeadingParts): Pr
   stores.close();
   if (result !== undefined) options.onLine(result);
   return exitCode;
+}
+
+/** In a cluster, where workers are pods. */
+async function openMemoryWatch(
+  { standby, leaseUrl }: CoordinatorMainOptions,
+  dispatch: (event: CoordinatorEvent) => void,
+  onNotice: (text: string) => void,
+): Promise<() => void> {
+  if (!standby || leaseUrl === undefined) return () => undefined;
+  const { watchMemory } = await import('./memory-watch.js');
+  return watchMemory({ leaseUrl, dispatch, onNotice });
 }
 
 /** It has finished, or was stopped: its folder has all that a report says. */

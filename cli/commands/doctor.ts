@@ -18,6 +18,7 @@ import { hasPlugin, xlaProviders } from '../../worker/engine/xla/plugin.js';
 import { probe, trialWords, tryEngine, type TrialRequest } from '../engine-trial.js';
 import { CommandFailed } from '../failure.js';
 import { listGpus, type Gpu } from '../local/gpus.js';
+import { gib, memoryLimit } from '../local/memory.js';
 import { describeDevices, probePlugin, tryPlugin, type PluginReport } from '../plugin-trial.js';
 import { flagOption, numberOption, wordOption } from '../options.js';
 import { printFigures, printJson, printTable } from '../output.js';
@@ -72,7 +73,10 @@ export const doctorCommand: CommandModule<object, InferredOptionTypes<typeof opt
 async function examine(place: string | undefined): Promise<Finding[]> {
   const { s3 } = readEnvironment();
   const gpus = listGpus();
-  const memory = `${(totalmem() / 1024 ** 3).toFixed(1)} GiB`;
+  const limit = memoryLimit();
+  const machine = gib(totalmem());
+  const memory =
+    limit === undefined ? machine : `${gib(limit)}, which this container may use of ${machine}`;
   const processors = cpus();
   const model = processors[0]?.model.trim() ?? '?';
   const noStore = 'AWS, or folders (LOCKSTEP_S3_ENDPOINT is not set)';
@@ -82,7 +86,7 @@ async function examine(place: string | undefined): Promise<Finding[]> {
     gpus.length === 0
       ? { what: 'GPUs', state: 'absent', detail: 'nvidia-smi lists none' }
       : judged('GPUs', true, gpus.map(({ id, name }) => `${id}: ${name}`).join('; ')),
-    judged('memory', totalmem() >= workerBytes, memory),
+    judged('memory', (limit ?? totalmem()) >= workerBytes, memory),
     ...(await examinePlugins()),
     ...(await examineEngines(gpus)),
     await examinePackage('sharp', () => import('sharp')),

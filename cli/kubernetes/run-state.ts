@@ -89,12 +89,17 @@ function parseParameters(text: string, place: string): LaunchParameters {
   }
 }
 
-/** How a Job is. */
+/**
+ * How a Job is. It is decided before the server says Complete or Failed, which waits for pods that
+ * may be on a lost node: one pod that ended well is enough for both Jobs.
+ */
 export function jobStage(job: V1Job | undefined): JobStage {
   if (job === undefined) return 'missing';
   if (job.metadata?.deletionTimestamp !== undefined) return 'going';
-  if (conditionOf(job, 'Complete') !== undefined) return 'complete';
-  if (conditionOf(job, 'Failed') !== undefined) return 'failed';
+  const holds = (...types: string[]) => types.some((type) => conditionOf(job, type) !== undefined);
+  const hasOne = (job.status?.succeeded ?? 0) > 0;
+  if (hasOne || holds('Complete', 'SuccessCriteriaMet')) return 'complete';
+  if (holds('Failed', 'FailureTarget')) return 'failed';
   return job.spec?.suspend === true ? 'suspended' : 'active';
 }
 
@@ -105,7 +110,8 @@ export function conditionOf(job: V1Job | undefined, type: string): V1JobConditio
 
 /** Why a Job failed, in the cluster's words; empty if it did not. */
 function jobFailure(job: V1Job | undefined): string {
-  const { reason = '', message = '' } = conditionOf(job, 'Failed') ?? {};
+  const failed = conditionOf(job, 'Failed') ?? conditionOf(job, 'FailureTarget');
+  const { reason = '', message = '' } = failed ?? {};
   return [reason, message].filter((word) => word !== '').join(': ');
 }
 
@@ -122,17 +128,22 @@ export interface RunStage {
   readonly progress: LeaderStatus | undefined;
 }
 
-/** The state of a run. A leader's word counts only while its Job goes on. */
+/**
+ * The state of a run. A leader's word counts only while its Job goes on, but for the word that the
+ * run has finished: no coordinator that comes later can say anything else.
+ */
 export function runStage({ coordinator, worker, lease }: JobsAndLease): RunStage {
   const progress = readLeaderStatus(lease?.metadata?.annotations);
   const [leads, works] = [jobStage(coordinator), jobStage(worker)];
   const be = (kind: RunStage['kind'], reason: string): RunStage => ({ kind, reason, progress });
-  if (leads === 'complete') return be('finished', progress?.result?.reason ?? '');
-  if (leads === 'failed') return be('failed', progress?.result?.reason || jobFailure(coordinator));
+  const result = progress?.result;
+  if (leads === 'complete') return be('finished', result?.reason ?? '');
+  if (leads === 'failed') return be('failed', result?.reason || jobFailure(coordinator));
   if (leads === 'missing' || leads === 'going') return be('gone', 'its coordinators are gone');
+  if (result?.kind === 'finished') return be('finished', result.reason);
   if (works === 'failed') return be('failed', `the workers: ${jobFailure(worker)}`);
   if (leads === 'suspended' || works === 'suspended') return be('queued', 'waits in its queue');
-  if (progress === undefined || progress.result !== undefined)
+  if (progress === undefined || result !== undefined)
     return be(
       'starting',
       `${worker?.status?.ready ?? 0} of ${worker?.spec?.completions ?? 0} workers are ready`,
@@ -140,8 +151,9 @@ export function runStage({ coordinator, worker, lease }: JobsAndLease): RunStage
   return be('running', progress.stage);
 }
 
-/** The exit code of a command that waited for a run that failed. */
-export function failedExitCode(reason: string): ExitCode {
+/** The exit code of a command that waited for a run that failed, by its leader or its Jobs. */
+export function failedExitCode({ reason, progress }: Omit<RunStage, 'kind'>): ExitCode {
   const [, code] = /exit code (\d+)/.exec(reason) ?? [];
-  return Number(code) === exitCodes.configuration ? exitCodes.configuration : exitCodes.failed;
+  const said = progress?.result?.reason === reason ? progress.result.exitCode : Number(code);
+  return said === exitCodes.configuration ? exitCodes.configuration : exitCodes.failed;
 }

@@ -3,10 +3,10 @@
 
 import type { V1Lease, V1Pod } from '@kubernetes/client-node';
 import { readWantedWorkers } from '../../shared/kubernetes/leader-status.js';
-import { ClusterError } from '../../shared/kubernetes/refusal.js';
 import { formatDuration } from '../progress.js';
 import type { ClusterClient } from './client/cluster-client.js';
-import { formatClusterRun, labelSelector, objectNames, type ClusterRun } from './names.js';
+import { formatClusterRun, objectNames, type ClusterRun } from './names.js';
+import { readPods, troublesOf, whyNot } from './pod-troubles.js';
 import { refuseGoing, requireRun, runStage, type RunStage, type RunState } from './run-state.js';
 
 export interface ClusterStatus {
@@ -14,6 +14,8 @@ export interface ClusterStatus {
   readonly stage: RunStage;
   readonly lease: V1Lease | undefined;
   readonly pods: readonly V1Pod[];
+  /** Why pods do not start, or ran out of memory. */
+  readonly troubles: readonly string[];
 }
 
 /** Reads all that there is to know. */
@@ -27,24 +29,17 @@ export async function readClusterStatus(
   const lease = await client.get<V1Lease>('Lease', namespace, objectNames(name).lease);
   const { coordinator, worker } = run;
   const stage = runStage({ coordinator, worker, lease });
-  return { run, stage, lease, pods: await podsOf(client, of) };
-}
-
-async function podsOf(client: ClusterClient, { namespace, name }: ClusterRun): Promise<V1Pod[]> {
-  try {
-    const selection = { labelSelector: labelSelector(name) };
-    const { items } = await client.list<V1Pod>('Pod', namespace, selection);
-    return [...items].sort((a, b) => (nameOf(a) < nameOf(b) ? -1 : 1));
-  } catch (error) {
-    if (error instanceof ClusterError && error.status === 403) return [];
-    throw error;
-  }
+  const { pods, events } = await readPods(client, of);
+  const isOver = stage.kind === 'finished' || stage.kind === 'gone';
+  const troubles = isOver ? [] : troublesOf(pods, events, Date.now()).map(({ text }) => text);
+  return { run, stage, lease, pods, troubles };
 }
 
 const nameOf = ({ metadata }: V1Pod): string => metadata?.name ?? '';
 
 /** For a script: the names that all JSON of Lockstep has. */
-export function clusterStatusJson({ run, stage, lease, pods }: ClusterStatus): object {
+export function clusterStatusJson(status: ClusterStatus): object {
+  const { run, stage, lease, pods, troubles } = status;
   const { progress } = stage;
   return {
     run: formatClusterRun(run.parameters),
@@ -63,6 +58,7 @@ export function clusterStatusJson({ run, stage, lease, pods }: ClusterStatus): o
     leader: lease?.spec?.holderIdentity || null,
     lease_transitions: lease?.spec?.leaseTransitions ?? 0,
     workers: progress?.workers ?? [],
+    troubles,
     pods: pods.map(podJson),
   };
 }
@@ -80,25 +76,14 @@ function podJson(pod: V1Pod): object {
   };
 }
 
-/** Why a pod does not run, if it does not. */
-function whyNot({ status }: V1Pod): string {
-  const [container] = status?.containerStatuses ?? [];
-  const { waiting, terminated } = container?.state ?? {};
-  const unscheduled = status?.conditions?.find(
-    ({ type, status: holds }) => type === 'PodScheduled' && holds === 'False',
-  );
-  if (terminated !== undefined)
-    return terminated.exitCode === 0 ? '' : `exit code ${terminated.exitCode}`;
-  return waiting?.message ?? waiting?.reason ?? unscheduled?.message ?? status?.message ?? '';
-}
-
 /** What is said above the tables. */
-export function clusterStatusLines({ run, stage, lease }: ClusterStatus): string[] {
+export function clusterStatusLines({ run, stage, lease, troubles }: ClusterStatus): string[] {
   const { progress, kind, reason } = stage;
   const target = readWantedWorkers(lease?.metadata?.annotations) ?? run.parameters.workers;
   const lines = [
     `run ${formatClusterRun(run.parameters)} in ${run.parameters.runUrl}`,
     reason === '' || reason === kind ? kind : `${kind}: ${reason}`,
+    ...troubles,
   ];
   if (progress === undefined) return [...lines, `workers: none of ${target} has trained yet`];
   const { step, until, imagesPerSecond, etaSeconds, checkpoint, term, result } = progress;

@@ -238,6 +238,8 @@ export type CoordinatorEvent =
   | { readonly kind: 'manifestStored'; readonly step: Step }
   | { readonly kind: 'manifestFailed'; readonly step: Step; readonly reason: string }
   | { readonly kind: 'stopAsked'; readonly reason: string }
+  /** The run can't go on, for a reason that no worker says itself. */
+  | { readonly kind: 'failAsked'; readonly ending: Ending }
   | { readonly kind: 'scaleAsked'; readonly workers: number }
   /** The store's newest term, as it was asked at a time: a higher one leads the run. */
   | { readonly kind: 'newestTerm'; readonly term: number; readonly askedMs: number }

@@ -119,6 +119,9 @@ function onEvent(
       if (state.stopReason !== undefined) return undefined;
       state.stopReason = event.reason;
       return [notice(`stopping: ${event.reason}`)];
+    case 'failAsked':
+      state.ending ??= event.ending;
+      return [];
     case 'scaleAsked':
       return onScaleAsked(state, event.workers);
     case 'newestTerm':

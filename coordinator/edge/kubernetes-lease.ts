@@ -11,7 +11,7 @@ import {
   parseLeaseUrl,
   type LeasePlace,
 } from '../../shared/kubernetes/lease-place.js';
-import { readWantedWorkers } from '../../shared/kubernetes/leader-status.js';
+import { readLeaderStatus, readWantedWorkers } from '../../shared/kubernetes/leader-status.js';
 import { ClusterError } from '../../shared/kubernetes/refusal.js';
 import {
   defaultElectionTiming,
@@ -29,6 +29,8 @@ import type { Lease, LeaseBoard } from './lease.js';
 export interface KubernetesLeaseOptions {
   /** k8s://NAMESPACE/NAME */
   readonly url: string;
+  /** The run's folder: what the Lease says of another one does not count. */
+  readonly runUrl: string;
   /** One line when another holds the lease, or the API server goes away or is back. */
   readonly onNotice: (text: string) => void;
   readonly timing?: ElectionTiming;
@@ -59,6 +61,7 @@ class KubernetesLease implements Lease, LeaseBoard {
   #describe: (() => object) | undefined;
   #transitions = 0;
   #workers: number | undefined;
+  #saysFinished = false;
 
   constructor(options: KubernetesLeaseOptions, object: LeaseObject, timing: ElectionTiming) {
     this.#options = options;
@@ -74,6 +77,10 @@ class KubernetesLease implements Lease, LeaseBoard {
 
   get workers(): number | undefined {
     return this.#workers;
+  }
+
+  get saysFinished(): boolean {
+    return this.#saysFinished;
   }
 
   onLost(listener: (reason: string) => void): void {
@@ -106,7 +113,7 @@ class KubernetesLease implements Lease, LeaseBoard {
   }
 
   #happen(event: ElectionEvent): void {
-    if (event.kind === 'found' || event.kind === 'written') this.#readWorkers();
+    if (event.kind === 'found' || event.kind === 'written') this.#readAnnotations();
     for (const effect of elect(this.#election, event, performance.now())) this.#perform(effect);
     clearTimeout(this.#timer);
     const wakeMs = nextWakeMs(this.#election);
@@ -148,8 +155,14 @@ class KubernetesLease implements Lease, LeaseBoard {
     return { [leaseAnnotations.status]: JSON.stringify(this.#describe()) };
   }
 
-  #readWorkers(): void {
-    const workers = readWantedWorkers(this.#object.annotations());
+  #readAnnotations(): void {
+    const annotations = this.#object.annotations();
+    // Our own words come later, and need not be read.
+    if (this.#describe === undefined) {
+      const { url, result } = readLeaderStatus(annotations) ?? {};
+      this.#saysFinished = url === this.#options.runUrl && result?.kind === 'finished';
+    }
+    const workers = readWantedWorkers(annotations);
     if (workers === undefined || workers === this.#workers) return;
     this.#workers = workers;
     for (const listener of this.#workersListeners) listener(workers);

@@ -16,8 +16,16 @@ export interface Lease {
   acquire(signal: AbortSignal): Promise<void>;
   /** Reports why we don't hold it any more, at most once; at once if that has happened before. */
   onLost(listener: (reason: string) => void): void;
-  /** Gives it up, if we hold it, so that the next one has it at once. Never rejects. */
-  release(): Promise<void>;
+  /**
+   * Whether the one that held it before has said that the run is finished; to be looked at while we
+   * hold it. Who has been killed has said nothing.
+   */
+  readonly saysFinished: boolean;
+  /**
+   * Gives it up, if we hold it, so that the next one has it at once; `isFinished`: and knows that
+   * the run is finished. Never rejects.
+   */
+  release(isFinished?: boolean): Promise<void>;
 }
 
 /** What a lease carries besides its holder, where it can: for the operator, and from them. */

@@ -43,6 +43,8 @@ export function createNatsLease(options: NatsLeaseOptions): Lease {
 interface Entry {
   readonly isOurs: boolean;
   readonly holder: string;
+  /** It was left behind by one that has ended the run well. */
+  readonly isFinished: boolean;
   readonly revision: number;
 }
 
@@ -60,6 +62,7 @@ class NatsLease implements Lease {
   #listeners: ((reason: string) => void)[] = [];
   #isAway = false;
   #toldHolder = '';
+  #saysFinished = false;
 
   constructor(options: NatsLeaseOptions, location: NatsLocation) {
     this.#options = options;
@@ -71,11 +74,15 @@ class NatsLease implements Lease {
     this.#listeners.push(listener);
   }
 
+  get saysFinished(): boolean {
+    return this.#saysFinished;
+  }
+
   async acquire(signal: AbortSignal): Promise<void> {
     const either = AbortSignal.any([signal, this.#stopped.signal]);
     for (;;) {
       either.throwIfAborted();
-      const entry = await this.#attempt((kv) => this.#take(kv));
+      const entry = await this.#attempt((kv) => this.#takeOver(kv));
       if (entry?.isOurs === true) {
         this.#revision = entry.revision;
         this.#keeping = this.#keep();
@@ -86,17 +93,37 @@ class NatsLease implements Lease {
     }
   }
 
-  async release(): Promise<void> {
+  async release(isFinished = false): Promise<void> {
     this.#stopped.abort(new Error('the lease was released'));
     await this.#keeping;
     const revision = this.#revision;
     this.#revision = undefined;
     // Without a connection the entry just expires.
     if (revision !== undefined && this.#bucket !== undefined)
-      await this.#bucket
-        .delete(this.#options.key, { previousSeq: revision })
-        .catch(() => undefined);
+      await this.#leave(this.#bucket, revision, isFinished).catch(() => undefined);
     await this.#disconnect();
+  }
+
+  /** The word that the run is finished lives as long as any entry: those that wait look often. */
+  async #leave(kv: KV, revision: number, isFinished: boolean): Promise<void> {
+    const { key, holder } = this.#options;
+    if (!isFinished) return kv.delete(key, { previousSeq: revision });
+    const body = JSON.stringify({ id: this.#id, holder, isFinished });
+    await kv.update(key, Buffer.from(body), revision);
+  }
+
+  /** Takes it when there is none, or from one that has ended the run. */
+  async #takeOver(kv: KV): Promise<Entry | undefined> {
+    const entry = await this.#take(kv);
+    if (entry === undefined || entry.isOurs || !entry.isFinished) return entry;
+    try {
+      const revision = await kv.update(this.#options.key, this.#body, entry.revision);
+      this.#saysFinished = true;
+      return this.#ours(revision);
+    } catch (error) {
+      if (!isConflict(error)) throw error;
+      return undefined;
+    }
   }
 
   /** Renews the entry until the lease is given up or lost. */
@@ -133,12 +160,12 @@ class NatsLease implements Lease {
     }
     const found = await kv.get(this.#options.key);
     if (found === null || found.operation !== 'PUT') return undefined;
-    const { id, holder } = readBody(found.string());
-    return { isOurs: id === this.#id, holder, revision: found.revision };
+    const { id, holder, isFinished } = readBody(found.string());
+    return { isOurs: id === this.#id, holder, isFinished, revision: found.revision };
   }
 
   #ours(revision: number): Entry {
-    return { isOurs: true, holder: this.#options.holder, revision };
+    return { isOurs: true, holder: this.#options.holder, isFinished: false, revision };
   }
 
   /** Calls `use` with the bucket; undefined when NATS is away, after which we connect anew. */
@@ -191,11 +218,12 @@ function isConflict(error: unknown): boolean {
 }
 
 /** Anything may have been written there: what is not ours is another's. */
-function readBody(text: string): { readonly id: string; readonly holder: string } {
+function readBody(text: string): Pick<Entry, 'holder' | 'isFinished'> & { readonly id: string } {
   try {
-    const { id, holder } = parseJson(text.slice(0, 4096)) as Record<string, unknown>;
-    return { id: String(id), holder: String(holder).slice(0, 300) };
+    const { id, holder, isFinished } = parseJson(text.slice(0, 4096)) as Record<string, unknown>;
+    const named = { id: String(id), holder: String(holder).slice(0, 300) };
+    return { ...named, isFinished: isFinished === true };
   } catch {
-    return { id: '', holder: 'an unknown coordinator' };
+    return { id: '', holder: 'an unknown coordinator', isFinished: false };
   }
 }

@@ -29,6 +29,7 @@ const launcherRows: readonly Row[] = [
   ['get create patch delete', '', 'serviceaccounts'],
   ['get list watch', '', 'pods'],
   ['get', '', 'pods/log'],
+  ['list', '', 'events'],
   ['get list watch create patch delete', 'batch', 'jobs'],
   // Update: nobody can give the coordinators a right that they have not got themselves.
   ['get list watch create update patch delete', 'coordination.k8s.io', 'leases'],
@@ -41,7 +42,7 @@ const launcherRows: readonly Row[] = [
 const forbiddenToPods: readonly Row[] = [
   ['get list', '', 'secrets'],
   ['get list patch', '', 'configmaps'],
-  ['get list create delete', '', 'pods'],
+  ['get watch create delete', '', 'pods'],
   ['create', '', 'pods/exec'],
   ['get patch delete', 'batch', 'jobs'],
   ['delete list watch', 'coordination.k8s.io', 'leases'],
@@ -55,11 +56,12 @@ export function accessTable(name: string): AccessCase[] {
   const group = 'coordination.k8s.io';
   const own: Row = ['get update patch', group, 'leases', lease];
   return [
-    ...cases('coordinator', [own, ['create', group, 'leases']], true),
+    ...cases('coordinator', [own, ['create', group, 'leases'], ['list', '', 'pods']], true),
     ...cases('coordinator', [['get update patch', group, 'leases', `${lease}-2`]], false),
     ...cases('coordinator', [own], false).map((one) => ({ ...one, elsewhere: true })),
     ...cases('coordinator', forbiddenToPods, false),
-    ...cases('worker', [own, ['create', group, 'leases'], ...forbiddenToPods], false),
+    ...cases('worker', [own, ['create', group, 'leases'], ['list', '', 'pods']], false),
+    ...cases('worker', forbiddenToPods, false),
     ...cases('launcher', launcherRows, true),
     ...cases(
       'launcher',

@@ -23,7 +23,10 @@ let started: RunningCommand[] = [];
 
 before(async () => {
   server = await new FakeApiServer().listen();
-  await writeRuns(folder, { run: { steps }, long: { steps: 9_000 }, other: { steps, seed: 12 } });
+  await writeRuns(folder, {
+    ...{ run: { steps }, long: { steps: 9_000 }, other: { steps, seed: 12 } },
+    ...{ brief: { steps: 12 } },
+  });
   await writeFile(join(folder, 'kubeconfig'), server.config().exportConfig());
 });
 
@@ -123,15 +126,39 @@ test('a coordinator that is killed is followed by the one that stands by', async
   assert.deepEqual([result['kind'], result['sha256']], ['finished', sha256]);
   assert.equal(server.objects.get(leasePath(run))?.spec?.['holderIdentity'], '');
 
-  // Whoever comes now finds that there is nothing left to do.
+  // Whoever comes now finds that there is nothing left to do, and does not even lead.
   const late = await startCoordinator(run, places[0] ?? '', file).result;
   assert.equal(late.code, exitCodes.ok, late.stderr);
   const { kind, step, sha256: sum } = late.lines.at(-1) ?? {};
   assert.deepEqual([kind, step, sum], ['finished', steps, sha256]);
+  assert.ok(late.lines.every((line) => line['kind'] !== 'listening'));
+  assert.equal(shownStatus(run)['term'], 2);
 
   const other = await startCoordinator(run, places[0] ?? '', 'other.yaml').result;
   assert.equal(other.code, exitCodes.configuration);
   assert.match(other.stderr, /holds a run with another spec\n.*seed: given 12; allowed: 11/);
+});
+
+test('the one that stands by leaves when the run has finished, and its status stays', async (t) => {
+  const [run, file] = ['finished', 'brief.yaml'];
+  const places = await addresses(2);
+  const first = startCoordinator(run, places[0] ?? '', file);
+  await first.line('listening');
+  const second = startCoordinator(run, places[1] ?? '', file);
+  await standsBy(second);
+  startWorkers(places);
+  const led = await first.result;
+  const ledMs = performance.now();
+  assert.equal(led.code, exitCodes.ok, led.stderr);
+  const left = await second.result;
+  t.diagnostic(`the other one left ${(performance.now() - ledMs).toFixed(0)} ms later`);
+  assert.equal(left.code, exitCodes.ok, left.stderr);
+  const { kind, step, sha256 } = left.lines.at(-1) ?? {};
+  const last = led.lines.at(-1) ?? {};
+  assert.deepEqual([kind, step, sha256], ['finished', last['step'], last['sha256']]);
+  assert.ok(left.lines.every((line) => line['kind'] !== 'listening'));
+  const { term, stage } = shownStatus(run);
+  assert.deepEqual([term, stage], [1, 'ended']);
 });
 
 test('a coordinator that has to go hands over, and a run without workers is stopped', async (t) => {

@@ -116,6 +116,25 @@ describe('the lease of a run on NATS', { skip: skipWithout('nats-server') }, () 
     await b.lease.release();
   });
 
+  it('passes on the word that the run is finished to each that waits', async () => {
+    const a = contend('finished', 'a');
+    await until(() => a.isHolder, 'a holds it');
+    const [b, c] = [contend('finished', 'b'), contend('finished', 'c')];
+    await until(() => b.notices.length > 0 && c.notices.length > 0, 'both stand by');
+    await a.lease.release(true);
+    await until(() => b.isHolder || c.isHolder, 'one holds it');
+    const [first, second] = b.isHolder ? [b, c] : [c, b];
+    assert.ok(first.lease.saysFinished && !a.lease.saysFinished);
+    await first.lease.release(true);
+    await until(() => second.isHolder, 'the other holds it');
+    assert.ok(second.lease.saysFinished);
+    await second.lease.release();
+    const d = contend('finished', 'd');
+    await until(() => d.isHolder, 'a later one holds it');
+    assert.ok(!d.lease.saysFinished);
+    await d.lease.release();
+  });
+
   it('is waited for no longer than asked', async () => {
     const a = contend('waited', 'a');
     await until(() => a.isHolder, 'a holds it');

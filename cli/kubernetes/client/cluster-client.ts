@@ -29,10 +29,11 @@ import { ClusterError, refusalOf } from '../../../shared/kubernetes/refusal.js';
 import { CommandFailed } from '../../failure.js';
 import { isLost, retryDelayMs, retryLimits, type RetryLimits } from './retries.js';
 
-/** The kinds of objects that a run is made of. */
+/** The kinds of objects that a run is made of, and what the cluster says of them. */
 const kinds = {
   ConfigMap: { apiVersion: 'v1', plural: 'configmaps' },
   Pod: { apiVersion: 'v1', plural: 'pods' },
+  Event: { apiVersion: 'v1', plural: 'events' },
   Service: { apiVersion: 'v1', plural: 'services' },
   ServiceAccount: { apiVersion: 'v1', plural: 'serviceaccounts' },
   Job: { apiVersion: 'batch/v1', plural: 'jobs' },

@@ -149,6 +149,7 @@ export async function* podLog(client: ClusterClient, request: LogRequest): Async
     const seen = last;
     try {
       for await (const { stamp, text } of stampedLines(client, request, seen)) {
+        if (stamp === undefined && kubeletWords.test(text)) continue;
         if (seen !== undefined && stamp !== undefined && !isLater(stamp, seen)) continue;
         last = stamp ?? last;
         failures = 0;
@@ -177,6 +178,15 @@ function isNotStarted(error: unknown): boolean {
     /waiting to start|ContainerCreating|PodInitializing|does not have a host/.test(error.message)
   );
 }
+
+/**
+ * What a kubelet writes into the answer itself where a log is gone or can't be followed; the
+ * program's own lines have a stamp.
+ */
+const kubeletWords = new RegExp(
+  '^(unable to retrieve container logs for |failed to (try resolving symlinks|watch file|' +
+    'create fsnotify|open log file|read log file|get container status))',
+);
 
 interface StampedLine {
   /** RFC 3339 with up to nine digits of a second. */

@@ -1,4 +1,5 @@
-// What a run's pods may do in the cluster: coordinators keep their own Lease, workers nothing.
+// What a run's pods may do in the cluster: coordinators keep their own Lease and see how pods have
+// ended, workers nothing.
 
 import type { V1Role, V1RoleBinding, V1ServiceAccount } from '@kubernetes/client-node';
 import type { LaunchParameters } from '../launch-parameters.js';
@@ -44,6 +45,8 @@ function leaseRole(owner: Owner): V1Role & Manifest {
     rules: [
       { ...leases, resourceNames: [lease], verbs: ['get', 'update', 'patch'] },
       { ...leases, verbs: ['create'] },
+      // To see which of its workers' pods ran out of memory: nobody else can tell.
+      { apiGroups: [''], resources: ['pods'], verbs: ['list'] },
     ],
   };
 }

@@ -254,7 +254,12 @@ test('a cancel leaves nothing, not even what nobody owns, and nothing of others'
 test('a run is followed from its queue to its end, through a forgotten version', async () => {
   await launch({ queue: 'gpus' });
   const stages: RunStage[] = [];
-  const end = followRun(client, run, (stage) => stages.push(stage), new AbortController().signal);
+  const end = followRun(
+    client,
+    run,
+    { onStage: (stage) => void stages.push(stage) },
+    new AbortController().signal,
+  );
   const seen = (kind: string, step = 0) =>
     until(() => stages.some((one) => one.kind === kind && (one.progress?.step ?? 0) >= step), kind);
   await seen('queued');

@@ -13,6 +13,8 @@ import { OperatorError } from '../../../shared/problems.js';
 import { FakeApiServer, type FakeObject } from '../../support/kubernetes/fake-api-server.js';
 import { until } from '../../support/until.js';
 
+const runUrl = 's3://bucket/runs/faces';
+
 /** As in production, five times as fast. */
 const timing: ElectionTiming = {
   leaseMs: 3_000,
@@ -52,7 +54,9 @@ async function contend(name: string, who: string): Promise<Contender> {
   const kubeconfig = join(folder, `kubeconfig-${name}-${who}`);
   await writeFile(kubeconfig, server.config(`${name}-${who}`).exportConfig());
   const onNotice = (text: string): void => void notices.push(text);
-  const lease = createKubernetesLease({ url: `k8s://ns/${name}`, onNotice, timing, kubeconfig });
+  const lease = createKubernetesLease({
+    ...{ url: `k8s://ns/${name}`, runUrl, onNotice, timing, kubeconfig },
+  });
   const acquired = lease.acquire(new AbortController().signal);
   const contender: Contender = {
     ...{ lease, notices, acquired, isHolder: false, heldAtMs: 0, lost: undefined },
@@ -131,6 +135,28 @@ describe('a lease in Kubernetes', { concurrency: true }, () => {
     assert.deepEqual([stored(name).spec.leaseTransitions, b.lease.transitions], [1, 1]);
     assert.equal(a.lost, undefined);
     await b.lease.release();
+  });
+
+  it('says that the run is finished only if its holder has said so, of this run', async () => {
+    const finished = { kind: 'finished', step: 9, sha256: 'abc', reason: '', exitCode: 0 };
+    const cases: [object, boolean][] = [
+      [{ url: runUrl, result: finished }, true],
+      [{ url: 's3://bucket/runs/other', result: finished }, false],
+      [{ url: runUrl, result: { ...finished, kind: 'failed' } }, false],
+      [{ url: runUrl }, false],
+    ];
+    for (const [status, expected] of cases) {
+      const { name, a } = await heldLease();
+      a.lease.show(() => status);
+      const b = await standBy(name);
+      await a.lease.release(true);
+      await b.acquired;
+      assert.equal(b.lease.saysFinished, expected, JSON.stringify(status));
+      await b.lease.release(true);
+      // The word stays for the next one that stood by.
+      const text = stored(name).metadata.annotations?.[leaseAnnotations.status] ?? '';
+      assert.deepEqual(JSON.parse(text), status);
+    }
   });
 
   it('shows what its holder tells, and keeps what others wrote', async () => {
@@ -254,7 +280,9 @@ describe('a lease in Kubernetes', { concurrency: true }, () => {
     const stop = new AbortController();
     const kubeconfig = join(folder, `kubeconfig-${name}-a`);
     const onNotice = (): void => void stop.abort(new Error('stop'));
-    const b = createKubernetesLease({ url: `k8s://ns/${name}`, onNotice, timing, kubeconfig });
+    const b = createKubernetesLease({
+      ...{ url: `k8s://ns/${name}`, runUrl, onNotice, timing, kubeconfig },
+    });
     await assert.rejects(b.acquire(stop.signal), /stop/);
     await b.release();
     await a.lease.release();

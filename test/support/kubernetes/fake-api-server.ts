@@ -11,6 +11,8 @@ import { carryToPods, type WhereTo } from './fake-kubelet.js';
 export interface FakeObject {
   readonly apiVersion?: string;
   readonly kind?: string;
+  /** Of an event. */
+  readonly type?: string;
   readonly metadata: {
     readonly name: string;
     readonly uid?: string;
@@ -296,7 +298,7 @@ function isRecord(value: unknown): value is Record<string, unknown> {
 }
 
 /** Whether an object is meant: labels that must be equal, and metadata.name. */
-function selects(query: URLSearchParams, { metadata }: FakeObject): boolean {
+function selects(query: URLSearchParams, { metadata, type }: FakeObject): boolean {
   const pairs = (key: string) =>
     (query.get(key) ?? '')
       .split(',')
@@ -304,9 +306,10 @@ function selects(query: URLSearchParams, { metadata }: FakeObject): boolean {
       .map((pair) => pair.split('='));
   return (
     pairs('labelSelector').every(([key = '', value]) => metadata.labels?.[key] === value) &&
-    pairs('fieldSelector').every(
-      ([key, value]) => key === 'metadata.name' && metadata.name === value,
-    )
+    pairs('fieldSelector').every(([key, value]) => {
+      const fields: Readonly<Record<string, unknown>> = { 'metadata.name': metadata.name, type };
+      return fields[key ?? ''] === value;
+    })
   );
 }
 

@@ -3,6 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { exitCodes } from '../../../shared/exit-codes.js';
 import { byName } from '../../../coordinator/core/state.js';
 import { generationOf } from '../../../shared/words.js';
 import type { WorkerMessage } from '../../../shared/control/messages.js';
@@ -225,6 +226,23 @@ test('a stop is a vote; the run ends with a checkpoint and can go on', () => {
   story.is('w-0', 'finished');
   const end = story.is('w-1', 'finished');
   assert.deepEqual(end, ['end 3: stopped at step 4, which is checkpointed']);
+});
+
+test('a run that is given up from outside keeps its state, and says so', () => {
+  const story = createTraining();
+  const ending = { exitCode: exitCodes.configuration, reason: 'too little memory' };
+  const answer = story.happen({ kind: 'failAsked', ending });
+  assert.deepEqual(answer, ['abort -> w-0', 'abort -> w-1']);
+  for (const worker of ['w-0', 'w-1']) story.is(worker, 'halted', { step: 4 });
+  for (const worker of ['w-0', 'w-1']) story.is(worker, 'finishing');
+  store(story, 4, ['w-0', 'w-1']);
+  story.happen({ kind: 'manifestStored', step: 4 });
+  story.is('w-0', 'finished');
+  const end = story.is('w-1', 'finished');
+  assert.deepEqual(end, ['end 78: too little memory; the run can be resumed from step 4']);
+  const alone = createStory({}, undefined);
+  const words = alone.happen({ kind: 'failAsked', ending }).join();
+  assert.match(words, /end 78: too little memory; nothing was checkpointed/);
 });
 
 test('a worker whose digest differs is named, and all go back to what they agreed on', () => {

@@ -29,6 +29,12 @@ test('the state follows from the Jobs, then from the leader', () => {
     ['finished', condition('Complete'), job(), finished, 'done'],
     ['failed', condition('Failed', 'm'), job(), undefined, 'R: m'],
     ['failed', condition('Failed', 'm'), job(), failed, 'why'],
+    // A pod on a lost node keeps a Job from being Complete or Failed.
+    ['finished', condition('SuccessCriteriaMet'), job(), finished, 'done'],
+    ['finished', job({ succeeded: 1 }), job(), finished, 'done'],
+    ['finished', job(), job(), finished, 'done'],
+    ['failed', condition('FailureTarget', 'm'), job(), undefined, 'R: m'],
+    ['failed', job(), condition('FailureTarget', 'm'), says({ step: 1 }), 'the workers: R: m'],
     ['failed', job(), condition('Failed', 'm'), says({ step: 1 }), 'the workers: R: m'],
     ['gone', undefined, job(), undefined, 'its coordinators are gone'],
     ['gone', going, job(), undefined, 'its coordinators are gone'],
@@ -50,9 +56,13 @@ test('the state follows from the Jobs, then from the leader', () => {
 test('an operator learns from the exit code that trying again is useless', () => {
   const read =
     'PodFailurePolicy: Container worker for pod a/b failed with exit code 78 matching FailJob rule';
-  assert.equal(failedExitCode(read), 78);
-  assert.equal(failedExitCode('BackoffLimitExceeded: too many'), 1);
-  assert.equal(failedExitCode('exit code 1'), 1);
+  const of = (reason: string, lease?: object) =>
+    failedExitCode({ reason, progress: readLeaderStatus(lease && annotate(lease)) });
+  assert.equal(of(read), 78);
+  assert.equal(of('BackoffLimitExceeded: too many'), 1);
+  assert.equal(of('exit code 1'), 1);
+  const said = { result: { kind: 'failed', reason: 'too little memory', exitCode: 78 } };
+  assert.deepEqual([of('too little memory', said), of('the workers: R', said)], [78, 1]);
 });
 
 test('what the leader writes is what the command line reads', () => {
