@@ -39,21 +39,23 @@ const sampleSchema = z.strictObject({
 /** Before samples had sums; runs have pinned such indexes. */
 const firstFormat = 'lockstep-dataset/1';
 
-/** All of the index but the form of its samples. */
+const shardSchema = z.strictObject({
+  file: z.string().regex(/^shard-\d{6,7}\.tar$/),
+  bytes: offset,
+  sha256,
+});
+
+/** All of the index but the form of its shards and samples. */
 const outlineSchema = z.strictObject({
   format: z.enum([firstFormat, 'lockstep-dataset/2']),
-  shards: z
-    .array(
-      z.strictObject({ file: z.string().regex(/^shard-\d{6,7}\.tar$/), bytes: offset, sha256 }),
-    )
-    .min(1)
-    .max(1_000_000),
+  shards: z.array(z.unknown()).min(1).max(1_000_000),
   /** In the order of their keys. */
   samples: z.array(z.unknown()).min(1).max(50_000_000),
 });
 
 export type DatasetSample = z.infer<typeof sampleSchema>;
-export type DatasetIndex = Omit<z.infer<typeof outlineSchema>, 'samples'> & {
+export type DatasetIndex = Pick<z.infer<typeof outlineSchema>, 'format'> & {
+  shards: z.infer<typeof shardSchema>[];
   samples: DatasetSample[];
 };
 
@@ -123,8 +125,12 @@ function parseIndex(bytes: Buffer, url: string): DatasetIndex {
   }
   const outline = outlineSchema.safeParse(value);
   if (!outline.success) throw unsound(url, formProblems(outline.error, value));
-  const problems = sampleFormProblems(outline.data.samples);
-  if (problems.length > 0) throw unsound(url, problems);
+  const { shards, samples } = outline.data;
+  const problems = [
+    ...entryProblems('shards', shards, shardSchema),
+    ...entryProblems('samples', samples, sampleSchema),
+  ];
+  if (problems.length > 0) throw unsound(url, problems.slice(0, maxProblems));
   const index = outline.data as DatasetIndex;
   const misplaced = placementProblems(index);
   if (misplaced.length > 0) throw unsound(url, misplaced.slice(0, maxProblems));
@@ -139,15 +145,15 @@ function formProblems({ issues }: z.ZodError, value: unknown, at: PropertyKey[] 
   }));
 }
 
-/** Of millions of samples that are wrong, only the first are looked at. */
-function sampleFormProblems(samples: readonly unknown[]): Problem[] {
+/** Of millions of entries that are wrong, only the first are looked at. */
+function entryProblems(name: string, entries: readonly unknown[], schema: z.ZodType): Problem[] {
   const problems: Problem[] = [];
-  for (const [i, sample] of samples.entries()) {
-    const { error } = sampleSchema.safeParse(sample);
-    if (error !== undefined) problems.push(...formProblems(error, sample, ['samples', i]));
+  for (const [i, entry] of entries.entries()) {
+    const { error } = schema.safeParse(entry);
+    if (error !== undefined) problems.push(...formProblems(error, entry, [name, i]));
     if (problems.length >= maxProblems) break;
   }
-  return problems.slice(0, maxProblems);
+  return problems;
 }
 
 /** What is wrong with where samples lie: order, doubles, ranges outside or over one another. */
@@ -184,21 +190,28 @@ function sumProblem(key: string, { format }: DatasetIndex): Problem {
 
 function overlapProblems({ samples }: DatasetIndex): Problem[] {
   const order = [...samples].sort((a, b) => a.shard - b.shard || a.offset - b.offset);
-  return order.flatMap((sample, i) => {
+  const problems: Problem[] = [];
+  for (const [i, sample] of order.entries()) {
     const before = order[i - 1];
-    if (before === undefined || before.shard !== sample.shard) return [];
-    if (before.offset + before.bytes <= sample.offset) return [];
+    if (problems.length >= maxProblems) break;
+    if (before === undefined || before.shard !== sample.shard) continue;
+    if (before.offset + before.bytes <= sample.offset) continue;
     const allowed = `apart from ${JSON.stringify(before.key)}, whose bytes it overlaps`;
-    return [{ key: `sample ${JSON.stringify(sample.key)}`, given: sample.offset, allowed }];
-  });
+    problems.push({ key: `sample ${JSON.stringify(sample.key)}`, given: sample.offset, allowed });
+  }
+  return problems;
 }
 
 function doubledShards({ shards }: DatasetIndex): Problem[] {
   const seen = new Set<string>();
-  return shards.flatMap(({ file }, i) => {
-    if (!seen.has(file)) return seen.add(file) && [];
-    return [{ key: `shards.${i}.file`, given: file, allowed: 'each shard once' }];
-  });
+  const problems: Problem[] = [];
+  for (const [i, { file }] of shards.entries()) {
+    if (seen.has(file))
+      problems.push({ key: `shards.${i}.file`, given: file, allowed: 'each shard once' });
+    if (problems.length >= maxProblems) break;
+    seen.add(file);
+  }
+  return problems;
 }
 
 function valueAt(value: unknown, path: readonly PropertyKey[]): unknown {

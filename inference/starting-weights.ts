@@ -8,7 +8,7 @@ import {
   readManifest,
   readState,
 } from '../shared/checkpoint/read.js';
-import { manifestKey } from '../shared/checkpoint/manifest.js';
+import { manifestKey, manifestRange } from '../shared/checkpoint/manifest.js';
 import {
   decodeSafetensors,
   SafetensorsFault,
@@ -121,10 +121,11 @@ async function readFile(
   place: Extract<WeightsPlace, { kind: 'file' }>,
   pinned: string | undefined,
 ): Promise<FoundWeights> {
-  const { bytes = 0 } = (await store.head(place.key)) ?? {};
+  const { bytes } = (await store.head(place.key)) ?? {};
+  if (bytes === undefined) throw new ObjectNotFound(store.url, place.key);
   if (bytes > largestFileBytes)
     throw unreadable(place, `it has ${bytes} bytes, more than ${largestFileBytes}`);
-  const body = await store.get(place.key);
+  const body = await store.get(place.key, { start: 0, end: bytes });
   const [url, sha256] = [weightsUrl(place), sha256Of(body)];
   requirePinned(url, sha256, pinned);
   try {
@@ -152,7 +153,8 @@ async function readCheckpoint(
   place: Extract<WeightsPlace, { kind: 'checkpoint' }>,
   pinned: string | undefined,
 ): Promise<FoundWeights> {
-  const [url, sha256] = [weightsUrl(place), sha256Of(await store.get(manifestKey(place.step)))];
+  const bytes = await store.get(manifestKey(place.step), manifestRange);
+  const [url, sha256] = [weightsUrl(place), sha256Of(bytes)];
   requirePinned(url, sha256, pinned);
   const manifest = await readManifest(store, place.step);
   if (!isManifest(manifest)) throw new Error(manifest.text);

@@ -1,13 +1,22 @@
-// JSON and YAML from files, peers and servers: of bounded depth before it is parsed. A parser (or
-// whoever walks the value afterwards) descends by recursion, and takes minutes or the whole stack
-// for a text of nothing but brackets.
+// JSON and YAML from files, peers and servers: of bounded depth before it is parsed, YAML of
+// bounded breadth as well. A parser (or whoever walks the value afterwards) descends by recursion,
+// and takes minutes or the whole stack for a text of nothing but brackets; one of YAML compares
+// each key of a map with all others.
 
 /** No document of ours is nested half as deep. */
 const mostDepth = 64;
 
+/** Lines and items of a YAML text; the longest preset has a twentieth. */
+export const mostYamlItems = 4_000;
+
 /** Thrown, beside SyntaxError, for a text that is not to be parsed. */
 export class TooDeep extends Error {
   override readonly name = 'TooDeep';
+}
+
+/** As TooDeep, for a text that has too many keys or items. */
+class TooWide extends Error {
+  override readonly name = 'TooWide';
 }
 
 /** The value of a JSON text; throws a SyntaxError, or TooDeep. */
@@ -16,9 +25,16 @@ export function parseJson(text: string): unknown {
   return JSON.parse(text) as unknown;
 }
 
-/** Throws TooDeep for a YAML text that may be nested too deep; a bracket in a text counts too. */
-export function requireShallowYaml(text: string): void {
+/**
+ * Throws for a YAML text that may be nested too deep, or have too many keys and items. What is in a
+ * text or a comment counts too.
+ */
+export function requireSmallYaml(text: string): void {
   requireDepth(yamlDepth(text));
+  // Keys and items are parted by commas and by the ends of lines.
+  const items = text.match(/[\n\r,]/g)?.length ?? 0;
+  if (items > mostYamlItems)
+    throw new TooWide(`it has ${items} lines and items, more than ${mostYamlItems}`);
   // A list in a list in a list: "- - - a", also with "? " and ": ".
   if (/(?:[-?:][ \t]+){64}/.test(text)) throw tooDeep();
 }

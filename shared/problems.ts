@@ -16,29 +16,62 @@ export interface Problem {
   readonly hint?: string;
 }
 
-/** Thrown for an operator's mistake; carries every problem found, never just the first. */
+/** A file that is wrong in ten thousand places is told in so many lines. */
+const mostProblems = 100;
+
+/** Letters of a key, and of what is allowed there: a file may have put its own text into both. */
+const mostLetters = { key: 300, allowed: 2_000 } as const;
+
+/**
+ * Thrown for an operator's mistake; carries every problem found, never just the first. Of more than
+ * a hundred, the last one says how many are left out.
+ */
 export class OperatorError extends Error {
   readonly problems: readonly Problem[];
   readonly exitCode: ExitCode = exitCodes.configuration;
 
   constructor(what: string, problems: readonly Problem[]) {
-    super([what, ...problems.map(formatProblem)].join('\n  - '));
+    const told = atMostProblems(problems);
+    super([what, ...told.map(formatProblem)].join('\n  - '));
     this.name = 'OperatorError';
-    this.problems = problems;
+    this.problems = told;
   }
+}
+
+function atMostProblems(problems: readonly Problem[]): readonly Problem[] {
+  const more = problems.length - mostProblems;
+  if (more <= 0) return problems;
+  const rest = { key: 'more', given: `${more} more problems`, allowed: 'none' };
+  return [...problems.slice(0, mostProblems), rest];
 }
 
 /** "batch.size: given 0; allowed: a whole number from 1 to 4096" */
 export function formatProblem(problem: Problem): string {
   const given = problem.given === undefined ? 'missing' : `given ${show(problem.given)}`;
-  const hint = problem.hint === undefined ? '' : ` (${problem.hint})`;
-  return `${problem.key}: ${given}; allowed: ${problem.allowed}${hint}`;
+  const { key, allowed, hint } = problem;
+  const [place, words] = [clip(key, mostLetters.key), clip(allowed, mostLetters.allowed)];
+  const advice = hint === undefined ? '' : ` (${hint.split('\n').map(printable).join('\n')})`;
+  return `${printable(place)}: ${given}; allowed: ${printable(words)}${advice}`;
 }
 
 function show(value: unknown): string {
   const isOddNumber = typeof value === 'number' && !Number.isFinite(value);
   const text = (isOddNumber ? undefined : JSON.stringify(value)) ?? String(value);
-  return text.length > 120 ? `${text.slice(0, 117)}...` : text;
+  return printable(clip(text, 120));
+}
+
+/** The text, or its beginning and "..." in so many letters. */
+export function clip(text: string, most: number): string {
+  return text.length > most ? `${text.slice(0, most - 3)}...` : text;
+}
+
+/** What a zod schema has against a value, in one short line: "parts.0.bytes: Too small". */
+export function firstIssue(error: {
+  readonly issues: readonly { readonly path: readonly PropertyKey[]; readonly message: string }[];
+}): string {
+  const [{ path, message } = { path: [], message: 'not as it should be' }] = error.issues;
+  const place = path.map(String).join('.');
+  return printable(`${place === '' ? 'the whole' : clip(place, 200)}: ${clip(message, 300)}`);
 }
 
 /** The candidate nearest to `given`, if it is near enough to be a slip; case is ignored. */

@@ -7,6 +7,7 @@ import { z } from 'zod';
 import { maxTerm } from '../../shared/words.js';
 import { ObjectNotFound, PreconditionFailed, type ObjectStore } from '../../shared/store/store.js';
 import { parseJson } from '../../shared/bounded-json.js';
+import { firstIssue, printable } from '../../shared/problems.js';
 
 const folder = 'coordinators/';
 const nameOfTerm = /^coordinators\/term-(\d{8,10})\.json$/;
@@ -24,9 +25,9 @@ export const termLookMs = 5_000;
 
 const identitySchema = z.object({
   /** "host:port" that workers and commands reach it by. */
-  address: z.string().min(1).max(300),
+  address: z.string().min(1).max(300).transform(printable),
   pid: z.int().min(0),
-  host: z.string().max(253),
+  host: z.string().max(253).transform(printable),
   startedAt: z.iso.datetime(),
 });
 
@@ -180,6 +181,5 @@ async function readLeader(store: ObjectStore, key: string): Promise<CoordinatorI
   }
   const parsed = identitySchema.safeParse(value);
   if (parsed.success) return parsed.data;
-  const issue = parsed.error.issues[0];
-  throw refuse(`${issue?.path.join('.')}: ${issue?.message}`);
+  throw refuse(firstIssue(parsed.error));
 }

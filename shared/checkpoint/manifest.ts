@@ -2,6 +2,7 @@
 // where a checkpoint lies below its run's url.
 
 import { z } from 'zod';
+import { firstIssue } from '../problems.js';
 import { sha256Of } from '../sha256.js';
 import { canonicalJson } from '../spec/compare.js';
 import { runSpecSchema } from '../spec/schema.js';
@@ -78,6 +79,9 @@ export type CheckpointManifest = z.infer<typeof manifestSchema>;
 /** Longest manifest that is parsed. */
 const maxManifestBytes = 1024 * 1024;
 
+/** What is read of a manifest: one byte more shows that it is too long. */
+export const manifestRange = { start: 0, end: maxManifestBytes + 1 } as const;
+
 /** The manifest's bytes in the store, with a sum over all of it. */
 export function encodeManifest(manifest: CheckpointManifest): Buffer {
   const checked = manifestSchema.parse(manifest);
@@ -87,7 +91,7 @@ export function encodeManifest(manifest: CheckpointManifest): Buffer {
 
 /** Parses the bytes of the manifest of checkpoint `step`; in words, why they are none. */
 export function parseManifest(body: Buffer, step: number): CheckpointManifest | string {
-  if (body.length > maxManifestBytes) return `its manifest has ${body.length} bytes`;
+  if (body.length > maxManifestBytes) return `its manifest has over ${maxManifestBytes} bytes`;
   let value: unknown;
   try {
     value = parseJson(body.toString('utf8'));
@@ -97,10 +101,7 @@ export function parseManifest(body: Buffer, step: number): CheckpointManifest | 
   // Manifests of earlier versions have no sum.
   const { manifestSha256, ...rest } = Object(value) as { readonly manifestSha256?: unknown };
   const parsed = manifestSchema.safeParse(rest);
-  if (!parsed.success) {
-    const [issue] = parsed.error.issues;
-    return `its manifest is not valid: ${issue?.path.join('.')}: ${issue?.message}`;
-  }
+  if (!parsed.success) return `its manifest is not valid: ${firstIssue(parsed.error)}`;
   // Over what was written: parsing adds the defaults of keys that came later.
   if (manifestSha256 !== undefined && manifestSha256 !== sha256Of(canonicalJson(rest)))
     return 'its manifest has other bytes than its sum says';

@@ -11,12 +11,13 @@ import {
   checkpointPrefix,
   checkpointsPrefix,
   manifestKey,
+  manifestRange,
   parseCheckpointKey,
   parseManifest,
   type CheckpointManifest,
   type PartRecord,
 } from './manifest.js';
-import { fillFromPart, partsOf, type PartPlan } from './parts.js';
+import { fillFromPart, formOfPart, partsOf, type PartPlan } from './parts.js';
 import { decodeSafetensors } from './safetensors.js';
 import { createState, type NetworkState, type TrainingState } from './state.js';
 
@@ -93,7 +94,7 @@ export async function readManifest(
 ): Promise<CheckpointManifest | CheckpointFault> {
   const file = 'manifest.json';
   try {
-    const parsed = parseManifest(await store.get(manifestKey(step)), step);
+    const parsed = parseManifest(await store.get(manifestKey(step), manifestRange), step);
     return typeof parsed === 'string' ? { file, kind: 'invalid', text: parsed } : parsed;
   } catch (error) {
     if (!(error instanceof ObjectNotFound)) throw error;
@@ -146,6 +147,9 @@ async function findFault(
   return { file, kind: 'flipped', text: `${file} has other bytes than its sum says` };
 }
 
+/** A file that others have written may say more of its tensors than ours do. */
+const mostOtherHeader = 8 * 1024 * 1024;
+
 /**
  * Reads the state that a manifest names, for networks of these tensors (`Task.networks`); throws
  * when it is torn, or of other networks. The vectors are new and owned by the caller.
@@ -163,6 +167,11 @@ export async function readState(
     for (const part of partsOf([network])) {
       const record = manifest.parts.find(({ name }) => name === part.name);
       if (record === undefined) throw broken(`it has no part ${part.name}`);
+      const due = formOfPart(part, [network]).bytes;
+      if (record.bytes > due + mostOtherHeader)
+        throw broken(
+          `${record.file} would have ${record.bytes} bytes, not the ${due} of its tensors`,
+        );
       const body = await readPart(store, manifest.step, record).catch((error: unknown) => {
         throw error instanceof ObjectNotFound ? broken(`${record.file} is missing`) : error;
       });

@@ -4,6 +4,7 @@
 
 import { sizeOf, type TensorSpec } from '../layout.js';
 import { parseJson, TooDeep } from '../bounded-json.js';
+import { clip, printable } from '../problems.js';
 
 /** A tensor with its values, row-major. */
 export interface NamedTensor extends TensorSpec {
@@ -19,7 +20,7 @@ export interface SafetensorsFile {
 /** The bytes are not a safetensors file that this program may read. */
 export class SafetensorsFault extends Error {
   constructor(message: string) {
-    super(`not a safetensors file: ${message}`);
+    super(printable(`not a safetensors file: ${clip(message, 300)}`));
     this.name = 'SafetensorsFault';
   }
 }
@@ -124,7 +125,10 @@ function readEntry(name: string, entry: unknown, isSkipped: boolean): FileSlice 
   if (typeof entry !== 'object' || entry === null) throw fault('its entry is no object');
   const { dtype, shape, data_offsets: offsets, ...rest } = entry as Record<string, unknown>;
   if (Object.keys(rest).length > 0) throw fault(`unknown key ${Object.keys(rest)[0]}`);
-  if (dtype !== 'F32' && !isSkipped) throw fault(`type ${String(dtype)}; only F32 is read`);
+  if (dtype !== 'F32' && !isSkipped)
+    throw fault(
+      `type ${typeof dtype === 'string' ? clip(dtype, 50) : 'unknown'}; only F32 is read`,
+    );
   if (!Array.isArray(shape) || shape.length > maxRank || !shape.every(isCount))
     throw fault('its shape is none');
   if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(isCount))

@@ -12,6 +12,7 @@ import {
   type PartRecord,
   checkpointPrefix,
   manifestKey,
+  manifestRange,
   partFile,
 } from './manifest.js';
 import type { EncodedPart } from './parts.js';
@@ -47,7 +48,7 @@ export async function commitManifest(
   } catch (error) {
     if (!(error instanceof PreconditionFailed)) throw error;
   }
-  const there = parseManifest(await store.get(key), manifest.step);
+  const there = parseManifest(await store.get(key, manifestRange), manifest.step);
   if (typeof there !== 'string' && isSameCheckpoint(there, manifest)) return 'already-there';
   const reason = typeof there === 'string' ? there : 'is of another state';
   throw new Error(

@@ -3,7 +3,7 @@
 
 import { Client, Metadata, type ServiceDefinition, type ServiceError } from '@grpc/grpc-js';
 import { z } from 'zod';
-import { messageOf, printable } from '../problems.js';
+import { firstIssue, messageOf, printable } from '../problems.js';
 import type { Certificates } from '../tls/certificates.js';
 import { fellowChannel } from '../tls/mutual.js';
 import { fromWire, loadService, type WireMessage } from './codec.js';
@@ -147,7 +147,7 @@ export function createAdminClient(
         if (error !== null) return reject(adminError(error));
         const parsed = reply.safeParse(value);
         if (parsed.success) resolve(parsed.data);
-        else reject(new AdminError(`a bad answer to ${method}: ${parsed.error.message}`, true));
+        else reject(new AdminError(`a bad answer to ${method}: ${firstIssue(parsed.error)}`, true));
       };
       client.makeUnaryRequest(
         path,

@@ -8,6 +8,7 @@ import {
 import { loadSync } from '@grpc/proto-loader';
 import type { z } from 'zod';
 import { packageFile } from '../paths.js';
+import { firstIssue } from '../problems.js';
 import type { CoordinatorMessage, WorkerMessage } from './messages.js';
 import type { TraceAnswer, TraceOrder, TraceReply } from './tracing.js';
 
@@ -31,8 +32,7 @@ export function fromWire<S extends z.ZodType>(schema: S, wire: WireMessage): z.i
   if (kind === undefined) throw new Error('a message without a body');
   const parsed = schema.safeParse({ ...(wire[kind] as object), kind });
   if (parsed.success) return parsed.data;
-  const issue = parsed.error.issues[0];
-  throw new Error(`a bad ${kind} message: ${issue?.path.join('.')}: ${issue?.message}`);
+  throw new Error(`a bad ${kind} message: ${firstIssue(parsed.error)}`);
 }
 
 /** Client constructor (and service definition) of a service of control.proto. */

@@ -61,13 +61,13 @@ export function leaderStatusOf(status: RunStatus, facts: LeaderFacts): object {
   const { result } = facts;
   const shown = {
     ...{ run: status.run, url: status.url, term: status.term, transitions: facts.transitions },
-    ...{ address: facts.address, stage: status.stage, reason: clip(status.reason) },
+    ...{ address: facts.address, stage: status.stage, reason: short(status.reason) },
     ...{ step: status.step, until: status.until, lastStep: status.lastStep },
     ...{ checkpoint: status.checkpoint, phase: facts.phase },
     ...{ imagesPerSecond: status.imagesPerS, etaSeconds: status.etaS },
     ...{ target: status.target, world: workers.filter(({ rank }) => rank >= 0).length },
     workers: workers.slice(0, mostWorkers).map(({ worker, rank, stage, step, host }) => {
-      return { id: clip(worker), rank: rank < 0 ? null : rank, state: stage, step, host };
+      return { id: short(worker), rank: rank < 0 ? null : rank, state: stage, step, host };
     }),
     ...(workers.length > mostWorkers ? { moreWorkers: workers.length - mostWorkers } : {}),
     ...(result === undefined ? {} : { result: resultOf(result) }),
@@ -76,10 +76,10 @@ export function leaderStatusOf(status: RunStatus, facts: LeaderFacts): object {
 }
 
 function resultOf({ reason, exit_code: exitCode, ...line }: Readonly<Record<string, unknown>>) {
-  return resultSchema.parse({ ...line, reason: clip(String(reason)), exitCode });
+  return resultSchema.parse({ ...line, reason: short(String(reason)), exitCode });
 }
 
-function clip(text: string): string {
+function short(text: string): string {
   return text.length > longestText ? `${text.slice(0, longestText - 1)}…` : text;
 }
 

@@ -9,7 +9,7 @@ import type { RunSpec } from './schema.js';
 import { validateSpec } from './validate.js';
 import { keyName, schemaAt, unknownKey, type KeyPath } from './keys.js';
 import { packageFile } from '../paths.js';
-import { requireShallowYaml } from '../bounded-json.js';
+import { requireSmallYaml } from '../bounded-json.js';
 
 /** A spec file is a page of text; anything above this is something else. */
 const specBytesLimit = 1024 * 1024;
@@ -69,11 +69,12 @@ function parseYaml(text: string, fail: (problems: readonly Problem[]) => never):
 
 /** The syntax errors, each kind once and at most five: later ones follow from the first. */
 function syntaxProblems(document: Document, text: string): Problem[] {
+  const lines = text.split('\n');
   const problems = document.errors.map((error): Problem => {
     const start = error.linePos?.[0] ?? { line: 1, col: 1 };
     const hint = firstLine(error.message).replace(/ at line \d+, column \d+:$/, '');
     const key = `line ${start.line}, column ${start.col}`;
-    return { key, given: text.split('\n')[start.line - 1]?.trim(), allowed: 'valid YAML', hint };
+    return { key, given: lines[start.line - 1]?.trim(), allowed: 'valid YAML', hint };
   });
   const hints = problems.map((problem) => problem.hint);
   return problems.filter((problem, i) => hints.indexOf(problem.hint) === i).slice(0, 5);
@@ -84,7 +85,7 @@ function parseDocumentSafely(
   fail: (problems: readonly Problem[]) => never,
 ): Document {
   try {
-    requireShallowYaml(text);
+    requireSmallYaml(text);
     return parseDocument(text, { logLevel: 'error' });
   } catch (error) {
     const hint = error instanceof Error ? firstLine(error.message) : String(error);
@@ -152,7 +153,7 @@ function parseValue(path: KeyPath, text: string): unknown {
   const schema = schemaAt(path);
   if (schema?.type === 'string' && schema.enum === undefined) return text;
   try {
-    requireShallowYaml(text);
+    requireSmallYaml(text);
     return parse(text, { maxAliasCount: 0, logLevel: 'error' }) as unknown;
   } catch {
     return undefined;

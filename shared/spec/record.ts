@@ -38,7 +38,8 @@ export async function createRunRecord(store: ObjectStore, record: RunRecord): Pr
     await store.put(recordKey, body, { ifAbsent: true, contentType: 'application/json' });
   } catch (error) {
     if (!(error instanceof PreconditionFailed)) throw error;
-    if (!(await store.get(recordKey)).equals(body)) throw existsAlready(store.url);
+    const range = { start: 0, end: maxRecordBytes + 1 };
+    if (!(await store.get(recordKey, range)).equals(body)) throw existsAlready(store.url);
   }
 }
 
@@ -64,7 +65,7 @@ export async function readRunRecord(store: ObjectStore): Promise<RunRecord> {
     new OperatorError('there is no such run', [{ key: 'RUN', given: store.url, allowed }]);
   let body: Buffer;
   try {
-    body = await store.get(recordKey);
+    body = await store.get(recordKey, { start: 0, end: maxRecordBytes + 1 });
   } catch (error) {
     if (error instanceof ObjectNotFound)
       throw problem(`a folder with a ${recordKey}, as lockstep train leaves it`);

@@ -59,13 +59,23 @@ function relationsBeside(issues: readonly z.core.$ZodIssue[], document: unknown)
     .flatMap((relation) => relation.check(document as RunSpec));
 }
 
+/** For each of them the nearest key is looked for. */
+const mostUnknownKeys = 50;
+
 function problemsOf(issue: z.core.$ZodIssue, document: unknown): Problem[] {
   const path = issue.path as KeyPath;
-  if (issue.code === 'unrecognized_keys')
-    return issue.keys.map((key) => {
+  if (issue.code === 'unrecognized_keys') {
+    const problems = issue.keys.slice(0, mostUnknownKeys).map((key): Problem => {
       const full = [...path, key];
       return { key: keyName(full), given: valueAt(document, full), ...unknownKey(full) };
     });
+    const more = issue.keys.length - problems.length;
+    if (more <= 0) return problems;
+    return [
+      ...problems,
+      { key: keyName(path), given: `${more} more keys`, allowed: 'none of them' },
+    ];
+  }
   return [{ key: keyName(path), given: valueAt(document, path), allowed: allowedAt(path) }];
 }
 

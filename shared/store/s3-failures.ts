@@ -1,7 +1,7 @@
 // What an operator reads when S3 fails: the commonest mistakes by name, with what to do. The SDK's
 // own errors quote requests and key ids, so none of them leaves: only masked text does.
 
-import { maskSecrets, messageOf, OperatorError } from '../problems.js';
+import { maskSecrets, messageOf, OperatorError, printable } from '../problems.js';
 import { httpStatusOf, reasonOf } from './retry.js';
 import { StoreUnavailable } from './store.js';
 
@@ -135,10 +135,11 @@ export function s3Failure(error: unknown, what: string, place: S3Place): Error {
 
 function mask(text: string, place: S3Place): string {
   const known = place.secrets.filter((secret) => secret !== undefined && secret.length > 2);
-  return known.reduce<string>(
+  const masked = known.reduce<string>(
     (masked, secret) => masked.replaceAll(secret!, '***'),
     maskSecrets(text),
   );
+  return printable(masked);
 }
 
 function next(error: unknown): string {

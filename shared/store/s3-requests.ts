@@ -3,7 +3,7 @@
 
 import { S3Client, type S3ClientConfig } from '@aws-sdk/client-s3';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
-import type { Readable } from 'node:stream';
+import { pipeline, Transform, type Readable } from 'node:stream';
 import { OperatorError } from '../problems.js';
 import { isExpiry, s3Failure, type S3Place } from './s3-failures.js';
 import { StoreUnavailable, ObjectNotFound, PreconditionFailed } from './store.js';
@@ -68,7 +68,7 @@ export function createS3Client(options: S3Options, isAnew = false): S3Client {
     requestChecksumCalculation: 'WHEN_REQUIRED',
     responseChecksumValidation: 'WHEN_REQUIRED',
     forcePathStyle: options.forcePathStyle ?? endpoint !== undefined,
-    requestHandler: new NodeHttpHandler({
+    requestHandler: new BoundedHandler({
       connectionTimeout: connectTimeoutMs,
       socketTimeout: idleTimeoutMs,
       httpAgent: { keepAlive: true, maxSockets: 32 },
@@ -85,6 +85,34 @@ export function createS3Client(options: S3Options, isAnew = false): S3Client {
       ...(sessionToken === undefined ? {} : { sessionToken }),
     };
   return new S3Client(config);
+}
+
+/** Most bytes of an answer that is no object: a page of a listing, or what is wrong. */
+const mostAnswerBytes = 16 * 1024 * 1024;
+
+/** Sends requests; an answer that the SDK reads whole ends with an error beyond its bound. */
+class BoundedHandler extends NodeHttpHandler {
+  override async handle(
+    ...[request, options]: Parameters<NodeHttpHandler['handle']>
+  ): ReturnType<NodeHttpHandler['handle']> {
+    const { response } = await super.handle(request, options);
+    const isObject = request.query['x-id'] === 'GetObject' && response.statusCode < 300;
+    if (!isObject) response.body = bounded(response.body as Readable);
+    return { response };
+  }
+}
+
+function bounded(body: Readable): Readable {
+  let left = mostAnswerBytes;
+  const bound = new Transform({
+    transform(chunk: Buffer, _encoding, done) {
+      left -= chunk.length;
+      if (left < 0) done(new Error(`an answer of over ${mostAnswerBytes} bytes`));
+      else done(null, chunk);
+    },
+  });
+  // Whoever reads hears of an error from the stream itself.
+  return pipeline(body, bound, () => undefined);
 }
 
 /** Everything a request needs. */
@@ -162,10 +190,14 @@ function lost(name: string, message: string): Error {
   return error;
 }
 
-/** Reads a body of `bytes` bytes; one that ends early is a failure that is tried again. */
+/**
+ * Reads a body of `bytes` bytes; one that ends early is a failure that is tried again. Of one with
+ * more than `most` bytes as much is read as shows it: one byte more.
+ */
 export async function readBody(
   body: Readable,
   bytes: number | undefined,
+  most: number,
   attempt: Attempt,
 ): Promise<Buffer> {
   const chunks: Buffer[] = [];
@@ -174,6 +206,7 @@ export async function readBody(
     attempt.progress();
     chunks.push(chunk);
     received += chunk.length;
+    if (received > most) return Buffer.concat(chunks, most + 1);
   }
   if (bytes !== undefined && received !== bytes)
     throw lost('TruncatedBody', `the body ended after ${received} of ${bytes} bytes`);

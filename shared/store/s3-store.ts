@@ -26,6 +26,7 @@ import {
 import { partBytes, upload, type S3Target } from './s3-upload.js';
 import {
   ObjectNotFound,
+  StoreUnavailable,
   requireKey,
   requireRange,
   type ByteRange,
@@ -83,7 +84,7 @@ export function createS3Store(location: S3Location, options: StoreOptions = {}):
       return request(session, `look at ${key}`, async ({ signal }) => {
         const answer = await lookAt(session, target, isBucketThere, signal);
         isBucketThere = true;
-        return answer && { key, bytes: answer.ContentLength ?? 0 };
+        return answer && { key, bytes: lengthOf(answer.ContentLength) };
       });
     },
     async put(key, body, options = {}) {
@@ -102,6 +103,12 @@ export function createS3Store(location: S3Location, options: StoreOptions = {}):
   return store;
 }
 
+/** Of an object whose length its server does not say. */
+const mostUnsaidBytes = 2 ** 31 - 2;
+
+/** Pages of a listing, of a thousand keys each: more than fit the largest bucket of anybody's. */
+const mostPages = 1_000_000;
+
 async function fetchObject(
   { client, place }: S3Session,
   key: string,
@@ -114,10 +121,12 @@ async function fetchObject(
     const command = new GetObjectCommand({ ...target, ...header });
     const answer = await client.send(command, { abortSignal: attempt.signal });
     attempt.progress();
-    const bytes = await readBody(answer.Body as Readable, answer.ContentLength, attempt);
     // A server that knows no ranges answers with everything.
     const isWhole = range !== undefined && answer.ContentRange === undefined;
-    return isWhole ? bytes.subarray(range.start, range.end) : bytes;
+    const { start, end } = range ?? { start: 0, end: answer.ContentLength ?? mostUnsaidBytes };
+    const most = isWhole ? end : end - start;
+    const bytes = await readBody(answer.Body as Readable, answer.ContentLength, most, attempt);
+    return isWhole ? bytes.subarray(start, end) : bytes;
   } catch (error) {
     // "Not satisfiable": the object ends before the range starts.
     if (range !== undefined && httpStatusOf(error) === 416) return Buffer.alloc(0);
@@ -182,7 +191,7 @@ async function* listObjects(
   given: string,
 ): AsyncIterable<ObjectInfo> {
   let token: string | undefined;
-  do {
+  for (let pages = 1; ; pages++) {
     const command = new ListObjectsV2Command({
       Bucket: session.place.bucket,
       Prefix: prefix + given,
@@ -193,8 +202,20 @@ async function* listObjects(
     );
     for (const { Key, Size } of page.Contents ?? [])
       // Consoles leave objects "folder/" of no bytes; they are no keys.
-      if (Key !== undefined && !Key.endsWith('/'))
-        yield { key: Key.slice(prefix.length), bytes: Size ?? 0 };
-    token = page.IsTruncated === true ? page.NextContinuationToken : undefined;
-  } while (token !== undefined);
+      if (Key?.startsWith(prefix + given) === true && !Key.endsWith('/'))
+        yield { key: Key.slice(prefix.length), bytes: lengthOf(Size) };
+    const next = page.IsTruncated === true ? page.NextContinuationToken : undefined;
+    if (next === undefined) return;
+    if (next === token || pages === mostPages)
+      throw new StoreUnavailable(
+        session.place.url,
+        `can't list ${given || 'everything'} in ${session.place.url}: the server's list has no end`,
+      );
+    token = next;
+  }
+}
+
+/** A length as a server says it; 0 for what is none. */
+function lengthOf(given: number | undefined): number {
+  return Number.isSafeInteger(given) && given! >= 0 ? given! : 0;
 }

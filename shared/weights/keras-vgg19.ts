@@ -3,6 +3,7 @@
 
 import type { Dataset, Entity, File, Group } from 'h5wasm';
 import { sizeOf } from '../layout.js';
+import { clip, messageOf, printable } from '../problems.js';
 
 /** Blue, green, red from 0 to 255, less these: what Keras's weights take. */
 const kerasMean = [103.939, 116.779, 123.68];
@@ -20,16 +21,44 @@ export interface KerasFile {
 /** Opens the bytes of a file; throws for what is no HDF5 file. */
 export async function openKerasFile(bytes: Uint8Array): Promise<KerasFile> {
   const h5 = await import('h5wasm');
-  const { FS } = await h5.ready;
-  FS.writeFile('weights.h5', bytes);
-  const file = new h5.File('weights.h5', 'r');
+  const library = await h5.ready;
+  const { FS } = library;
+  const name = 'weights.h5';
+  FS.writeFile(name, bytes);
+  // Else the library prints pages about each thing that it does not find, and goes on without it.
+  const strictly = <T>(action: () => T): T => {
+    library.activate_throwing_error_handler();
+    try {
+      return action();
+    } catch (error) {
+      throw new Error(reasonOf(error), { cause: error });
+    } finally {
+      library.deactivate_throwing_error_handler();
+    }
+  };
+  let file: File;
+  try {
+    file = strictly(() => new h5.File(name, 'r'));
+  } catch (error) {
+    FS.unlink(name);
+    throw new Error(`it is no HDF5 file, or a broken one: ${messageOf(error)}`, { cause: error });
+  }
   return {
-    tensor: (layer, shape) => readTensor(file, layer, shape),
+    tensor: (layer, shape) => strictly(() => readTensor(file, layer, shape)),
     close: () => {
-      file.close();
-      FS.unlink('weights.h5');
+      try {
+        strictly(() => file.close());
+      } finally {
+        FS.unlink(name);
+      }
     },
   };
+}
+
+/** Of the library's report the outermost call's own line; else what the error says. */
+function reasonOf(error: unknown): string {
+  const text = messageOf(error);
+  return printable(clip(/^ *#000: .*\(\): (.*)$/m.exec(text)?.[1] ?? text, 300));
 }
 
 /** A layer's tensor lies in its group, or in a group of the same name in that. */
@@ -39,7 +68,7 @@ function readTensor(file: File, layer: string, shape: readonly number[]): Float3
   const inner = groupIn(outer, layer) ?? outer;
   const found = inner
     .keys()
-    .map((name) => inner.get(name))
+    .map((name) => entryIn(inner, name))
     .filter((entry): entry is Dataset => isOf(entry, 'Dataset'))
     .find((dataset) => dataset.shape?.join() === shape.join());
   if (found === undefined) throw new Error(`${layer} has no tensor of [${shape.join(', ')}]`);
@@ -50,8 +79,17 @@ function readTensor(file: File, layer: string, shape: readonly number[]): Float3
 }
 
 function groupIn(parent: Group, name: string): Group | undefined {
-  const found = parent.get(name);
+  const found = entryIn(parent, name);
   return isOf(found, 'Group') ? (found as Group) : undefined;
+}
+
+/** Null also for what is broken. */
+function entryIn(parent: Group, name: string): Entity | null {
+  try {
+    return parent.get(name);
+  } catch {
+    return null;
+  }
 }
 
 function isOf(entry: Entity | null, type: string): boolean {

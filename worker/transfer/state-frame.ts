@@ -6,6 +6,7 @@ import { z } from 'zod';
 import type { Generation, Step } from '../../shared/words.js';
 import type { StateHeader } from '../network/ports.js';
 import { parseJson } from '../../shared/bounded-json.js';
+import { firstIssue } from '../../shared/problems.js';
 
 /** The limits of both sides; times are milliseconds. */
 export interface TransferLimits {
@@ -140,6 +141,5 @@ export function parseStateHeader(payload: Uint8Array): StateHeader | { readonly 
   }
   const parsed = headerSchema.safeParse(json);
   if (parsed.success) return parsed.data;
-  const issue = parsed.error.issues[0];
-  return { refused: `a header whose ${issue?.path.join('.') || 'whole'}: ${issue?.message}` };
+  return { refused: `a header of which ${firstIssue(parsed.error)}` };
 }

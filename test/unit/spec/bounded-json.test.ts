@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { readDatasetIndex } from '../../../dataset/dataset-index.js';
-import { parseJson, requireShallowYaml, TooDeep } from '../../../shared/bounded-json.js';
+import { parseJson, requireSmallYaml, TooDeep } from '../../../shared/bounded-json.js';
 import { decodeSafetensors } from '../../../shared/checkpoint/safetensors.js';
 import { readLeaderStatus } from '../../../shared/kubernetes/leader-status.js';
 import { leaseAnnotations } from '../../../shared/kubernetes/lease-place.js';
@@ -52,8 +52,8 @@ for (const [name, text] of Object.entries({ open, whole, objects }))
 
 test('lists in lists on one line of YAML are counted, with or without brackets', () => {
   for (const text of ['- '.repeat(depth), '? '.repeat(depth), '-\t'.repeat(100), '{a: '.repeat(65)])
-    assert.throws(() => requireShallowYaml(`${text}a`), TooDeep);
-  requireShallowYaml('a: [[1, 2], [3]]\nb: "[[["\n- - - x\n');
+    assert.throws(() => requireSmallYaml(`${text}a`), TooDeep);
+  requireSmallYaml('a: [[1, 2], [3]]\nb: "[[["\n- - - x\n');
 });
 
 test('a value of --set may be no deeper', () => {
