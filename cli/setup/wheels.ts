@@ -11,13 +11,17 @@ const pythonMissing = 'install Python 3 with pip (Debian: apt-get install python
 const pipFailed =
   'a pip that reaches PyPI or its mirror (PIP_INDEX_URL); else files of yours, as --help says';
 
-/** Keeps the right to execute, which Python's own extraction drops. */
+/**
+ * Keeps the right to execute, which Python's own extraction drops, and of every wheel its metadata,
+ * by which bin/sbom.js knows what an image holds.
+ */
 const unpackScript = `
 import os, sys, zipfile
 wheel, folder, *members = sys.argv[1:]
 with zipfile.ZipFile(wheel) as z:
     for one in z.infolist():
-        if not members or one.filename.startswith(tuple(members)):
+        wanted = not members or one.filename.startswith(tuple(members))
+        if wanted or one.filename.endswith('.dist-info/METADATA'):
             path = z.extract(one, folder)
             if (one.external_attr >> 16) & 0o111: os.chmod(path, 0o755)
 `;

@@ -88,7 +88,7 @@ export function tryReader(
     ...(options.limitMs === undefined
       ? {}
       : { interruptAfterTimeLimit: options.limitMs, markInterruptAsFailure: false }),
-  }) as Promise<fc.RunDetails<[Buffer]>>;
+  });
 }
 
 /** A failure in words: the seed, what happened, and the bytes that did it. */

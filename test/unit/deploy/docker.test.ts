@@ -73,17 +73,21 @@ test('the images hold what the npm package holds, and its dependencies', () => {
     argumentsOf(stage(name), 'COPY').filter((line) => line.startsWith('--from'));
   assert.deepEqual(fromStages('program'), ['--from=build /opt/lockstep/dist dist']);
   assert.deepEqual(fromStages('cpu'), [
+    '--from=dependencies /opt/lockstep/sbom.cdx.json sbom.cdx.json',
     '--from=dependencies /opt/lockstep/node_modules node_modules',
   ]);
   assert.deepEqual(fromStages('gpu'), [
     '--from=tensorflow /opt/tensorflow /opt/tensorflow',
+    '--from=tensorflow /opt/lockstep/sbom.cdx.json sbom.cdx.json',
     '--from=tensorflow /opt/lockstep/node_modules node_modules',
   ]);
   assert.deepEqual(fromStages('xla'), [
     '--from=plugin /opt/cache /opt/cache',
+    '--from=plugin /opt/lockstep/sbom.cdx.json sbom.cdx.json',
     '--from=plugin /opt/lockstep/node_modules node_modules',
   ]);
-  assert.deepEqual(copied(stage('dependencies')), ['package.json', 'package-lock.json', '.npmrc']);
+  const files = ['package.json', 'package-lock.json', '.npmrc', 'bin'];
+  assert.deepEqual(copied(stage('dependencies')), files);
   assert.match(argumentsOf(stage('dependencies'), 'RUN')[0] ?? '', /^npm ci --omit=dev /);
 });
 
@@ -107,7 +111,8 @@ test('what the stages and the pods run are commands of lockstep', () => {
     ['tensorflow', 'tensorflow', '--gpu --library-cache /opt/tensorflow'],
     ['plugin', 'xla', '--cuda 12'],
   ] as const) {
-    const [setup = ''] = argumentsOf(stage(name), 'RUN').slice(-1);
+    const runs = argumentsOf(stage(name), 'RUN');
+    const setup = runs.find((run) => run.startsWith('node bin/lockstep.js')) ?? '';
     assert.equal(setup, `node bin/lockstep.js setup ${engine} ${given}`);
     assert.ok(words.includes('setup'));
     const help = spawnSync(process.execPath, [
