@@ -118,7 +118,7 @@ type Holder = Record<string, unknown>;
 function editJson(root: Holder, { kind, where, other }: JsonEdit, raws: Map<string, string>) {
   const places = placesIn(root);
   const [holder, key] = places[where % places.length];
-  const value = hostileValues[other % hostileValues.length];
+  const value = structuredClone(hostileValues[other % hostileValues.length]);
   if (kind === 'replace') holder[key] = value;
   else if (kind === 'delete') Reflect.deleteProperty(holder, key);
   else if (kind === 'raw') {
