@@ -145,6 +145,11 @@ export const commands: readonly CommandEntry[] = [
     register: async (y) => y.command((await import('./commands/worker.js')).workerCommand),
   },
   {
+    usage: 'tls <action>',
+    summary: 'Make, renew and show the certificates of a run on machines of your own',
+    register: async (y) => y.command((await import('./commands/tls.js')).tlsCommand),
+  },
+  {
     usage: 'bench <what>',
     summary: 'Measure what this machine can do',
     register: async (y) => y.command((await import('./commands/bench.js')).benchCommand),

@@ -90,7 +90,9 @@ export async function coordinatorMain(options: CoordinatorMainOptions): Promise<
   const { metrics: listen, run, tlsFolder } = options;
   const onNotice = (text: string): void => options.onLine({ kind: 'notice', text });
   const guard = tlsFolder === undefined ? undefined : openGuard(tlsFolder, run, onNotice);
-  const metrics = await openMetrics({ listen, run, onNotice });
+  const metrics = await openMetrics({
+    ...{ listen, run, onNotice, certificates: guard?.certificates },
+  });
   try {
     return await holdAndServe(options, { metrics, guard });
   } finally {

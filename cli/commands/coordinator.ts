@@ -85,7 +85,11 @@ export const coordinatorCommand: CommandModule<object, CoordinatorArguments> = {
     requireLease(args, nats !== undefined);
     requireMetricsPlace(args.metrics);
     const tls = chooseDoors(args, { role: 'coordinator' }, doorsOf(args));
-    const page = await pagePlace(args, environment.http);
+    const page = await pagePlace(
+      args,
+      environment.http,
+      tls && { folder: tls.folder, holder: { role: 'coordinator' } },
+    );
     if (args.exitWithParent) exitWithParent();
     const say = (): void => printNote('stopping after this step; once more ends at once');
     const stop = stopWhenInterrupted({

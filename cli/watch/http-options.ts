@@ -8,6 +8,7 @@ import { isLoopbackHost, type HttpAccess } from '../../shared/http/access.js';
 import { parseHttpPlace } from '../../shared/http/server.js';
 import { readRegularFile } from '../../shared/local-files.js';
 import { messageOf, OperatorError, type Problem } from '../../shared/problems.js';
+import { openCertificates, type Holder } from '../../shared/tls/certificates.js';
 import { wordOption } from '../options.js';
 
 export const httpOptions = {
@@ -46,10 +47,14 @@ const maxFileBytes = 256 * 1024;
 /** Where `lockstep train` serves the page when nobody says. */
 const usualPort = 7480;
 
-/** The place that is asked for: undefined for "off" and where none is; throws an OperatorError. */
+/**
+ * The place that is asked for: undefined for "off" and where none is; throws an OperatorError. A
+ * closed program's page takes certificates of observers and operators from other machines.
+ */
 export async function pagePlace(
   args: HttpArguments,
   fromEnvironment: string | undefined,
+  closed?: { readonly folder: string; readonly holder: Holder },
 ): Promise<PagePlace | undefined> {
   const given = args.http ?? fromEnvironment;
   const problems: Problem[] = [];
@@ -84,12 +89,16 @@ export async function pagePlace(
     });
   const [cert, key] = [await read('--http-cert', httpCert), await read('--http-key', httpKey)];
   const tls = cert && key && { cert, key };
-  if (place !== undefined && !isLoopbackHost(place.host) && !httpTokenFile && !httpCert)
+  if (place !== undefined && !isLoopbackHost(place.host) && !httpTokenFile && !httpCert && !closed)
     problems.push({
       ...{ key: '--http', given, allowed: 'an address of this machine only, such as 127.0.0.1' },
-      hint: 'others may look with --http-token-file, or --http-cert and --http-key',
+      hint: 'others may look with --tls-dir, --http-token-file, or --http-cert and --http-key',
     });
   if (problems.length > 0 || place === undefined) throw new OperatorError(refusal, problems);
+  if (closed !== undefined && tls === undefined && !isLoopbackHost(place.host)) {
+    const certificates = openCertificates(closed);
+    return { ...place, access: { kind: 'certificate', certificates, token } };
+  }
   return { ...place, access: accessOf(place.host, token, tls) };
 }
 

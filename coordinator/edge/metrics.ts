@@ -3,6 +3,7 @@
 // run goes on.
 
 import type { BusHealth } from '../../shared/events/bus.js';
+import { metricsAccess, probes } from '../../shared/http/metrics-access.js';
 import {
   parseHttpPlace,
   startHttpServer,
@@ -11,6 +12,7 @@ import {
 } from '../../shared/http/server.js';
 import { packageVersion } from '../../shared/paths.js';
 import { messageOf } from '../../shared/problems.js';
+import type { Certificates } from '../../shared/tls/certificates.js';
 import type { StoreHealth } from '../../shared/store/notices.js';
 import type { RunPicture } from '../../watch/history/picture.js';
 import {
@@ -25,6 +27,8 @@ export interface MetricsOptions {
   /** "host:port"; undefined: routes only. */
   readonly listen: string | undefined;
   readonly run: string;
+  /** With them others than this machine need a certificate too. */
+  readonly certificates?: Certificates | undefined;
   readonly onNotice: (text: string) => void;
 }
 
@@ -47,11 +51,12 @@ export interface CoordinatorMetrics {
 /** Answers from now on; what stands by says so. */
 export async function openMetrics(options: MetricsOptions): Promise<CoordinatorMetrics> {
   let led: LeadingFigures | undefined;
-  const { listen, run, onNotice } = options;
+  const { listen, run, onNotice, certificates } = options;
   const waitsFor = (): string => 'another coordinator leads the run, or this one is starting';
   const figures = { version: packageVersion(), run, leading: () => led, waitsFor };
   const routes = metricRoutes(coordinatorMetrics(figures));
-  const server = listen === undefined ? undefined : await serveMetrics(listen, routes, onNotice);
+  const server =
+    listen === undefined ? undefined : await serveMetrics(listen, routes, onNotice, certificates);
   return {
     routes,
     lead: ({ events, picture, bus, store }) => {
@@ -69,12 +74,13 @@ async function serveMetrics(
   listen: string,
   routes: ReadonlyMap<string, Handler>,
   onNotice: (text: string) => void,
+  certificates: Certificates | undefined,
 ): Promise<HttpServer | undefined> {
   const place = parseHttpPlace(listen);
   if (place === undefined) return void onNotice(`no metrics: ${listen} is no HOST:PORT`);
   try {
-    const access = { kind: 'open' } as const;
-    return await startHttpServer({ ...place, key: '--metrics', access, routes });
+    const access = metricsAccess(listen, certificates);
+    return await startHttpServer({ ...place, key: '--metrics', access, routes, openPaths: probes });
   } catch (error) {
     return void onNotice(`no metrics: ${messageOf(error)}`);
   }

@@ -3,6 +3,8 @@
 
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
+import type { Certificates } from '../tls/certificates.js';
+import { isFellow, type Identity } from '../tls/identity.js';
 
 /** A certificate and its private key, in PEM. */
 export interface TlsFiles {
@@ -18,7 +20,13 @@ export type HttpAccess =
   | { readonly kind: 'open' }
   | { readonly kind: 'token'; readonly token: string; readonly tls?: TlsFiles }
   /** Anybody, encrypted. */
-  | ({ readonly kind: 'tls' } & TlsFiles);
+  | ({ readonly kind: 'tls' } & TlsFiles)
+  /** An observer or operator of our run, by its certificate, or whoever has the token. */
+  | {
+      readonly kind: 'certificate';
+      readonly certificates: Certificates;
+      readonly token?: string | undefined;
+    };
 
 /** What a request is answered with before any route is asked. */
 export type AccessVerdict =
@@ -38,7 +46,22 @@ export function isLoopbackHost(host: string): boolean {
 /** The certificate, where there is one. */
 export function tlsOf(access: HttpAccess): TlsFiles | undefined {
   if (access.kind === 'tls') return access;
+  if (access.kind === 'certificate') return access.certificates.now();
   return access.kind === 'token' ? access.tls : undefined;
+}
+
+/** Access as it is for a caller with a certificate that an authority of ours has signed. */
+export function accessOfCaller(
+  access: HttpAccess,
+  caller: readonly Identity[] | undefined,
+): HttpAccess {
+  if (access.kind !== 'certificate') return access;
+  const { certificates, token } = access;
+  const own = certificates.identities();
+  const places = [{ role: 'observer' }, { role: 'operator' }] as const;
+  if (caller !== undefined && places.some((place) => isFellow(caller, own, place)))
+    return { kind: 'open' };
+  return token === undefined ? access : { kind: 'token', token, tls: certificates.now() };
 }
 
 /** Whether a request is answered. `port` is the server's: cookies know hosts only. */
@@ -52,6 +75,11 @@ export function admit(
   const isOwn = origin === undefined || origin.replace(/^https?:\/\//, '') === host;
   if (!isOwn || (access.kind === 'loopback' && !isLoopbackHost(host)))
     return { kind: 'refused', status: 403, text: 'This server answers its own page only.' };
+  if (access.kind === 'certificate')
+    return {
+      ...{ kind: 'refused', status: 403 },
+      text: 'A certificate of an observer or an operator of this run is needed.',
+    };
   if (access.kind !== 'token') return { kind: 'admitted' };
   const name = `lockstep-${port}`;
   const bearer = /^Bearer (.+)$/i.exec(headers.authorization ?? '')?.[1];

@@ -11,8 +11,11 @@ import {
 } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import { isIPv6, type AddressInfo } from 'node:net';
+import { TLSSocket } from 'node:tls';
 import { messageOf, OperatorError, type Problem } from '../problems.js';
-import { admit, tlsOf, type HttpAccess } from './access.js';
+import type { Certificates } from '../tls/certificates.js';
+import { identitiesOf, type Identity } from '../tls/identity.js';
+import { accessOfCaller, admit, tlsOf, type HttpAccess } from './access.js';
 
 /** Answers a request; what it throws is answered with status 500. */
 export type Handler = (
@@ -137,6 +140,7 @@ function createListener(options: HttpServerOptions): Server {
     });
   };
   if (tls === undefined) return createServer(listener);
+  if (access.kind === 'certificate') return createGuarded(access.certificates, listener);
   try {
     return createTlsServer({ cert: tls.cert, key: tls.key, minVersion: 'TLSv1.2' }, listener);
   } catch (error) {
@@ -144,6 +148,24 @@ function createListener(options: HttpServerOptions): Server {
     const problem = { key: `${key}-cert, ${key}-key`, given: messageOf(error), allowed };
     throw new OperatorError('nothing can be served', [problem]);
   }
+}
+
+/** Asks everybody for a certificate; probes, and whoever has a token, need none. */
+function createGuarded(certificates: Certificates, listener: RequestListener): Server {
+  const { ca, cert, key } = certificates.now();
+  const options = { requestCert: true, rejectUnauthorized: false, minVersion: 'TLSv1.3' } as const;
+  const server = createTlsServer({ ...options, ca, cert, key }, listener);
+  const forget = certificates.onChange((set) =>
+    server.setSecureContext({ ca: set.ca, cert: set.cert, key: set.key, minVersion: 'TLSv1.3' }),
+  );
+  server.once('close', forget);
+  return server;
+}
+
+/** Who asks, by a certificate of an authority of ours; undefined without one. */
+function callerOfRequest({ socket }: IncomingMessage): readonly Identity[] | undefined {
+  if (!(socket instanceof TLSSocket) || !socket.authorized) return undefined;
+  return identitiesOf(socket.getPeerCertificate().subjectaltname);
 }
 
 async function answer(
@@ -157,8 +179,12 @@ async function answer(
   if (target.length > longestUrl) return refuse(response, 414, 'The address is too long.');
   if (!URL.canParse(target, 'http://server')) return refuse(response, 400, 'This is no address.');
   const url = new URL(target, 'http://server');
-  const isOpen = access.kind === 'token' && openPaths.includes(url.pathname);
-  const admission = admit(request, url, isOpen ? { kind: 'open' } : access, port);
+  const isGuarded = access.kind === 'token' || access.kind === 'certificate';
+  const isOpen = isGuarded && openPaths.includes(url.pathname);
+  const granted: HttpAccess = isOpen
+    ? { kind: 'open' }
+    : accessOfCaller(access, callerOfRequest(request));
+  const admission = admit(request, url, granted, port);
   if (admission.kind === 'refused') return refuse(response, admission.status, admission.text);
   if (admission.kind === 'greeted')
     return void response.writeHead(303, { 'Set-Cookie': admission.cookie, Location: '/' }).end();

@@ -2,10 +2,12 @@
 // that is taken is a line in the log, and the worker goes on.
 
 import type { Log } from '../../shared/log.js';
+import { metricsAccess, probes } from '../../shared/http/metrics-access.js';
 import { parseHttpPlace, startHttpServer } from '../../shared/http/server.js';
 import { packageVersion } from '../../shared/paths.js';
 import { shareOf } from '../../shared/plan/reduction.js';
 import { messageOf } from '../../shared/problems.js';
+import type { Certificates } from '../../shared/tls/certificates.js';
 import { metricRoutes } from '../../watch/metrics/registry.js';
 import {
   createWorkerCounts,
@@ -19,6 +21,8 @@ import type { ToNetwork } from './ports.js';
 export interface WorkerMetricsOptions {
   /** "host:port" to answer at. */
   readonly listen: string;
+  /** With them others than this machine need a certificate too. */
+  readonly certificates: Certificates | undefined;
   readonly coordinators: readonly string[];
   readonly state: WorkerState;
   readonly log: Log;
@@ -45,15 +49,16 @@ export function watchWorker(options: WorkerMetricsOptions): WatchedWorker {
 }
 
 async function serve(options: WorkerMetricsOptions, counts: WorkerCounts): Promise<void> {
-  const { listen, log } = options;
+  const { listen, log, certificates } = options;
   const version = packageVersion();
   const figures = (): WorkerFigures => figuresOf(options, counts, version);
   const routes = metricRoutes(workerMetrics(figures, counts));
   const place = parseHttpPlace(listen);
   if (place === undefined) return log.warn('no metrics', { reason: `${listen} is no HOST:PORT` });
   try {
-    const access = { kind: 'open' } as const;
-    const { url } = await startHttpServer({ ...place, key: '--metrics', access, routes });
+    const access = metricsAccess(listen, certificates);
+    const served = { access, routes, openPaths: probes };
+    const { url } = await startHttpServer({ ...place, key: '--metrics', ...served });
     log.info('metrics', { url });
   } catch (error) {
     log.warn('no metrics', { reason: messageOf(error) });

@@ -92,7 +92,7 @@ function openOwn(folder: string): Certificates {
 /** The library is loaded by those only that are to be watched. */
 async function watch(place: string): Promise<WatchedWorker> {
   const { watchWorker } = await import('./metrics.js');
-  return watchWorker({ listen: place, coordinators, state: node.state, log });
+  return watchWorker({ listen: place, certificates, coordinators, state: node.state, log });
 }
 
 /** The main thread prints the reason, and the process ends. */

@@ -4,13 +4,18 @@
 import { startLockstep, type RunningCommand } from '../lockstep-command.js';
 import { createTlsFolder, type TlsFolder } from './tls-folder.js';
 
+/** A process of the run, and what it has said on stderr so far. */
+export interface ClosedProcess extends RunningCommand {
+  said(): string;
+}
+
 export interface ClosedRun {
   readonly tls: TlsFolder;
-  readonly coordinator: RunningCommand;
+  readonly coordinator: ClosedProcess;
   /** "127.0.0.1:port" */
   readonly address: string;
   /** Starts a worker; with other certificates if it is given some. */
-  join(worker: string, tlsDir?: string, more?: readonly string[]): RunningCommand;
+  join(worker: string, tlsDir?: string, more?: readonly string[]): ClosedProcess;
   /** Ends what is still there. */
   close(): Promise<void>;
 }
@@ -34,10 +39,15 @@ export async function startClosedRun(options: ClosedRunOptions): Promise<ClosedR
     ...workers.map((worker) => ({ role: 'worker' as const, worker })),
   ]);
   const started: RunningCommand[] = [];
-  const start = (args: readonly string[]): RunningCommand => {
-    const command = startLockstep(args, cwd, { LOCKSTEP_LOG_LEVEL: 'info' }, 240_000);
+  const start = (args: readonly string[]): ClosedProcess => {
+    let said = '';
+    const listener = {
+      onLine: () => undefined,
+      onSaid: (text: string) => void (said += `${text}\n`),
+    };
+    const command = startLockstep(args, cwd, { LOCKSTEP_LOG_LEVEL: 'info' }, 240_000, listener);
     started.push(command);
-    return command;
+    return { ...command, said: () => said };
   };
   const coordinator = start([
     ...['coordinator', '-f', spec, '--run', run, '--workers', String(worldSize), '--json'],

@@ -1,6 +1,6 @@
 // A folder with certificates of an authority made for a test.
 
-import { mkdtempSync, renameSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, renameSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createAuthority, type Authority } from '../../../shared/tls/authority.js';
@@ -11,6 +11,8 @@ export interface TlsFolder {
   readonly authority: Authority;
   /** Writes, or replaces, a holder's certificate of a run. */
   issue(holder: Holder, run?: string): Promise<void>;
+  /** Replaces what is of the same names in another folder, the authority too. */
+  copyTo(other: string, holders: readonly Holder[]): void;
 }
 
 /** A new folder with certificates of `holders` for a run, of its own authority or a given one. */
@@ -33,5 +35,9 @@ export async function createTlsFolder(
   };
   write('ca.crt', authority.ca);
   for (const holder of holders) await issue(holder);
-  return { folder, authority, issue };
+  const copyTo = (other: string, chosen: readonly Holder[]): void => {
+    const names = chosen.map(certificateName).flatMap((name) => [`${name}.crt`, `${name}.key`]);
+    for (const name of ['ca.crt', ...names]) copyFileSync(join(folder, name), join(other, name));
+  };
+  return { folder, authority, issue, copyTo };
 }
