@@ -120,7 +120,7 @@ test('every status is shown, by the coordinator and by the cluster', (t) => {
       assert.ok(progress !== undefined);
       const stage = { kind: 'running', reason: '', progress } as const;
       const parameters = { namespace: 'n', name: 'r', runUrl: 's3://b/r', workers: 2 };
-      const cluster = { run: { parameters }, stage, lease: undefined, pods: [] };
+      const cluster = { run: { parameters }, stage, lease: undefined, pods: [], troubles: [] };
       clusterStatusLines(cluster as unknown as ClusterStatus);
       formatTable(memberRows(cluster as unknown as ClusterStatus));
       printedBy(t, () => {
@@ -140,7 +140,7 @@ test('any annotation of a Lease reads as a status that can be shown, or as none'
       if (progress === undefined) return;
       const stage = { kind: 'running', reason: '', progress } as const;
       const parameters = { namespace: 'n', name: 'r', runUrl: 's3://b/r', workers: 2 };
-      const cluster = { run: { parameters }, stage, lease: undefined, pods: [] };
+      const cluster = { run: { parameters }, stage, lease: undefined, pods: [], troubles: [] };
       clusterStatusLines(cluster as unknown as ClusterStatus);
       formatTable(memberRows(cluster as unknown as ClusterStatus));
     }),

@@ -16,12 +16,14 @@ test('an empty environment has the defaults', () => {
     logLevel: undefined,
     http: undefined,
     xlaPlugin: undefined,
+    tlsFolder: undefined,
     isPlain: false,
     test: {
       s3Endpoint: undefined,
       natsServer: undefined,
       versitygw: undefined,
       kubernetes: undefined,
+      images: undefined,
       python: undefined,
     },
   });
