@@ -12,6 +12,7 @@ import {
   type LaunchArguments,
 } from '../kubernetes/launch-parameters.js';
 import { launchRun } from '../kubernetes/launch.js';
+import { secretWords } from '../kubernetes/certificates/secret-words.js';
 import { printObjects, runObjects } from '../kubernetes/objects/run-objects.js';
 import { waitForRun } from '../kubernetes/wait-for-run.js';
 
@@ -31,7 +32,9 @@ export const launchCommand: CommandModule<object, LaunchArguments> = {
     const parameters = launchParametersOf(args, document.spec);
     requireLaunchable(parameters, document.spec);
     if (args.dryRun) {
-      printLine(printObjects(runObjects(parameters, document.text)).trimEnd());
+      const { microShards } = document.spec.batch;
+      const objects = printObjects(runObjects(parameters, document.text, { microShards }));
+      printLine(`${secretWords(parameters, microShards)}${objects}`.trimEnd());
       return;
     }
     await withCluster(args, async (client) => {

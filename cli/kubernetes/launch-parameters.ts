@@ -54,6 +54,12 @@ export const launchParametersSchema = z.object({
   natsSecret: text.optional(),
   /** A Kueue LocalQueue. */
   queue: text.optional(),
+  /** What TLS closes; all when not given. */
+  tls: z.enum(['control']).optional(),
+  /** A Secret with certificates by name, or one of coordinators and one of workers: "A,B". */
+  tlsSecret: text.optional(),
+  /** Pods talk in clear, and to everybody. */
+  insecure: z.literal(true).optional(),
 });
 
 export type LaunchParameters = z.infer<typeof launchParametersSchema>;
@@ -68,7 +74,7 @@ export const launchDefaults = {
   s3Region: 'us-east-1',
 } as const;
 
-type Renamed = 'name' | 'runUrl' | 'datasetUrl' | 'natsUrl' | 'cpusPerWorker';
+type Renamed = 'name' | 'runUrl' | 'datasetUrl' | 'natsUrl' | 'cpusPerWorker' | 'tls' | 'insecure';
 
 /** The flags of `lockstep launch`. */
 export type LaunchArguments = SpecArguments &
@@ -79,6 +85,8 @@ export type LaunchArguments = SpecArguments &
     readonly name?: string | undefined;
     readonly nats?: string | undefined;
     readonly cpusPerWorker?: string | undefined;
+    readonly tls?: 'all' | 'control' | undefined;
+    readonly insecure: boolean;
     readonly dryRun: boolean;
     readonly detach: boolean;
     readonly json: boolean;
@@ -135,6 +143,15 @@ export function withLaunchOptions(y: Argv): Argv<LaunchArguments> {
       'nats-secret',
       word('Secret with LOCKSTEP_NATS_URL, and LOCKSTEP_NATS_CREDS and so on, for a login'),
     )
+    .option('tls', {
+      ...{ choices: ['all', 'control'], requiresArg: true, defaultDescription: 'all' },
+      describe: 'control leaves what workers exchange, gradients and whole states, in clear',
+    })
+    .option(
+      'tls-secret',
+      word('Secret with certificates, or COORDINATORS,WORKERS; else the launch makes one'),
+    )
+    .option('insecure', flagOption('No TLS: whoever reaches a pod can read, change, stop the run'))
     .option('queue', word("Kueue's LocalQueue, which starts the run when there is room"))
     .option('dry-run', {
       ...{ type: 'boolean', default: false },
@@ -160,6 +177,9 @@ export function launchParametersOf(args: LaunchArguments, spec: RunSpec): Launch
     cpusPerWorker,
     natsUrl: args.nats,
     datasetUrl: args.dataset,
+    // What is so by default is not written down, so that asking for it is no change.
+    tls: args.tls === 'all' ? undefined : args.tls,
+    insecure: args.insecure || undefined,
   };
   const keys = launchParametersSchema.keyof().options;
   return Object.fromEntries(keys.map((key) => [key, given[key]])) as LaunchParameters;
@@ -178,6 +198,7 @@ const namePattern = /^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/;
 export function requireLaunchable(given: LaunchParameters, spec: RunSpec): void {
   const problems = [
     ...nameProblems(given),
+    ...doorProblems(given),
     ...countProblems(given, spec),
     ...gpuProblems(given, spec.engine.name),
     ...storeProblems(given, spec),
@@ -205,6 +226,18 @@ function nameProblems(given: LaunchParameters): Problem[] {
     ['--nats-secret', natsSecret, isName(natsSecret), 'the name of a Secret in the namespace'],
     ['--service-account', serviceAccount, isName(serviceAccount), 'the name of a ServiceAccount'],
     ['--queue', queue, isName(queue), 'the name of a LocalQueue'],
+  ]);
+}
+
+/** Certificates come from one place, and there are none where pods talk in clear. */
+function doorProblems({ insecure, tls, tlsSecret }: LaunchParameters): Problem[] {
+  const names = tlsSecret?.split(',') ?? [];
+  const areNames = names.length <= 2 && names.every((name) => namePattern.test(name));
+  const isAlone = tls === undefined && tlsSecret === undefined;
+  const open = insecure === true ? 'pods that talk in clear' : undefined;
+  return failing([
+    ['--tls-secret', tlsSecret, areNames, 'the name of a Secret, or COORDINATORS,WORKERS'],
+    ['--insecure', open, isAlone, 'without --tls and --tls-secret'],
   ]);
 }
 

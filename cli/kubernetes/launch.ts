@@ -8,10 +8,14 @@ import { ClusterError } from '../../shared/kubernetes/refusal.js';
 import { OperatorError, type Problem } from '../../shared/problems.js';
 import { specDifferences } from '../../shared/spec/compare.js';
 import type { SpecDocument } from '../../shared/spec/load.js';
+import type { RunSpec } from '../../shared/spec/schema.js';
 import { CommandFailed } from '../failure.js';
+import { requireGivenSecrets } from './certificates/given-secrets.js';
+import { ensureRunSecret } from './certificates/run-secret.js';
 import type { ClusterClient } from './client/cluster-client.js';
 import { requireLaunchable, type LaunchParameters } from './launch-parameters.js';
 import { formatClusterRun, objectNames, ownedObjects, rootKeys, type ClusterRun } from './names.js';
+import { hasOwnSecret } from './objects/certificates.js';
 import { gracePeriodS } from './objects/pod.js';
 import { launchText, rootObject, type Manifest } from './objects/root.js';
 import { jobs, surroundings } from './objects/run-objects.js';
@@ -42,9 +46,10 @@ export function launchRun(
       return goOn(client, found, wanted);
     }
     await refuseTaken(client, wanted);
+    await requireGivenSecrets(client, wanted);
     const root = await client.create<V1ConfigMap & Manifest>(rootObject(wanted, document.text));
     if (root === undefined) return undefined;
-    await send(client, wanted, root.metadata.uid ?? '', jobNames);
+    await send(client, wanted, root.metadata.uid ?? '', document.spec, jobNames);
     return { action: 'created', parameters: wanted };
   });
 }
@@ -93,8 +98,9 @@ async function goOn(
   else refuseChanges(found.parameters, wanted);
   if (ended.length === 0) return { action: 'running', parameters: found.parameters };
   const parameters = ended.length === jobNames.length ? wanted : found.parameters;
+  await requireGivenSecrets(client, parameters);
   for (const name of ended) await removeJob(client, found[name]);
-  await send(client, parameters, found.uid, ended);
+  await send(client, parameters, found.uid, found.spec, ended);
   return { action: 'resumed', parameters };
 }
 
@@ -121,12 +127,15 @@ async function send(
   client: ClusterClient,
   parameters: LaunchParameters,
   uid: string,
+  spec: RunSpec,
   wanted: readonly JobName[],
 ): Promise<void> {
   const owner = { namespace: parameters.namespace, name: parameters.name, uid };
   const names = wanted.map((job) => objectNames(owner.name)[job] as string);
+  const { microShards } = spec.batch;
+  if (hasOwnSecret(parameters)) await ensureRunSecret(client, owner, parameters, microShards);
   for (const object of surroundings(owner, parameters)) await client.apply(object);
-  for (const job of jobs(owner, parameters))
+  for (const job of jobs(owner, parameters, microShards))
     if (names.includes(job.metadata.name)) await client.apply(job);
 }
 

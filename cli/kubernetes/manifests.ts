@@ -31,6 +31,7 @@ const baseParameters: LaunchParameters = {
   ...{ image: `lockstep:${packageVersion()}`, workers: 2, coordinators: 2, gpusPerWorker: 0 },
   ...{ cpusPerWorker: String(paper.spec.engine.threads), memoryPerWorker: '4Gi' },
   ...{ s3Secret: 'lockstep-s3', s3Region: 'us-east-1' },
+  tlsSecret: 'lockstep-coordinator-tls,lockstep-worker-tls',
 };
 
 const base: ManifestFolder = {

@@ -63,6 +63,8 @@ export function objectNames(name: string) {
     /** The ConfigMap that owns all the others. */
     root: `${name}-run`,
     lease: name,
+    /** The Secret with the certificates of its pods. */
+    certificates: `${name}-tls`,
     /** Job, Service, ServiceAccount, Role, policy. */
     coordinator: `${name}-coordinator`,
     /** Job, ServiceAccount, policy, disruption budget. */

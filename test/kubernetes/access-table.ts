@@ -25,6 +25,8 @@ const launcherRows: readonly Row[] = [
   ['get list create patch delete', '', 'configmaps'],
   // Only where the API server checks who may block a deletion.
   ['update', '', 'configmaps/finalizers'],
+  // The certificates of a run's pods.
+  ['create', '', 'secrets'],
   ['get create patch delete', '', 'services'],
   ['get create patch delete', '', 'serviceaccounts'],
   ['get list watch', '', 'pods'],
@@ -66,7 +68,7 @@ export function accessTable(name: string): AccessCase[] {
     ...cases(
       'launcher',
       [
-        ['get list', '', 'secrets'],
+        ['get list patch delete', '', 'secrets'],
         ['create', '', 'pods/exec'],
       ],
       false,

@@ -120,7 +120,7 @@ describe('the objects of a launched run', { skip: skipWithoutControlPlane() }, (
     const { code, stderr } = await lockstep('cancel', `k8s://${namespace}/faces`);
     assert.equal(code, 0, stderr);
     const kinds =
-      'configmap,job,pod,service,lease,serviceaccount,role,rolebinding,networkpolicy,pdb';
+      'configmap,secret,job,pod,service,lease,serviceaccount,role,rolebinding,networkpolicy,pdb';
     assert.equal(await kubectl(`get ${kinds} -l app.kubernetes.io/instance=faces`), '');
   });
 });

@@ -34,6 +34,7 @@ const kinds = {
   ConfigMap: { apiVersion: 'v1', plural: 'configmaps' },
   Pod: { apiVersion: 'v1', plural: 'pods' },
   Event: { apiVersion: 'v1', plural: 'events' },
+  Secret: { apiVersion: 'v1', plural: 'secrets' },
   Service: { apiVersion: 'v1', plural: 'services' },
   ServiceAccount: { apiVersion: 'v1', plural: 'serviceaccounts' },
   Job: { apiVersion: 'batch/v1', plural: 'jobs' },

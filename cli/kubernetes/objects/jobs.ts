@@ -12,6 +12,7 @@ import { exitCodes } from '../../../shared/exit-codes.js';
 import { deviceVariables } from '../../local/devices.js';
 import type { LaunchParameters } from '../launch-parameters.js';
 import { objectNames, ports, rootKeys, selectorLabels } from '../names.js';
+import { certificateParts } from './certificates.js';
 import { drainTimeoutS, jobOf, metricsPort, type NamedPort } from './pod.js';
 import { metadataOf, type Manifest, type Owner } from './root.js';
 
@@ -33,12 +34,17 @@ const exchange = { name: 'exchange', number: ports.exchange };
 const page = { name: 'page', number: ports.page };
 
 /** The coordinators' Job. It ends when one of them has ended the run and the others are gone. */
-export function coordinatorJob(owner: Owner, parameters: LaunchParameters): V1Job & Manifest {
+export function coordinatorJob(
+  owner: Owner,
+  parameters: LaunchParameters,
+  microShards: number,
+): V1Job & Manifest {
   const { root, lease } = objectNames(owner.name);
   const items = [{ key: rootKeys.spec, path: rootKeys.spec }];
   const { runUrl, datasetUrl, workers, coordinators, queue } = parameters;
   return jobOf(owner, parameters, {
     component: 'coordinator',
+    certificates: certificateParts(parameters, 'coordinator', microShards),
     spec: { parallelism: coordinators, backoffLimit: 20 },
     // It was asked to go, or another one leads: the run goes on with the next one.
     leavingCodes: [...stoppedCodes, exitCodes.superseded],
@@ -89,12 +95,17 @@ const tokenSources = [
 const failuresPerIndex = 20;
 
 /** The workers' Job: complete as soon as one of them has left a finished run. */
-export function workerJob(owner: Owner, parameters: LaunchParameters): V1Job & Manifest {
+export function workerJob(
+  owner: Owner,
+  parameters: LaunchParameters,
+  microShards: number,
+): V1Job & Manifest {
   const { coordinator, workers } = objectNames(owner.name);
   const { queue, gpusPerWorker } = parameters;
   const provider = parameters.provider ?? (gpusPerWorker > 0 ? 'cuda' : undefined);
   return jobOf(owner, parameters, {
     component: 'worker',
+    certificates: certificateParts(parameters, 'worker', microShards),
     spec: {
       completionMode: 'Indexed',
       completions: parameters.workers,

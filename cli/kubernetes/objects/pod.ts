@@ -15,6 +15,7 @@ import { natsLoginVariables } from '../../../shared/environment.js';
 import { exitCodes } from '../../../shared/exit-codes.js';
 import type { LaunchParameters } from '../launch-parameters.js';
 import { labelsOf, objectNames, ports, selectorLabels, type Component } from '../names.js';
+import type { CertificateParts } from './certificates.js';
 import { metadataOf, type Manifest, type Owner } from './root.js';
 
 /** Seconds that leaving in order may take: the worker's --drain-timeout in a cluster. */
@@ -45,6 +46,7 @@ const scrapeAnnotations = {
 /** What a Job's program adds to what both have. */
 export interface JobParts {
   readonly component: Component;
+  readonly certificates: CertificateParts;
   readonly spec: Omit<V1JobSpec, 'template' | 'suspend'>;
   /** Exit codes after which a pod is replaced without counting as failed. */
   readonly leavingCodes: readonly number[];
@@ -91,7 +93,10 @@ export function jobOf(owner: Owner, parameters: LaunchParameters, parts: JobPart
         ],
       },
       template: {
-        metadata: { labels: labelsOf(owner.name, component), annotations: scrapeAnnotations },
+        metadata: {
+          labels: labelsOf(owner.name, component),
+          annotations: scrapeAnnotations,
+        },
         spec: podSpec(owner, parameters, parts),
       },
     },
@@ -99,7 +104,7 @@ export function jobOf(owner: Owner, parameters: LaunchParameters, parts: JobPart
 }
 
 function podSpec(owner: Owner, parameters: LaunchParameters, parts: JobParts): V1PodSpec {
-  const { component, volumes = [], subdomain } = parts;
+  const { component, certificates, volumes = [], subdomain } = parts;
   return {
     restartPolicy: 'Never',
     automountServiceAccountToken: false,
@@ -116,7 +121,7 @@ function podSpec(owner: Owner, parameters: LaunchParameters, parts: JobParts): V
       seccompProfile: { type: 'RuntimeDefault' },
     },
     containers: [containerOf(parameters, parts)],
-    volumes: [{ name: 'tmp', emptyDir: { sizeLimit: '1Gi' } }, ...volumes],
+    volumes: [{ name: 'tmp', emptyDir: { sizeLimit: '1Gi' } }, ...volumes, ...certificates.volumes],
     serviceAccountName: parameters.serviceAccount ?? objectNames(owner.name)[component],
     ...(subdomain === undefined ? {} : { subdomain }),
     topologySpreadConstraints: [
@@ -132,12 +137,12 @@ function podSpec(owner: Owner, parameters: LaunchParameters, parts: JobParts): V
 
 function containerOf(parameters: LaunchParameters, parts: JobParts): V1Container {
   const { component, args, resources, port, probeS, mounts = [], environment = {} } = parts;
-  const { morePorts = [] } = parts;
+  const { morePorts = [], certificates } = parts;
   const { image, s3Secret } = parameters;
   return {
     name: component,
     image,
-    args: [...args, `--metrics=$(POD_IP):${ports.metrics}`],
+    args: [...args, ...certificates.args, `--metrics=$(POD_IP):${ports.metrics}`],
     env: [
       ...environmentOf(parameters),
       ...Object.entries(environment).map(([name, value]) => ({ name, value })),
@@ -156,7 +161,7 @@ function containerOf(parameters: LaunchParameters, parts: JobParts): V1Container
       readOnlyRootFilesystem: true,
       capabilities: { drop: ['ALL'] },
     },
-    volumeMounts: [{ name: 'tmp', mountPath: '/tmp' }, ...mounts],
+    volumeMounts: [{ name: 'tmp', mountPath: '/tmp' }, ...mounts, ...certificates.mounts],
   };
 }
 

@@ -18,23 +18,36 @@ export function surroundings(owner: Owner, parameters: LaunchParameters): Manife
   ];
 }
 
-/** The Jobs; their templates can't be changed once they are there. */
-export function jobs(owner: Owner, parameters: LaunchParameters): Manifest[] {
-  return [coordinatorJob(owner, parameters), workerJob(owner, parameters)];
+/**
+ * The Jobs of a run that can have `microShards` workers; their templates can't be changed once they
+ * are there.
+ */
+export function jobs(owner: Owner, parameters: LaunchParameters, microShards: number): Manifest[] {
+  return [
+    coordinatorJob(owner, parameters, microShards),
+    workerJob(owner, parameters, microShards),
+  ];
 }
 
-/** Everything, the root first; `uid` is that of the root, once the server has given one. */
+/** What else is known of a run: the root's uid, once the server has given one. */
+export interface RunFacts {
+  readonly uid?: string | undefined;
+  /** How many workers it can have; as many as it has when not given. */
+  readonly microShards?: number;
+}
+
+/** Everything but Secrets, the root first. */
 export function runObjects(
   parameters: LaunchParameters,
   specText: string,
-  uid?: string,
+  { uid, microShards = parameters.workers }: RunFacts = {},
 ): Manifest[] {
   const { namespace, name } = parameters;
   const owner = { namespace, name, uid };
   return [
     rootObject(parameters, specText),
     ...surroundings(owner, parameters),
-    ...jobs(owner, parameters),
+    ...jobs(owner, parameters, microShards),
   ];
 }
 

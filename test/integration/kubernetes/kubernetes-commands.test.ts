@@ -109,6 +109,14 @@ test('a dry run prints every object and asks nobody', async () => {
     [],
   );
   assert.equal(documents.length, 13);
+  // No key, but how to make the Secret that the pods mount.
+  assert.ok(!documents.some((document) => document.get('kind') === 'Secret'));
+  assert.ok(!text.join('').includes('PRIVATE KEY'));
+  assert.match(
+    text.join(''),
+    /^# .*lockstep tls init faces-tls --run 'faces' --workers 'worker-0,/m,
+  );
+  assert.match(text.join(''), /secretName: faces-tls/);
   server = await new FakeApiServer().listen();
 });
 

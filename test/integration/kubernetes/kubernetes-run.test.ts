@@ -72,8 +72,9 @@ test('a launch sends the root alone first, then all that it owns', async () => {
   assert.equal(launched.action, 'created');
   const sent = server.requests.filter(({ method }) => method !== 'GET');
   assert.deepEqual([sent[0]?.method, sent[0]?.path], ['POST', '/api/v1/namespaces/n/configmaps']);
-  assert.ok(sent.slice(1).every(({ method }) => method === 'PATCH'));
-  assert.equal(server.objects.size, 1 + ownedObjects('faces').length);
+  assert.deepEqual([sent[1]?.method, sent[1]?.path], ['POST', '/api/v1/namespaces/n/secrets']);
+  assert.ok(sent.slice(2).every(({ method }) => method === 'PATCH'));
+  assert.equal(server.objects.size, 2 + ownedObjects('faces').length);
   const uid = server.objects.get(rootPath)?.metadata.uid;
   for (const [path, { metadata }] of server.objects)
     if (path !== rootPath)
@@ -132,16 +133,16 @@ test('of two launches at once with different specs one is refused', async () => 
 test('a launch that broke off half-way is completed by the next one', async () => {
   server.inflict({ method: 'PATCH', path: /faces-worker$/, status: 403, times: 1 });
   await assert.rejects(launch(), { status: 403 });
-  assert.ok(server.objects.size < 13);
+  assert.ok(server.objects.size < 14);
   assert.equal((await launch()).action, 'resumed');
-  assert.equal(server.objects.size, 13);
+  assert.equal(server.objects.size, 14);
 });
 
 test('answers that are lost on the way double nothing', async () => {
   server.inflict({ method: 'POST', cut: 'after', times: 1 });
   server.inflict({ method: 'PATCH', cut: 'after', times: 2 });
   await launch();
-  assert.equal(server.objects.size, 13);
+  assert.equal(server.objects.size, 14);
 });
 
 test('a resume makes failed Jobs anew, with what is to be other, and leaves the root', async () => {
@@ -186,7 +187,7 @@ test('two resumes at once end in one pair of Jobs', async () => {
   await Promise.all([resumeRun(client, found, {}), resumeRun(client, found, {})]);
   assert.equal(job('coordinator')?.status, undefined);
   assert.equal(job('worker')?.status, undefined);
-  assert.equal(server.objects.size, 13);
+  assert.equal(server.objects.size, 14);
 });
 
 test('a run that has finished stays finished', async () => {

@@ -90,7 +90,7 @@ test('a cancel looks for every object that a launch makes', () => {
 
 test('all but the root are owned by the root, and gone before it is', () => {
   const [{ parameters } = assert.fail()] = manifestFolders;
-  const [root, ...owned] = runObjects({ ...parameters, name: 'a' }, '', 'the-uid');
+  const [root, ...owned] = runObjects({ ...parameters, name: 'a' }, '', { uid: 'the-uid' });
   assert.equal(root?.metadata.ownerReferences, undefined);
   for (const { metadata } of owned) {
     const owner = { apiVersion: 'v1', kind: 'ConfigMap', name: 'a-run', uid: 'the-uid' };
@@ -144,6 +144,19 @@ test('the spec is mounted where the coordinator looks for it', () => {
   assert.deepEqual(volume?.configMap, { name: generated?.name, items });
   assert.deepEqual(generated?.files, ['run.yaml', 'launch.json']);
   assert.equal(`${mount?.mountPath}/run.yaml`, coordinatorArgs.values['file']);
+});
+
+test('each program finds the certificates of its own Secret, and may only read them', () => {
+  const sides = [
+    { job: coordinator, args: coordinatorArgs, secretName: 'lockstep-coordinator-tls' },
+    { job: workers, args: workerArgs, secretName: 'lockstep-worker-tls' },
+  ];
+  for (const { job, args, secretName } of sides) {
+    const volume = podOf(job).volumes?.find(({ name }) => name === 'tls');
+    assert.deepEqual(volume?.secret, { secretName, defaultMode: 0o440 });
+    const mount = containerOf(job).volumeMounts?.find(({ name }) => name === 'tls');
+    assert.deepEqual(mount, { name: 'tls', mountPath: args.values['tlsDir'], readOnly: true });
+  }
 });
 
 test('ports, probes and names agree between arguments, containers, services and policies', () => {
@@ -281,7 +294,7 @@ test('containers set no variable that nobody reads', () => {
 // https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted
 
 /** What the profile allows in a pod's volumes, of what is used here. */
-const allowedVolumes = ['configMap', 'emptyDir', 'projected'];
+const allowedVolumes = ['configMap', 'emptyDir', 'projected', 'secret'];
 
 const names = ['lockstep-coordinator', 'lockstep-worker'];
 

@@ -80,6 +80,11 @@ test('each is checked', () => {
     [{ privateEndpoints: '10.0.0.0/33' }, '--private-endpoints'],
     [{ privateEndpoints: '10.0.0.0/8,' }, '--private-endpoints'],
     [{ queue: 'a b' }, '--queue'],
+    [{ tlsSecret: 'A' }, '--tls-secret'],
+    [{ tlsSecret: 'a,b,c' }, '--tls-secret'],
+    [{ tlsSecret: 'a,' }, '--tls-secret'],
+    [{ insecure: true, tlsSecret: 'a' }, '--insecure'],
+    [{ insecure: true, tls: 'control' }, '--insecure'],
   ];
   for (const [change, key] of cases)
     assert.deepEqual(problems(change), [key], JSON.stringify(change));
