@@ -4,6 +4,7 @@
 import { Server } from '@grpc/grpc-js';
 import { parentPort, workerData } from 'node:worker_threads';
 
+import { Door } from '../shared/door/door.js';
 import type { StepShape } from '../shared/plan/step-vector.js';
 import type { Step } from '../shared/words.js';
 import type { ExchangeEvents, ExchangeWorld } from '../worker/exchange/exchange.js';
@@ -35,7 +36,8 @@ const report = (message: ThreadReport): void => parentPort?.postMessage(message)
 
 const server = new Server(exchangeServerOptions);
 const opened = await openLanes({
-  ...{ server, worker: 'bench', listen: '127.0.0.1:0', advertise: '127.0.0.1' },
+  ...{ server, door: new Door({}, () => undefined) },
+  ...{ worker: 'bench', listen: '127.0.0.1:0', advertise: '127.0.0.1' },
   ...{ lanes: workerData as number, logLevel: 'warn' },
 });
 const events: ExchangeEvents = {

@@ -58,3 +58,40 @@ export function createLog({ name, level, fields, destination }: LogOptions): Log
     warn: (fact, values = {}) => logger.warn(values, fact),
   };
 }
+
+/** Writes a fact and its fields. */
+export type WriteFact = (fact: string, fields?: LogFields) => void;
+
+/** Lines of one fact that are written of a period, how long that is, and facts that are told. */
+const sparing = { lines: 8, periodMs: 60_000, facts: 32 } as const;
+
+/**
+ * For facts that strangers cause: of each the first lines of a minute are written, and at its end
+ * how many there were beside, with the last one's fields. So a flood leaves few lines.
+ */
+export function writeSparingly(
+  write: WriteFact,
+  lines: number = sparing.lines,
+  periodMs: number = sparing.periodMs,
+): WriteFact {
+  const periods = new Map<string, { lines: number; unsaid: number; last: LogFields }>();
+  return (fact, fields = {}) => {
+    const period = periods.get(fact);
+    if (period === undefined) {
+      // Facts are the program's own words: there are a few.
+      if (periods.size >= sparing.facts) return;
+      const begun = { lines: 1, unsaid: 0, last: fields };
+      periods.set(fact, begun);
+      setTimeout(() => {
+        periods.delete(fact);
+        const { unsaid, last } = begun;
+        if (unsaid > 0) write(fact, { ...last, unsaid: unsaid - 1 });
+      }, periodMs).unref();
+      return write(fact, fields);
+    }
+    period.lines += 1;
+    if (period.lines <= lines) return write(fact, fields);
+    period.unsaid += 1;
+    period.last = fields;
+  };
+}

@@ -29,11 +29,11 @@ export function onHello(
   hello: Hello,
 ): CoordinatorEffect[] {
   const refusal = findRefusal(state, hello);
-  if (refusal !== undefined) return refuse(session, hello.worker, refusal);
+  if (refusal !== undefined) return refuse(state, session, hello.worker, refusal);
   const isLater = hello.term > state.config.term;
   if (!isLater && holderOf(state, hello) === undefined) return admit(state, session, hello);
   if (state.waiting.size >= maxWaiting)
-    return refuse(session, hello.worker, 'too many workers wait to be let in');
+    return refuse(state, session, hello.worker, 'too many workers wait to be let in');
   state.waiting.set(session, { session, hello, sinceMs: state.nowMs });
   return [];
 }
@@ -53,7 +53,7 @@ export function answerWaiting(state: CoordinatorState): CoordinatorEffect[] {
     if (holder !== undefined && !isProven) return [];
     state.waiting.delete(session);
     if (holder === undefined) return admit(state, session, hello);
-    return refuse(session, hello.worker, takenBy(holder));
+    return refuse(state, session, hello.worker, takenBy(holder));
   });
   const areDoubtful = [...state.waiting.values()].some((waiting) => isDoubtful(state, waiting));
   if (!areDoubtful || state.nowMs - state.askedMs < askMs) return answers;
@@ -75,7 +75,7 @@ export function refuseDoubtful(state: CoordinatorState, askedMs: number): Coordi
     const reason =
       `it has heard of a coordinator of term ${hello.term}, and the store of this run of none ` +
       `after term ${state.config.term}`;
-    return refuse(session, hello.worker, reason);
+    return refuse(state, session, hello.worker, reason);
   });
 }
 
@@ -142,10 +142,25 @@ export function noteReadiness({ nowMs }: CoordinatorState, view: WorkerView): vo
   view.readySinceMs = isFree(view) ? (view.readySinceMs ?? nowMs) : undefined;
 }
 
-function refuse(session: number, worker: string, reason: string): CoordinatorEffect[] {
+/** Notices of refusals in a minute; what is beside them is counted. */
+const refusalsTold = { most: 8, periodMs: 60_000 } as const;
+
+function refuse(
+  state: CoordinatorState,
+  session: number,
+  worker: string,
+  reason: string,
+): CoordinatorEffect[] {
+  const dismissal = { kind: 'dismiss', session, exitCode: exitCodes.refused, reason } as const;
+  const { refusals, nowMs } = state;
+  const isOver = nowMs - refusals.sinceMs >= refusalsTold.periodMs;
+  const untold = isOver ? Math.max(0, refusals.count - refusalsTold.most) : 0;
+  if (isOver) Object.assign(refusals, { sinceMs: nowMs, count: 0 });
+  refusals.count += 1;
   return [
-    { kind: 'dismiss', session, exitCode: exitCodes.refused, reason },
-    notice(`${worker} was refused: ${reason}`),
+    dismissal,
+    ...(untold > 0 ? [notice(`${untold} more were refused in the minutes before`)] : []),
+    ...(refusals.count > refusalsTold.most ? [] : [notice(`${worker} was refused: ${reason}`)]),
   ];
 }
 
@@ -267,7 +282,7 @@ function refuseOther(
     `it computes with ${view.status.fingerprint}, ${other.worker} with ` +
     `${other.status.fingerprint}, which gives other bytes; ` +
     'engine.mixed: true in the spec allows it';
-  return refuse(view.session, view.worker, reason);
+  return refuse(state, view.session, view.worker, reason);
 }
 
 /** Other workers that are there, or in the world, and compute with something else. */

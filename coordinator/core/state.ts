@@ -206,6 +206,8 @@ export interface CoordinatorState {
   hopeless: Ending | undefined;
   /** When the store was asked for a later term because a worker has heard of one. */
   askedMs: number;
+  /** Workers that were refused, and since when they are counted: a crowd is not told one by one. */
+  readonly refusals: { sinceMs: number; count: number };
   /** A stop was asked for: the reason. */
   stopReason: string | undefined;
   /** This coordinator has to leave: why, and since when. */
@@ -341,7 +343,7 @@ export function initialCoordinatorState(
     furthestStep: savedStep ?? 0,
     failures: new Map(),
     hopeless: undefined,
-    askedMs: -Infinity,
+    ...{ askedMs: -Infinity, refusals: { sinceMs: -Infinity, count: 0 } },
     stopReason: undefined,
     leaving: undefined,
     ending: undefined,

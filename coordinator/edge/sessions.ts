@@ -19,7 +19,9 @@ import {
   type TraceAnswer,
   type TraceOrder,
 } from '../../shared/control/tracing.js';
-import type { Log } from '../../shared/log.js';
+import { boundAnswers, countCalls } from '../../shared/door/answers.js';
+import { Door } from '../../shared/door/door.js';
+import { writeSparingly, type Log, type WriteFact } from '../../shared/log.js';
 import { OperatorError, messageOf } from '../../shared/problems.js';
 import type { Certificates } from '../../shared/tls/certificates.js';
 import { isLoopbackDoor } from '../../shared/tls/doors.js';
@@ -34,6 +36,18 @@ const maxSessions = 2 * maxWorkers;
 
 /** Who opens a session has so long to say hello. */
 const helloMs = 10_000;
+
+/** Messages to a worker that it has not taken: of a world of thousands that is hundreds of MiB. */
+const maxUntaken = 256;
+
+/** Bytes of a connection until its hello: that of a world of thousands has 2.5 MiB. */
+const helloBytes = 3 * 1024 * 1024;
+
+/** Lines of the log a minute on sessions that open or close. */
+const sessionLines = 64;
+
+/** Calls on one connection: a worker has one, and who looks at the run a few. */
+const callsAtATime = 16;
 
 /** What the core gets to know of sessions; the first message of a session is its hello. */
 type SessionEvent = CoordinatorEvent & { readonly kind: 'message' | 'closed' };
@@ -69,13 +83,25 @@ export async function createSessions(
 ): Promise<Sessions> {
   const open = new Map<number, Stream>();
   const streams = new Set<Stream>();
-  const server = new Server(controlChannelOptions);
+  /** Ends that the door is told of sessions that are over. */
+  const leave = new Map<number, () => void>();
+  const warn: WriteFact = log === undefined ? () => undefined : writeSparingly(log.warn);
+  const note: WriteFact =
+    log === undefined ? () => undefined : writeSparingly(log.info, sessionLines);
+  const door = new Door({ unknownBytes: helloBytes }, (address, reason) =>
+    warn('connection ended', { address, reason }),
+  );
+  const server = new Server({
+    ...controlChannelOptions,
+    'grpc.max_concurrent_streams': callsAtATime,
+    interceptors: [boundAnswers(door, '/lockstep.v1.Admin/', ['Trace']), countCalls(door)],
+  });
   let listener: Listener | undefined;
   let traceListener: TraceListener = () => undefined;
   let count = 0;
   const session = (stream: Stream): void => {
     if (listener === undefined || streams.size >= maxSessions) {
-      log?.warn('session turned away', { sessions: streams.size });
+      warn('session turned away', { sessions: streams.size });
       stream.end();
       return;
     }
@@ -84,20 +110,27 @@ export async function createSessions(
     stream.once('close', () => streams.delete(stream));
     const problemOf = (worker: string): string | undefined =>
       guard && callerProblem(stream, { run: guard.run, role: 'worker', worker });
-    serve(stream, count, open, { onEvent: listener, onTrace: traceListener, problemOf }, log);
+    serve(stream, count, open, {
+      ...{ onEvent: listener, onTrace: traceListener, problemOf, door, leave, warn, note },
+    });
   };
   server.addService(loadControlService().service, { session: session as UntypedHandleCall });
   addServices(server);
   const [first = '', ...others] = listen.split(',');
-  const port = await bind(server, first, guard?.certificates);
+  const port = await bind(door, server, first, guard?.certificates);
   for (const other of others)
     await bind(
+      door,
       server,
       other,
       isLoopbackDoor({ at: other }) ? undefined : guard?.certificates,
     ).catch((error: unknown) =>
       log?.warn('not bound', { address: other, reason: messageOf(error) }),
     );
+  const write = (stream: Stream, message: CoordinatorMessage | TraceOrder): void => {
+    if (stream.writableLength <= maxUntaken) stream.write(toWire(message));
+    else door.cut(stream.getPeer(), 'it does not take what is said to it');
+  };
   return {
     address: `${first.slice(0, first.lastIndexOf(':'))}:${port}`,
     open: (given, onTrace) => {
@@ -105,42 +138,47 @@ export async function createSessions(
       traceListener = onTrace ?? traceListener;
     },
     send: (number, message) => {
-      open.get(number)?.write(toWire(message));
+      const stream = open.get(number);
+      if (stream !== undefined) write(stream, message);
     },
     dismiss: (number, exitCode, reason) => {
       const stream = open.get(number);
       stream?.write(toWire({ kind: 'end', exitCode, reason }));
       stream?.end();
+      // Who does not go by itself is cut off in the end.
+      leave.get(number)?.();
     },
     broadcast: (message) => {
-      for (const stream of open.values()) stream.write(toWire(message));
+      for (const stream of open.values()) write(stream, message);
     },
     close: async (graceMs) => {
+      door.close();
       for (const stream of open.values()) stream.end();
       await shutDown(server, graceMs);
     },
   };
 }
 
-function bind(
+async function bind(
+  door: Door,
   server: Server,
   listen: string,
   certificates: Certificates | undefined,
 ): Promise<number> {
-  return new Promise((resolve, reject) => {
-    server.bindAsync(listen, doorCredentials(certificates), (error, port) =>
-      error === null ? resolve(port) : reject(unbound(listen, error)),
-    );
-  });
+  try {
+    return await door.listen(server, listen, doorCredentials(certificates));
+  } catch (error) {
+    throw unbound(listen, error);
+  }
 }
 
-function unbound(listen: string, error: Error): OperatorError {
+function unbound(listen: string, error: unknown): OperatorError {
   return new OperatorError('the coordinator can not listen', [
     {
       key: '--listen',
       given: listen,
       allowed: 'an address of this machine and a port that is free (0: any)',
-      hint: error.message,
+      hint: messageOf(error),
     },
   ]);
 }
@@ -158,26 +196,28 @@ function shutDown(server: Server, graceMs: number): Promise<void> {
   });
 }
 
+interface Reception {
+  readonly onEvent: Listener;
+  readonly onTrace: TraceListener;
+  /** Why who calls is not the worker that it says it is. */
+  readonly problemOf: (worker: string) => string | undefined;
+  readonly door: Door;
+  readonly leave: Map<number, () => void>;
+  readonly warn: WriteFact;
+  readonly note: WriteFact;
+}
+
 function serve(
   stream: Stream,
   session: number,
   open: Map<number, Stream>,
-  {
-    onEvent,
-    onTrace,
-    problemOf,
-  }: {
-    readonly onEvent: Listener;
-    readonly onTrace: TraceListener;
-    /** Why who calls is not the worker that it says it is. */
-    readonly problemOf: (worker: string) => string | undefined;
-  },
-  log: Log | undefined,
+  { onEvent, onTrace, problemOf, door, leave, warn, note }: Reception,
 ): void {
   let worker: string | undefined;
   let isOver = false;
+  const peer = stream.getPeer();
   const refuse = (reason: string): void => {
-    log?.warn('session refused', { session, worker, at: stream.getPeer(), reason });
+    warn('session refused', { session, worker, at: peer, reason });
     isOver = true;
     stream.write(toWire({ kind: 'end', exitCode: exitCodes.refused, reason }));
     stream.end();
@@ -187,7 +227,9 @@ function serve(
   const closed = (reason: string): void => {
     clearTimeout(timer);
     if (worker === undefined || !open.delete(session)) return;
-    log?.info('session closed', { session, worker, reason });
+    leave.get(session)?.();
+    leave.delete(session);
+    note('session closed', { session, worker, reason });
     onEvent({ kind: 'closed', session, worker, reason });
   };
   const onMessage = (message: WorkerMessage | TraceAnswer): void => {
@@ -199,7 +241,8 @@ function serve(
       clearTimeout(timer);
       worker = message.worker;
       open.set(session, stream);
-      log?.info('session opened', { session, worker, incarnation: message.incarnation });
+      leave.set(session, door.vouch(peer));
+      note('session opened', { session, worker, peer, incarnation: message.incarnation });
     }
     if (worker === undefined) return;
     if (isTraceAnswer(message)) onTrace(worker, message);

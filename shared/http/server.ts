@@ -10,7 +10,7 @@ import {
   type ServerResponse,
 } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
-import { isIPv6, type AddressInfo } from 'node:net';
+import { isIPv6, type AddressInfo, type Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import { messageOf, OperatorError, type Problem } from '../problems.js';
 import type { Certificates } from '../tls/certificates.js';
@@ -62,6 +62,9 @@ const serverLimits = {
 } as const;
 
 const longestUrl = 2048;
+
+/** Requests of a connection before the first is answered. Browsers send one after the other. */
+const requestsAtATime = 4;
 
 /** The page asks nobody but this server for anything, and no other page may show or use it. */
 export const safeHeaders: Readonly<Record<string, string>> = {
@@ -130,7 +133,14 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
 function createListener(options: HttpServerOptions): Server {
   const { access, key } = options;
   const tls = tlsOf(access);
+  const underWay = new WeakMap<Socket, number>();
   const listener: RequestListener = (request, response) => {
+    const { socket } = request;
+    const count = (underWay.get(socket) ?? 0) + 1;
+    // Whoever asks on and does not read would fill our memory with answers.
+    if (count > requestsAtATime) return void socket.destroy();
+    underWay.set(socket, count);
+    response.once('close', () => underWay.set(socket, (underWay.get(socket) ?? 1) - 1));
     // A client that has gone, or that breaks off, is no news.
     for (const stream of [request, response]) stream.on('error', () => undefined);
     const local = request.socket.localPort ?? options.port;

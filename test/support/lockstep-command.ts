@@ -19,6 +19,8 @@ export interface RunningCommand {
   readonly result: Promise<CommandResult>;
   /** The JSON lines so far. */
   lines(): readonly Record<string, unknown>[];
+  /** What it has written to stderr so far. */
+  said(): string;
   /** Resolves with the first line of that kind that `isWanted` accepts; rejects at the end. */
   line(
     kind: string,
@@ -75,6 +77,7 @@ export function startLockstep(
     process: child,
     result,
     lines: () => lines,
+    said: () => stderr,
     line: (kind, isWanted = () => true) =>
       new Promise((resolve, reject) => {
         const waiter: Waiter = (line) => {

@@ -246,6 +246,7 @@ export class Exchange<Values> implements WorkerExchange {
     if (admission.kind === 'refuse')
       return this.#refuse(visitor, 'FAILED_PRECONDITION', admission.reason);
     this.#forget(visitor);
+    visitor.stream.admitted();
     this.#session?.attach(admission.rank, visitor.stream);
   }
 
@@ -260,7 +261,7 @@ export class Exchange<Values> implements WorkerExchange {
 
   #refuse(visitor: Visitor<Values>, code: RefusalCode, reason: string): void {
     const peer = visitor.hello?.fromWorker.slice(0, 200);
-    this.#ports.log?.('exchange stream refused', { peer, reason });
+    this.#ports.log?.('exchange stream refused', { peer, address: visitor.stream.peer, reason });
     this.#forget(visitor);
     visitor.stream.refuse(code, reason);
   }

@@ -5,7 +5,8 @@ import * as grpc from '@grpc/grpc-js';
 import { setFlagsFromString } from 'node:v8';
 
 import { processClock } from '../../shared/clock.js';
-import { OperatorError } from '../../shared/problems.js';
+import type { Door } from '../../shared/door/door.js';
+import { messageOf, OperatorError } from '../../shared/problems.js';
 import type { Certificates } from '../../shared/tls/certificates.js';
 import { doorCredentials, fellowChannel, fellowProblem } from '../../shared/tls/mutual.js';
 import type { Member } from '../../shared/words.js';
@@ -27,6 +28,8 @@ export interface GrpcExchangeOptions {
   readonly server: grpc.Server;
   /** By which peers are known, both who calls and who is dialled; undefined: all is in clear. */
   readonly certificates?: Certificates | undefined;
+  /** Where the server listens: peers of our world may stay there. */
+  readonly door?: Door | undefined;
   readonly events: ExchangeEvents;
   readonly limits?: Partial<ExchangeLimits>;
   readonly recordStep?: ExchangeRecorder;
@@ -36,7 +39,7 @@ export interface GrpcExchangeOptions {
 /** Creates the exchange of a worker; one for each server. Changes how this process collects. */
 export function createGrpcExchange(options: GrpcExchangeOptions): Exchange<Uint8Array> {
   markInOneGo();
-  const { server, events, recordStep, log, certificates } = options;
+  const { server, door, events, recordStep, log, certificates } = options;
   const limits = { ...defaultExchangeLimits, ...options.limits };
   const exchange = new Exchange<Uint8Array>({
     ...{ clock: processClock, limits, events, recordStep, log },
@@ -64,7 +67,7 @@ export function createGrpcExchange(options: GrpcExchangeOptions): Exchange<Uint8
     return problem;
   };
   server.addService(service, {
-    Pull: (call: ServerCall) => exchange.accept(incomingCall(call, problemOf)),
+    Pull: (call: ServerCall) => exchange.accept(incomingCall(call, door, problemOf)),
   });
   return exchange;
 }
@@ -83,9 +86,13 @@ type ServerCall = grpc.ServerDuplexStream<ExchangeRequest, FrameToSend>;
 
 function incomingCall(
   call: ServerCall,
+  door: Door | undefined,
   problemOf: (call: ServerCall, worker: string) => string | undefined,
 ): IncomingCall<Uint8Array> {
+  const peer = call.getPeer();
+  let release: () => void = () => undefined;
   return {
+    peer,
     listen: ({ onRequest, onEnd, onClosed }) => {
       call.on('data', (request: ExchangeRequest) => {
         const problem =
@@ -97,6 +104,8 @@ function incomingCall(
       call.on('cancelled', onClosed);
       call.on('error', onClosed);
     },
+    admitted: () => (release = door?.vouch(peer) ?? release),
+    over: () => release(),
     write: (frame, onSent) => void call.write(frame, onSent),
     refuse: (code, details) => void call.emit('error', { code: grpc.status[code], details }),
     end: () => void call.end(),
@@ -155,31 +164,32 @@ function openChannel(
 }
 
 /**
- * Binds a server of the exchange to `listen` ("host:port", port 0 for any); gives "host:port" with
- * the host that peers use, an IPv6 address in brackets. An OperatorError says why it can't. With
- * certificates it is mutual TLS that is spoken there.
+ * Binds a server of the exchange to `listen` ("host:port", port 0 for any) behind its door; gives
+ * "host:port" with the host that peers use, an IPv6 address in brackets. An OperatorError says why
+ * it can't. With certificates it is mutual TLS that is spoken there.
  */
-export function bindExchange(
+export async function bindExchange(
   server: grpc.Server,
+  door: Door,
   listen: string,
   advertise: string,
   certificates?: Certificates,
 ): Promise<string> {
   const host = advertise.includes(':') && !advertise.startsWith('[') ? `[${advertise}]` : advertise;
-  return new Promise((resolve, reject) => {
-    server.bindAsync(listen, doorCredentials(certificates), (error, chosen) =>
-      error === null ? resolve(`${host}:${chosen}`) : reject(unbound(listen, error)),
-    );
-  });
+  try {
+    return `${host}:${await door.listen(server, listen, doorCredentials(certificates))}`;
+  } catch (error) {
+    throw unbound(listen, error);
+  }
 }
 
-function unbound(listen: string, error: Error): OperatorError {
+function unbound(listen: string, error: unknown): OperatorError {
   return new OperatorError('the worker can not listen', [
     {
       key: '--listen',
       given: listen,
       allowed: 'an address of this machine and a port that is free (0: any)',
-      hint: error.message,
+      hint: messageOf(error),
     },
   ]);
 }
@@ -210,6 +220,8 @@ export function clientOptions(limits: ExchangeLimits, isLocal = false): grpc.Cha
 /** What the server that carries the exchange is to be created with. */
 export const exchangeServerOptions: grpc.ServerOptions = {
   'grpc.max_receive_message_length': maxRequestBytes,
+  // A peer has one stream at a time on a connection, and an old one that has not ended yet.
+  'grpc.max_concurrent_streams': 8,
   'grpc.keepalive_time_ms': defaultExchangeLimits.keepaliveMs,
   'grpc.keepalive_timeout_ms': defaultExchangeLimits.keepaliveTimeoutMs,
   'grpc.enable_channelz': 0,

@@ -6,6 +6,7 @@ import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 
 import { processClock } from '../../shared/clock.js';
+import type { Door } from '../../shared/door/door.js';
 import type { LogLevel } from '../../shared/environment.js';
 import { OperatorError } from '../../shared/problems.js';
 import type { StepShape } from '../../shared/plan/step-vector.js';
@@ -78,6 +79,8 @@ export interface LanesOptions extends Pick<
   readonly server: Server;
   /** Of the first lane, from that folder. */
   readonly certificates?: Certificates | undefined;
+  /** Where that server listens. */
+  readonly door: Door;
   /** "host:port" of the first lane; others have the ports behind it, or any where that is 0. */
   readonly listen: string;
   /** How many, from 1. */
@@ -100,8 +103,8 @@ export interface OpenedLanes {
 
 /** Has all lanes listen; an OperatorError says why one can't. */
 export async function openLanes(options: LanesOptions): Promise<OpenedLanes> {
-  const { server, certificates, lanes, listen, ...common } = options;
-  const address = await bindExchange(server, listen, common.advertise, certificates);
+  const { server, door, certificates, lanes, listen, ...common } = options;
+  const address = await bindExchange(server, door, listen, common.advertise, certificates);
   const colon = listen.lastIndexOf(':');
   const [host, port] = [listen.slice(0, colon), Number(listen.slice(colon + 1))];
   // Where peers are to take another way than to where this worker listens there is no short cut.

@@ -3,7 +3,9 @@
 import { Server } from '@grpc/grpc-js';
 import { parentPort, workerData } from 'node:worker_threads';
 
-import { createLog } from '../../shared/log.js';
+import { countCalls } from '../../shared/door/answers.js';
+import { Door } from '../../shared/door/door.js';
+import { createLog, writeSparingly } from '../../shared/log.js';
 import { OperatorError } from '../../shared/problems.js';
 import { openCertificates } from '../../shared/tls/certificates.js';
 import { bindExchange, createGrpcExchange, exchangeServerOptions } from './grpc.js';
@@ -22,9 +24,11 @@ const certificates =
   tlsFolder === undefined
     ? undefined
     : openCertificates({ folder: tlsFolder, holder: { role: 'worker', worker } });
-const server = new Server(exchangeServerOptions);
+const warn = writeSparingly(log.warn);
+const door = new Door({}, (address, reason) => warn('connection ended', { address, reason }));
+const server = new Server({ ...exchangeServerOptions, interceptors: [countCalls(door)] });
 const exchange = createGrpcExchange({
-  ...{ server, certificates, limits: limits ?? {}, log: log.warn },
+  ...{ server, door, certificates, limits: limits ?? {}, log: warn },
   events: {
     onJoined: (generation) => report({ kind: 'joined', generation }),
     onGathered: (generation, step) => report({ kind: 'gathered', generation, step }),
@@ -35,7 +39,7 @@ const exchange = createGrpcExchange({
 
 await listenLocally(server, socket, lane);
 try {
-  const address = await bindExchange(server, listen, advertise, certificates);
+  const address = await bindExchange(server, door, listen, advertise, certificates);
   report({ kind: 'bound', address });
   port.on('message', perform);
 } catch (error) {
@@ -64,6 +68,7 @@ function perform(message: ToLane): void {
 
 function end(): void {
   report({ kind: 'closed' });
+  door.close();
   server.forceShutdown();
   certificates?.close();
   port?.close();

@@ -21,6 +21,8 @@ export interface FrameToSend<Values = Uint8Array> {
 
 /** An incoming stream as its host has it. */
 export interface IncomingCall<Values> {
+  /** Where it comes from, for the log. */
+  readonly peer?: string;
   listen(handlers: CallHandlers): void;
   /** Calls `onSent` when another frame may follow. */
   write(frame: FrameToSend<Values>, onSent: () => void): void;
@@ -28,6 +30,10 @@ export interface IncomingCall<Values> {
   refuse(code: RefusalCode, reason: string): void;
   /** Ends the stream in order: what was handed over is sent first. */
   end(): void;
+  /** It is a peer's of our world: its connection may stay. */
+  admitted?(): void;
+  /** The stream is over, whoever has ended it. */
+  over?(): void;
 }
 
 export interface CallHandlers {
@@ -74,6 +80,15 @@ export class ServedStream<Values> {
       onEnd: () => this.#end(),
       onClosed: () => this.#close(),
     });
+  }
+
+  get peer(): string | undefined {
+    return this.#call.peer;
+  }
+
+  /** It is a peer's of our world. */
+  admitted(): void {
+    if (!this.#isOver) this.#call.admitted?.();
   }
 
   /** Sets who deals with the stream from now on. */
@@ -147,6 +162,7 @@ export class ServedStream<Values> {
   #close(): void {
     if (this.#isOver) return;
     this.#isOver = true;
+    this.#call.over?.();
     this.#events?.onClosed();
   }
 }

@@ -6,7 +6,9 @@ import { hostname } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
 import { processClock } from '../../shared/clock.js';
 import { exitCodes } from '../../shared/exit-codes.js';
-import { createLog } from '../../shared/log.js';
+import { countCalls } from '../../shared/door/answers.js';
+import { Door } from '../../shared/door/door.js';
+import { createLog, writeSparingly, type WriteFact } from '../../shared/log.js';
 import { messageOf } from '../../shared/problems.js';
 import { openCertificates, type Certificates } from '../../shared/tls/certificates.js';
 import { createGrpcExchange, exchangeServerOptions } from '../exchange/grpc.js';
@@ -33,9 +35,14 @@ const tracing = createNodeTracing(processClock, toCompute);
 const certificates = tls && openOwn(tls.folder);
 /** Of our own port, which is in clear where only the control plane is closed. */
 const ofPeers = tls?.scope === 'all' ? certificates : undefined;
-const server = new Server(exchangeServerOptions);
+const warn = writeSparingly(log.warn);
+const note = writeSparingly(log.info);
+const noteState: WriteFact = (fact, fields) =>
+  fact === 'state refused' ? warn(fact, fields) : note(fact, fields);
+const door = new Door({}, (address, reason) => warn('connection ended', { address, reason }));
+const server = new Server({ ...exchangeServerOptions, interceptors: [countCalls(door)] });
 const opening = openLanes({
-  ...{ server, worker, listen, advertise, lanes, logLevel, certificates: ofPeers },
+  ...{ server, door, worker, listen, advertise, lanes, logLevel, certificates: ofPeers },
   tlsFolder: ofPeers && tls?.folder,
 });
 const opened = await opening.catch(endUnbound);
@@ -56,10 +63,14 @@ const node: NetworkNode = new NetworkNode({
     // A trace shows the first lane: the others do the same at the same time.
     const { recordStep } = tracing;
     const first: OpenLane = (events) =>
-      createGrpcExchange({ server, certificates: ofPeers, events, recordStep, log: log.warn });
+      createGrpcExchange({ server, door, certificates: ofPeers, events, recordStep, log: warn });
     return opened.join(first, given);
   },
-  stateServer: createGrpcStateServer(server, { toCompute, certificates: ofPeers, log: log.info }),
+  stateServer: createGrpcStateServer(
+    server,
+    { toCompute, certificates: ofPeers, log: noteState },
+    door,
+  ),
   stateClient: createGrpcStateClient({
     ...{ worker, toCompute, certificates: ofPeers },
     workerAt: (address) =>
@@ -67,6 +78,7 @@ const node: NetworkNode = new NetworkNode({
   }),
   traps: createTraps(signalSelf(worker)),
   onEnd: (end) => {
+    door.close();
     server.forceShutdown();
     opened.close();
     certificates?.close();

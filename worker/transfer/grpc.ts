@@ -3,6 +3,7 @@
 import * as grpc from '@grpc/grpc-js';
 
 import { processClock } from '../../shared/clock.js';
+import type { Door } from '../../shared/door/door.js';
 import { printable } from '../../shared/problems.js';
 import type { Certificates } from '../../shared/tls/certificates.js';
 import { fellowChannel, fellowProblem } from '../../shared/tls/mutual.js';
@@ -48,10 +49,11 @@ export function createGrpcStateClient(
   return createStateClient({ ...options, limits, clock: processClock, openChannel });
 }
 
-/** Adds the service to the worker's server, the one that carries the exchange. */
+/** Adds the service to the worker's server, the one that carries the exchange, and its door. */
 export function createGrpcStateServer(
   server: grpc.Server,
   options: Limited<StateServerOptions>,
+  door?: Door,
 ): StateServer {
   const limits = { ...defaultTransferLimits, ...options.limits };
   const state = new StateServer({ ...options, limits, clock: processClock });
@@ -61,7 +63,7 @@ export function createGrpcStateServer(
       const { request } = call;
       const worker = 'refused' in request ? '' : request.fromWorker;
       const reason = fellowProblem(call, options.certificates, { role: 'worker', worker });
-      if (reason === undefined) return state.onCall(stateCall(call));
+      if (reason === undefined) return state.onCall(stateCall(call, door));
       options.log?.('state refused', { peer: worker, at: call.getPeer(), reason });
       call.emit('error', { code: grpc.status.PERMISSION_DENIED, details: reason });
     },
@@ -73,9 +75,14 @@ export function createGrpcStateServer(
 type WireStateRequest = StateCall['request'];
 type ServerCall = grpc.ServerWritableStream<WireStateRequest, StateFrame>;
 
-function stateCall(call: ServerCall): StateCall {
+function stateCall(call: ServerCall, door: Door | undefined): StateCall {
+  const peer = call.getPeer();
+  let release: () => void = () => undefined;
   return {
     request: call.request,
+    peer,
+    admitted: () => (release = door?.vouch(peer) ?? release),
+    over: () => release(),
     listen: (onGone) => {
       call.on('cancelled', () => onGone('the receiver is gone'));
       call.on('error', () => onGone('the stream broke'));

@@ -23,6 +23,12 @@ export interface StateCall {
   write(frame: StateFrame, onSent: () => void): void;
   end(): void;
   refuse(code: StateRefusal, reason: string): void;
+  /** Where it comes from, for the log. */
+  readonly peer?: string;
+  /** A member of our world asks: its connection may stay. */
+  admitted?(): void;
+  /** It is answered, or given up. */
+  over?(): void;
 }
 
 /** Why a request is refused: gRPC's statuses. After RESOURCE_EXHAUSTED the peer asks again. */
@@ -88,7 +94,7 @@ export class StateServer {
   /** A peer asks for a state. */
   onCall(call: StateCall): void {
     const refuse = (code: StateRefusal, details: string): void => {
-      this.#options.log?.('state refused', { reason: details });
+      this.#options.log?.('state refused', { address: call.peer, reason: details });
       call.refuse(code, details);
     };
     const { limits, clock, toCompute } = this.#options;
@@ -100,7 +106,7 @@ export class StateServer {
     }
     const id = ++this.#lastId;
     const serving = new StateServing(id, request, call, limits, toCompute, (why) =>
-      this.#onOver(id, request.fromWorker, why),
+      this.#onOver(id, request.fromWorker, why, call.peer),
     );
     this.#servings.set(id, serving);
     this.#stopTicks ??= clock.every(limits.aliveMs, () => this.#tick());
@@ -125,9 +131,9 @@ export class StateServer {
     for (const serving of [...this.#servings.values()]) serving.tick();
   }
 
-  #onOver(id: number, worker: string, reason: string | undefined): void {
+  #onOver(id: number, worker: string, reason: string | undefined, address?: string): void {
     this.#servings.delete(id);
-    this.#options.log?.('state served', { worker, reason: reason ?? 'all of it' });
+    this.#options.log?.('state served', { worker, address, reason: reason ?? 'all of it' });
     if (this.#servings.size > 0) return;
     this.#stopTicks?.();
     this.#stopTicks = undefined;
@@ -177,6 +183,7 @@ class StateServing {
 
   /** Asks the compute thread for the state. */
   begin(): void {
+    this.#call.admitted?.();
     this.#state = 'header';
     this.#stalledTicks = 0;
     this.#toCompute({ kind: 'serveState', request: this.#id, step: this.request.step });
@@ -262,6 +269,7 @@ class StateServing {
   #finish(reason: string | undefined): void {
     if (this.#state === 'over') return;
     this.#state = 'over';
+    this.#call.over?.();
     this.#onOver(reason);
   }
 }
