@@ -52,7 +52,7 @@ async function staysWell(t: TestContext): Promise<void> {
 }
 
 async function statusOf({ address }: BesiegedRun): Promise<RunStatus> {
-  const client = createAdminClient(address, 30_000);
+  const client = createAdminClient(address, { timeoutMs: 30_000 });
   try {
     return await client.getStatus();
   } finally {
