@@ -1,4 +1,4 @@
-// The words both programs use, as types, and the arithmetic of world numbers.
+// The words both programs use, as types, and the arithmetic of world numbers and names.
 // A word has one meaning in the whole project: see docs/architecture.md.
 
 /** Number of an optimizer update, from 0. "Committed step s" means s updates were applied. */
@@ -51,4 +51,17 @@ export function termOf(generation: Generation): number {
 /** Which world of its coordinator a world was, from 1. */
 export function countOf(generation: Generation): number {
   return generation % worldsOfTerm;
+}
+
+/** Orders worker ids by their text, numbers in them by value: worker-2 before worker-10. */
+export function byName(a: string, b: string): number {
+  const parts = (name: string): string[] => name.split(/(\d+)/);
+  const [left, right] = [parts(a), parts(b)];
+  for (let i = 0; i < Math.min(left.length, right.length); i++) {
+    const [x, y] = [left[i] ?? '', right[i] ?? ''];
+    if (x === y) continue;
+    const numeric = i % 2 === 1 ? Number(x) - Number(y) : 0;
+    return numeric !== 0 ? numeric : x < y ? -1 : 1;
+  }
+  return left.length - right.length;
 }

@@ -10,7 +10,7 @@ import { parseHttpPlace } from '../../shared/http/server.js';
 import { createLog, type Log } from '../../shared/log.js';
 import { parseLeaseUrl } from '../../shared/kubernetes/lease-place.js';
 import { OperatorError } from '../../shared/problems.js';
-import type { Door } from '../../shared/tls/doors.js';
+import type { ListenPlace } from '../../shared/tls/doors.js';
 import { parseStoreUrl } from '../../shared/store/places.js';
 import { flagOption, numberOption, tensorboardOption, textOption, wordOption } from '../options.js';
 import { withSpecOptions, resolveSpec, type SpecArguments } from '../spec-options.js';
@@ -129,7 +129,7 @@ export const coordinatorCommand: CommandModule<object, CoordinatorArguments> = {
   },
 };
 
-function doorsOf({ listen, metrics }: CoordinatorArguments): Door[] {
+function doorsOf({ listen, metrics }: CoordinatorArguments): ListenPlace[] {
   const control = listen.split(',').map((at) => ({ key: '--listen', at }));
   return metrics === undefined ? control : [...control, { key: '--metrics', at: metrics }];
 }

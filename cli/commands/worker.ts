@@ -6,7 +6,7 @@ import { readEnvironment, showOnlyGpu } from '../../shared/environment.js';
 import { parseHttpPlace } from '../../shared/http/server.js';
 import { workerIdPattern } from '../../shared/control/messages.js';
 import { OperatorError, type Problem } from '../../shared/problems.js';
-import type { Door } from '../../shared/tls/doors.js';
+import type { ListenPlace } from '../../shared/tls/doors.js';
 import { providers } from '../../worker/engine/engine.js';
 import { workerMain } from '../../worker/main.js';
 import { stopWhenInterrupted } from '../interruptions.js';
@@ -130,7 +130,7 @@ async function runWorker(args: Arguments): Promise<void> {
   process.exitCode = exitCode;
 }
 
-function doorsOf({ listen, metrics }: Arguments): Door[] {
+function doorsOf({ listen, metrics }: Arguments): ListenPlace[] {
   const peers = { key: '--listen', at: listen };
   return metrics === undefined ? [peers] : [peers, { key: '--metrics', at: metrics }];
 }

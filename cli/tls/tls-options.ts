@@ -8,7 +8,7 @@ import { openCertificates, type Certificates, type Holder } from '../../shared/t
 import {
   openDoorNotice,
   tlsScopes,
-  type Door,
+  type ListenPlace,
   type TlsPlan,
   type TlsScope,
 } from '../../shared/tls/doors.js';
@@ -54,7 +54,7 @@ export interface DoorArguments extends AskingArguments {
 export function chooseDoors(
   args: DoorArguments,
   holder: Holder,
-  doors: readonly Door[],
+  doors: readonly ListenPlace[],
 ): TlsPlan | undefined {
   const folder = tlsFolder(args);
   const isClosed = folder !== undefined;

@@ -4,10 +4,9 @@
 
 import type { FailureMessage } from '../../shared/control/messages.js';
 import { exitCodes, type ExitCode } from '../../shared/exit-codes.js';
-import type { Step } from '../../shared/words.js';
+import { byName, type Step } from '../../shared/words.js';
 import { isReachable } from './liveness.js';
 import {
-  byName,
   hasSoundState,
   isFree,
   notice,

@@ -5,13 +5,12 @@
 
 import type { CoordinatorMessage } from '../../shared/control/messages.js';
 import { exitCodes } from '../../shared/exit-codes.js';
-import { generationOf, type Step } from '../../shared/words.js';
+import { byName, generationOf, type Step } from '../../shared/words.js';
 import { noteFingerprint } from './admission.js';
 import { end } from './ending.js';
 import { isReachable } from './liveness.js';
 import { noteMembers } from './roles.js';
 import {
-  byName,
   hasSoundState,
   isFree,
   isLeaving,

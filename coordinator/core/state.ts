@@ -343,7 +343,8 @@ export function initialCoordinatorState(
     furthestStep: savedStep ?? 0,
     failures: new Map(),
     hopeless: undefined,
-    ...{ askedMs: -Infinity, refusals: { sinceMs: -Infinity, count: 0 } },
+    askedMs: -Infinity,
+    refusals: { sinceMs: -Infinity, count: 0 },
     stopReason: undefined,
     leaving: undefined,
     ending: undefined,
@@ -381,19 +382,6 @@ export function isFree({ status }: WorkerView): boolean {
 /** Whether the worker has a state that is to be trusted. */
 export function hasSoundState({ status, isDiverged }: WorkerView): boolean {
   return status.hasState && !isDiverged;
-}
-
-/** Orders worker ids by their text, numbers in them by value: worker-2 before worker-10. */
-export function byName(a: string, b: string): number {
-  const parts = (name: string): string[] => name.split(/(\d+)/);
-  const [left, right] = [parts(a), parts(b)];
-  for (let i = 0; i < Math.min(left.length, right.length); i++) {
-    const [x, y] = [left[i] ?? '', right[i] ?? ''];
-    if (x === y) continue;
-    const numeric = i % 2 === 1 ? Number(x) - Number(y) : 0;
-    return numeric !== 0 ? numeric : x < y ? -1 : 1;
-  }
-  return left.length - right.length;
 }
 
 /** Something that the operator should read; decisions do not depend on it. */

@@ -4,6 +4,7 @@
 
 import type { FailureMessage, StatusMessage } from '../../shared/control/messages.js';
 import { exitCodes } from '../../shared/exit-codes.js';
+import { byName } from '../../shared/words.js';
 import { answerWaiting, noteReadiness, onHello, refuseDoubtful, refuseMixed } from './admission.js';
 import {
   addPart,
@@ -21,7 +22,6 @@ import { giveOrders } from './orders.js';
 import { believe, isEntitled, isMember, noteTraining, type Report } from './roles.js';
 import { awaitHalt, watchWorld } from './running.js';
 import {
-  byName,
   notice,
   viewOf,
   workersOf,

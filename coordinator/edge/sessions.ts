@@ -110,29 +110,18 @@ export async function createSessions(
     stream.once('close', () => streams.delete(stream));
     const problemOf = (worker: string): string | undefined =>
       guard && callerProblem(stream, { run: guard.run, role: 'worker', worker });
-    serve(stream, count, open, {
-      ...{ onEvent: listener, onTrace: traceListener, problemOf, door, leave, warn, note },
-    });
+    const listeners = { onEvent: listener, onTrace: traceListener };
+    serve(stream, count, open, { ...listeners, problemOf, door, leave, warn, note });
   };
   server.addService(loadControlService().service, { session: session as UntypedHandleCall });
   addServices(server);
-  const [first = '', ...others] = listen.split(',');
-  const port = await bind(door, server, first, guard?.certificates);
-  for (const other of others)
-    await bind(
-      door,
-      server,
-      other,
-      isLoopbackDoor({ at: other }) ? undefined : guard?.certificates,
-    ).catch((error: unknown) =>
-      log?.warn('not bound', { address: other, reason: messageOf(error) }),
-    );
+  const address = await bindAll(door, server, listen, guard?.certificates, warn);
   const write = (stream: Stream, message: CoordinatorMessage | TraceOrder): void => {
     if (stream.writableLength <= maxUntaken) stream.write(toWire(message));
     else door.cut(stream.getPeer(), 'it does not take what is said to it');
   };
   return {
-    address: `${first.slice(0, first.lastIndexOf(':'))}:${port}`,
+    address,
     open: (given, onTrace) => {
       listener = given;
       traceListener = onTrace ?? traceListener;
@@ -157,6 +146,25 @@ export async function createSessions(
       await shutDown(server, graceMs);
     },
   };
+}
+
+/** Binds the places of `listen`, of which only the first must be free, and gives its address. */
+async function bindAll(
+  door: Door,
+  server: Server,
+  listen: string,
+  certificates: Certificates | undefined,
+  warn: WriteFact,
+): Promise<string> {
+  const [first = '', ...others] = listen.split(',');
+  const port = await bind(door, server, first, certificates);
+  for (const other of others) {
+    const closedBy = isLoopbackDoor({ at: other }) ? undefined : certificates;
+    await bind(door, server, other, closedBy).catch((error: unknown) =>
+      warn('not bound', { address: other, reason: messageOf(error) }),
+    );
+  }
+  return `${first.slice(0, first.lastIndexOf(':'))}:${port}`;
 }
 
 async function bind(

@@ -19,21 +19,21 @@ export interface TlsPlan {
 }
 
 /** A place to listen at, as the operator gave it, and the flag that has it. */
-export interface Door {
+export interface ListenPlace {
   readonly key: string;
   /** "host:port" */
   readonly at: string;
 }
 
 /** Whether only this machine reaches it; an address without a host is all of its addresses. */
-export function isLoopbackDoor({ at }: Pick<Door, 'at'>): boolean {
+export function isLoopbackDoor({ at }: Pick<ListenPlace, 'at'>): boolean {
   const colon = at.lastIndexOf(':');
   return colon > 0 && isLoopbackHost(at.slice(0, colon));
 }
 
 /** What is wrong with doors that would be open to whoever reaches them. */
 export function openDoorProblems(
-  doors: readonly Door[],
+  doors: readonly ListenPlace[],
   { isClosed, isInsecure }: { readonly isClosed: boolean; readonly isInsecure: boolean },
 ): Problem[] {
   if (isClosed || isInsecure) return [];
@@ -49,7 +49,7 @@ export function openDoorProblems(
 }
 
 /** What it means that doors are open; undefined where none is. */
-export function openDoorNotice(doors: readonly Door[]): string | undefined {
+export function openDoorNotice(doors: readonly ListenPlace[]): string | undefined {
   const open = doors.filter((door) => !isLoopbackDoor(door)).map(({ at }) => at);
   if (open.length === 0) return undefined;
   return (

@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { exitCodes } from '../../../shared/exit-codes.js';
-import { byName } from '../../../coordinator/core/state.js';
+import { byName } from '../../../shared/words.js';
 import { generationOf } from '../../../shared/words.js';
 import type { WorkerMessage } from '../../../shared/control/messages.js';
 import {
