@@ -54,7 +54,8 @@ export interface HttpServer {
 }
 
 const serverLimits = {
-  maxConnections: 128,
+  // Each can hold memory: a burst of requests is parsed before the first of them is counted.
+  maxConnections: 64,
   headersTimeout: 10_000,
   /** For a whole upload. */
   requestTimeout: 120_000,
