@@ -3,10 +3,11 @@
 
 import type { Options } from 'yargs';
 import { readEnvironment } from '../../shared/environment.js';
-import { OperatorError, type Problem } from '../../shared/problems.js';
+import { OperatorError } from '../../shared/problems.js';
 import { openCertificates, type Certificates, type Holder } from '../../shared/tls/certificates.js';
 import {
   openDoorNotice,
+  openDoorProblems,
   tlsScopes,
   type ListenPlace,
   type TlsPlan,
@@ -59,7 +60,7 @@ export function chooseDoors(
   const folder = tlsFolder(args);
   const isClosed = folder !== undefined;
   const { tls: scope, insecure: isInsecure } = args;
-  const problems: Problem[] = [];
+  const problems = openDoorProblems(doors, { isClosed, isInsecure });
   if (isClosed && isInsecure)
     problems.push({ key: '--insecure', given: true, allowed: 'without --tls-dir' });
   if (!isClosed && scope !== 'all')

@@ -38,3 +38,15 @@ test('a folder is made, added to, renewed and shown, and never made twice', asyn
   assert.deepEqual(certificates.identities(), [{ run: 'faces', ...holder }]);
   certificates.close();
 });
+
+test('an open port is refused with what would be right, unless it is asked for', async () => {
+  const cwd = testFolder();
+  const worker = ['worker', '--coordinator', '127.0.0.1:1', '--id', 'w', '--patience', '1'];
+  const open = [...worker, '--listen', '0.0.0.0:0', '--advertise', 'localhost'];
+  const { code, stderr } = await runLockstep(open, cwd);
+  assert.equal(code, exitCodes.configuration);
+  assert.match(stderr, /--listen[\s\S]*--tls-dir DIR[\s\S]*--insecure/);
+  const asked = await runLockstep([...open, '--insecure'], cwd);
+  assert.notEqual(asked.code, exitCodes.configuration);
+  assert.match(asked.stderr, /without TLS: whoever reaches it can read gradients/);
+});
