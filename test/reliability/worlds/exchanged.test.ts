@@ -1,7 +1,7 @@
 // Runs whose gradients travel as factors, and rounded to bfloat16: any number of workers gives the
 // bytes of the trainer that is written from the definition.
 
-import { factoredRun, testAnyWorkers } from '../support/any-workers.js';
+import { factoredRun, testAnyWorkers } from '../../support/any-workers.js';
 
 for (const precision of ['float32', 'bfloat16'] as const)
   testAnyWorkers({
