@@ -181,7 +181,7 @@ interface LeadingParts extends HeldParts {
 }
 
 async function leadRun(options: CoordinatorMainOptions, parts: LeadingParts): Promise<ExitCode> {
-  const { lease, board, sessions, plan, term } = parts;
+  const { lease, board, sessions, plan, term, guard } = parts;
   const [{ record }, { run, runUrl, stop, log }] = [plan, options];
   // The result is the last line, after what is left to say about the bus.
   let result: ReportLine | undefined;
@@ -223,7 +223,7 @@ async function leadRun(options: CoordinatorMainOptions, parts: LeadingParts): Pr
     onOver,
   });
   const { dispatch } = leading;
-  const requests = answerOperator(options, leading, reporter, processClock, recent);
+  const requests = answerOperator({ ...options, guard }, leading, reporter, processClock, recent);
   sessions.open(leading.soon, requests.traces.onAnswer);
   parts.onLeading(requests);
   const forgetQuiet = processClock.every(quietMs, () => {

@@ -76,6 +76,7 @@ export function statusLines(status: RunStatus, exchange?: StepExchange): string[
     `coordinator term ${status.term}, pid ${status.coordinatorPid}`,
     ...(exchange === undefined ? [] : [exchangeLine(exchange)]),
     ...(status.health ? [status.health] : []),
+    ...(status.certificate ? [status.certificate] : []),
     ...stragglerLines(status),
     ...linkLines(status),
   ];

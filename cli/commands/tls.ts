@@ -65,8 +65,13 @@ const showCommand: CommandModule<object, FolderArguments> = {
   handler: ({ dir, json }) => {
     const shown = showTlsFolder(dir, Date.now());
     if (json) return shown.forEach(printJson);
-    const rows = shown.map(({ file, who, until, days_left }) => [file, who, until, days_left]);
-    printTable([['file', 'who', 'until', 'days left'], ...rows]);
+    printTable([
+      ['file', 'who', 'until', 'days left', ''],
+      ...shown.map(({ file, who, until, days_left, ends_soon }) => [
+        ...[file, who, until, days_left],
+        ends_soon ? 'replace it' : '',
+      ]),
+    ]);
   },
 };
 

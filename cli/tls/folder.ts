@@ -13,7 +13,13 @@ import {
 import { join } from 'node:path';
 import { messageOf, OperatorError } from '../../shared/problems.js';
 import { createAuthority, loadAuthority, type Authority } from '../../shared/tls/authority.js';
-import { authorityFile, certificateName, type Holder } from '../../shared/tls/certificates.js';
+import {
+  authorityFile,
+  certificateName,
+  validityOf,
+  type Holder,
+} from '../../shared/tls/certificates.js';
+import { dayOf, daysLeft, endsSoon } from '../../shared/tls/expiry.js';
 import { identitiesOf, identityText } from '../../shared/tls/identity.js';
 
 /** A certificate of a folder, as `lockstep tls show` has it. */
@@ -24,12 +30,13 @@ export interface ShownCertificate {
   /** The day that it ends, "2027-11-29". */
   readonly until: string;
   readonly days_left: number;
+  /** It is time to replace it. */
+  readonly ends_soon: boolean;
 }
 
 /** The authority's key; whoever has it can be anybody. */
 const authorityKeyFile = 'ca.key';
 
-const dayMs = 24 * 60 * 60 * 1000;
 const refusal = 'the certificates can not be made';
 
 /** Makes a folder that is not there, or is empty, with an authority and certificates. */
@@ -95,13 +102,17 @@ export async function renewTlsFolder(folder: string, days: number): Promise<stri
 /** Who has certificates in a folder, and until when. */
 export function showTlsFolder(folder: string, nowMs: number): ShownCertificate[] {
   return certificateFiles(folder).map((file) => {
-    const { subjectAltName, validTo } = read(folder, file);
-    const endMs = Date.parse(validTo);
+    const certificate = read(folder, file);
+    const validity = validityOf(certificate);
     return {
       file,
-      who: file === authorityFile ? 'authority' : identityText(identitiesOf(subjectAltName)),
-      until: new Date(endMs).toISOString().slice(0, 10),
-      days_left: Math.floor((endMs - nowMs) / dayMs),
+      who:
+        file === authorityFile
+          ? 'authority'
+          : identityText(identitiesOf(certificate.subjectAltName)),
+      until: dayOf(validity.endMs),
+      days_left: daysLeft(validity, nowMs),
+      ends_soon: endsSoon(validity, nowMs),
     };
   });
 }

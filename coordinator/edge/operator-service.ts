@@ -29,6 +29,7 @@ import { OperatorError, formatProblem, messageOf } from '../../shared/problems.j
 import { callerProblem, type AuthenticatedCall } from '../../shared/tls/mutual.js';
 import { workersProblem } from '../../shared/spec/validate.js';
 import type { RunPicture } from '../../watch/history/picture.js';
+import type { SessionGuard } from '../guard.js';
 import type { CoordinatorEvent, CoordinatorState } from '../core/state.js';
 import type { PaceView } from '../core/straggler.js';
 import type { Reporter } from './reporter.js';
@@ -58,9 +59,17 @@ export interface LedRun {
   send(worker: string, message: CoordinatorMessage | TraceOrder): void;
 }
 
+/** Whose questions are answered. */
+export interface AnsweredRun {
+  readonly run: string;
+  readonly runUrl: string;
+  /** Undefined: all is in clear. */
+  readonly guard?: SessionGuard | undefined;
+}
+
 /** Answers from what the coordinator knows of its run. */
 export function answerOperator(
-  { run, runUrl }: { readonly run: string; readonly runUrl: string },
+  { run, runUrl, guard }: AnsweredRun,
   { state, paces, dispatch, send }: LedRun,
   reporter: Pick<Reporter, 'rate' | 'worldReason' | 'health'>,
   clock: Clock,
@@ -71,6 +80,7 @@ export function answerOperator(
     describeRun(state, {
       ...{ run, url: runUrl, pid: process.pid, nowMs: clock.nowMs(), paces: paces() },
       ...{ ...reporter.rate(), worldReason: reporter.worldReason(), health: reporter.health() },
+      certificate: guard?.certificates.endingNotice(Date.now()),
     });
   return {
     status,

@@ -27,6 +27,8 @@ export interface StatusFacts {
   readonly worldReason?: string;
   /** What ails the networks, if anything does. */
   readonly health?: string;
+  /** That our certificate ends soon, if it does. */
+  readonly certificate?: string | undefined;
   /** On the clock of the state's own times. */
   readonly nowMs: number;
 }
@@ -58,6 +60,7 @@ export function describeRun(state: CoordinatorState, facts: StatusFacts): RunSta
     coordinatorPid: facts.pid,
     worldReason: facts.worldReason ?? '',
     health: facts.health ?? '',
+    certificate: facts.certificate ?? '',
     exitCode: state.stage.kind === 'ended' ? state.stage.ending.exitCode : 0,
   };
 }

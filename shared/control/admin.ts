@@ -71,6 +71,8 @@ export const runStatusSchema = z.object({
   worldReason: text,
   /** What ails the networks, in one line; empty while nothing does. */
   health: text.optional(),
+  /** That the coordinator's certificate ends soon; empty while it does not. */
+  certificate: text.optional(),
   /** Of the run, once its stage is "ended"; until then 0. */
   exitCode: count,
 });

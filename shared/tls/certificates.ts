@@ -6,6 +6,7 @@ import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { messageOf, OperatorError } from '../problems.js';
+import { createDailyNotice, dayOf, endingText, type Validity } from './expiry.js';
 import { identitiesOf, identityText, type Identity, type Role } from './identity.js';
 
 /** In PEM; `ca` and `cert` may have several. */
@@ -28,8 +29,8 @@ export interface Certificates {
   now(): CertificateSet;
   /** Who the newest certificate says that we are. */
   identities(): readonly Identity[];
-  /** Milliseconds since 1970 at which it ends. */
-  expiresMs(): number;
+  /** What to say where the certificate, or the last of its authorities, ends soon. */
+  endingNotice(nowMs: number): string | undefined;
   /** Calls the listener with every later set; gives a function that ends it. */
   onChange(listener: (set: CertificateSet) => void): () => void;
   close(): void;
@@ -67,6 +68,11 @@ export function openCertificates(options: CertificatesOptions): Certificates {
   let seen = stamps(options);
   let current = load(options);
   const listeners = new Set<(set: CertificateSet) => void>();
+  const complain = createDailyNotice((text) => onNotice?.(text));
+  const lookAtEnd = (): void => {
+    const nowMs = Date.now();
+    complain(endingNotice(folder, current, nowMs), current.ending.endMs, nowMs);
+  };
   let wrong = '';
   const look = (): void => {
     try {
@@ -76,7 +82,7 @@ export function openCertificates(options: CertificatesOptions): Certificates {
       seen = stamp;
       current = next;
       for (const listener of [...listeners]) listener(next.set);
-      onNotice?.(`new certificates in ${folder}, until ${dayOf(next.leaf)}`);
+      onNotice?.(`new certificates in ${folder}, until ${dayOf(next.ending.endMs)}`);
       wrong = '';
     } catch (error) {
       const reason = messageOf(error);
@@ -84,13 +90,17 @@ export function openCertificates(options: CertificatesOptions): Certificates {
       wrong = reason;
     }
   };
-  const timer = setInterval(look, lookMs);
+  const timer = setInterval(() => {
+    look();
+    lookAtEnd();
+  }, lookMs);
   timer.unref();
+  lookAtEnd();
   return {
     holder,
     now: () => current.set,
     identities: () => current.identities,
-    expiresMs: () => Date.parse(current.leaf.validTo),
+    endingNotice: (nowMs) => endingNotice(folder, current, nowMs),
     onChange: (listener) => {
       listeners.add(listener);
       return () => listeners.delete(listener);
@@ -101,8 +111,13 @@ export function openCertificates(options: CertificatesOptions): Certificates {
 
 interface Loaded {
   readonly set: CertificateSet;
-  readonly leaf: X509Certificate;
   readonly identities: readonly Identity[];
+  /** Of the file that ends first. */
+  readonly ending: Validity & { readonly file: string };
+}
+
+function endingNotice(folder: string, { ending }: Loaded, nowMs: number): string | undefined {
+  return endingText(join(folder, ending.file), ending, nowMs);
 }
 
 function load(options: CertificatesOptions): Loaded {
@@ -111,7 +126,7 @@ function load(options: CertificatesOptions): Loaded {
   const ca = read(options, authorityFile);
   const cert = read(options, `${name}.crt`);
   const key = read(options, `${name}.key`);
-  parse(options, authorityFile, () => new X509Certificate(ca));
+  const authorities = parse(options, authorityFile, () => certificatesIn(ca));
   const leaf = parse(options, `${name}.crt`, () => new X509Certificate(cert));
   const privateKey = parse(options, `${name}.key`, () => createPrivateKey(key));
   if (!leaf.checkPrivateKey(privateKey))
@@ -126,7 +141,19 @@ function load(options: CertificatesOptions): Loaded {
     const allowed = `a certificate of ${wanted}, with a name like lockstep://RUN/${holder.role}`;
     throw refused(options, `${name}.crt`, `${allowed}; this one is of ${identityText(identities)}`);
   }
-  return { set: { ca, cert, key }, leaf, identities };
+  // Of several authorities, where one is being replaced, the last one counts.
+  const [trusted] = authorities.map(validityOf).sort((a, b) => b.endMs - a.endMs);
+  const own = { file: `${name}.crt`, ...validityOf(leaf) };
+  const ending =
+    trusted !== undefined && trusted.endMs < own.endMs ? { file: authorityFile, ...trusted } : own;
+  return { set: { ca, cert, key }, identities, ending };
+}
+
+/** All in a file; throws where one is none. */
+function certificatesIn(pem: Buffer): X509Certificate[] {
+  const blocks = /-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g;
+  const [first = '', ...others] = pem.toString('latin1').match(blocks) ?? [];
+  return [first, ...others].map((block) => new X509Certificate(block));
 }
 
 function nameIn(folder: string, holder: Holder): string {
@@ -177,6 +204,7 @@ function refused(
   ]);
 }
 
-function dayOf(leaf: X509Certificate): string {
-  return new Date(leaf.validTo).toISOString().slice(0, 10);
+/** When a certificate holds. */
+export function validityOf({ validFrom, validTo }: X509Certificate): Validity {
+  return { fromMs: Date.parse(validFrom), endMs: Date.parse(validTo) };
 }

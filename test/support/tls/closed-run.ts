@@ -1,6 +1,7 @@
 // A run of real processes that speak TLS with each other on this machine, by TCP: a coordinator and
 // workers, each started by itself.
 
+import type { Authority } from '../../../shared/tls/authority.js';
 import { startLockstep, type RunningCommand } from '../lockstep-command.js';
 import { createTlsFolder, type TlsFolder } from './tls-folder.js';
 
@@ -29,15 +30,16 @@ export interface ClosedRunOptions {
   readonly workers: readonly string[];
   readonly worldSize: number;
   readonly coordinatorArgs?: readonly string[];
+  /** Who issues the certificates; a new one if not given. */
+  readonly authority?: Authority;
 }
 
 /** Starts the coordinator; nobody has joined it yet. */
 export async function startClosedRun(options: ClosedRunOptions): Promise<ClosedRun> {
   const { run, spec, cwd, workers, worldSize, coordinatorArgs = [] } = options;
-  const tls = await createTlsFolder(run, [
-    ...(['coordinator', 'operator', 'observer'] as const).map((role) => ({ role })),
-    ...workers.map((worker) => ({ role: 'worker' as const, worker })),
-  ]);
+  const others = (['coordinator', 'operator', 'observer'] as const).map((role) => ({ role }));
+  const holders = [...others, ...workers.map((worker) => ({ role: 'worker' as const, worker }))];
+  const tls = await createTlsFolder(run, holders, options.authority);
   const started: RunningCommand[] = [];
   const start = (args: readonly string[]): ClosedProcess => {
     let said = '';
