@@ -72,6 +72,8 @@ export interface NodeCluster {
   reconnect(node: string): Promise<void>;
   /** The processes of a pod's containers, as the machine numbers them. */
   pidsOf(namespace: string, pod: string): Promise<number[]>;
+  /** The processes in pods whose command line has those words in it. */
+  processesWith(words: string): number[];
   /** Kills all of a pod's containers, as their node sees it from outside. */
   killContainers(namespace: string, pod: string): Promise<void>;
   /** The names that pods asked the cluster's DNS for so far. */
@@ -193,6 +195,10 @@ function createCluster(supervisor: ChildProcess, pids: ClusterPids): NodeCluster
       assert.ok(found.length > 0, `${pod} has processes`);
       for (const pid of found) process.kill(pid, 'SIGKILL');
     },
+    processesWith: (words) =>
+      nodePlaces
+        .flatMap((place) => pidsIn(podGroup(place)))
+        .filter((pid) => commandLineOf(pid).includes(words)),
     lookUps: () =>
       [...readFileSync(dnsLog, 'utf8').matchAll(/"[A-Z]+ IN (\S+)\. /g)].map((m) => m[1] ?? ''),
     describe: () => describeCluster({ kubectl }),
@@ -201,6 +207,15 @@ function createCluster(supervisor: ChildProcess, pids: ClusterPids): NodeCluster
       await supervisorEnds(supervisor);
     },
   };
+}
+
+/** Empty when the process has gone. */
+function commandLineOf(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ');
+  } catch {
+    return '';
+  }
 }
 
 type Asking = Pick<NodeCluster, 'kubectl' | 'ask'>;

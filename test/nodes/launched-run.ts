@@ -19,7 +19,7 @@ const stepsMs = 240_000;
 
 /** The leader's status of a run, from the annotation of its Lease. */
 interface ToldStatus {
-  readonly state: string;
+  readonly stage: string;
   readonly step: number;
 }
 

@@ -8,7 +8,9 @@ import { after, afterEach, before, describe } from 'node:test';
 import { restricted } from '../kubernetes/control-plane.js';
 import { doorCases } from './cases/doors.js';
 import { gpuCases } from './cases/gpus.js';
+import { lostNodeCases } from './cases/lost-nodes.js';
 import { overlayCases } from './cases/overlays.js';
+import { startCases } from './cases/starts.js';
 import { undisturbedCases } from './cases/undisturbed.js';
 import { startNodeCluster, type NodeCluster } from './cluster.js';
 import { namespace, prepareRuns, type RunFiles } from './launched-run.js';
@@ -32,11 +34,17 @@ describe('runs on real nodes', { skip: await skipWithoutNodes() }, () => {
   });
   afterEach(async (test) => {
     const hasPassed = (test as { readonly passed?: boolean }).passed;
-    if (hasPassed === false) process.stdout.write(`${await cluster?.describe()}\n`);
+    if (hasPassed !== false || cluster === undefined) return;
+    process.stdout.write(`${await cluster.describe()}\n`);
+    // What it left would hold up the cases that follow.
+    const left = ['delete', 'configmap', '-l', 'app.kubernetes.io/name=lockstep', '--wait=false'];
+    await cluster.kubectl(['-n', namespace, ...left]);
   });
 
   undisturbedCases(context);
   overlayCases(context);
   gpuCases(context);
   doorCases(context);
+  startCases(context);
+  lostNodeCases(context);
 });

@@ -2,16 +2,29 @@
 
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
+import { until } from '../../support/until.js';
 import { launchedRun } from '../launched-run.js';
 import type { CaseContext } from '../context.js';
 
+/** A coordinator that only waits for the lease to run out takes 15 s. */
+const leavesMs = 12_000;
+
 /** Cases of runs that nothing disturbs. */
 export function undisturbedCases({ cluster, files }: CaseContext): void {
-  it('a run ends in the bytes of the local one', async () => {
-    const steps = 3;
+  it('a run ends in the bytes of the local one, and both coordinators with it', async () => {
+    const steps = 6;
     const run = launchedRun(cluster(), 'short', await files().path(steps), 3);
     const { lines } = await run.launch();
     const last = lines.at(-1);
+    const haveLeft = async (): Promise<boolean> =>
+      (await run.pods('coordinator')).every(
+        ({ status }) => status?.containerStatuses?.[0]?.state?.terminated !== undefined,
+      );
+    await until(haveLeft, 'the coordinator that stood by has left too', leavesMs);
+    // It took nothing over.
+    const { lines: status } = await run.command('status', run.url, '--json');
+    assert.equal(status[0]?.['stage'], 'finished');
+    assert.equal(status[0]?.['term'], 1);
     assert.equal(last?.['step'], steps + 3);
     assert.equal(last?.['sha256'], await files().trainedHere(steps));
     await run.command('cancel', run.url);
