@@ -10,6 +10,7 @@ import { doorCases } from './cases/doors.js';
 import { gpuCases } from './cases/gpus.js';
 import { lostNodeCases } from './cases/lost-nodes.js';
 import { overlayCases } from './cases/overlays.js';
+import { podCases } from './cases/pods.js';
 import { startCases } from './cases/starts.js';
 import { undisturbedCases } from './cases/undisturbed.js';
 import { startNodeCluster, type NodeCluster } from './cluster.js';
@@ -46,5 +47,6 @@ describe('runs on real nodes', { skip: await skipWithoutNodes() }, () => {
   gpuCases(context);
   doorCases(context);
   startCases(context);
+  podCases(context);
   lostNodeCases(context);
 });
