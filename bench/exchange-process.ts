@@ -8,7 +8,7 @@ import { Worker } from 'node:worker_threads';
 import { shareOf, subtreesInside } from '../shared/plan/reduction.js';
 import { placesOf, type ExchangePrecision } from '../shared/plan/step-vector.js';
 import type { Rank, World } from '../shared/words.js';
-import type { ThreadReport, ThreadTask } from './exchange-thread.js';
+import type { ThreadData, ThreadReport, ThreadTask } from './exchange-thread.js';
 import type { ExchangeWorld } from '../worker/exchange/exchange.js';
 import { ExchangeMemory } from '../worker/exchange/memory.js';
 import { benchShape, blockSum, bytesOfValues } from './exchange-values.js';
@@ -42,8 +42,9 @@ export type BenchReport =
       readonly digests: readonly string[];
     };
 
-const lanes = Number(process.argv[2]);
-const thread = new Worker(new URL('./exchange-thread.js', import.meta.url), { workerData: lanes });
+const [, , lanes, worker, tlsFolder] = process.argv;
+const workerData: ThreadData = { lanes: Number(lanes), worker, tlsFolder };
+const thread = new Worker(new URL('./exchange-thread.js', import.meta.url), { workerData });
 const report = (message: BenchReport): void => void process.send?.(message);
 
 process.once('message', (task: BenchTask) => void run(task));

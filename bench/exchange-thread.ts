@@ -6,11 +6,20 @@ import { parentPort, workerData } from 'node:worker_threads';
 
 import { Door } from '../shared/door/door.js';
 import type { StepShape } from '../shared/plan/step-vector.js';
+import { openCertificates } from '../shared/tls/certificates.js';
 import type { Step } from '../shared/words.js';
 import type { ExchangeEvents, ExchangeWorld } from '../worker/exchange/exchange.js';
 import { createGrpcExchange, exchangeServerOptions } from '../worker/exchange/grpc.js';
 import { openLanes } from '../worker/exchange/lane-port.js';
 import type { OpenLane } from '../worker/exchange/lanes.js';
+
+/** What the thread is started with. */
+export interface ThreadData {
+  readonly lanes: number;
+  readonly worker: string;
+  /** Of its certificates; undefined: all is in clear. */
+  readonly tlsFolder: string | undefined;
+}
 
 export type ThreadTask =
   | { readonly kind: 'join'; readonly world: ExchangeWorld }
@@ -34,11 +43,16 @@ export type ThreadReport =
 
 const report = (message: ThreadReport): void => parentPort?.postMessage(message);
 
+const { lanes: laneCount, worker, tlsFolder } = workerData as ThreadData;
+const certificates =
+  tlsFolder === undefined
+    ? undefined
+    : openCertificates({ folder: tlsFolder, holder: { role: 'worker', worker } });
 const server = new Server(exchangeServerOptions);
 const opened = await openLanes({
-  ...{ server, door: new Door({}, () => undefined) },
-  ...{ worker: 'bench', listen: '127.0.0.1:0', advertise: '127.0.0.1' },
-  ...{ lanes: workerData as number, logLevel: 'warn' },
+  ...{ server, door: new Door({}, () => undefined), certificates, tlsFolder },
+  ...{ worker, listen: '127.0.0.1:0', advertise: '127.0.0.1' },
+  ...{ lanes: laneCount, logLevel: 'warn' },
 });
 const events: ExchangeEvents = {
   onJoined: () => report({ kind: 'joined' }),
@@ -49,11 +63,11 @@ const events: ExchangeEvents = {
     report({ kind: 'reduced' });
   },
   // The bench has nothing to measure then: the failure ends the thread, and with it the process.
-  onPeerLost: ({ worker, reason }) => {
-    throw new Error(`${worker} ${reason}`);
+  onPeerLost: (lost) => {
+    throw new Error(`${lost.worker} ${lost.reason}`);
   },
 };
-const first: OpenLane = (heard) => createGrpcExchange({ server, events: heard });
+const first: OpenLane = (heard) => createGrpcExchange({ server, certificates, events: heard });
 const exchange = opened.join(first, events);
 parentPort?.on('message', (task: ThreadTask) => {
   if (task.kind === 'join') return exchange.join(task.world);

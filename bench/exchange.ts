@@ -3,11 +3,20 @@
 
 import { fork, type ChildProcess } from 'node:child_process';
 import { createHash } from 'node:crypto';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { median } from '../shared/median.js';
 import type { ExchangePrecision } from '../shared/plan/step-vector.js';
+import { createAuthority } from '../shared/tls/authority.js';
+import { certificateName } from '../shared/tls/certificates.js';
 import type { BenchReport, BenchTask } from './exchange-process.js';
 import { blockSum, bytesOfValues, roundTo } from './exchange-values.js';
+
+/** How workers reach each other: by Unix sockets, or over loopback in clear or with mutual TLS. */
+export const benchLinks = ['socket', 'tcp', 'tls'] as const;
+export type BenchLink = (typeof benchLinks)[number];
 
 export interface ExchangeBenchOptions {
   /** Worker processes, from 2. */
@@ -17,6 +26,7 @@ export interface ExchangeBenchOptions {
   readonly precision: ExchangePrecision;
   /** Threads of the exchange of each worker. */
   readonly lanes: number;
+  readonly link: BenchLink;
   /** Steps measured, after `warmUp` that are not. */
   readonly steps: number;
   readonly warmUp: number;
@@ -37,6 +47,7 @@ export interface ExchangeBenchResult {
   readonly mib: number;
   readonly precision: ExchangePrecision;
   readonly lanes: number;
+  readonly link: BenchLink;
   readonly steps: number;
   /** Every worker's results have the bits of the reference sum. */
   readonly verified: boolean;
@@ -47,14 +58,17 @@ const limitMs = 300_000;
 /** Runs the bench; throws when a worker dies or takes longer than five minutes. */
 export async function benchExchange(options: ExchangeBenchOptions): Promise<ExchangeBenchResult> {
   const script = fileURLToPath(new URL('./exchange-process.js', import.meta.url));
-  const children = Array.from({ length: options.workers }, () =>
-    fork(script, [String(options.lanes)]),
+  const names = Array.from({ length: options.workers }, (_, rank) => `bench-${rank}`);
+  const tlsFolder = options.link === 'tls' ? await certificatesOf(names) : undefined;
+  const children = names.map((name) =>
+    fork(script, [String(options.lanes), name, ...(tlsFolder === undefined ? [] : [tlsFolder])]),
   );
   const watchdog = setTimeout(() => children.forEach((child) => child.kill('SIGKILL')), limitMs);
   try {
     const addresses = await Promise.all(children.map((child) => nextReport(child, 'address')));
     const members = addresses.map(({ address, lanes, socket }, rank) => {
-      return { rank, worker: `bench-${rank}`, incarnation: 1, address, lanes, socket };
+      const short = options.link === 'socket' ? socket : undefined;
+      return { rank, worker: names[rank], incarnation: 1, address, lanes, socket: short };
     });
     const finished = children.map((child) => nextReport(child, 'finished'));
     children.forEach((child, rank) => child.send(taskOf(options, rank, members)));
@@ -62,7 +76,22 @@ export async function benchExchange(options: ExchangeBenchOptions): Promise<Exch
   } finally {
     clearTimeout(watchdog);
     for (const child of children) child.kill('SIGKILL');
+    if (tlsFolder !== undefined) rmSync(tlsFolder, { recursive: true });
   }
+}
+
+/** A folder with an authority's certificate and those of workers; whoever asked removes it. */
+async function certificatesOf(workers: readonly string[]): Promise<string> {
+  const folder = mkdtempSync(join(tmpdir(), 'lockstep-bench-tls-'));
+  const authority = await createAuthority('a bench', 1);
+  writeFileSync(join(folder, 'ca.crt'), authority.ca);
+  for (const worker of workers) {
+    const { cert, key } = await authority.issue([{ run: 'bench', role: 'worker', worker }]);
+    const name = join(folder, certificateName({ role: 'worker', worker }));
+    writeFileSync(`${name}.crt`, cert);
+    writeFileSync(`${name}.key`, key, { mode: 0o600 });
+  }
+  return folder;
 }
 
 function taskOf(
@@ -99,7 +128,7 @@ function nextReport<K extends BenchReport['kind']>(
 }
 
 function summarize(
-  { workers, mib, precision, lanes, steps }: ExchangeBenchOptions,
+  { workers, mib, precision, lanes, link, steps }: ExchangeBenchOptions,
   reports: readonly ReportOf<'finished'>[],
 ): ExchangeBenchResult {
   // A step takes as long as its slowest worker.
@@ -123,6 +152,7 @@ function summarize(
     mib,
     precision,
     lanes,
+    link,
     steps,
     verified: digests.every((digest) => digest === expected),
   };

@@ -4,7 +4,7 @@
 import { z } from 'zod';
 import { median } from '../../shared/median.js';
 import type { ExchangePrecision } from '../../shared/plan/step-vector.js';
-import { benchExchange, type ExchangeBenchResult } from '../exchange.js';
+import { benchExchange, type BenchLink, type ExchangeBenchResult } from '../exchange.js';
 import { runPeer } from '../peers/run-peer.js';
 import { inTurns, markdownTable, medianRatio, rounded } from './turns.js';
 
@@ -12,6 +12,7 @@ export interface ExchangeTurnsOptions {
   readonly workers: readonly number[];
   readonly precisions: readonly ExchangePrecision[];
   readonly lanes: readonly number[];
+  readonly links: readonly BenchLink[];
   readonly mib: number;
   readonly steps: number;
   readonly warmUp: number;
@@ -56,13 +57,26 @@ type Measured = Pick<ExchangeBenchResult, 'busbw_mib_s' | 'step_s' | 'cpu_s' | '
 
 type Contender =
   | { readonly kind: 'peer' }
-  | { readonly kind: 'ours'; readonly precision: ExchangePrecision; readonly lanes: number };
+  | {
+      readonly kind: 'ours';
+      readonly precision: ExchangePrecision;
+      readonly lanes: number;
+      readonly link: BenchLink;
+    };
+
+const linkWords: Readonly<Record<BenchLink, string>> = {
+  socket: 'Unix sockets',
+  tcp: 'TCP',
+  tls: 'TLS',
+};
 
 /** Measures; whatever fails ends it with what it said. */
 export async function benchExchanges(options: ExchangeTurnsOptions): Promise<ExchangeTurns[]> {
   const { workers: counts, precisions, peer, rounds, say } = options;
   const ours = precisions.flatMap((precision) =>
-    options.lanes.map((lanes) => ({ kind: 'ours', precision, lanes }) as const),
+    options.lanes.flatMap((lanes) =>
+      options.links.map((link) => ({ kind: 'ours', precision, lanes, link }) as const),
+    ),
   );
   const contenders: Contender[] = peer === undefined ? ours : [{ kind: 'peer' }, ...ours];
   const rows: ExchangeTurns[] = [];
@@ -93,10 +107,11 @@ async function measure(
   { mib, steps, warmUp, peer = '' }: ExchangeTurnsOptions,
 ): Promise<Measured> {
   if (contender.kind === 'ours') {
-    const { precision, lanes } = contender;
-    const measured = await benchExchange({ workers, mib, precision, lanes, steps, warmUp });
-    const words = `${lanes} lane${lanes === 1 ? '' : 's'}`;
-    return { ...measured, engine: `lockstep, ${precision}, ${words}` };
+    const { precision, lanes, link } = contender;
+    const ours = { precision, lanes, link };
+    const measured = await benchExchange({ workers, mib, steps, warmUp, ...ours });
+    const words = `${precision}, ${lanes} lane${lanes === 1 ? '' : 's'}`;
+    return { ...measured, engine: `lockstep, ${words}, ${linkWords[link]}` };
   }
   return runPeer(peer.split(/\s+/), { workers, mib, steps, 'warm-up': warmUp }, peerSchema);
 }

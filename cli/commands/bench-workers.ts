@@ -3,6 +3,7 @@
 
 import { writeFile } from 'node:fs/promises';
 import type { CommandModule, InferredOptionTypes, Options } from 'yargs';
+import { benchLinks } from '../../bench/exchange.js';
 import { exchangedModel, measureCosts } from '../../bench/scaling/measure.js';
 import { scalingCases, scalingPage } from '../../bench/scaling/page.js';
 import { machineLine } from '../../bench/turns/machine.js';
@@ -23,6 +24,9 @@ const exchangeOptions = {
   mib: numberOption('Length of the vector in MiB of float32', { default: 95 }),
   precision: textOption('What values are sent and summed in, with commas', { default: 'float32' }),
   lanes: textOption('Numbers of lanes, with commas', { default: '1' }),
+  link: textOption('Ways to each other: socket (Unix), tcp, tls; with commas', {
+    default: 'socket',
+  }),
   peer: wordOption('A command that times the same all-reduce: see bench/peers in the repository'),
   steps: numberOption('Steps that are measured, a round', { default: 10 }),
   'warm-up': numberOption('Steps before them', { default: 3 }),
@@ -41,10 +45,12 @@ export const exchangeCommand: CommandModule<object, InferredOptionTypes<typeof e
         '$0 bench exchange --workers 2,4 --precision float32,bfloat16 --lanes 1,2 --rounds 5 ' +
           '--peer "python3 bench/peers/gloo_allreduce.py"',
         'In turns with gloo, on the same cores',
-      ),
+      )
+      .example('$0 bench exchange --link tcp,tls --rounds 5', 'What mutual TLS costs'),
   handler: async ({ mib, steps, warmUp, rounds, peer, json, ...args }) => {
     const [workers, lanes] = [numberList(args.workers), numberList(args.lanes)];
     const precisions = namesOf('--precision', args.precision, exchangePrecisions);
+    const links = namesOf('--link', args.link, benchLinks);
     requireRanges('the exchange cannot be timed', {
       ...eachInRange('--workers', workers, 2, 16),
       ...eachInRange('--lanes', lanes, 1, maxLanes),
@@ -53,7 +59,7 @@ export const exchangeCommand: CommandModule<object, InferredOptionTypes<typeof e
       '--warm-up': [warmUp, 2, 100],
       '--rounds': [rounds, 1, 1000],
     });
-    const counts = { workers, precisions, lanes, mib, steps, warmUp, rounds };
+    const counts = { workers, precisions, lanes, links, mib, steps, warmUp, rounds };
     const rows = await benchExchanges({ ...counts, peer, say: printNote });
     if (json) return rows.forEach(printJson);
     printLine(`${exchangeTable(rows)}\n\n${mib} MiB, 4 bytes a value; ${machineLine()}`);
