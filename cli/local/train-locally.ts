@@ -18,12 +18,18 @@ import { rangeProblems } from '../number-ranges.js';
 import { amountOption, flagOption, tensorboardOption, wordOption } from '../options.js';
 import { printJson, printNote } from '../output.js';
 import { runId, storeOptions, withStore } from '../stores.js';
+import { requireCertificates } from './certificates.js';
 import { devicesBesideGpus, devicesOption, parseDevices } from './devices.js';
 import { chooseDevices } from './gpus.js';
 import { lanesOption, lanesRange } from './lanes.js';
 import { runLocally } from './local-run.js';
 import { createRunView } from './run-lines.js';
+import { workerNames } from './worker-crew.js';
+import { tlsFolder } from '../tls/tls-options.js';
 import { httpOptions, localPageFlags } from '../watch/http-options.js';
+
+/** The most micro-shards that a spec may have; what is more is refused later. */
+const mostWorkers = 4096;
 
 export const trainingOptions = {
   workers: amountOption(
@@ -69,6 +75,9 @@ export async function trainLocally(
 ): Promise<void> {
   requireSense(args, spec);
   const { workers, stopAfter, nats, json } = args;
+  const certificates = tlsFolder(args);
+  if (certificates !== undefined)
+    requireCertificates(certificates, runId(runUrl), workerNames(Math.min(workers, mostWorkers)));
   chosenNats(nats, readEnvironment());
   const dataset = args.dataset && parseStoreUrl(args.dataset, '--dataset').url;
   const gpus = args.gpus === undefined ? [] : chooseDevices(args.gpus);

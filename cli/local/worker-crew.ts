@@ -77,7 +77,8 @@ export function createWorkerCrew(options: WorkerCrewOptions): WorkerCrew {
       if (isLeaving) return;
       const staying = slots.size - draining;
       draining += Math.max(0, staying - workers);
-      for (const worker of freeNames(slots, workers - staying)) start(worker, 0);
+      for (const worker of workerNames(workers - staying, (name) => slots.has(name)))
+        start(worker, 0);
     },
     leave: async (graceMs) => {
       isLeaving = true;
@@ -90,10 +91,9 @@ export function createWorkerCrew(options: WorkerCrewOptions): WorkerCrew {
   };
 }
 
-/** The lowest of worker-0, worker-1, ... that nobody has. */
-function freeNames(taken: ReadonlyMap<string, unknown>, count: number): string[] {
+/** What the first so many workers of a run are called, none of them by a name that is taken. */
+export function workerNames(count: number, isTaken = (_name: string): boolean => false): string[] {
   const names: string[] = [];
-  for (let i = 0; names.length < count; i++)
-    if (!taken.has(`worker-${i}`)) names.push(`worker-${i}`);
+  for (let i = 0; names.length < count; i++) if (!isTaken(`worker-${i}`)) names.push(`worker-${i}`);
   return names;
 }
