@@ -4,11 +4,14 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import { newestTerm, type Term } from '../../coordinator/edge/terms.js';
 import { createAdminClient, type AdminClient, type RunStatus } from '../../shared/control/admin.js';
+import { exitCodes } from '../../shared/exit-codes.js';
 import { OperatorError } from '../../shared/problems.js';
 import { readRunRecord } from '../../shared/spec/record.js';
 import type { Certificates } from '../../shared/tls/certificates.js';
 import type { ObjectStore } from '../../shared/store/store.js';
+import { CommandFailed } from '../failure.js';
 import { runId, runUrl, withStore } from '../stores.js';
+import { handshakeHint } from '../tls/handshake-hint.js';
 import { isLockstep } from './faults.js';
 
 /** Longest wait for a first answer: the coordinator may be starting again. */
@@ -39,7 +42,8 @@ export function withAttachedRun(
     const watch = watchRun(store, run, certificates);
     try {
       const status = await firstStatus(watch);
-      if (status === undefined || status.stage === 'ended') throw notGoingOn(url);
+      if (status === undefined) throw await unanswered(watch.leader, certificates, url);
+      if (status.stage === 'ended') throw notGoingOn(url);
       await use({ run, url, store, watch, status, microShards: spec.batch.microShards });
     } finally {
       watch.close();
@@ -58,6 +62,18 @@ async function firstStatus(watch: RunWatch): Promise<RunStatus | undefined> {
     if (performance.now() - startMs > limitMs) return undefined;
     await wait(200);
   }
+}
+
+async function unanswered(
+  leader: AskedCoordinator | undefined,
+  certificates: Certificates | undefined,
+  url: string,
+): Promise<Error> {
+  const address = leader?.term.address;
+  const misled = address === undefined ? undefined : await handshakeHint(address, certificates);
+  return misled === undefined
+    ? notGoingOn(url)
+    : new CommandFailed(misled.text, exitCodes.failed, misled.hint);
 }
 
 function notGoingOn(url: string): OperatorError {

@@ -113,7 +113,7 @@ async function watchRun(
   if (nats !== undefined) return showAll(args, natsPictures(nats, watched), view);
   if (args.coordinator !== undefined) {
     const pictures = coordinatorPictures(args.coordinator, watched);
-    return showAll(args, orGone(pictures, args.coordinator, url), view);
+    return showAll(args, orGone(pictures, args.coordinator, watched), view);
   }
   return withStore(url, async (store) => {
     if (args.from === 'folder') return showAll(args, folderPictures(store, watched), view);
@@ -208,12 +208,12 @@ function natsOf({ from, nats }: WatchArguments): NatsAddress | undefined {
 async function* orGone(
   pictures: AsyncIterable<RunPicture>,
   address: string,
-  url: string,
+  watched: Watched,
 ): AsyncGenerator<RunPicture> {
   try {
     yield* pictures;
   } catch (error) {
-    throw error instanceof AdminError ? coordinatorGone(error, address, url) : error;
+    throw error instanceof AdminError ? await coordinatorGone(error, address, watched) : error;
   }
 }
 

@@ -19,6 +19,7 @@ import { parsePicture } from '../../watch/history/picture-json.js';
 import type { RunHistory, RunPicture } from '../../watch/history/picture.js';
 import { feedHistory } from '../../watch/history/sources.js';
 import { CommandFailed } from '../failure.js';
+import { handshakeHint } from '../tls/handshake-hint.js';
 
 /** Where pictures can come from. */
 export const pictureSources = ['auto', 'folder', 'coordinator', 'nats'] as const;
@@ -59,9 +60,15 @@ export async function* bestPictures(
       return;
     } catch (error) {
       if (!(error instanceof AdminError)) throw error;
-      if (isCoordinatorOnly) throw coordinatorGone(error, leader.address, watched.url);
+      if (isCoordinatorOnly) throw await coordinatorGone(error, leader.address, watched);
+      const misled = error.isRefusal
+        ? undefined
+        : await handshakeHint(leader.address, watched.certificates);
       const why = error.isRefusal ? `: ${error.message}` : ' does not answer';
-      watched.onNotice(`the coordinator at ${leader.address}${why}; reading the run's folder`);
+      const text = misled?.text ?? `the coordinator at ${leader.address}${why}`;
+      const [help] = misled?.hint.split('\n') ?? [];
+      const advice = help === undefined ? '' : ` (${help})`;
+      watched.onNotice(`${text}; reading the run's folder${advice}`);
     }
   yield* folderPictures(store, watched);
 }
@@ -139,12 +146,18 @@ function unled(url: string): CommandFailed {
 }
 
 /** For who asked for the coordinator and nothing else. */
-export function coordinatorGone(error: AdminError, address: string, url: string): CommandFailed {
-  const why = error.isRefusal ? error.message : 'it does not answer';
+export async function coordinatorGone(
+  error: AdminError,
+  address: string,
+  { url, certificates }: Pick<Watched, 'url' | 'certificates'>,
+): Promise<CommandFailed> {
+  const misled = error.isRefusal ? undefined : await handshakeHint(address, certificates);
+  const why = error.isRefusal ? error.message : (misled?.text ?? 'it does not answer');
   return new CommandFailed(
     `no picture of the run from the coordinator at ${address}: ${why}`,
     exitCodes.failed,
-    `Look into the run's folder: lockstep watch ${url} --from folder`,
+    (misled === undefined ? '' : `${misled.hint}\n`) +
+      `Look into the run's folder: lockstep watch ${url} --from folder`,
   );
 }
 
