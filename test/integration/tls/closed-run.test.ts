@@ -2,12 +2,18 @@
 // replaced while it goes on, and who does not belong to it stays out.
 
 import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { createAdminClient } from '../../../shared/control/admin.js';
 import { exitCodes } from '../../../shared/exit-codes.js';
+import { answerAt } from '../../../shared/tls/answer.js';
+import { openCertificates } from '../../../shared/tls/certificates.js';
 import { lastLineOf, runLockstep } from '../../support/lockstep-command.js';
 import { startClosedRun, type ClosedRun } from '../../support/tls/closed-run.js';
 import { createTlsFolder } from '../../support/tls/tls-folder.js';
 import { testFolder, writeRuns } from '../../support/tiny-run.js';
+import { until } from '../../support/until.js';
 
 const folder = testFolder();
 const runs: ClosedRun[] = [];
@@ -30,8 +36,38 @@ test('with TLS the bytes are the same, for workers on several lanes', async () =
   assert.equal(code, exitCodes.ok, stderr);
   assert.equal(lines.at(-1)?.['sha256'], sha256);
   assert.ok(!lines.some(({ kind }) => kind === 'lost'), 'a worker was lost');
-  for (const { result } of workers) assert.equal((await result).code, 0);
+  const said = [JSON.stringify(lines), stderr];
+  for (const { result } of workers) {
+    const ended = await result;
+    assert.equal(ended.code, 0);
+    said.push(JSON.stringify(ended.lines), ended.stderr);
+  }
+  requireNoKeys(run.tls.folder, [...said, ...textsIn(join(folder, 'runs/closed'))]);
 });
+
+/** All files below a folder. */
+function textsIn(dir: string): string[] {
+  return readdirSync(dir, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => readFileSync(join(entry.parentPath, entry.name), 'latin1'));
+}
+
+/** No line of a private key of the folder is in a text that the run has left. */
+function requireNoKeys(dir: string, texts: readonly string[]): void {
+  const files = readdirSync(dir).filter((file) => file.endsWith('.key'));
+  const secrets = files.flatMap((file) =>
+    readFileSync(join(dir, file), 'latin1')
+      .split('\n')
+      .filter((line) => line.length >= 16 && !line.startsWith('-----')),
+  );
+  assert.ok(files.length >= 4 && secrets.length >= 2 * files.length, `${secrets.length} lines`);
+  assert.ok(
+    texts.some((text) => text.includes('checkpoint')),
+    'what the run wrote was not read',
+  );
+  for (const secret of secrets)
+    assert.ok(!texts.some((text) => text.includes(secret)), 'a private key was written');
+}
 
 test('a stranger stays out, with a reason in words, and the run goes on without it', async () => {
   const run = await start('guarded', 1, ['w-0']);
@@ -63,6 +99,29 @@ test('a stranger stays out, with a reason in words, and the run goes on without 
   const { stage } = await lastLineOf([...asks, run.tls.folder], folder);
   assert.equal(stage, 'gathering');
   run.join('w-0');
+  const { code, stderr } = await run.coordinator.result;
+  assert.equal(code, exitCodes.ok, stderr);
+});
+
+test('--tls control closes the port of the coordinator, and workers exchange in clear', async () => {
+  const run = await start('halfway', 2, ['w-0', 'w-1']);
+  run.join('w-0', undefined, ['--tls', 'control']);
+  const holder = { role: 'operator' } as const;
+  const certificates = openCertificates({ folder: run.tls.folder, holder });
+  const client = createAdminClient(run.address, { certificates });
+  let worker = '';
+  await until(
+    async () => (worker = (await client.getStatus()).workers[0]?.address ?? '') !== '',
+    'w-0 is there',
+  );
+  client.close();
+  certificates.close();
+  assert.equal(await answerAt(worker), 'clear');
+  assert.equal(await answerAt(run.address), 'tls');
+  const plain = createAdminClient(run.address);
+  await assert.rejects(plain.getStatus());
+  plain.close();
+  run.join('w-1', undefined, ['--tls', 'control']);
   const { code, stderr } = await run.coordinator.result;
   assert.equal(code, exitCodes.ok, stderr);
 });
