@@ -63,6 +63,7 @@ const status: RunStatus = {
   coordinatorPid: 99,
   worldReason: 'worker-2 leaves',
   health: 'the discriminator wins',
+  certificate: 'coordinator.crt ends in 12 days',
   exitCode: 0,
 };
 
