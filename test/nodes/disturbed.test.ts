@@ -1,0 +1,8 @@
+// Runs on real nodes whose pods and nodes go on the way end in the same bytes. A quarter of an hour:
+// `npm run test:k8s` runs them, `.ci/run` does not.
+
+import { lostNodeCases } from './cases/lost-nodes.js';
+import { podCases } from './cases/pods.js';
+import { describeOnNodes } from './on-nodes.js';
+
+await describeOnNodes('runs on real nodes that are disturbed', [podCases, lostNodeCases]);
