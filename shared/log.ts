@@ -63,7 +63,7 @@ export function createLog({ name, level, fields, destination }: LogOptions): Log
 export type WriteFact = (fact: string, fields?: LogFields) => void;
 
 /** Lines of one fact that are written of a period, how long that is, and facts that are told. */
-const sparing = { lines: 8, periodMs: 60_000, facts: 32 } as const;
+const sparing = { lines: 4, periodMs: 60_000, facts: 32 } as const;
 
 /**
  * For facts that strangers cause: of each the first lines of a minute are written, and at its end

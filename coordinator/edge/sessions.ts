@@ -89,7 +89,7 @@ export async function createSessions(
   const note: WriteFact =
     log === undefined ? () => undefined : writeSparingly(log.info, sessionLines);
   const door = new Door({ unknownBytes: helloBytes }, (address, reason) =>
-    warn('connection ended', { address, reason }),
+    warn(`connection ended: ${reason}`, { address }),
   );
   const server = new Server({
     ...controlChannelOptions,

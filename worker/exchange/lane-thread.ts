@@ -25,7 +25,7 @@ const certificates =
     ? undefined
     : openCertificates({ folder: tlsFolder, holder: { role: 'worker', worker } });
 const warn = writeSparingly(log.warn);
-const door = new Door({}, (address, reason) => warn('connection ended', { address, reason }));
+const door = new Door({}, (address, reason) => warn(`connection ended: ${reason}`, { address }));
 const server = new Server({ ...exchangeServerOptions, interceptors: [countCalls(door)] });
 const exchange = createGrpcExchange({
   ...{ server, door, certificates, limits: limits ?? {}, log: warn },

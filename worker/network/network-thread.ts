@@ -39,7 +39,7 @@ const warn = writeSparingly(log.warn);
 const note = writeSparingly(log.info);
 const noteState: WriteFact = (fact, fields) =>
   fact === 'state refused' ? warn(fact, fields) : note(fact, fields);
-const door = new Door({}, (address, reason) => warn('connection ended', { address, reason }));
+const door = new Door({}, (address, reason) => warn(`connection ended: ${reason}`, { address }));
 const server = new Server({ ...exchangeServerOptions, interceptors: [countCalls(door)] });
 const opening = openLanes({
   ...{ server, door, worker, listen, advertise, lanes, logLevel, certificates: ofPeers },
