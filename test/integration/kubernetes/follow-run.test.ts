@@ -3,13 +3,11 @@
 
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test } from 'node:test';
-import {
-  createClusterClient,
-  type ClusterClient,
-} from '../../../cli/kubernetes/client/cluster-client.js';
+import { type ClusterClient } from '../../../cli/kubernetes/client/cluster-client.js';
 import { podLog } from '../../../cli/kubernetes/client/streams.js';
 import type { RunStage } from '../../../cli/kubernetes/run-state.js';
 import { followRun, readResult } from '../../../cli/kubernetes/wait-for-run.js';
+import { impatientClient } from '../../support/kubernetes/impatient-client.js';
 import { FakeApiServer } from '../../support/kubernetes/fake-api-server.js';
 import { until } from '../../support/until.js';
 
@@ -29,8 +27,7 @@ let troubles: string[];
 
 beforeEach(async () => {
   server = await new FakeApiServer().listen();
-  const limits = { attempts: 3, firstMs: 5, longestMs: 20 };
-  client = createClusterClient(server.config(), { onWait: () => {}, limits });
+  client = impatientClient(server);
   [stages, troubles] = [[], []];
   for (const component of ['coordinator', 'worker'])
     server.change(`${jobs}/faces-${component}`, {

@@ -5,10 +5,7 @@ import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test } from 'node:test';
 import type { V1Job } from '@kubernetes/client-node';
 import { cancelRun } from '../../../cli/kubernetes/cancel.js';
-import {
-  createClusterClient,
-  type ClusterClient,
-} from '../../../cli/kubernetes/client/cluster-client.js';
+import { type ClusterClient } from '../../../cli/kubernetes/client/cluster-client.js';
 import type { LaunchParameters } from '../../../cli/kubernetes/launch-parameters.js';
 import { launchRun, resumeRun } from '../../../cli/kubernetes/launch.js';
 import { showLogs } from '../../../cli/kubernetes/logs.js';
@@ -18,6 +15,7 @@ import { scaleRun } from '../../../cli/kubernetes/scale.js';
 import { clusterStatusJson, readClusterStatus } from '../../../cli/kubernetes/status.js';
 import { followRun, readResult } from '../../../cli/kubernetes/wait-for-run.js';
 import { openPreset } from '../../../shared/spec/load.js';
+import { impatientClient } from '../../support/kubernetes/impatient-client.js';
 import { FakeApiServer } from '../../support/kubernetes/fake-api-server.js';
 import { until } from '../../support/until.js';
 
@@ -40,8 +38,7 @@ let client: ClusterClient;
 
 beforeEach(async () => {
   server = await new FakeApiServer().listen();
-  const limits = { attempts: 3, firstMs: 5, longestMs: 20 };
-  client = createClusterClient(server.config(), { onWait: () => {}, limits });
+  client = impatientClient(server);
 });
 afterEach(() => server.close());
 

@@ -9,10 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
 import type { V1Job, V1KeyToPath } from '@kubernetes/client-node';
-import {
-  createClusterClient,
-  type ClusterClient,
-} from '../../../cli/kubernetes/client/cluster-client.js';
+import { type ClusterClient } from '../../../cli/kubernetes/client/cluster-client.js';
 import type { LaunchParameters } from '../../../cli/kubernetes/launch-parameters.js';
 import { launchRun, resumeRun } from '../../../cli/kubernetes/launch.js';
 import { mostNamedWorkers } from '../../../cli/kubernetes/objects/certificates.js';
@@ -21,6 +18,7 @@ import { openPreset } from '../../../shared/spec/load.js';
 import { createAuthority, type Authority } from '../../../shared/tls/authority.js';
 import { openCertificates, type Holder } from '../../../shared/tls/certificates.js';
 import { identitiesOf, type Identity } from '../../../shared/tls/identity.js';
+import { impatientClient } from '../../support/kubernetes/impatient-client.js';
 import { FakeApiServer, type FakeObject } from '../../support/kubernetes/fake-api-server.js';
 
 const run = { namespace: 'n', name: 'faces' };
@@ -41,8 +39,7 @@ let client: ClusterClient;
 
 beforeEach(async () => {
   server = await new FakeApiServer().listen();
-  const limits = { attempts: 3, firstMs: 5, longestMs: 20 };
-  client = createClusterClient(server.config(), { onWait: () => {}, limits });
+  client = impatientClient(server);
 });
 afterEach(() => server.close());
 
