@@ -7,6 +7,7 @@ import { openRun } from '../../coordinator/edge/run-plan.js';
 import { readEnvironment } from '../../shared/environment.js';
 import { exitCodes } from '../../shared/exit-codes.js';
 import { chosenNats } from '../../shared/events/nats-url.js';
+import { maxWorkers } from '../../shared/control/messages.js';
 import { OperatorError } from '../../shared/problems.js';
 import { devicesProblem } from '../../shared/spec/engines.js';
 import type { RunSpec } from '../../shared/spec/schema.js';
@@ -27,9 +28,6 @@ import { createRunView } from './run-lines.js';
 import { workerNames } from './worker-crew.js';
 import { tlsFolder } from '../tls/tls-options.js';
 import { httpOptions, localPageFlags } from '../watch/http-options.js';
-
-/** The most micro-shards that a spec may have; what is more is refused later. */
-const mostWorkers = 4096;
 
 export const trainingOptions = {
   workers: amountOption(
@@ -76,8 +74,9 @@ export async function trainLocally(
   requireSense(args, spec);
   const { workers, stopAfter, nats, json } = args;
   const certificates = tlsFolder(args);
+  // What is more is refused later.
   if (certificates !== undefined)
-    requireCertificates(certificates, runId(runUrl), workerNames(Math.min(workers, mostWorkers)));
+    requireCertificates(certificates, runId(runUrl), workerNames(Math.min(workers, maxWorkers)));
   chosenNats(nats, readEnvironment());
   const dataset = args.dataset && parseStoreUrl(args.dataset, '--dataset').url;
   const gpus = args.gpus === undefined ? [] : chooseDevices(args.gpus);
