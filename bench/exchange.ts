@@ -3,14 +3,14 @@
 
 import { fork, type ChildProcess } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { median } from '../shared/median.js';
 import type { ExchangePrecision } from '../shared/plan/step-vector.js';
-import { createAuthority } from '../shared/tls/authority.js';
 import { certificateName } from '../shared/tls/certificates.js';
+import { writeAuthority, writeCertificate } from '../shared/tls/folder.js';
 import type { BenchReport, BenchTask } from './exchange-process.js';
 import { blockSum, bytesOfValues, roundTo } from './exchange-values.js';
 
@@ -83,13 +83,13 @@ export async function benchExchange(options: ExchangeBenchOptions): Promise<Exch
 /** A folder with an authority's certificate and those of workers; whoever asked removes it. */
 async function certificatesOf(workers: readonly string[]): Promise<string> {
   const folder = mkdtempSync(join(tmpdir(), 'lockstep-bench-tls-'));
+  // Not for those who measure something else.
+  const { createAuthority } = await import('../shared/tls/authority.js');
   const authority = await createAuthority('a bench', 1);
-  writeFileSync(join(folder, 'ca.crt'), authority.ca);
+  writeAuthority(folder, authority.ca);
   for (const worker of workers) {
-    const { cert, key } = await authority.issue([{ run: 'bench', role: 'worker', worker }]);
-    const name = join(folder, certificateName({ role: 'worker', worker }));
-    writeFileSync(`${name}.crt`, cert);
-    writeFileSync(`${name}.key`, key, { mode: 0o600 });
+    const issued = await authority.issue([{ run: 'bench', role: 'worker', worker }]);
+    writeCertificate(folder, certificateName({ role: 'worker', worker }), issued);
   }
   return folder;
 }

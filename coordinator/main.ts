@@ -3,15 +3,11 @@
 
 import { hostname } from 'node:os';
 import { lastStep, type RunSpec } from '../shared/spec/schema.js';
-import { type EventBus, createSilentBus } from '../shared/events/bus.js';
-import { createEventLog, readEvents, type EventLog } from '../shared/events/event-log.js';
-import { createNatsBus } from '../shared/events/nats-bus.js';
 import type { NatsAddress } from '../shared/events/nats-url.js';
 import { exitCodes, type ExitCode } from '../shared/exit-codes.js';
 import type { Log } from '../shared/log.js';
-import { messageOf } from '../shared/problems.js';
 import { openStore, type StoreOptions } from '../shared/store/open-store.js';
-import { createRunningStores, type RunningStores } from '../shared/store/notices.js';
+import { createRunningStores } from '../shared/store/notices.js';
 import { processClock } from '../shared/clock.js';
 import { sha256Of } from '../shared/sha256.js';
 import { canonicalJson } from '../shared/spec/compare.js';
@@ -23,24 +19,16 @@ import { answerOperator, operatorService, type OperatorRequests } from './edge/o
 import { openMetrics, type CoordinatorMetrics } from './edge/metrics.js';
 import { createQuietWatch } from './edge/quiet.js';
 import { createReporter, type ReportLine } from './edge/reporter.js';
-import { createRunEvents, type RunEvents } from './edge/run-events.js';
 import { openRun, type IfExists, type RunPlan } from './edge/run-plan.js';
 import { createSessions, type Sessions } from './edge/sessions.js';
 import { claimTerm, holdTerm, newestTermNumber, type CoordinatorIdentity } from './edge/terms.js';
 import type { ObjectStore } from '../shared/store/store.js';
 import { leaveReport } from '../watch/report/final-report.js';
-import { createTensorBoardFiles } from '../watch/tensorboard/event-files.js';
-import { createRunHistory } from '../watch/history/history.js';
-import type { RunHistory } from '../watch/history/picture.js';
-import { createRecentPicture, type RecentPicture } from '../watch/history/recent-picture.js';
-import { feedHistory } from '../watch/history/sources.js';
+import { openEvents } from './events.js';
 import { openGuard, type SessionGuard } from './guard.js';
 import { lead } from './leading.js';
 import { openLease, reportFinished, runRequest, type HeldLease } from './standing-by.js';
-import { openWatching, type PagePlace } from './watching.js';
-
-/** Longest wait at the end for events that the bus or the folder has not taken yet. */
-const flushMs = 5_000;
+import type { PagePlace } from './watching.js';
 
 /** How often it is looked whether something should be said. */
 const quietMs = 1_000;
@@ -85,8 +73,20 @@ export interface CoordinatorMainOptions {
   readonly log: Log;
 }
 
-/** Runs a coordinator to its run's end; the last line is the result. */
+/**
+ * Runs a coordinator to its run's end; the last line is the result. In a cluster, one that has to
+ * step down stands by again: for each pod that ends, the Job waits longer with the next.
+ */
 export async function coordinatorMain(options: CoordinatorMainOptions): Promise<ExitCode> {
+  const isPod = options.standby && options.leaseUrl !== undefined;
+  let exitCode: ExitCode;
+  do exitCode = await standAndLead(options);
+  while (exitCode === exitCodes.superseded && isPod && !options.stop.aborted);
+  return exitCode;
+}
+
+/** Until the run's end, or until we have to step down. */
+async function standAndLead(options: CoordinatorMainOptions): Promise<ExitCode> {
   const { metrics: listen, run, tlsFolder } = options;
   const onNotice = (text: string): void => options.onLine({ kind: 'notice', text });
   const guard = tlsFolder === undefined ? undefined : openGuard(tlsFolder, run, onNotice);
@@ -199,7 +199,11 @@ async function leadRun(options: CoordinatorMainOptions, parts: LeadingParts): Pr
   const stores = createRunningStores(options.storeOptions, say, log);
   const store = openStore(runUrl, stores.options);
   const places = { stores, store, say };
-  const { events, history, recent, closeEvents } = openEvents(options, parts, places);
+  const { events, history, recent, closeEvents } = openEvents(
+    options,
+    { ...parts, record },
+    places,
+  );
   const config = configOf(options, plan, term, sha256Of(canonicalJson(record)));
   const reporter = createReporter({
     ...{ run, url: runUrl, term, spec: record.spec, until: config.until, events },
@@ -315,80 +319,4 @@ function configOf(
     lastStep: last,
     timing: { ...defaultTiming, joinTimeoutMs: options.joinTimeoutMs },
   };
-}
-
-interface EventPlaces {
-  readonly stores: RunningStores;
-  /** The run's folder. */
-  readonly store: ObjectStore;
-  readonly say: (text: string) => void;
-}
-
-interface OpenEvents {
-  readonly events: RunEvents;
-  /** What happened before this coordinator led is in it as soon as it has been read. */
-  readonly history: RunHistory;
-  /** Its picture, for all who ask for it. */
-  readonly recent: RecentPicture;
-  closeEvents(): Promise<void>;
-}
-
-/** The run's events, which go to the bus, to the run's folder and to what shows the run. */
-function openEvents(
-  { nats, run, tensorboard, page, onLine }: CoordinatorMainOptions,
-  { metrics, term, plan: { record } }: LeadingParts,
-  { stores, store, say: onNotice }: EventPlaces,
-): OpenEvents {
-  const bus =
-    nats === undefined
-      ? createSilentBus(onNotice)
-      : createNatsBus({ ...nats, run, madeAt: record.createdAt, onNotice });
-  const eventLog = createEventLog(store, { term, onNotice });
-  const events = createRunEvents({ run, now: Date.now, onNotice });
-  events.subscribe('the event bus', (event) => bus.publish(event));
-  events.subscribe("the run's folder", (event) => eventLog.add(event));
-  const history = createRunHistory();
-  const recent = createRecentPicture(() => history.picture(), processClock.nowMs);
-  events.subscribe('the history', (event, parsed) => {
-    history.add(parsed);
-    // That the run has ended, and how, is seen at once.
-    if (event.type.startsWith('lockstep.run.')) recent.renew();
-  });
-  let isRead = false;
-  void feedHistory(history, readEvents(store))
-    .catch((error: unknown) =>
-      onNotice(`the run's earlier events can't be read: ${messageOf(error)}`),
-    )
-    .finally(() => {
-      isRead = true;
-      recent.renew();
-    });
-  const boards = tensorboard
-    ? createTensorBoardFiles({ store, record, term, clock: processClock, onNotice })
-    : undefined;
-  events.subscribe('TensorBoard', (_, parsed) => boards?.add(parsed));
-  const picture = () => (isRead ? recent.picture() : undefined);
-  metrics.lead({ events, picture, bus: () => bus.health(), store: stores.health });
-  const watching = openWatching({
-    ...{ place: page, history, recent, events, store, routes: metrics.routes, onNotice },
-    onPage: (url) => onLine({ kind: 'page', url }),
-  });
-  const closeEvents = async (): Promise<void> => {
-    const shown = [boards?.close(flushMs), watching.close()];
-    const kept = [closeLog(eventLog, onNotice), ...shown];
-    await Promise.all([closeBus(bus, onNotice), ...kept]);
-  };
-  return { events, history, recent, closeEvents };
-}
-
-async function closeLog(eventLog: EventLog, onNotice: (text: string) => void): Promise<void> {
-  const left = await eventLog.flush(flushMs);
-  if (left > 0) onNotice(`${left} events could not be written to the run's folder`);
-  await eventLog.close();
-}
-
-async function closeBus(bus: EventBus, onNotice: (text: string) => void): Promise<void> {
-  const left = await bus.flush(flushMs);
-  if (left > 0) onNotice(`${left} events could not be published`);
-  await bus.close();
 }

@@ -1,7 +1,7 @@
 // Runs the tests: node's own runner over the compiled files, layer by layer (a layer is a folder of
-// test/), each with limits of its own, then the ten slowest tests and one closing summary.
+// test/), each with limits of its own, then the slowest tests and files and one closing summary.
 //
-//   node dist/test/run.js [quick|long|LAYER|PART-OF-A-PATH]... [--except WORD]... [--name PATTERN]
+//   node dist/test/run.js [quick|long|LAYER|PART-OF-A-PATH]... [--except WORD]... [--name PATTERN] [--slowest COUNT]
 
 import { existsSync, readdirSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
@@ -97,21 +97,26 @@ function diagnostic(message: string): TestEvent {
   return { type: 'test:diagnostic', data: { nesting: 0, message } };
 }
 
-/** The tests that took longest; suites are the sum of theirs, and left out. */
+/** The tests, and the files of tests, that took longest. */
 function createSlowest(count: number) {
-  const tests: { readonly name: string; readonly file: string; readonly ms: number }[] = [];
+  const tests: (readonly [name: string, ms: number])[] = [];
+  const files = new Map<string, number>();
   return {
     sees({ type, data }: TestEvent): void {
       if (type !== 'test:pass' && type !== 'test:fail') return;
       const details = data['details'] as { duration_ms?: number; type?: string } | undefined;
-      if (details?.duration_ms === undefined || details.type === 'suite') return;
+      const ms = details?.duration_ms;
+      if (ms === undefined) return;
       const file = relative(root, String(data['file'] ?? '')).replace(/\.js$/, '.ts');
-      tests.push({ name: String(data['name']), file, ms: details.duration_ms });
+      if (data['nesting'] === 0) files.set(file, (files.get(file) ?? 0) + ms);
+      // A suite is the sum of its tests.
+      if (details?.type !== 'suite') tests.push([`${file}: ${String(data['name'])}`, ms]);
     },
     *events(): Generator<TestEvent> {
-      tests.sort((a, b) => b.ms - a.ms);
-      for (const { name, file, ms } of tests.slice(0, count))
-        yield diagnostic(`${(ms / 1000).toFixed(1).padStart(6)} s  ${file}: ${name}`);
+      for (const [name, ms] of [tests, [...files]].flatMap((all) =>
+        all.sort(([, a], [, b]) => b - a).slice(0, count),
+      ))
+        yield diagnostic(`${(ms / 1000).toFixed(1).padStart(6)} s  ${name}`);
     },
   };
 }
@@ -119,7 +124,7 @@ function createSlowest(count: number) {
 /** The events of all layers, one after the other, as if they were one run. */
 async function* runLayers(plan: readonly (Layer & { files: string[] })[], name?: string) {
   const summary = createSummary();
-  const slowest = createSlowest(10);
+  const slowest = createSlowest(Number(values.slowest));
   for (const { files, concurrency, timeoutMs: timeout } of plan) {
     const options = { files, concurrency, timeout };
     const events = run(name === undefined ? options : { ...options, testNamePatterns: [name] });
@@ -142,7 +147,11 @@ prepareSdk();
 setNativeEnvironment({ forced: { ORT_DISABLE_TELEMETRY: '1' }, defaults: {} });
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { name: { type: 'string' }, except: { type: 'string', multiple: true, default: [] } },
+  options: {
+    name: { type: 'string' },
+    except: { type: 'string', multiple: true, default: [] },
+    slowest: { type: 'string', default: '10' },
+  },
 });
 const wanted = positionals.length === 0 ? ['quick'] : positionals;
 const plan = layers

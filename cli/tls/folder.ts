@@ -2,14 +2,7 @@
 // in a run. A file that is there is never replaced unless it is to be renewed.
 
 import { X509Certificate } from 'node:crypto';
-import {
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { messageOf, OperatorError } from '../../shared/problems.js';
 import { createAuthority, loadAuthority, type Authority } from '../../shared/tls/authority.js';
@@ -20,6 +13,12 @@ import {
   type Holder,
 } from '../../shared/tls/certificates.js';
 import { dayOf, daysLeft, endsSoon } from '../../shared/tls/expiry.js';
+import {
+  authorityKeyFile,
+  writeAuthority,
+  writeAuthorityKey,
+  writeCertificate,
+} from '../../shared/tls/folder.js';
 import { identitiesOf, identityText } from '../../shared/tls/identity.js';
 
 /** A certificate of a folder, as `lockstep tls show` has it. */
@@ -33,9 +32,6 @@ export interface ShownCertificate {
   /** It is time to replace it. */
   readonly ends_soon: boolean;
 }
-
-/** The authority's key; whoever has it can be anybody. */
-const authorityKeyFile = 'ca.key';
 
 const refusal = 'the certificates can not be made';
 
@@ -55,8 +51,8 @@ export async function initTlsFolder(
     ]);
   const authority = await createAuthority(`Lockstep ${run}`.slice(0, 60), days);
   mkdirSync(folder, { recursive: true, mode: 0o700 });
-  write(folder, authorityFile, authority.ca, 0o644);
-  write(folder, authorityKeyFile, authority.key, 0o600);
+  writeAuthority(folder, authority.ca);
+  writeAuthorityKey(folder, authority.key);
   return [authorityFile, authorityKeyFile, ...(await issueAll(folder, authority, run, holders))];
 }
 
@@ -89,12 +85,8 @@ export async function renewTlsFolder(folder: string, days: number): Promise<stri
   for (const file of certificateFiles(folder)) {
     const identities = identitiesOf(read(folder, file).subjectAltName);
     if (file === authorityFile || identities.length === 0) continue;
-    const { cert, key } = await authority.issue(identities);
-    const keyFile = file.replace(/\.crt$/, '.key');
-    // Who looks between the two waits until they fit.
-    write(folder, keyFile, key, 0o600);
-    write(folder, file, cert, 0o644);
-    files.push(file, keyFile);
+    const name = file.replace(/\.crt$/, '');
+    files.push(...writeCertificate(folder, name, await authority.issue(identities)));
   }
   return files;
 }
@@ -159,20 +151,10 @@ async function issueAll(
 ): Promise<string[]> {
   const files: string[] = [];
   for (const holder of holders) {
-    const { cert, key } = await authority.issue([{ run, ...holder }]);
-    const name = certificateName(holder);
-    write(folder, `${name}.key`, key, 0o600);
-    write(folder, `${name}.crt`, cert, 0o644);
-    files.push(`${name}.crt`, `${name}.key`);
+    const issued = await authority.issue([{ run, ...holder }]);
+    files.push(...writeCertificate(folder, certificateName(holder), issued));
   }
   return files;
-}
-
-/** At once: nobody sees half a file. */
-function write(folder: string, file: string, text: string, mode: number): void {
-  const path = join(folder, file);
-  writeFileSync(`${path}.new`, text, { mode });
-  renameSync(`${path}.new`, path);
 }
 
 function unusable(given: string, why: string): OperatorError {

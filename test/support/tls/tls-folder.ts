@@ -1,10 +1,11 @@
 // A folder with certificates of an authority made for a test.
 
-import { copyFileSync, mkdtempSync, renameSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createAuthority, type Authority } from '../../../shared/tls/authority.js';
-import { certificateName, type Holder } from '../../../shared/tls/certificates.js';
+import { authorityFile, certificateName, type Holder } from '../../../shared/tls/certificates.js';
+import { writeAuthority, writeCertificate } from '../../../shared/tls/folder.js';
 
 export interface TlsFolder {
   readonly folder: string;
@@ -23,21 +24,16 @@ export async function createTlsFolder(
 ): Promise<TlsFolder> {
   const folder = mkdtempSync(join(tmpdir(), 'lockstep-tls-'));
   const authority = given ?? (await createAuthority('a test', 1));
-  const write = (file: string, text: string): void => {
-    const path = join(folder, file);
-    writeFileSync(`${path}.new`, text, { mode: 0o600 });
-    renameSync(`${path}.new`, path);
-  };
   const issue = async (holder: Holder, ofRun = run): Promise<void> => {
-    const { cert, key } = await authority.issue([{ run: ofRun, ...holder }]);
-    write(`${certificateName(holder)}.crt`, cert);
-    write(`${certificateName(holder)}.key`, key);
+    const issued = await authority.issue([{ run: ofRun, ...holder }]);
+    writeCertificate(folder, certificateName(holder), issued);
   };
-  write('ca.crt', authority.ca);
+  writeAuthority(folder, authority.ca);
   for (const holder of holders) await issue(holder);
   const copyTo = (other: string, chosen: readonly Holder[]): void => {
     const names = chosen.map(certificateName).flatMap((name) => [`${name}.crt`, `${name}.key`]);
-    for (const name of ['ca.crt', ...names]) copyFileSync(join(folder, name), join(other, name));
+    for (const name of [authorityFile, ...names])
+      copyFileSync(join(folder, name), join(other, name));
   };
   return { folder, authority, issue, copyTo };
 }
