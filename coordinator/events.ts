@@ -26,7 +26,7 @@ const flushMs = 5_000;
 export interface EventParts {
   readonly metrics: CoordinatorMetrics;
   readonly term: number;
-  readonly record: RunPlan['record'];
+  readonly plan: RunPlan;
 }
 
 /** Where they go. */
@@ -49,7 +49,7 @@ export interface OpenEvents {
 /** The run's events, which go to the bus, to the run's folder and to what shows the run. */
 export function openEvents(
   { nats, run, tensorboard, page, onLine }: CoordinatorMainOptions,
-  { metrics, term, record }: EventParts,
+  { metrics, term, plan: { record } }: EventParts,
   { stores, store, say: onNotice }: EventPlaces,
 ): OpenEvents {
   const bus =

@@ -199,11 +199,7 @@ async function leadRun(options: CoordinatorMainOptions, parts: LeadingParts): Pr
   const stores = createRunningStores(options.storeOptions, say, log);
   const store = openStore(runUrl, stores.options);
   const places = { stores, store, say };
-  const { events, history, recent, closeEvents } = openEvents(
-    options,
-    { ...parts, record },
-    places,
-  );
+  const { events, history, recent, closeEvents } = openEvents(options, parts, places);
   const config = configOf(options, plan, term, sha256Of(canonicalJson(record)));
   const reporter = createReporter({
     ...{ run, url: runUrl, term, spec: record.spec, until: config.until, events },
