@@ -1,7 +1,8 @@
 // Runs the tests: node's own runner over the compiled files, layer by layer (a layer is a folder of
 // test/), each with limits of its own, then the slowest tests and files and one closing summary.
 //
-//   node dist/test/run.js [quick|long|LAYER|PART-OF-A-PATH]... [--except WORD]... [--name PATTERN] [--slowest COUNT]
+//   node dist/test/run.js [quick|long|LAYER|PART-OF-A-PATH]... [--except WORD]... [--name PATTERN]
+//     [--slowest COUNT]
 
 import { existsSync, readdirSync } from 'node:fs';
 import { availableParallelism } from 'node:os';

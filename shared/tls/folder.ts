@@ -14,6 +14,7 @@ export function writeAuthority(folder: string, ca: string): void {
   write(folder, authorityFile, ca, 0o644);
 }
 
+/** Writes `ca.key`, in PEM. */
 export function writeAuthorityKey(folder: string, key: string): void {
   write(folder, authorityKeyFile, key, 0o600);
 }

@@ -28,8 +28,20 @@ async function isReplaced(run: LaunchedRun, gone: V1Pod, workers: number): Promi
   await run.goesOn();
 }
 
-const worker = async (run: LaunchedRun): Promise<V1Pod> =>
-  (await run.readyPods('worker'))[0] ?? assert.fail('no worker is ready');
+/** How often pods of a pod's index have gone before it, as the Job counts. */
+function goneBefore({ metadata }: V1Pod): number {
+  const counts = ['failure', 'ignored-failure'].map(
+    (what) => metadata?.annotations?.[`batch.kubernetes.io/job-index-${what}-count`] ?? '0',
+  );
+  return counts.reduce((sum, count) => sum + Number(count), 0);
+}
+
+/** One whose index has lost least: with each loss the Job waits twice as long for the next pod. */
+async function worker(run: LaunchedRun): Promise<V1Pod> {
+  const ready = await run.readyPods('worker');
+  const [first] = ready.sort((a, b) => goneBefore(a) - goneBefore(b));
+  return first ?? assert.fail('no worker is ready');
+}
 
 /** How a pod's container ended. */
 const endOf = (pod: V1Pod) => pod.status?.containerStatuses?.[0]?.state?.terminated;
