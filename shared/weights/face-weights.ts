@@ -101,7 +101,9 @@ function decodeTensor({ shape, quantization }: StoredTensor, bytes: Buffer): Flo
     return values;
   }
   const { scale, min } = quantization;
-  return values.map((_, i) => bytes[i] * scale + min);
+  const valueOf = Float32Array.from({ length: 256 }, (_, byte) => byte * scale + min);
+  for (let i = 0; i < values.length; i++) values[i] = valueOf[bytes[i]];
+  return values;
 }
 
 /**
@@ -121,11 +123,10 @@ function foldScalings(given: ReadonlyMap<string, Float32Array>): Map<string, Flo
     if (stage === undefined) continue;
     const [scale, offset] = [of(`${stage}/scale/weights`), of(`${stage}/scale/biases`)];
     const bias = of(`${stage}/conv/bias`);
-    const channels = scale.length;
-    folded.set(
-      `${stage}/filter`,
-      values.map((value, i) => value * scale[i % channels]),
-    );
+    const filter = new Float32Array(values.length);
+    for (let at = 0; at < values.length; at += scale.length)
+      for (let i = 0; i < scale.length; i++) filter[at + i] = values[at + i] * scale[i];
+    folded.set(`${stage}/filter`, filter);
     folded.set(
       `${stage}/bias`,
       bias.map((value, i) => value * scale[i] + offset[i]),

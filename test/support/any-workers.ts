@@ -35,6 +35,8 @@ export interface EngineUnderTest {
   /** What else is not the tiny run's, and its name. */
   readonly change?: RunChange;
   readonly what?: string;
+  /** False: no run is stopped and resumed. */
+  readonly resumes?: boolean;
 }
 
 /** Registers the tests. */
@@ -68,6 +70,7 @@ export function testAnyWorkers({ engine, worlds, skip = false, ...more }: Engine
     if (more.isNearReference === true) await assertNear(folder, runIn(folder, change), reference);
   });
 
+  if (more.resumes === false) return;
   test(
     `a run that is stopped and resumed on another world is the same: ${under}`,
     { skip },

@@ -10,13 +10,6 @@ testAnyWorkers({
   worlds: [[2], [1], [3], [1, '--devices', '2'], [2, '--devices', '2']],
   skip: skipWithoutXla,
   isNearReference: true,
-});
-
-testAnyWorkers({
-  engine: { name: 'xla', threads: 2 },
-  worlds: [[2], [1, '--devices', '2']],
-  skip: skipWithoutXla,
-  isNearReference: true,
   change: factoredRun('float32'),
   what: 'factors in float32',
 });

@@ -3,10 +3,14 @@
 
 import { factoredRun, testAnyWorkers } from '../../support/any-workers.js';
 
-for (const precision of ['float32', 'bfloat16'] as const)
-  testAnyWorkers({
-    engine: { name: 'onnx', threads: 1 },
-    worlds: [[2], [1], [3], [5]],
-    change: factoredRun(precision),
-    what: `factors in ${precision}`,
-  });
+const engine = { name: 'onnx', threads: 1 } as const;
+
+testAnyWorkers({
+  ...{ engine, worlds: [[2], [5]], resumes: false },
+  ...{ change: factoredRun('float32'), what: 'factors in float32' },
+});
+
+testAnyWorkers({
+  ...{ engine, worlds: [[1], [3], [5, '--lanes', '2']] },
+  ...{ change: factoredRun('bfloat16'), what: 'factors in bfloat16' },
+});
