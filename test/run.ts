@@ -15,7 +15,10 @@ import { parseArgs } from 'node:util';
 import { prepareSdk, setNativeEnvironment } from '../shared/environment.js';
 import { packageFile } from '../shared/paths.js';
 
-/** What a layer may use. Tests of real processes run alone: two at a time disturb each other. */
+/**
+ * What a layer may use. Tests that hold real processes to limits of time run alone: two at a time
+ * disturb each other.
+ */
 interface Layer {
   readonly name: string;
   /** `npm test` runs the quick ones, `npm run test:all` all. */
@@ -31,9 +34,10 @@ const layers: readonly Layer[] = [
   { name: 'unit', pace: 'quick', concurrency: cores, timeoutMs: 120_000 },
   { name: 'property', pace: 'quick', concurrency: cores, timeoutMs: 120_000 },
   { name: 'sim', pace: 'quick', concurrency: cores, timeoutMs: 180_000 },
-  { name: 'integration', pace: 'quick', concurrency: few, timeoutMs: 300_000 },
-  { name: 'tensorflow', pace: 'long', concurrency: few, timeoutMs: 300_000 },
-  { name: 'xla', pace: 'long', concurrency: few, timeoutMs: 300_000 },
+  { name: 'integration', pace: 'quick', concurrency: cores, timeoutMs: 300_000 },
+  { name: 'timed', pace: 'quick', concurrency: few, timeoutMs: 300_000 },
+  { name: 'tensorflow', pace: 'long', concurrency: cores, timeoutMs: 600_000 },
+  { name: 'xla', pace: 'long', concurrency: cores, timeoutMs: 600_000 },
   { name: 'servers', pace: 'long', concurrency: few, timeoutMs: 300_000 },
   { name: 'reliability', pace: 'long', concurrency: 1, timeoutMs: 900_000 },
   { name: 'e2e', pace: 'long', concurrency: 1, timeoutMs: 900_000 },

@@ -122,7 +122,7 @@ const nats = 'nats-server';
 
 /** Faults of the coordinator. */
 export const coordinatorCases: readonly FaultCase[] = [
-  short(killed, 'in a step', (stage, dice) => playKill(inStep, stage, dice)),
+  long(killed, 'in a step', (stage, dice) => playKill(inStep, stage, dice)),
   long(killed, 'when a checkpoint was declared whole', (stage, dice) =>
     playKill((run) => run.line('checkpoint'), stage, dice),
   ),

@@ -123,10 +123,10 @@ const scaled =
 /** Changes of the world, and faults in combination. */
 export const membershipCases: readonly FaultCase[] = [
   long(scaling, 'from 2 to 3', scaled(2, 3)),
-  short(scaling, 'from 1 to 5', scaled(1, 5)),
+  long(scaling, 'from 1 to 5', scaled(1, 5)),
   long(scaling, 'from 3 to 1', scaled(3, 1)),
   long(scaling, 'up and down', playUpAndDown),
-  short(several, '(two of three workers killed)', playKillMany),
+  long(several, '(two of three workers killed)', playKillMany),
   short(several, '(all workers killed)', playKillAll),
   short(several, '(a worker killed while another one enters)', playKillWhileEntering),
   long(several, '(a worker killed again when it is back)', playKillAgain),

@@ -144,11 +144,11 @@ const cutLink = 'a cut link between two workers';
 
 /** Faults of one worker. */
 export const workerCases: readonly FaultCase[] = [
-  inStep(short, 'SIGKILL', 'data'),
-  inStep(short, 'SIGKILL', 'compute'),
+  inStep(long, 'SIGKILL', 'data'),
+  inStep(long, 'SIGKILL', 'compute'),
   inStep(short, 'SIGKILL', 'exchange'),
   inStep(short, 'SIGKILL', 'update'),
-  ...atEntries('SIGKILL', ['take', 'serve', 'connect']),
+  ...atEntries('SIGKILL', ['serve']),
   ...atEnd(short, 'SIGKILL'),
   inStep(long, 'SIGSTOP', 'data'),
   inStep(long, 'SIGSTOP', 'compute'),

@@ -1,4 +1,4 @@
-// A local run whose processes are killed, frozen, scaled and orphaned: it goes on by itself, ends
+// A local run whose processes are killed, scaled and orphaned: it goes on by itself, ends
 // with the bytes of a run that nothing happened to, and leaves no process behind.
 
 import assert from 'node:assert/strict';
@@ -152,18 +152,6 @@ test('a killed coordinator is started again at its address, and no step waits fo
     [1, 2],
   );
   assert.equal(linesOf(run, 'world').length, 1, 'the workers kept their world');
-});
-
-test('a frozen worker is taken out within two seconds, and comes back when it thaws', async () => {
-  const run = stage.start({ workers: 2, steps });
-  await run.step(5);
-  const { atMs } = await run.signal('worker-1', 'SIGSTOP');
-  const lost = await run.line('lost');
-  assert.equal(lost.line['worker'], 'worker-1');
-  assert.ok(lost.atMs - atMs < 2_000, `found after ${lost.atMs - atMs} ms`);
-  await run.signal('worker-1', 'SIGCONT');
-  await run.line('world', isOf(2), lost.atMs);
-  await finish(run);
 });
 
 test('lockstep scale starts workers and lets others go, status sees it, the bytes stay', async () => {
