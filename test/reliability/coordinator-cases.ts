@@ -132,7 +132,7 @@ export const coordinatorCases: readonly FaultCase[] = [
   short(killed, 'as a new world is entered', (stage, dice) =>
     playKill(newWorld, stage, dice, true),
   ),
-  short(killed, 'as the last state is stored', playKillAtEnd),
+  long(killed, 'as the last state is stored', playKillAtEnd),
   short(killed, 'and a worker with it', playKillBoth),
   short(frozen, 'for 2 to 4 s', playFreeze),
   long(frozen, 'and a worker killed meanwhile', playFreezeAndKill),

@@ -130,7 +130,7 @@ export const membershipCases: readonly FaultCase[] = [
   short(several, '(all workers killed)', playKillAll),
   short(several, '(a worker killed while another one enters)', playKillWhileEntering),
   long(several, '(a worker killed again when it is back)', playKillAgain),
-  short(several, '(one frozen while another one leaves)', playFreezeAndLeave),
+  long(several, '(one frozen while another one leaves)', playFreezeAndLeave),
   short(flipped, '(three workers)', (stage, dice) => playFlip(3, stage, dice)),
   long(flipped, '(two workers)', (stage, dice) => playFlip(2, stage, dice)),
 ];

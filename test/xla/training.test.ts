@@ -7,7 +7,7 @@ import { skipWithoutXla } from '../support/servers.js';
 
 testAnyWorkers({
   engine: { name: 'xla', threads: 2 },
-  worlds: [[2], [1], [3], [1, '--devices', '2'], [2, '--devices', '2']],
+  worlds: [[2], [3], [1, '--devices', '2']],
   skip: skipWithoutXla,
   isNearReference: true,
   change: factoredRun('float32'),

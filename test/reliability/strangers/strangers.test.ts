@@ -3,17 +3,15 @@
 // few lines who was turned away, and why.
 
 import assert from 'node:assert/strict';
-import { after, before, describe, it, type TestContext } from 'node:test';
+import { after, before, describe, it } from 'node:test';
 import { createAdminClient, type RunStatus } from '../../../shared/control/admin.js';
 import type { Hello } from '../../../shared/control/messages.js';
 import { chunkBytes } from '../../../shared/plan/step-vector.js';
 import type { ExchangeHello } from '../../../worker/exchange/core/messages.js';
-import { attacks, type Attack } from '../../support/strangers/attacks.js';
+import { attacks } from '../../support/strangers/attacks.js';
 import { startBesieged, type BesiegedRun } from '../../support/strangers/besieged-run.js';
 import { intrude, knock, oddHello } from '../../support/strangers/impostors.js';
-
-/** What a process may grow by under all these attacks: garbage too, which V8 does not give back. */
-const growthMib = 512;
+import { attackAll, staysWell } from '../../support/strangers/siege.js';
 
 /** Lines that all the processes' logs may have of it together. */
 const mostLines = 600;
@@ -24,32 +22,6 @@ before(async () => {
   run = await startBesieged();
 });
 after(() => run.close());
-
-/** Attacks all doors that it is for, at the same time. */
-async function attackAll(attack: Attack, t: TestContext): Promise<void> {
-  const doors = run.doors.filter(({ kind }) => attack.on.includes(kind));
-  const from = run.step();
-  const startedMs = performance.now();
-  const outcomes = await Promise.all(doors.map(({ target, kind }) => attack.run(target, kind)));
-  const seconds = ((performance.now() - startedMs) / 1000).toFixed(1);
-  outcomes.forEach(({ opened, ended, answeredBytes }, i) =>
-    t.diagnostic(`${doors[i].name}: ${opened} opened, ${ended} ended, ${answeredBytes} bytes`),
-  );
-  t.diagnostic(`${attack.name}: ${seconds} s, ${run.step() - from} steps meanwhile`);
-  if (attack.isEnded)
-    outcomes.forEach(({ opened, ended }, i) =>
-      assert.ok(opened === 0 || ended > 0, `${doors[i].name} has ended nobody`),
-    );
-}
-
-/** The run takes steps, and no process has grown beyond its limit. */
-async function staysWell(t: TestContext): Promise<void> {
-  await run.advances(20);
-  const growth = [...run.growth()].map(([name, mib]) => `${name} ${mib.toFixed(0)}`).join(', ');
-  t.diagnostic(`MiB more than at first, at most: ${growth}`);
-  for (const [name, mib] of run.growth())
-    assert.ok(mib < growthMib, `${name} has grown by ${mib.toFixed(0)} MiB`);
-}
 
 async function statusOf({ address }: BesiegedRun): Promise<RunStatus> {
   const client = createAdminClient(address, { timeoutMs: 30_000 });
@@ -63,16 +35,16 @@ async function statusOf({ address }: BesiegedRun): Promise<RunStatus> {
 describe('strangers at the doors of a run', () => {
   for (const attack of attacks)
     it(attack.name, async (t) => {
-      await attackAll(attack, t);
-      await staysWell(t);
+      await attackAll(run, attack, t);
+      await staysWell(run, t);
     });
 
   it('several of these at once', async (t) => {
     const names = ['random bytes', 'a flood of PING', 'rapid reset', 'answers that are not read'];
     const some = attacks.filter(({ name }) => names.includes(name));
     assert.equal(some.length, names.length);
-    await Promise.all(some.map((attack) => attackAll(attack, t)));
-    await staysWell(t);
+    await Promise.all(some.map((attack) => attackAll(run, attack, t)));
+    await staysWell(run, t);
   });
 });
 
@@ -116,7 +88,7 @@ describe('impostors', () => {
     const [, hello] = refused[1];
     for (let i = 0; i < 20; i++)
       await Promise.all(Array.from({ length: 20 }, () => intrude(run.address, [hello], 30_000)));
-    await staysWell(t);
+    await staysWell(run, t);
   });
 });
 

@@ -44,8 +44,11 @@ export interface BesiegedRun {
   close(): Promise<void>;
 }
 
-/** Starts a coordinator and two workers, each of two lanes, with a page and metrics. */
-export async function startBesieged(): Promise<BesiegedRun> {
+/**
+ * Starts a coordinator and two workers, each of two lanes, with a page and metrics; all with the
+ * certificates in a folder if one is given.
+ */
+export async function startBesieged(tlsFolder?: string): Promise<BesiegedRun> {
   const folder = testFolder();
   await writeRuns(folder, { long: { steps: 1_000_000, checkpoint: { everySteps: 500, keep: 2 } } });
   const [port, page, ...metrics] = await Promise.all([1, 2, 3, 4, 5].map(() => freePort()));
@@ -54,7 +57,8 @@ export async function startBesieged(): Promise<BesiegedRun> {
   const at = (free: number): string => `127.0.0.1:${free}`;
   const processes: Besieged[] = [];
   const start = (name: string, args: readonly string[]): RunningCommand => {
-    const command = startLockstep(args, folder, {}, 540_000);
+    const tls = tlsFolder === undefined ? [] : ['--tls-dir', tlsFolder];
+    const command = startLockstep([...args, ...tls], folder, {}, 540_000);
     processes.push({ name, command, baseMib: 0, peakMib: 0 });
     return command;
   };
