@@ -4,13 +4,13 @@
 
 import { KubeConfig } from '@kubernetes/client-node';
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
-import { accessSync, constants, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { get } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { readEnvironment } from '../../shared/environment.js';
-import { freePort } from '../support/servers.js';
+import { freePort, isProgram } from '../support/servers.js';
 import { until } from '../support/until.js';
 import { onOurEnd, runProgram, startServer, type Output, type Server } from './children.js';
 import { apiServer, controllerManager, etcd, scheduler, type Layout } from './server-flags.js';
@@ -221,15 +221,6 @@ function findPrograms(): Record<Program, string> | undefined {
   const paths = programs.map((program): [Program, string] => [program, join(folder, program)]);
   if (!paths.every(([, path]) => isProgram(path))) return undefined;
   return Object.fromEntries(paths) as Record<Program, string>;
-}
-
-function isProgram(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 /** For `{ skip }` of a suite: false when the programs are there, else the reason. */

@@ -34,14 +34,17 @@ export function findServer(program: ServerProgram): string | undefined {
   const named = program === 'versitygw' ? versitygw : natsServer;
   const folders = (childEnvironment({})['PATH'] ?? '').split(delimiter);
   const candidates = named ? [named] : folders.map((folder) => join(folder, program));
-  return candidates.find((path) => {
-    try {
-      accessSync(path, constants.X_OK);
-      return true;
-    } catch {
-      return false;
-    }
-  });
+  return candidates.find(isProgram);
+}
+
+/** Whether a file is there that can be run. */
+export function isProgram(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** For `{ skip }` of a test: false when the program is there, else the reason. */

@@ -1,10 +1,11 @@
 // What a machine must have for nodes of its own: asked before anything is started, and each thing
 // that is missing is named, so that the skipped tests say what to install.
 
-import { accessSync, constants, existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { childEnvironment, readEnvironment } from '../../../shared/environment.js';
 import { runProgram } from '../../kubernetes/children.js';
+import { isProgram } from '../../support/servers.js';
 import { cgroupProblem } from './cgroups.js';
 import { findPlugins } from './node.js';
 
@@ -82,12 +83,3 @@ const isOnPath = (name: string): boolean =>
   (childEnvironment({})['PATH'] ?? '')
     .split(delimiter)
     .some((folder) => isProgram(join(folder, name)));
-
-function isProgram(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK);
-    return true;
-  } catch {
-    return false;
-  }
-}
