@@ -1,5 +1,6 @@
 // The short matrix of faults on real processes, with one seed: every run ends with the bytes of an
-// undisturbed one, and goes on in time. `npm run reliability` plays all cases.
+// undisturbed one, and goes on in time. `npm run reliability` plays all cases; workers that are
+// frozen, half open or have a bit flipped are in chaos.test.ts.
 
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';

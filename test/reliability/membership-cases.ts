@@ -131,6 +131,6 @@ export const membershipCases: readonly FaultCase[] = [
   short(several, '(a worker killed while another one enters)', playKillWhileEntering),
   long(several, '(a worker killed again when it is back)', playKillAgain),
   long(several, '(one frozen while another one leaves)', playFreezeAndLeave),
-  short(flipped, '(three workers)', (stage, dice) => playFlip(3, stage, dice)),
+  long(flipped, '(three workers)', (stage, dice) => playFlip(3, stage, dice)),
   long(flipped, '(two workers)', (stage, dice) => playFlip(2, stage, dice)),
 ];

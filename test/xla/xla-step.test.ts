@@ -8,7 +8,7 @@ import { createEngine } from '../../worker/engine/create-engine.js';
 import type { Engine } from '../../worker/engine/engine.js';
 import { assertClose, runTraced, type NamedArrays } from '../support/engine/graph-parity.js';
 import { engineSpecs, stepOf } from '../support/engine/srgan-specs.js';
-import { distance, pick, testSteps, wholePaper } from '../support/engine/step-parity.js';
+import { distance, pick, testSteps } from '../support/engine/step-parity.js';
 import { skipWithoutXla } from '../support/servers.js';
 
 describe('a training step on the engine xla', { skip: skipWithoutXla }, () => {
@@ -24,7 +24,7 @@ describe('a training step on the engine xla', { skip: skipWithoutXla }, () => {
 
   // Gradients of single weights are small differences of large sums, so theirs is no useful bound:
   // what counts is where the whole gradient of a network points, and what the losses are.
-  for (const [name, spec] of [engineSpecs[0], ['the paper', wholePaper()] as const])
+  for (const [name, spec] of engineSpecs.slice(0, 1))
     it(`has much the same gradient and losses in bfloat16: ${name}`, async () => {
       const narrow = await createEngine('xla', { threads: 1, precision: 'bfloat16' });
       const { inputs, run, values } = stepOf(spec);

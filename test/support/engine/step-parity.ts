@@ -19,7 +19,7 @@ import { engineSpecs, factoredSpec, stepOf } from './srgan-specs.js';
 import { takeSteps } from './trained-steps.js';
 
 /** The paper's networks as they are, on two crops. */
-export function wholePaper(): RunSpec {
+function wholePaper(): RunSpec {
   const spec = loadPreset('paper');
   return { ...spec, batch: { ...spec.batch, size: 2 } };
 }
