@@ -41,7 +41,7 @@ function named(name: string): Attack {
 }
 
 describe('strangers at the doors of a run that speaks TLS', () => {
-  for (const name of ['random bytes', 'HTTP/1', 'idle connections'])
+  for (const name of ['random bytes', 'HTTP/1'])
     it(`${name}, in clear`, async (t) => {
       await attackAll(run, named(name), t);
       await staysWell(run, t);
