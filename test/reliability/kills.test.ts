@@ -1,4 +1,4 @@
-// A dozen kills in one run, one every two seconds: the bytes of an undisturbed run. The command
+// Eight kills in one run, one every two seconds: the bytes of an undisturbed run. The command
 // `npm run reliability` does the same with fifty.
 
 import assert from 'node:assert/strict';
@@ -7,7 +7,7 @@ import { describeOutcomes } from './fault-case.js';
 import { playKills } from './kills.js';
 import { openStage } from '../support/watched-run.js';
 
-const kills = 12;
+const kills = 8;
 
 test(`${kills} kills in one run end in the bytes of an undisturbed run`, async (t) => {
   const stage = await openStage(20);
