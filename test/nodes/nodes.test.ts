@@ -2,7 +2,6 @@
 // training on one machine, and what can't start or must not get in says so.
 
 import { doorCases } from './cases/doors.js';
-import { gpuCases } from './cases/gpus.js';
 import { overlayCases } from './cases/overlays.js';
 import { startCases } from './cases/starts.js';
 import { undisturbedCases } from './cases/undisturbed.js';
@@ -11,7 +10,6 @@ import { describeOnNodes } from './on-nodes.js';
 await describeOnNodes('runs on real nodes', [
   undisturbedCases,
   overlayCases,
-  gpuCases,
   doorCases,
   startCases,
 ]);

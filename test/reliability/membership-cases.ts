@@ -128,7 +128,7 @@ export const membershipCases: readonly FaultCase[] = [
   long(scaling, 'up and down', playUpAndDown),
   long(several, '(two of three workers killed)', playKillMany),
   short(several, '(all workers killed)', playKillAll),
-  short(several, '(a worker killed while another one enters)', playKillWhileEntering),
+  long(several, '(a worker killed while another one enters)', playKillWhileEntering),
   long(several, '(a worker killed again when it is back)', playKillAgain),
   long(several, '(one frozen while another one leaves)', playFreezeAndLeave),
   long(flipped, '(three workers)', (stage, dice) => playFlip(3, stage, dice)),
