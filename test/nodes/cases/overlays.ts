@@ -2,7 +2,7 @@
 // own over `overlays/local`, applied by kubectl.
 
 import assert from 'node:assert/strict';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { it } from 'node:test';
 import { stringify } from 'yaml';
@@ -53,6 +53,18 @@ export function overlayCases({ cluster, files }: CaseContext): void {
       `--from-literal=AWS_SECRET_ACCESS_KEY=${s3Keys.secretAccessKey}`,
     ];
     await ask('create', 'secret', 'generic', 'lockstep-s3', ...keys);
+    // As docs/kubernetes.md says it.
+    const certificates = join(files().folder, 'certificates');
+    const made = await cluster().lockstep([
+      ...['tls', 'init', certificates, '--run', 'local-1', '--workers', 'worker-0,worker-1'],
+    ]);
+    assert.equal(made.code, 0, made.stderr);
+    const names = await readdir(certificates);
+    for (const holder of ['coordinator', 'worker']) {
+      const its = names.filter((name) => name === 'ca.crt' || name.startsWith(holder));
+      const given = its.map((name) => `--from-file=${join(certificates, name)}`);
+      await ask('create', 'secret', 'generic', `lockstep-${holder}-tls`, ...given);
+    }
     for (const object of s3)
       await cluster().ask(['-n', namespace, 'apply', '-f', '-'], JSON.stringify(object));
     await ask('apply', '-k', folder);

@@ -15,7 +15,7 @@ import { until } from '../../support/until.js';
 import { clusterGroup } from './places.js';
 
 /** Of the CPU; a process outside weighs 1024. */
-const shares = 32_768;
+const shares = 4096;
 /** Longest wait for processes to go after SIGKILL, under load. */
 const goneMs = 60_000;
 
@@ -61,7 +61,8 @@ export function sealGroups(): void {
   isSealed = true;
 }
 
-function assertOpen(): void {
+/** Fails once the cluster is being stopped. */
+export function assertOpen(): void {
   if (isSealed) throw new Error('the cluster is being stopped');
 }
 
@@ -85,9 +86,12 @@ function prepare(path: string): void {
     if (existsSync(join(path, file))) set(file, readFileSync(join(dirname(path), file), 'utf8'));
 }
 
+/** Whether a cgroup of the cluster is there. */
+export const hasGroup = (group: string): boolean =>
+  hierarchies().every((mount) => existsSync(pathIn(mount, group)));
+
 /** A shell's words that put the shell itself into a cgroup of the cluster. */
 export function enterGroup(group: string): string {
-  assertOpen();
   return hierarchies()
     .map((mount) => `echo $$ >${join(pathIn(mount, group), 'cgroup.procs')}`)
     .join('; ');

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { childEnvironment } from '../../../shared/environment.js';
 import { runProgram } from '../../kubernetes/children.js';
 import { until } from '../../support/until.js';
-import { enterGroup } from './cgroups.js';
+import { assertOpen, enterGroup } from './cgroups.js';
 
 /** Longest wait for a program to be as it should, under load. */
 export const readyMs = 120_000;
@@ -40,6 +40,7 @@ export function entering({ pid, isNode }: { pid: number; isNode: boolean }): str
 
 /** Starts a program. */
 export function startDaemon(argv: readonly string[], options: DaemonOptions): Daemon {
+  assertOpen();
   const { name, folder, group, within, environment = {} } = options;
   mkdirSync(folder, { recursive: true });
   const path = join(folder, `${name}.log`);
