@@ -32,9 +32,14 @@ export type ServerProgram = keyof typeof programs;
 export function findServer(program: ServerProgram): string | undefined {
   const { natsServer, versitygw } = readEnvironment().test;
   const named = program === 'versitygw' ? versitygw : natsServer;
+  if (!named) return findOnPath(program);
+  return isProgram(named) ? named : undefined;
+}
+
+/** Path of a program on PATH; undefined when there is none. */
+export function findOnPath(name: string): string | undefined {
   const folders = (childEnvironment({})['PATH'] ?? '').split(delimiter);
-  const candidates = named ? [named] : folders.map((folder) => join(folder, program));
-  return candidates.find(isProgram);
+  return folders.map((folder) => join(folder, name)).find(isProgram);
 }
 
 /** Whether a file is there that can be run. */

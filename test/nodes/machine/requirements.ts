@@ -2,10 +2,10 @@
 // that is missing is named, so that the skipped tests say what to install.
 
 import { existsSync, readFileSync } from 'node:fs';
-import { delimiter, join } from 'node:path';
-import { childEnvironment, readEnvironment } from '../../../shared/environment.js';
+import { join } from 'node:path';
+import { readEnvironment } from '../../../shared/environment.js';
 import { runProgram } from '../../kubernetes/children.js';
-import { isProgram } from '../../support/servers.js';
+import { findOnPath, isProgram } from '../../support/servers.js';
 import { cgroupProblem } from './cgroups.js';
 import { findPlugins } from './node.js';
 
@@ -79,7 +79,4 @@ async function works(script: string): Promise<boolean> {
   return (await runProgram('unshare', args)).code === 0;
 }
 
-const isOnPath = (name: string): boolean =>
-  (childEnvironment({})['PATH'] ?? '')
-    .split(delimiter)
-    .some((folder) => isProgram(join(folder, name)));
+const isOnPath = (name: string): boolean => findOnPath(name) !== undefined;

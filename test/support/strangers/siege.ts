@@ -9,6 +9,9 @@ import type { BesiegedRun } from './besieged-run.js';
 /** What a process may grow by under all attacks: garbage too, which V8 does not give back. */
 const growthMib = 512;
 
+/** Lines that all the processes' logs may have of it together. */
+const mostLines = 600;
+
 /** Attacks all doors that it is for, at the same time; with TLS if such options are given. */
 export async function attackAll(
   run: BesiegedRun,
@@ -40,4 +43,12 @@ export async function staysWell(run: BesiegedRun, t: TestContext): Promise<void>
   t.diagnostic(`MiB more than at first, at most: ${growth}`);
   for (const [name, mib] of run.growth())
     assert.ok(mib < growthMib, `${name} has grown by ${mib.toFixed(0)} MiB`);
+}
+
+/** The lines of all the processes' logs, which are few. */
+export function saysLittle(run: BesiegedRun, t: TestContext): string[] {
+  const lines = run.said().split('\n');
+  t.diagnostic(`${lines.length} lines`);
+  assert.ok(lines.length < mostLines, run.said().slice(0, 20_000));
+  return lines;
 }
