@@ -20,7 +20,7 @@ describe('a training step on the engine xla', { skip: skipWithoutXla }, () => {
 
   after(() => engine.close());
 
-  testSteps(() => ({ engine, onnx }));
+  testSteps(() => ({ engine, onnx }), { hasEarly: true });
 
   // Gradients of single weights are small differences of large sums, so theirs is no useful bound:
   // what counts is where the whole gradient of a network points, and what the losses are.

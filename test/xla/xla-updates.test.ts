@@ -14,5 +14,5 @@ describe('a state of the engine xla', { skip: skipWithoutXla }, () => {
   });
   after(() => engine.close());
 
-  testUpdates(() => ({ engine, onnx }));
+  testUpdates(() => ({ engine, onnx }), { hasEarly: true });
 });
