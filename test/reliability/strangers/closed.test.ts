@@ -38,7 +38,7 @@ function named(name: string): Attack {
 }
 
 describe('strangers at the doors of a run that speaks TLS', () => {
-  for (const name of ['random bytes', 'HTTP/1'])
+  for (const name of ['random bytes', 'HTTP/1', 'idle connections'])
     it(`${name}, in clear`, async (t) => {
       await attackAll(run, named(name), t);
       await staysWell(run, t);

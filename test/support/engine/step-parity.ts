@@ -30,7 +30,7 @@ interface ComparedEngines {
   readonly onnx: Engine;
 }
 
-/** The kinks of activations that an engine meets otherwise than the embedded one: see `testSteps`. */
+/** The kinks of activations that an engine meets otherwise than the embedded one. */
 interface Kinks {
   /** Whether the paper's first phase has some. */
   readonly hasEarly: boolean;
