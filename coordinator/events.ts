@@ -2,6 +2,7 @@
 // None of them holds the run up; what they could not take by its end is said.
 
 import { type EventBus, createSilentBus } from '../shared/events/bus.js';
+import { writeRefusals, writeSparingly } from '../shared/log.js';
 import { createEventLog, readEvents, type EventLog } from '../shared/events/event-log.js';
 import { createNatsBus } from '../shared/events/nats-bus.js';
 import { processClock } from '../shared/clock.js';
@@ -48,7 +49,7 @@ export interface OpenEvents {
 
 /** The run's events, which go to the bus, to the run's folder and to what shows the run. */
 export function openEvents(
-  { nats, run, tensorboard, page, onLine }: CoordinatorMainOptions,
+  { nats, run, tensorboard, page, onLine, log }: CoordinatorMainOptions,
   { metrics, term, plan: { record } }: EventParts,
   { stores, store, say: onNotice }: EventPlaces,
 ): OpenEvents {
@@ -85,6 +86,7 @@ export function openEvents(
   const watching = openWatching({
     ...{ place: page, history, recent, events, store, routes: metrics.routes, onNotice },
     onPage: (url) => onLine({ kind: 'page', url }),
+    onRefused: writeRefusals(writeSparingly(log.warn)),
   });
   const closeEvents = async (): Promise<void> => {
     const shown = [boards?.close(flushMs), watching.close()];

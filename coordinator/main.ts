@@ -5,7 +5,7 @@ import { hostname } from 'node:os';
 import { lastStep, type RunSpec } from '../shared/spec/schema.js';
 import type { NatsAddress } from '../shared/events/nats-url.js';
 import { exitCodes, type ExitCode } from '../shared/exit-codes.js';
-import type { Log } from '../shared/log.js';
+import { writeRefusals, writeSparingly, type Log } from '../shared/log.js';
 import { openStore, type StoreOptions } from '../shared/store/open-store.js';
 import { createRunningStores } from '../shared/store/notices.js';
 import { processClock } from '../shared/clock.js';
@@ -92,6 +92,7 @@ async function standAndLead(options: CoordinatorMainOptions): Promise<ExitCode> 
   const guard = tlsFolder === undefined ? undefined : openGuard(tlsFolder, run, onNotice);
   const metrics = await openMetrics({
     ...{ listen, run, onNotice, certificates: guard?.certificates },
+    onRefused: writeRefusals(writeSparingly(options.log.warn)),
   });
   try {
     return await holdAndServe(options, { metrics, guard });

@@ -3,6 +3,7 @@
 
 import type { HttpAccess } from '../shared/http/access.js';
 import { startHttpServer, type Handler, type HttpServer } from '../shared/http/server.js';
+import type { OnRefused } from '../shared/log.js';
 import { messageOf } from '../shared/problems.js';
 import type { ObjectStore } from '../shared/store/store.js';
 import type { RunHistory } from '../watch/history/picture.js';
@@ -31,6 +32,8 @@ export interface WatchingOptions {
   /** It is served from now on. */
   readonly onPage: (url: string) => void;
   readonly onNotice: (text: string) => void;
+  /** Hears of requests that were not let in. */
+  readonly onRefused?: OnRefused;
 }
 
 /** A page that is served, or tried to be. */
@@ -47,7 +50,7 @@ const openPaths = ['/healthz', '/readyz'];
 
 /** Returns at once; serves as soon as the place is free. */
 export function openWatching(options: WatchingOptions): Watching {
-  const { place, events, onPage, onNotice } = options;
+  const { place, events, onPage, onNotice, onRefused } = options;
   if (place === undefined) return { close: async () => undefined };
   let watching: WatchServer | undefined;
   let server: HttpServer | undefined;
@@ -59,7 +62,7 @@ export function openWatching(options: WatchingOptions): Watching {
     try {
       watching ??= createWatchServer({ ...options, page: await readPage() });
       const routes = new Map([...watching.routes, ...options.routes]);
-      server = await startHttpServer({ ...place, key: '--http', routes, openPaths });
+      server = await startHttpServer({ ...place, key: '--http', routes, openPaths, onRefused });
       if (!isClosed) onPage(server.url);
     } catch (error) {
       if (isClosed) return;

@@ -95,3 +95,14 @@ export function writeSparingly(
     period.last = fields;
   };
 }
+
+/**
+ * Hears who was turned away, and why, in the program's own words; `detail` may be in those of a
+ * library.
+ */
+export type OnRefused = (address: string, reason: string, detail?: string) => void;
+
+/** Writes who was turned away; strangers come often, so `warn` should write sparingly. */
+export function writeRefusals(warn: WriteFact): OnRefused {
+  return (address, reason, detail) => warn(`connection ended: ${reason}`, { address, detail });
+}

@@ -10,6 +10,7 @@ import {
   type Handler,
   type HttpServer,
 } from '../../shared/http/server.js';
+import type { OnRefused } from '../../shared/log.js';
 import { packageVersion } from '../../shared/paths.js';
 import { messageOf } from '../../shared/problems.js';
 import type { Certificates } from '../../shared/tls/certificates.js';
@@ -30,6 +31,8 @@ export interface MetricsOptions {
   /** With them others than this machine need a certificate too. */
   readonly certificates?: Certificates | undefined;
   readonly onNotice: (text: string) => void;
+  /** Hears of requests that were not let in, there and on the page. */
+  readonly onRefused: OnRefused;
 }
 
 /** What is known of a run by who leads it. */
@@ -51,12 +54,11 @@ export interface CoordinatorMetrics {
 /** Answers from now on; what stands by says so. */
 export async function openMetrics(options: MetricsOptions): Promise<CoordinatorMetrics> {
   let led: LeadingFigures | undefined;
-  const { listen, run, onNotice, certificates } = options;
+  const { listen, run } = options;
   const waitsFor = (): string => 'another coordinator leads the run, or this one is starting';
   const figures = { version: packageVersion(), run, leading: () => led, waitsFor };
   const routes = metricRoutes(coordinatorMetrics(figures));
-  const server =
-    listen === undefined ? undefined : await serveMetrics(listen, routes, onNotice, certificates);
+  const server = listen === undefined ? undefined : await serveMetrics(listen, routes, options);
   return {
     routes,
     lead: ({ events, picture, bus, store }) => {
@@ -73,14 +75,14 @@ export async function openMetrics(options: MetricsOptions): Promise<CoordinatorM
 async function serveMetrics(
   listen: string,
   routes: ReadonlyMap<string, Handler>,
-  onNotice: (text: string) => void,
-  certificates: Certificates | undefined,
+  { onNotice, onRefused, certificates }: MetricsOptions,
 ): Promise<HttpServer | undefined> {
   const place = parseHttpPlace(listen);
   if (place === undefined) return void onNotice(`no metrics: ${listen} is no HOST:PORT`);
   try {
     const access = metricsAccess(listen, certificates);
-    return await startHttpServer({ ...place, key: '--metrics', access, routes, openPaths: probes });
+    const served = { access, routes, openPaths: probes, onRefused };
+    return await startHttpServer({ ...place, key: '--metrics', ...served });
   } catch (error) {
     return void onNotice(`no metrics: ${messageOf(error)}`);
   }

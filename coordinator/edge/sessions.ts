@@ -21,11 +21,11 @@ import {
 } from '../../shared/control/tracing.js';
 import { boundAnswers, countCalls } from '../../shared/door/answers.js';
 import { Door } from '../../shared/door/door.js';
-import { writeSparingly, type Log, type WriteFact } from '../../shared/log.js';
+import { writeRefusals, writeSparingly, type Log, type WriteFact } from '../../shared/log.js';
 import { OperatorError, messageOf } from '../../shared/problems.js';
 import type { Certificates } from '../../shared/tls/certificates.js';
 import { isLoopbackDoor } from '../../shared/tls/doors.js';
-import { callerProblem, doorCredentials } from '../../shared/tls/mutual.js';
+import { callerProblem } from '../../shared/tls/mutual.js';
 import type { CoordinatorEvent } from '../core/state.js';
 import type { SessionGuard } from '../guard.js';
 
@@ -88,9 +88,7 @@ export async function createSessions(
   const warn: WriteFact = log === undefined ? () => undefined : writeSparingly(log.warn);
   const note: WriteFact =
     log === undefined ? () => undefined : writeSparingly(log.info, sessionLines);
-  const door = new Door({ unknownBytes: helloBytes }, (address, reason) =>
-    warn(`connection ended: ${reason}`, { address }),
-  );
+  const door = new Door({ unknownBytes: helloBytes }, writeRefusals(warn));
   const server = new Server({
     ...controlChannelOptions,
     'grpc.max_concurrent_streams': callsAtATime,
@@ -174,7 +172,7 @@ async function bind(
   certificates: Certificates | undefined,
 ): Promise<number> {
   try {
-    return await door.listen(server, listen, doorCredentials(certificates));
+    return await door.listen(server, listen, certificates);
   } catch (error) {
     throw unbound(listen, error);
   }

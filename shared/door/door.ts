@@ -4,7 +4,10 @@
 
 import { lookup } from 'node:dns/promises';
 import { createServer, type AddressInfo, type Server as Listener, type Socket } from 'node:net';
-import type { Server, ServerCredentials } from '@grpc/grpc-js';
+import { ServerCredentials, type Server } from '@grpc/grpc-js';
+import type { OnRefused } from '../log.js';
+import type { Certificates } from '../tls/certificates.js';
+import { tlsEntrance } from '../tls/mutual.js';
 
 /** The limits of a door; times are milliseconds. */
 export interface DoorLimits {
@@ -37,9 +40,6 @@ const burst = 8;
 /** How often connections are looked at that nobody vouches for. */
 const lookMs = 100;
 
-/** Who was turned away, by address, and why. */
-export type OnCut = (address: string, reason: string) => void;
-
 /** A connection; `sinceMs` and `sinceBytes` are of its last renewal. */
 interface Visit {
   readonly socket: Socket;
@@ -56,34 +56,36 @@ interface Visit {
 /** Owns the listeners of a server, and its connections. */
 export class Door {
   readonly #limits: DoorLimits;
-  readonly #onCut: OnCut;
+  readonly #onCut: OnRefused;
   readonly #listeners: Listener[] = [];
+  readonly #closing: (() => void)[] = [];
   /** In the order of their arrival. */
   readonly #unknown = new Map<string, Visit>();
   readonly #known = new Map<string, Visit>();
   #timer: NodeJS.Timeout | undefined;
   #isTrimming = false;
 
-  constructor(limits: Partial<DoorLimits>, onCut: OnCut) {
+  constructor(limits: Partial<DoorLimits>, onCut: OnRefused) {
     this.#limits = { ...defaultDoorLimits, ...limits };
     this.#onCut = onCut;
   }
 
   /**
    * Listens at "host:port" (port 0 for any) for a server, as its `bindAsync` does: at all addresses
-   * of the host, of which one is enough. Gives the port.
+   * of the host, of which one is enough. With certificates only who shows one comes as far as the
+   * server. Gives the port.
    */
-  async listen(server: Server, place: string, credentials: ServerCredentials): Promise<number> {
+  async listen(server: Server, place: string, certificates?: Certificates): Promise<number> {
     const colon = place.lastIndexOf(':');
     const host = place.slice(0, colon).replace(/^\[(.*)\]$/, '$1');
-    const { injectConnection } = server.createConnectionInjector(credentials);
+    const inject = this.#entrance(server, certificates);
     const addresses = host === '' ? [{ address: '::' }] : await lookup(host, { all: true });
     let port = Number(place.slice(colon + 1));
     let trouble: unknown;
     let isBound = false;
     for (const { address } of addresses)
       try {
-        port = await this.#listenAt(address, port, injectConnection);
+        port = await this.#listenAt(address, port, inject);
         isBound = true;
       } catch (error) {
         trouble = error;
@@ -145,8 +147,19 @@ export class Door {
   /** Takes no connections any more; those that are there are the server's business. */
   close(): void {
     for (const listener of this.#listeners) listener.close();
+    for (const end of this.#closing) end();
     clearInterval(this.#timer);
     this.#timer = undefined;
+  }
+
+  /** What a connection goes through until it is the server's. */
+  #entrance(server: Server, certificates: Certificates | undefined): (socket: Socket) => void {
+    const credentials = ServerCredentials.createInsecure();
+    const { injectConnection } = server.createConnectionInjector(credentials);
+    if (certificates === undefined) return injectConnection;
+    const { admit, close } = tlsEntrance(certificates, injectConnection, this.#onCut);
+    this.#closing.push(close);
+    return admit;
   }
 
   #listenAt(host: string, port: number, inject: (socket: Socket) => void): Promise<number> {

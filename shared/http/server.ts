@@ -12,6 +12,7 @@ import {
 import { createServer as createTlsServer } from 'node:https';
 import { isIPv6, type AddressInfo, type Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
+import type { OnRefused } from '../log.js';
 import { messageOf, OperatorError, type Problem } from '../problems.js';
 import type { Certificates } from '../tls/certificates.js';
 import { identitiesOf, type Identity } from '../tls/identity.js';
@@ -40,6 +41,8 @@ export interface HttpServerOptions {
   readonly routes: ReadonlyMap<string, Handler>;
   /** Answered without the token. */
   readonly openPaths?: readonly string[];
+  /** Hears of requests that were not let in. */
+  readonly onRefused?: OnRefused;
   /** Called by `close` when no new request is taken, and before those under way are cut off. */
   readonly closing?: () => Promise<void>;
 }
@@ -182,7 +185,7 @@ function callerOfRequest({ socket }: IncomingMessage): readonly Identity[] | und
 async function answer(
   request: IncomingMessage,
   response: ServerResponse,
-  { access, routes, openPaths = [] }: HttpServerOptions,
+  { access, routes, openPaths = [], onRefused }: HttpServerOptions,
   port: number,
 ): Promise<void> {
   for (const [name, value] of Object.entries(safeHeaders)) response.setHeader(name, value);
@@ -196,7 +199,10 @@ async function answer(
     ? { kind: 'open' }
     : accessOfCaller(access, callerOfRequest(request));
   const admission = admit(request, url, granted, port);
-  if (admission.kind === 'refused') return refuse(response, admission.status, admission.text);
+  if (admission.kind === 'refused') {
+    onRefused?.(String(request.socket.remoteAddress), admission.text);
+    return refuse(response, admission.status, admission.text);
+  }
   if (admission.kind === 'greeted')
     return void response.writeHead(303, { 'Set-Cookie': admission.cookie, Location: '/' }).end();
   const handler = findRoute(routes, method, url.pathname);

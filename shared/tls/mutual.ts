@@ -2,13 +2,10 @@
 // decide who they are. Certificates that are replaced count for the next connection; those that are
 // open go on.
 
-import {
-  ChannelCredentials,
-  ServerCredentials,
-  experimental,
-  type ChannelOptions,
-} from '@grpc/grpc-js';
-import type { SecureContextOptions } from 'node:tls';
+import { ChannelCredentials, experimental, type ChannelOptions } from '@grpc/grpc-js';
+import type { Socket } from 'node:net';
+import { createServer, type SecureContextOptions, type TLSSocket } from 'node:tls';
+import type { OnRefused } from '../log.js';
 import { messageOf, printable } from '../problems.js';
 import { authorityFile, type CertificateSet, type Certificates } from './certificates.js';
 import {
@@ -19,13 +16,6 @@ import {
   type Identity,
   type RunPlace,
 } from './identity.js';
-
-/** A port's: mutual TLS, or in clear where there are no certificates. */
-export function doorCredentials(certificates: Certificates | undefined): ServerCredentials {
-  return certificates === undefined
-    ? ServerCredentials.createInsecure()
-    : mutualServerCredentials(certificates);
-}
 
 /**
  * A channel to who is to be in a place of a run that we are in too; without certificates clear.
@@ -51,7 +41,8 @@ export function fellowChannel(
       try {
         return await connect(socket);
       } catch (error) {
-        const reason = handshakeReason(error);
+        const { reason: why, detail } = handshakeTrouble(error);
+        const reason = detail === undefined ? why : `${why} (${detail})`;
         if (reason !== said) onFailure(reason);
         said = reason;
         throw error;
@@ -62,14 +53,24 @@ export function fellowChannel(
   return { credentials, options: mutualChannelOptions };
 }
 
+/** Why a handshake came to nothing: one of a few reasons, and what the library says. */
+interface HandshakeTrouble {
+  readonly reason: string;
+  readonly detail?: string;
+}
+
 /** In words that say what to look at. */
-export function handshakeReason(error: unknown): string {
-  const text = printable(messageOf(error)).slice(0, 300);
-  if (/wrong version number|packet length too long|record layer/i.test(text))
-    return 'it does not speak TLS';
-  if (/self.signed|unable to (get|verify)|unknown ca/i.test(text))
-    return `its certificate is not of an authority in ${authorityFile} (${text})`;
-  return text;
+function handshakeTrouble(error: unknown): HandshakeTrouble {
+  const { reason } = (error ?? {}) as { readonly reason?: unknown };
+  const detail = printable(typeof reason === 'string' ? reason : messageOf(error)).slice(0, 300);
+  if (/wrong version number|packet length too long|record layer|http request/i.test(detail))
+    return { reason: 'it does not speak TLS' };
+  if (/unsupported protocol/i.test(detail)) return { reason: 'it does not speak TLS 1.3' };
+  if (/self.signed|unable.to.(get|verify)|unknown ca/i.test(detail))
+    return { reason: `its certificate is not of an authority in ${authorityFile}`, detail };
+  if (/expired|not.yet.valid/i.test(detail))
+    return { reason: 'its certificate is not valid now', detail };
+  return { reason: 'the handshake failed', detail };
 }
 
 /** Why who calls is not in a place of a run that we are in; undefined if it is, or all is clear. */
@@ -85,9 +86,47 @@ export function fellowProblem(
   return `its certificate is of ${identityText(held)}, not of ${wanted} of this run`;
 }
 
-/** A server asks everybody for a certificate; without one the handshake fails. */
-export function mutualServerCredentials(certificates: Certificates): ServerCredentials {
-  return new MutualServerCredentials(certificates);
+/** A handshake for each connection that comes to a port, and an end to all of them. */
+export interface TlsEntrance {
+  /** `enter` gets the connection if the other end has shown a certificate of our authority. */
+  admit(socket: Socket): void;
+  close(): void;
+}
+
+/**
+ * Asks everybody for a certificate. It is done before gRPC has the connection, since gRPC does not
+ * say whom it turned away.
+ */
+export function tlsEntrance(
+  certificates: Certificates,
+  enter: (socket: TLSSocket) => void,
+  onRefused: OnRefused,
+): TlsEntrance {
+  // Node turns nobody away, since it would not say why: `enter` gets the authorized ones alone.
+  const options = { requestCert: true, rejectUnauthorized: false, ALPNProtocols: ['h2'] };
+  const server = createServer({ ...options, ...contextOf(certificates.now()) });
+  const forget = certificates.onChange((set) => server.setSecureContext(contextOf(set)));
+  server.on('secureConnection', (socket) => {
+    socket.on('error', () => undefined);
+    const trouble = refusalOf(socket);
+    if (trouble === undefined) return enter(socket);
+    onRefused(String(socket.remoteAddress), trouble.reason, trouble.detail);
+    socket.destroy();
+  });
+  server.on('tlsClientError', (error: NodeJS.ErrnoException, socket) => {
+    // Who leaves before it has said anything was not turned away.
+    const { reason, detail } = handshakeTrouble(error);
+    if (error.code !== 'ECONNRESET') onRefused(String(socket.remoteAddress), reason, detail);
+    socket.destroy();
+  });
+  return { admit: (socket) => void server.emit('connection', socket), close: forget };
+}
+
+/** Why who has made a handshake is turned away; undefined if it is not. */
+function refusalOf(socket: TLSSocket): HandshakeTrouble | undefined {
+  if (socket.getPeerX509Certificate() === undefined) return { reason: 'it shows no certificate' };
+  if (!socket.authorized) return handshakeTrouble(socket.authorizationError);
+  return socket.alpnProtocol === 'h2' ? undefined : { reason: 'it does not speak HTTP/2' };
 }
 
 /** Credentials that take a server for who it is by `accepts`, given the names it has. */
@@ -132,18 +171,6 @@ export function callerProblem(call: AuthenticatedCall, wanted: Identity): string
   const held = callerOf(call);
   if (held === undefined || mayBe(held, wanted)) return undefined;
   return `its certificate is of ${identityText(held)}, not of ${identityText([wanted])}`;
-}
-
-class MutualServerCredentials extends ServerCredentials {
-  constructor(certificates: Certificates) {
-    const common = { requestCert: true, rejectUnauthorized: true };
-    super({ ...common, minVersion: 'TLSv1.3' }, contextOf(certificates.now()));
-    certificates.onChange((set) => this.updateSecureContextOptions(contextOf(set)));
-  }
-
-  override _equals(other: ServerCredentials): boolean {
-    return this === other;
-  }
 }
 
 function contextOf({ ca, cert, key }: CertificateSet): SecureContextOptions {

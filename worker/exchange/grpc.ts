@@ -8,7 +8,7 @@ import { processClock } from '../../shared/clock.js';
 import type { Door } from '../../shared/door/door.js';
 import { messageOf, OperatorError } from '../../shared/problems.js';
 import type { Certificates } from '../../shared/tls/certificates.js';
-import { doorCredentials, fellowChannel, fellowProblem } from '../../shared/tls/mutual.js';
+import { fellowChannel, fellowProblem } from '../../shared/tls/mutual.js';
 import type { Member } from '../../shared/words.js';
 import type { ExchangeRequest } from './core/messages.js';
 import { createCountedClient, type CountedClient } from './counted-client.js';
@@ -177,7 +177,7 @@ export async function bindExchange(
 ): Promise<string> {
   const host = advertise.includes(':') && !advertise.startsWith('[') ? `[${advertise}]` : advertise;
   try {
-    return `${host}:${await door.listen(server, listen, doorCredentials(certificates))}`;
+    return `${host}:${await door.listen(server, listen, certificates)}`;
   } catch (error) {
     throw unbound(listen, error);
   }

@@ -5,7 +5,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 
 import { countCalls } from '../../shared/door/answers.js';
 import { Door } from '../../shared/door/door.js';
-import { createLog, writeSparingly } from '../../shared/log.js';
+import { createLog, writeRefusals, writeSparingly } from '../../shared/log.js';
 import { OperatorError } from '../../shared/problems.js';
 import { openCertificates } from '../../shared/tls/certificates.js';
 import { bindExchange, createGrpcExchange, exchangeServerOptions } from './grpc.js';
@@ -25,7 +25,7 @@ const certificates =
     ? undefined
     : openCertificates({ folder: tlsFolder, holder: { role: 'worker', worker } });
 const warn = writeSparingly(log.warn);
-const door = new Door({}, (address, reason) => warn(`connection ended: ${reason}`, { address }));
+const door = new Door({}, writeRefusals(warn));
 const server = new Server({ ...exchangeServerOptions, interceptors: [countCalls(door)] });
 const exchange = createGrpcExchange({
   ...{ server, door, certificates, limits: limits ?? {}, log: warn },

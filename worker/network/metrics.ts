@@ -1,7 +1,7 @@
 // The worker's own metrics and health over HTTP, from the network thread. It only reads: a port
 // that is taken is a line in the log, and the worker goes on.
 
-import type { Log } from '../../shared/log.js';
+import { writeRefusals, writeSparingly, type Log } from '../../shared/log.js';
 import { metricsAccess, probes } from '../../shared/http/metrics-access.js';
 import { parseHttpPlace, startHttpServer } from '../../shared/http/server.js';
 import { packageVersion } from '../../shared/paths.js';
@@ -57,7 +57,8 @@ async function serve(options: WorkerMetricsOptions, counts: WorkerCounts): Promi
   if (place === undefined) return log.warn('no metrics', { reason: `${listen} is no HOST:PORT` });
   try {
     const access = metricsAccess(listen, certificates);
-    const served = { access, routes, openPaths: probes };
+    const onRefused = writeRefusals(writeSparingly(log.warn));
+    const served = { access, routes, openPaths: probes, onRefused };
     const { url } = await startHttpServer({ ...place, key: '--metrics', ...served });
     log.info('metrics', { url });
   } catch (error) {

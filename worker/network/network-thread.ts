@@ -8,7 +8,7 @@ import { processClock } from '../../shared/clock.js';
 import { exitCodes } from '../../shared/exit-codes.js';
 import { countCalls } from '../../shared/door/answers.js';
 import { Door } from '../../shared/door/door.js';
-import { createLog, writeSparingly, type WriteFact } from '../../shared/log.js';
+import { createLog, writeRefusals, writeSparingly, type WriteFact } from '../../shared/log.js';
 import { messageOf } from '../../shared/problems.js';
 import { openCertificates, type Certificates } from '../../shared/tls/certificates.js';
 import { createGrpcExchange, exchangeServerOptions } from '../exchange/grpc.js';
@@ -39,7 +39,7 @@ const warn = writeSparingly(log.warn);
 const note = writeSparingly(log.info);
 const noteState: WriteFact = (fact, fields) =>
   fact === 'state refused' ? warn(fact, fields) : note(fact, fields);
-const door = new Door({}, (address, reason) => warn(`connection ended: ${reason}`, { address }));
+const door = new Door({}, writeRefusals(warn));
 const server = new Server({ ...exchangeServerOptions, interceptors: [countCalls(door)] });
 const opening = openLanes({
   ...{ server, door, worker, listen, advertise, lanes, logLevel, certificates: ofPeers },

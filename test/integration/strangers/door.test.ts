@@ -7,7 +7,6 @@ import {
   Client,
   credentials,
   Server,
-  ServerCredentials,
   type MethodDefinition,
   type ServerDuplexStream,
   type ServerUnaryCall,
@@ -75,7 +74,7 @@ async function startEcho(limits: Partial<DoorLimits>, bytes = 4): Promise<Echo> 
       call.on('end', () => (release(), call.end()));
     },
   });
-  const port = await door.listen(server, '127.0.0.1:0', ServerCredentials.createInsecure());
+  const port = await door.listen(server, '127.0.0.1:0');
   closing.push(() => {
     door.close();
     server.forceShutdown();

@@ -11,6 +11,7 @@ import { openCertificates, type Certificates } from '../../../shared/tls/certifi
 import { createTlsFolder } from '../../support/tls/tls-folder.js';
 
 const endings: (() => unknown)[] = [];
+const refusals: string[] = [];
 after(() => Promise.all(endings.map((end) => end())));
 
 const [coordinator, observer] = [{ role: 'coordinator' }, { role: 'observer' }] as const;
@@ -26,7 +27,8 @@ async function serve(access: HttpAccess): Promise<number> {
   const answer: Handler = (_, response) => void response.end('here');
   const routes = new Map(['/metrics', '/healthz'].map((path) => [path, answer]));
   const place = { host: '127.0.0.1', port: 0, key: '--metrics' };
-  const server = await startHttpServer({ ...place, access, routes, openPaths: probes });
+  const onRefused = (_: string, reason: string): void => void refusals.push(reason);
+  const server = await startHttpServer({ ...place, access, routes, openPaths: probes, onRefused });
   endings.push(server.close);
   return server.port;
 }
@@ -70,7 +72,10 @@ test('a token does where there is no certificate', async () => {
   const certificates = open(folder, coordinator);
   const port = await serve({ kind: 'certificate', certificates, token });
   assert.equal(await ask(port, { headers: { authorization: `Bearer ${token}` } }), 200);
+  refusals.length = 0;
   assert.equal(await ask(port, { headers: { authorization: 'Bearer another one' } }), 401);
+  assert.equal(refusals.length, 1);
+  assert.match(refusals[0] ?? '', /A token is needed/);
 });
 
 test('an authority that is replaced counts for the next connection', async () => {

@@ -3,7 +3,9 @@
 import { Client, Metadata, Server, type ServerUnaryCall } from '@grpc/grpc-js';
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
-import { connect } from 'node:tls';
+import { connect as connectTcp } from 'node:net';
+import { connect, type ConnectionOptions } from 'node:tls';
+import { Door } from '../../../shared/door/door.js';
 import { openCertificates, type Certificates } from '../../../shared/tls/certificates.js';
 import type { Identity } from '../../../shared/tls/identity.js';
 import { mayBe } from '../../../shared/tls/identity.js';
@@ -12,12 +14,13 @@ import {
   callerProblem,
   mutualChannelCredentials,
   mutualChannelOptions,
-  mutualServerCredentials,
 } from '../../../shared/tls/mutual.js';
 import { createTlsFolder } from '../../support/tls/tls-folder.js';
 
 const raw = (bytes: Buffer): Buffer => bytes;
 const endings: (() => void)[] = [];
+/** What the doors said of those whom they turned away. */
+const cuts: string[] = [];
 after(() => endings.forEach((end) => end()));
 
 const coordinator = { role: 'coordinator' } as const;
@@ -45,12 +48,11 @@ async function serve(certificates: Certificates): Promise<string> {
       },
     },
   );
-  endings.push(() => server.forceShutdown());
-  return new Promise((resolve, reject) =>
-    server.bindAsync('127.0.0.1:0', mutualServerCredentials(certificates), (error, port) =>
-      error === null ? resolve(`127.0.0.1:${port}`) : reject(error),
-    ),
+  const door = new Door({}, (address, reason, detail) =>
+    cuts.push([address, reason, detail].join()),
   );
+  endings.push(() => (door.close(), server.forceShutdown()));
+  return `127.0.0.1:${await door.listen(server, '127.0.0.1:0', certificates)}`;
 }
 
 interface Answer {
@@ -108,16 +110,39 @@ test('certificates that are replaced count for new connections', async () => {
   assert.equal((await ask(address, open(folder, worker), leader)).problem, '');
 });
 
-test('nobody gets in with an older TLS, or without a certificate', async () => {
-  const { folder } = await createTlsFolder('faces', [coordinator]);
+/** Knocks with these options of TLS, and gives how the connection ended. */
+function knock(port: number, options: ConnectionOptions): Promise<string> {
+  const target = { port, host: '127.0.0.1', rejectUnauthorized: false, ALPNProtocols: ['h2'] };
+  return new Promise((resolve) => {
+    const socket = connect({ ...target, ...options });
+    socket.on('error', ({ message }) => resolve(message));
+    socket.on('close', () => resolve('closed'));
+    socket.resume();
+  });
+}
+
+test('nobody gets in who shows no certificate of the authority, and the log says why', async () => {
+  const { folder } = await createTlsFolder('faces', [coordinator, worker]);
+  const accepted = open(folder, worker).now();
   const port = Number((await serve(open(folder, coordinator))).split(':')[1]);
-  for (const maxVersion of ['TLSv1.2', 'TLSv1.3'] as const) {
-    const options = { port, host: '127.0.0.1', maxVersion, rejectUnauthorized: false };
-    const error = await new Promise<Error>((resolve) => {
-      const socket = connect({ ...options, ALPNProtocols: ['h2'] });
-      socket.on('error', resolve);
-      socket.on('end', () => resolve(new Error('ended')));
-    });
-    assert.match(error.message, /alert|certificate|protocol/i, maxVersion);
-  }
+  const other = await createTlsFolder('faces', [worker]);
+  const { cert, key } = open(other.folder, worker).now();
+  cuts.length = 0;
+  for (const options of [
+    { maxVersion: 'TLSv1.2' as const },
+    {},
+    { cert, key },
+    { ...accepted, ALPNProtocols: [] },
+  ])
+    await knock(port, options);
+  const clear = connectTcp(port, '127.0.0.1').end('GET / HTTP/1.1\r\n\r\n');
+  await new Promise((resolve) => clear.on('error', resolve).on('close', resolve).resume());
+  const foreign = 'its certificate is not of an authority in ca.crt';
+  assert.deepEqual(cuts, [
+    '127.0.0.1,it does not speak TLS 1.3,',
+    '127.0.0.1,it shows no certificate,',
+    `127.0.0.1,${foreign},UNABLE_TO_VERIFY_LEAF_SIGNATURE`,
+    '127.0.0.1,it does not speak HTTP/2,',
+    '127.0.0.1,it does not speak TLS,',
+  ]);
 });

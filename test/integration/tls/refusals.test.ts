@@ -7,8 +7,9 @@ import { after, before, test } from 'node:test';
 import type { OperatorRequests } from '../../../coordinator/edge/operator-service.js';
 import { AdminError, createAdminClient, type AdminClient } from '../../../shared/control/admin.js';
 import { chunkBytes } from '../../../shared/plan/step-vector.js';
+import { Door } from '../../../shared/door/door.js';
 import { openCertificates, type Certificates } from '../../../shared/tls/certificates.js';
-import { doorCredentials, fellowChannel } from '../../../shared/tls/mutual.js';
+import { fellowChannel } from '../../../shared/tls/mutual.js';
 import { createGrpcExchange, exchangeServerOptions } from '../../../worker/exchange/grpc.js';
 import { pullMethod, serializeHello } from '../../../worker/exchange/wire.js';
 import type { ToCompute } from '../../../worker/network/ports.js';
@@ -42,12 +43,9 @@ before(async () => {
   createGrpcExchange({ server, certificates, events, log });
   const toCompute = ({ kind }: ToCompute): void => void facts.push(kind);
   createGrpcStateServer(server, { toCompute, certificates, log }).setWorld(1, () => true);
-  peer = await new Promise((resolve, reject) =>
-    server.bindAsync('127.0.0.1:0', doorCredentials(certificates), (error, port) =>
-      error === null ? resolve(`127.0.0.1:${port}`) : reject(error),
-    ),
-  );
-  endings.push(() => server.forceShutdown());
+  const door = new Door({}, ignore);
+  peer = `127.0.0.1:${await door.listen(server, '127.0.0.1:0', certificates)}`;
+  endings.push(() => (door.close(), server.forceShutdown()));
 });
 after(() => endings.forEach((end) => end()));
 
