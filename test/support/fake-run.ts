@@ -23,7 +23,7 @@ import { createPhases } from '../../worker/training/phase.js';
 import { createVectorPool, type PreparedRun } from '../../worker/training/prepare.js';
 import { planSnapshot, takeSnapshot } from '../../worker/training/snapshot.js';
 import { LocalState } from '../../worker/training/state.js';
-import { longestVectors } from '../../worker/training/step-plan.js';
+import { createStepPlans, longestVectors } from '../../worker/training/step-plan.js';
 import { createWorkspace } from '../../worker/training/step-vectors.js';
 import { tinyRun } from './tiny-run.js';
 import { until } from './until.js';
@@ -289,7 +289,7 @@ function fakeRun(
     step: () => definition,
   } as unknown as Task;
   const memory = new ExchangeMemory();
-  const { contributionBytes, resultBytes } = longestVectors(task, spec);
+  const { contributionBytes, resultBytes } = longestVectors(createStepPlans(task, spec));
   let isIdle = true;
   let storing: Promise<void> = Promise.resolve();
   return {

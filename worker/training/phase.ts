@@ -8,7 +8,7 @@ import type { UpdateProgram } from '../../task/ops/update.js';
 import type { StepDefinition, Task } from '../../task/task.js';
 import type { MicroBatch } from '../data/loader.js';
 import type { CompiledStep, EngineState } from '../engine/engine.js';
-import { outputsBySlice, planStep, type StepVector } from './step-plan.js';
+import { createStepPlans, outputsBySlice, type StepPlans, type StepVector } from './step-plan.js';
 
 export interface Phase extends Pick<CompiledStep, 'multiply' | 'apply'> {
   readonly spec: PhaseSpec;
@@ -35,13 +35,14 @@ export interface Phases {
 
 /**
  * The phases of a run over the state that they train; `frozen` are the weights that never change,
- * by the names of the step's inputs.
+ * by the names of the step's inputs. The plans are made here where nobody has them already.
  */
 export function createPhases(
   task: Task,
   spec: RunSpec,
   state: EngineState,
   frozen: Readonly<Record<string, Float32Array>>,
+  plans: StepPlans = createStepPlans(task, spec),
 ): Phases {
   // Phases with the same losses take the same steps: they differ in number and learning rates.
   let loss: PhaseSpec['loss'] | undefined;
@@ -58,7 +59,7 @@ export function createPhases(
       ({ loss } = wanted);
       const part = partAt(wanted, stepInPhase(spec, step));
       const phase =
-        compiled.get(part) ?? (await compilePhase(task, spec, wanted, part, state, frozen));
+        compiled.get(part) ?? (await compilePhase(task, plans, wanted, part, state, frozen));
       compiled.set(part, phase);
       return { ...phase, spec: wanted };
     },
@@ -68,22 +69,22 @@ export function createPhases(
 
 async function compilePhase(
   task: Task,
-  spec: RunSpec,
+  plans: StepPlans,
   phase: PhaseSpec,
   part: StepPart,
   state: EngineState,
   frozen: Readonly<Record<string, Float32Array>>,
 ): Promise<Phase> {
-  const definition = task.step(phase.name, part);
-  const { vector, update } = planStep(task, spec, definition);
+  const { batch } = plans.spec;
+  const { definition, vector, update } = plans.of(phase, part);
   const step = await state.compileStep({
-    batch: task.batch(spec.batch.size),
+    batch: task.batch(batch.size),
     reads: definition.reads,
     frozen: definition.frozen.map((tensor) => ({ ...tensor, values: frozen[tensor.name] })),
     run: (tensors) => outputsBySlice(definition, tensors),
     layout: vector.layout,
     shape: vector.shape,
-    leaves: spec.batch.microShards,
+    leaves: batch.microShards,
     update,
   });
   const outs: Float32Array[] = [];

@@ -22,7 +22,7 @@ import { createEvaluations, createSaver, type Evaluations, type Saver } from './
 import { createHoldableState } from './held-state.js';
 import { createPhases, type Phases } from './phase.js';
 import { LocalState, openState } from './state.js';
-import { isFactored, longestVectors } from './step-plan.js';
+import { createStepPlans, isFactored, longestVectors } from './step-plan.js';
 import { createWorkspace, type Workspace } from './step-vectors.js';
 
 /** What the network thread asks the compute thread to prepare. */
@@ -96,14 +96,15 @@ export async function prepare(
   const local = new LocalState(task.networks, state, open, send);
   const wanted = spec.phases.flatMap(({ name }) => task.step(name).frozen);
   const frozen = await readFrozenInputs(spec, wanted, storeOptions);
-  const phases = createPhases(task, spec, state, frozen);
+  const plans = createStepPlans(task, spec);
+  const phases = createPhases(task, spec, state, frozen, plans);
   const saver = createSaver(task.networks, state, setup, send);
   const memory = new ExchangeMemory();
-  const lengths = longestVectors(task, spec);
+  const lengths = longestVectors(plans);
   let evaluations: Evaluations | undefined;
   return {
     ...{ run, spec },
-    fingerprint: [engine.fingerprint, ...exchangeParts(spec, isFactored(task, spec))].join('/'),
+    fingerprint: [engine.fingerprint, ...exchangeParts(spec, isFactored(plans))].join('/'),
     devices: engine.devices,
     task,
     local,

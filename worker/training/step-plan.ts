@@ -5,8 +5,8 @@ import { createLayout, sizeOf, type FlatLayout, type TensorSpec } from '../../sh
 import type { Range } from '../../shared/plan/reduction.js';
 import { placesOf, type StepShape } from '../../shared/plan/step-vector.js';
 import { exchangeOf } from '../../shared/spec/exchange.js';
-import { partsOfPhase } from '../../shared/spec/schedule.js';
-import type { RunSpec } from '../../shared/spec/schema.js';
+import { partsOfPhase, type StepPart } from '../../shared/spec/schedule.js';
+import type { PhaseSpec, RunSpec } from '../../shared/spec/schema.js';
 import type { GradientPiece, GradientProduct, UpdateProgram } from '../../task/ops/update.js';
 import type { NamedTensors, StepDefinition, Task } from '../../task/task.js';
 import { factorNames, findProducts, type ProductOutput } from '../../trace/factors.js';
@@ -98,10 +98,40 @@ export function sectionsOf({ exact, gradients, factors }: StepShape, vector: Flo
   };
 }
 
+/** A step with its plan. */
+export interface PlannedStep extends StepPlan {
+  readonly definition: StepDefinition;
+}
+
+/** The planned steps of a run. Each is planned once: that takes a trace. */
+export interface StepPlans {
+  readonly spec: RunSpec;
+  of(phase: PhaseSpec, part: StepPart): PlannedStep;
+}
+
+/** Plans the steps of a run as they are asked for; phases with the same losses share theirs. */
+export function createStepPlans(task: Task, spec: RunSpec): StepPlans {
+  const planned = new Map<string, PlannedStep>();
+  return {
+    spec,
+    of: (phase, part) => {
+      const key = JSON.stringify([phase.loss, part]);
+      let step = planned.get(key);
+      if (step === undefined) {
+        const definition = task.step(phase.name, part);
+        step = { definition, ...planStep(task, spec, definition) };
+        planned.set(key, step);
+      }
+      return step;
+    },
+  };
+}
+
 /** The lengths of the longest vectors of any step of the run. */
-export function longestVectors(task: Task, spec: RunSpec): VectorLengths {
+export function longestVectors(plans: StepPlans): VectorLengths {
+  const { spec } = plans;
   const { precision } = exchangeOf(spec);
-  const shapes = allShapes(task, spec);
+  const shapes = allShapes(plans);
   const places = shapes.map((shape) => placesOf(shape, precision, spec.batch.microShards));
   return {
     contributionBytes: Math.max(...places.map(({ contributionBytes }) => contributionBytes)),
@@ -110,15 +140,13 @@ export function longestVectors(task: Task, spec: RunSpec): VectorLengths {
 }
 
 /** Whether any step of the run exchanges factors. */
-export function isFactored(task: Task, spec: RunSpec): boolean {
-  return allShapes(task, spec).some(({ factors }) => factors > 0);
+export function isFactored(plans: StepPlans): boolean {
+  return allShapes(plans).some(({ factors }) => factors > 0);
 }
 
-function allShapes(task: Task, spec: RunSpec): StepShape[] {
-  return spec.phases.flatMap((phase) =>
-    partsOfPhase(phase).map(
-      (part) => planStep(task, spec, task.step(phase.name, part)).vector.shape,
-    ),
+function allShapes(plans: StepPlans): StepShape[] {
+  return plans.spec.phases.flatMap((phase) =>
+    partsOfPhase(phase).map((part) => plans.of(phase, part).vector.shape),
   );
 }
 

@@ -7,10 +7,11 @@ import { loadPreset } from '../../../shared/spec/load.js';
 import type { RunSpec } from '../../../shared/spec/schema.js';
 import { createSrganTask } from '../../../task/srgan/task.js';
 import { exchangeAfter, stepExchanges } from '../../../worker/training/exchanged-bytes.js';
-import { isFactored } from '../../../worker/training/step-plan.js';
+import { createStepPlans, isFactored } from '../../../worker/training/step-plan.js';
 
 const { exchange: _, ...old } = loadPreset('paper');
-const isFactoredIn = (spec: RunSpec): boolean => isFactored(createSrganTask(spec), spec);
+const isFactoredIn = (spec: RunSpec): boolean =>
+  isFactored(createStepPlans(createSrganTask(spec), spec));
 
 test('a new run factors unless it says not to; a record without the key goes on summing', () => {
   assert.deepEqual(exchangeOf(old), { factored: 'never', precision: 'float32' });

@@ -8,7 +8,7 @@ import { createSrganTask } from '../../../task/srgan/task.js';
 import type { CompiledGraph } from '../../../worker/engine/engine.js';
 import { createHostEngineState } from '../../../worker/engine/host-engine-state.js';
 import { createPhases } from '../../../worker/training/phase.js';
-import { longestVectors, planStep } from '../../../worker/training/step-plan.js';
+import { createStepPlans, longestVectors, planStep } from '../../../worker/training/step-plan.js';
 import { tinyRun } from '../../support/tiny-run.js';
 
 async function phasesOf(...phases: PhaseSpec[]) {
@@ -54,7 +54,7 @@ test('both kinds of steps of a phase stay compiled, each with its own vector', a
   const { shape } = steps[1].vector;
   assert.deepEqual(planStep(task, spec, task.step('adversarial')).vector.shape, shape);
   const { contributionBytes, resultBytes } = placesOf(shape, 'float32', 5);
-  assert.deepEqual(longestVectors(task, spec), { contributionBytes, resultBytes });
+  assert.deepEqual(longestVectors(createStepPlans(task, spec)), { contributionBytes, resultBytes });
   await phases.close();
   assert.equal(log.length, 4);
 });
