@@ -46,7 +46,9 @@ export async function readFaceWeights(): Promise<FrozenWeights> {
   ]);
   const sha256 = sha256Of(Buffer.concat([list, values]));
   try {
-    return { sha256, tensors: foldScalings(decodeTensors(list, values)) };
+    const stored = splitTensors(list, values);
+    // Only what is asked for is decoded: there are six million values.
+    return { sha256, tensors: { get: (name) => foldedTensor(stored, name) } };
   } catch (error) {
     throw refusal(folder, messageOf(error));
   }
@@ -74,27 +76,30 @@ function refusal(given: string, hint: string): OperatorError {
   ]);
 }
 
-/** The tensors of a list, from the bytes of all of them; throws when they do not fit together. */
-function decodeTensors(list: Buffer, values: Buffer): Map<string, Float32Array> {
+/** A tensor as the list has it, and its bytes. */
+type Encoded = StoredTensor & { readonly bytes: Buffer };
+
+/** The tensors of a list, with their parts of the values; throws when they do not fit together. */
+function splitTensors(list: Buffer, values: Buffer): ReadonlyMap<string, Encoded> {
   const [{ weights }] = listSchema.parse(parseJson(list.toString('utf8')));
-  const bytes = weights.reduce((sum, tensor) => sum + bytesOf(tensor), 0);
-  if (bytes !== values.length)
-    throw new Error(`its tensors take ${bytes} bytes, and ${valuesFile} has ${values.length}`);
-  const tensors = new Map<string, Float32Array>();
-  let at = 0;
-  for (const tensor of weights) {
-    const end = at + bytesOf(tensor);
-    tensors.set(tensor.name, decodeTensor(tensor, values.subarray(at, end)));
-    at = end;
-  }
-  return tensors;
+  const size = weights.reduce((sum, tensor) => sum + bytesOf(tensor), 0);
+  if (size !== values.length)
+    throw new Error(`its tensors take ${size} bytes, and ${valuesFile} has ${values.length}`);
+  let end = 0;
+  return new Map(
+    weights.map((tensor) => {
+      const start = end;
+      end += bytesOf(tensor);
+      return [tensor.name, { ...tensor, bytes: values.subarray(start, end) }];
+    }),
+  );
 }
 
 function bytesOf({ shape, quantization }: StoredTensor): number {
   return sizeOf(shape) * (quantization === undefined ? 4 : 1);
 }
 
-function decodeTensor({ shape, quantization }: StoredTensor, bytes: Buffer): Float32Array {
+function decode({ shape, quantization, bytes }: Encoded): Float32Array {
   const values = new Float32Array(sizeOf(shape));
   if (quantization === undefined) {
     new Uint8Array(values.buffer).set(bytes);
@@ -107,30 +112,29 @@ function decodeTensor({ shape, quantization }: StoredTensor, bytes: Buffer): Flo
 }
 
 /**
- * scale * (conv(x) + bias) + offset, a channel each, as one convolution: the filter takes the
- * scale, and the bias becomes scale * bias + offset. The last extent of a filter is its outputs.
+ * The value of one of our names. A stage is scale * (conv(x) + bias) + offset, a channel each; as
+ * one convolution its filter takes the scale, and its bias becomes scale * bias + offset. The last
+ * extent of a filter is its outputs.
  */
-function foldScalings(given: ReadonlyMap<string, Float32Array>): Map<string, Float32Array> {
-  const folded = new Map<string, Float32Array>();
-  const of = (name: string): Float32Array => {
-    const values = given.get(name);
-    if (values === undefined) throw new Error(`it has no tensor ${name}`);
-    return values;
+function foldedTensor(
+  stored: ReadonlyMap<string, Encoded>,
+  name: string,
+): Float32Array | undefined {
+  const values = (part: string): Float32Array => {
+    const found = stored.get(part);
+    if (found === undefined) throw new Error(`it has no tensor ${part}`);
+    return decode(found);
   };
-  for (const [name, values] of given) {
-    const stage = /^(.+)\/conv\/filters$/.exec(name)?.[1];
-    if (name === 'fc') folded.set(name, values);
-    if (stage === undefined) continue;
-    const [scale, offset] = [of(`${stage}/scale/weights`), of(`${stage}/scale/biases`)];
-    const bias = of(`${stage}/conv/bias`);
-    const filter = new Float32Array(values.length);
-    for (let at = 0; at < values.length; at += scale.length)
-      for (let i = 0; i < scale.length; i++) filter[at + i] = values[at + i] * scale[i];
-    folded.set(`${stage}/filter`, filter);
-    folded.set(
-      `${stage}/bias`,
-      bias.map((value, i) => value * scale[i] + offset[i]),
-    );
+  if (name === 'fc') return values(name);
+  const [, stage, kind] = /^(.+)\/(filter|bias)$/.exec(name) ?? [];
+  if (stage === undefined || !stored.has(`${stage}/conv/filters`)) return undefined;
+  const scale = values(`${stage}/scale/weights`);
+  if (kind === 'bias') {
+    const offset = values(`${stage}/scale/biases`);
+    return values(`${stage}/conv/bias`).map((value, i) => value * scale[i] + offset[i]);
   }
-  return folded;
+  const filter = values(`${stage}/conv/filters`);
+  for (let at = 0; at < filter.length; at += scale.length)
+    for (let i = 0; i < scale.length; i++) filter[at + i] *= scale[i];
+  return filter;
 }

@@ -8,7 +8,7 @@ export interface FrozenWeights {
   /** Of the file, or files, that they came from. */
   readonly sha256: string;
   /** Values in TF.js's order, by name. */
-  readonly tensors: ReadonlyMap<string, Float32Array>;
+  readonly tensors: Pick<ReadonlyMap<string, Float32Array>, 'get'>;
 }
 
 /**
