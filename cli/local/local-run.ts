@@ -81,7 +81,8 @@ class LocalRun {
   readonly #coordinators: Coordinators;
   #kept: KeptLines = {};
   #target: number;
-  #hasStarted = false;
+  /** A coordinator listens, or did. */
+  #isHeard = false;
   /** The highest step shown so far, by the kind of line. */
   readonly #shownSteps = new Map<string, number>();
   /** The reason why we asked for the end ourselves. */
@@ -114,13 +115,16 @@ class LocalRun {
   async run(): Promise<number> {
     const { stop, onLine } = this.#options;
     this.#coordinators.start();
+    // They load what they need while it does, and wait for it.
+    this.#crew.setTarget(this.#target);
     const onStop = (): void => this.#coordinators.askToStop();
     stop.addEventListener('abort', onStop);
     if (stop.aborted) onStop();
     const departure = await this.#coordinators.over;
     stop.removeEventListener('abort', onStop);
     this.#timers.forEach(clearTimeout);
-    await (this.#leaving ?? this.#crew.leave(leaveMs));
+    // Where nobody ever listened they have nothing to finish.
+    await (this.#leaving ?? this.#crew.leave(this.#isHeard ? leaveMs : 0));
     this.#coordinators.killAll();
     const ended = runResult(this.#kept, departure, this.#target, stop.aborted, this.#early);
     if (ended.line !== undefined) onLine(ended.line);
@@ -130,10 +134,7 @@ class LocalRun {
   #take(line: RunLine): void {
     this.#kept = keepLine(this.#kept, line);
     if (!isResult(line) && this.#isNews(line)) this.#options.onLine(line);
-    if (line['kind'] === 'listening' && !this.#hasStarted) {
-      this.#hasStarted = true;
-      this.#crew.setTarget(this.#target);
-    }
+    if (line['kind'] === 'listening') this.#isHeard = true;
     if (line['kind'] === 'target') this.#retarget(Number(line['workers']));
     if (!isResult(line)) return;
     this.#leaving ??= this.#crew.leave(leaveMs);
@@ -154,7 +155,7 @@ class LocalRun {
   #retarget(workers: number): void {
     this.#target = workers;
     this.#coordinators.setWorkers(workers);
-    if (this.#hasStarted) this.#crew.setTarget(workers);
+    this.#crew.setTarget(workers);
   }
 
   /** The coordinator ends such a run by itself, unless it did not hear of it, or is frozen. */
