@@ -126,12 +126,22 @@ function createSlowest(count: number) {
   };
 }
 
+/** The files under way end too, with what they have started, when the runner is to end. */
+const interrupted = new AbortController();
+for (const signal of ['SIGINT', 'SIGTERM'] as const)
+  process.once(signal, () => {
+    process.exitCode = 1;
+    interrupted.abort();
+  });
+
 /** The events of all layers, one after the other, as if they were one run. */
 async function* runLayers(plan: readonly (Layer & { files: string[] })[], name?: string) {
   const summary = createSummary();
   const slowest = createSlowest(Number(values.slowest));
   for (const { files, concurrency, timeoutMs: timeout } of plan) {
-    const options = { files, concurrency, timeout };
+    const { signal } = interrupted;
+    if (signal.aborted) break;
+    const options = { files, concurrency, timeout, signal };
     const events = run(name === undefined ? options : { ...options, testNamePatterns: [name] });
     for await (const event of events as AsyncIterable<TestEvent>) {
       if (event.type === 'test:fail' && isFailure(event)) process.exitCode = 1;

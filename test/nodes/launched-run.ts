@@ -6,6 +6,7 @@ import { mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { V1Job, V1Lease, V1Pod } from '@kubernetes/client-node';
+import { exitCodes } from '../../shared/exit-codes.js';
 import { facesFolder } from '../support/pictures.js';
 import { printSpec, tinyRun } from '../support/tiny-run.js';
 import type { CommandResult } from '../support/lockstep-command.js';
@@ -26,18 +27,28 @@ interface ToldStatus {
 /** The namespace that runs are launched in. */
 export const namespace = 'training';
 
+/** Adversarial steps of runs that are disturbed until they are stopped: more than they take. */
+export const endless = 10_000;
+
+/** The state of a run after a step. */
+export interface Reached {
+  readonly step: number;
+  /** Of the parameters. */
+  readonly sha256: string;
+}
+
 /** Specs of so many adversarial steps, by name, in `folder`; and the dataset in the bucket. */
 export interface RunFiles {
   readonly folder: string;
   path(steps: number): Promise<string>;
-  /** The digest of the parameters after training by one process outside of the cluster. */
-  trainedHere(steps: number): Promise<string>;
+  /** What one process outside of the cluster trains of such a spec, to its end or until `step`. */
+  trainedHere(steps: number, step?: number): Promise<Reached>;
 }
 
 /** Puts the dataset where the cluster's runs read it. */
 export async function prepareRuns(cluster: NodeCluster): Promise<RunFiles> {
   const folder = await mkdtemp(join(tmpdir(), 'lockstep-nodes-'));
-  const digests = new Map<number, Promise<string>>();
+  const trained = new Map<string, Promise<Reached>>();
   const dataset = `s3://${bucket}/faces`;
   const packed = await cluster.lockstep(['dataset', 'pack', facesFolder, dataset]);
   assert.equal(packed.code, 0, packed.stderr);
@@ -46,16 +57,18 @@ export async function prepareRuns(cluster: NodeCluster): Promise<RunFiles> {
     await writeFile(file, printSpec(tinyRun(dataset, steps)));
     return file;
   };
-  const train = async (steps: number): Promise<string> => {
-    const args = ['train', '-f', await path(steps), '--run', `file://${folder}/runs/${steps}`];
+  const train = async (name: string, steps: number, step?: number): Promise<Reached> => {
+    const args = ['train', '-f', await path(steps), '--run', `file://${folder}/runs/${name}`];
+    if (step !== undefined) args.push('--stop-after', `${step}`);
     const { code, lines, stderr } = await cluster.lockstep([...args, '--json'], 600_000);
-    assert.equal(code, 0, stderr);
-    return String(lines.at(-1)?.['sha256']);
+    assert.equal(code, step === undefined ? exitCodes.ok : exitCodes.stopped, stderr);
+    return reachedBy(lines);
   };
-  const trainedHere = (steps: number): Promise<string> => {
-    const digest = digests.get(steps) ?? train(steps);
-    digests.set(steps, digest);
-    return digest;
+  const trainedHere = (steps: number, step?: number): Promise<Reached> => {
+    const name = `${steps}-${step ?? 'end'}`;
+    const reached = trained.get(name) ?? train(name, steps, step);
+    trained.set(name, reached);
+    return reached;
   };
   return { folder, path, trainedHere };
 }
@@ -80,8 +93,10 @@ export interface LaunchedRun {
   goesOn(steps?: number): Promise<void>;
   /** The pod of the coordinator that leads. */
   leader(): Promise<V1Pod>;
-  /** Waits for its end by `resume`, and gives the last line. */
-  ends(timeoutMs?: number): Promise<Record<string, unknown>>;
+  /** Waits for its end by `resume`. */
+  ends(timeoutMs?: number): Promise<Reached>;
+  /** Takes it out of the cluster, and gives the newest of its whole checkpoints. */
+  stopped(): Promise<Reached>;
 }
 
 /** The run of a name, by the spec at `path`, with so many workers. */
@@ -92,9 +107,10 @@ export function launchedRun(
   workers: number,
 ): LaunchedRun {
   const url = `k8s://${namespace}/${name}`;
+  const folder = `s3://${bucket}/runs/${name}`;
   const launched = [
     ...['launch', '-f', path, '--image', image, '--namespace', namespace, '--name', name],
-    ...['--run', `s3://${bucket}/runs/${name}`, '--workers', `${workers}`],
+    ...['--run', folder, '--workers', `${workers}`],
     ...['--s3-secret', s3Secret, '--s3-endpoint', s3Endpoint, '--json'],
     // Requests that two cores hold; what pods use beyond is shared.
     ...['--cpus-per-worker', '100m', '--memory-per-worker', '1Gi'],
@@ -145,10 +161,20 @@ export function launchedRun(
       return found ?? assert.fail(`no pod is ${holder}`);
     },
     async ends(timeoutMs = 600_000) {
-      const { lines } = await command(['resume', url, '--json'], timeoutMs);
-      return lines.at(-1) ?? assert.fail('it said nothing');
+      return reachedBy((await command(['resume', url, '--json'], timeoutMs)).lines);
+    },
+    async stopped() {
+      await command(['cancel', url]);
+      const { lines } = await command(['checkpoints', 'ls', folder, '--json']);
+      return reachedBy(lines.filter(({ state }) => state === 'finished'));
     },
   };
+}
+
+/** What the last line says that a command printed. */
+export function reachedBy(lines: CommandResult['lines']): Reached {
+  const { step, sha256 } = lines.at(-1) ?? assert.fail('it said nothing');
+  return { step: Number(step), sha256: String(sha256) };
 }
 
 /** True when a pod is ready and not about to leave. */

@@ -74,7 +74,7 @@ export function overlayCases({ cluster, files }: CaseContext): void {
     await until(isComplete, 'the Job of the coordinators is complete', 300_000);
     const selector = 'app.kubernetes.io/component=coordinator';
     const logs = await ask('logs', '-l', selector, '--tail=-1');
-    assert.ok(logs.includes(await files().trainedHere(steps)), logs);
+    assert.ok(logs.includes((await files().trainedHere(steps)).sha256), logs);
     await ask('delete', '-k', folder, '--wait=false');
   });
 }
