@@ -22,7 +22,7 @@ import type {
 import { bindExchange } from './grpc.js';
 import { joinLanes, type Lane, type OpenLane } from './lanes.js';
 import type { ExchangeLimits } from './limits.js';
-import { createSocketFolder, listenLocally } from './local-sockets.js';
+import { createSocketFolder, listenLocally, removeLeftFolders } from './local-sockets.js';
 
 /** What a lane's thread is started with. */
 export interface LaneOptions {
@@ -112,6 +112,7 @@ export async function openLanes(options: LanesOptions): Promise<OpenedLanes> {
   const sockets = isHere ? createSocketFolder() : undefined;
   const socket = sockets?.name;
   await listenLocally(server, socket, 0);
+  if (sockets !== undefined) void removeLeftFolders();
   const start = (lane: number): Promise<StartedLane> =>
     startLane({ ...common, lane, socket, listen: `${host}:${port === 0 ? 0 : port + lane}` });
   try {

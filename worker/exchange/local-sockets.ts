@@ -4,14 +4,18 @@
 
 import { ServerCredentials, type Server } from '@grpc/grpc-js';
 import { randomBytes } from 'node:crypto';
-import { lstatSync, mkdirSync, rmSync } from 'node:fs';
+import { lstatSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 /** The longest path that a socket may have on Linux and macOS, bytes. */
 const maxPathBytes = 103;
 
-/** Owns a folder; what is left of it after a crash is harmless: its name is never used again. */
+/** A folder that is younger may be of a worker that is about to listen. */
+const settledMs = 60_000;
+
+/** Owns a folder; what is left of it after a crash is harmless, and goes with the next worker. */
 export interface SocketFolder {
   readonly name: string;
   /** Removes the folder. Connections go on; there are no new ones. */
@@ -39,6 +43,34 @@ export function createSocketFolder(): SocketFolder | undefined {
   return { name, close };
 }
 
+/** Removes folders of workers of this user that were killed before they could. Never throws. */
+export async function removeLeftFolders(): Promise<void> {
+  try {
+    for (const entry of readdirSync(tmpdir())) {
+      const name = /^lockstep-exchange-([0-9a-f]{32})$/.exec(entry)?.[1];
+      if (name === undefined || !isPrivateFolder(name)) continue;
+      const ageMs = Date.now() - lstatSync(folderOf(name)).mtimeMs;
+      if (ageMs > settledMs && (await isDeserted(socketPath(name, 0))))
+        rmSync(folderOf(name), { recursive: true, force: true });
+    }
+  } catch {
+    // Left behind, they are harmless.
+  }
+}
+
+/** Whether nobody listens at a socket; one whose process is frozen still takes connections. */
+function isDeserted(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(path, () => {
+      socket.destroy();
+      resolve(false);
+    });
+    socket.on('error', ({ code }: NodeJS.ErrnoException) =>
+      resolve(code === 'ECONNREFUSED' || code === 'ENOENT'),
+    );
+  });
+}
+
 /** Lets a lane's server listen in our folder too, if there is one. Whether it does. */
 export function listenLocally(
   server: Server,
@@ -62,13 +94,17 @@ export function localAddress(name: string | undefined, lane: number): string | u
   if (name === undefined) return undefined;
   const path = socketPath(name, lane);
   try {
-    const folder = lstatSync(folderOf(name));
-    const isOurs = folder.isDirectory() && folder.uid === process.getuid?.();
-    const isPrivate = (folder.mode & 0o077) === 0;
-    return isOurs && isPrivate && lstatSync(path).isSocket() ? `unix:${path}` : undefined;
+    return isPrivateFolder(name) && lstatSync(path).isSocket() ? `unix:${path}` : undefined;
   } catch {
     return undefined;
   }
+}
+
+/** Whether there is such a folder that is ours, and that no other user can open. */
+function isPrivateFolder(name: string): boolean {
+  const folder = lstatSync(folderOf(name));
+  const isOurs = folder.isDirectory() && folder.uid === process.getuid?.();
+  return isOurs && (folder.mode & 0o077) === 0;
 }
 
 function folderOf(name: string): string {

@@ -2,9 +2,19 @@
 // by TCP where that can't be. Real servers; an address that leads nowhere shows which way it was.
 
 import assert from 'node:assert/strict';
-import { chmodSync, mkdirSync, renameSync, rmSync, statSync, symlinkSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+} from 'node:fs';
 import { createServer } from 'node:net';
-import { dirname } from 'node:path';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import * as grpc from '@grpc/grpc-js';
 
@@ -14,6 +24,7 @@ import {
   createSocketFolder,
   listenLocally,
   localAddress,
+  removeLeftFolders,
 } from '../../../worker/exchange/local-sockets.js';
 import {
   assertSameBits,
@@ -114,6 +125,30 @@ test('a socket that nobody listens at is passed over', async () => {
     await oneStep((address) => ({ address, socket: stale.name }));
   } finally {
     stale.close();
+  }
+});
+
+test('folders that killed workers have left are removed, and no others', async () => {
+  const [left, served, fresh] = [1, 2, 3].map(() => createSocketFolder());
+  assert.ok(left && served && fresh);
+  const server = new grpc.Server();
+  try {
+    for (const { name } of [left, served]) await listenLocally(server, name, 0);
+    const paths = [left, served].map(({ name }) => pathOf(localAddress(name, 0)));
+    rmSync(paths[0], { force: true });
+    await leaveSocket(paths[0]);
+    const anHourAgo = Date.now() / 1000 - 3600;
+    for (const path of paths) utimesSync(dirname(path), anHourAgo, anHourAgo);
+    await removeLeftFolders();
+    assert.deepEqual(
+      [left, served, fresh].map(({ name }) =>
+        existsSync(join(tmpdir(), `lockstep-exchange-${name}`)),
+      ),
+      [false, true, true],
+    );
+  } finally {
+    server.forceShutdown();
+    for (const folder of [left, served, fresh]) folder.close();
   }
 });
 
