@@ -3,7 +3,8 @@
 
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
-import type { V1Pod } from '@kubernetes/client-node';
+import type { V1Pod, V1Secret } from '@kubernetes/client-node';
+import { ports } from '../../../cli/kubernetes/names.js';
 import { idle, podObject, podSpec, scriptContainer } from '../../kubernetes/trivial-pods.js';
 import { until } from '../../support/until.js';
 import { image, type NodeCluster } from '../cluster.js';
@@ -25,6 +26,17 @@ const knock = `
   });
   Promise.all(process.argv.slice(1).map(answers)).then((all) => console.log(JSON.stringify(all)));`;
 
+/** Prints the status of a host's answer about its metrics, to a certificate or to none. */
+const askForMetrics = `
+  const { request } = require('node:https');
+  const [host, ...pems] = process.argv.slice(1);
+  const [cert, key] = pems.map((pem) => Buffer.from(pem, 'base64'));
+  const options = { host, port: ${ports.metrics}, path: '/metrics', cert, key };
+  request({ ...options, rejectUnauthorized: false }, (answer) => {
+    answer.resume();
+    console.log(answer.statusCode);
+  }).end();`;
+
 /** A pod of nobody's. */
 const stranger = podObject('stranger', podSpec(scriptContainer(idle, { image })));
 
@@ -37,6 +49,16 @@ async function reached(
   const command = ['-n', namespace, 'exec', pod, '--', 'node', '-e', knock, ...places];
   const answers = JSON.parse(await cluster.ask(command)) as boolean[];
   return Object.fromEntries(places.map((place, index) => [place, answers[index] === true]));
+}
+
+/** The status of a pod's answer to itself, which no policy keeps it from, about its metrics. */
+async function metricsStatus(
+  cluster: NodeCluster,
+  pod: V1Pod,
+  pems: readonly string[],
+): Promise<number> {
+  const script = ['node', '-e', askForMetrics, addressOf(pod), ...pems];
+  return Number(await cluster.ask(['-n', namespace, 'exec', nameOf(pod), '--', ...script]));
 }
 
 const addressOf = (pod: V1Pod | undefined): string => pod?.status?.podIP ?? assert.fail('no pod');
@@ -65,6 +87,14 @@ export function doorCases({ cluster, files }: CaseContext): void {
       [s3]: true,
       [api]: false,
     });
+
+    // Metrics are for who has a certificate of the run's operator.
+    const secret = ['-n', namespace, 'get', 'secret', `${run.name}-tls`];
+    const { data } = await cluster().read<V1Secret>(secret);
+    const pems = ['crt', 'key'].map((end) => data?.[`operator.${end}`] ?? assert.fail(end));
+    const leader = await run.leader();
+    assert.equal(await metricsStatus(cluster(), leader, []), 403);
+    assert.equal(await metricsStatus(cluster(), leader, pems), 200);
 
     // Nothing outside of the cluster is asked for.
     const isOfCluster = (name: string): boolean => name.endsWith('.cluster.local');
