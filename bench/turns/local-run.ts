@@ -1,18 +1,21 @@
 // A real local run for a bench: `lockstep train` as a person starts it, with its coordinator and
 // workers as processes of their own, on faces that are packed for it. Its JSON lines are passed on.
 
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { promisify } from 'node:util';
 import { stringify } from 'yaml';
 import { packDataset } from '../../dataset/pack.js';
 import { openPictureSource } from '../../dataset/picture-source.js';
 import { packageFile } from '../../shared/paths.js';
+import { childEnvironment } from '../../shared/environment.js';
 import type { RunSpec } from '../../shared/spec/schema.js';
 import { openStore } from '../../shared/store/open-store.js';
+import type { BenchLink } from '../exchange.js';
 
 /** A line of `lockstep train --json`. */
 export type TrainLine = Readonly<Record<string, unknown>>;
@@ -47,6 +50,25 @@ export async function withBenchFolder<T>(use: (folder: BenchFolder) => Promise<T
   }
 }
 
+/** What makes the workers of a run talk by a link. */
+interface LinkSetup {
+  readonly args: readonly string[];
+  readonly environment: Readonly<Record<string, string>>;
+}
+
+async function setUpLink(folder: string, run: string, link: BenchLink): Promise<LinkSetup> {
+  if (link === 'socket') return { args: [], environment: {} };
+  // A directory whose path is too long for a socket: workers have to take TCP.
+  const temporary = join(folder, 'x'.repeat(120));
+  await mkdir(temporary, { recursive: true });
+  const environment = { TMPDIR: temporary };
+  if (link === 'tcp') return { args: [], environment };
+  const certificates = join(folder, `${run}-tls`);
+  const init = ['tls', 'init', certificates, '--run', run, '--workers', '16'];
+  await promisify(execFile)(process.execPath, [packageFile('bin/lockstep.js'), ...init]);
+  return { args: ['--tls-dir', certificates], environment };
+}
+
 /**
  * Trains `spec` as the run `name` in the folder, with further arguments of `lockstep train`; throws
  * with what it said unless it came to its end, or to the step at which it was to stop.
@@ -57,15 +79,18 @@ export async function trainHere(
   spec: RunSpec,
   args: readonly string[],
   onLine: (line: TrainLine) => void,
+  link: BenchLink = 'socket',
 ): Promise<void> {
+  const linked = await setUpLink(path, name, link);
   const file = join(path, `${name}.yaml`);
   await writeFile(file, stringify(spec));
   const command = [
     ...[packageFile('bin/lockstep.js'), 'train', '-f', file, '--run', `file://${path}/${name}`],
-    ...['--http', 'off', '--no-tensorboard', '--restarts', '0', '--json', ...args],
+    ...['--http', 'off', '--no-tensorboard', '--restarts', '0', '--json', ...linked.args, ...args],
   ];
   const child = spawn(process.execPath, command, {
     ...{ stdio: ['ignore', 'pipe', 'pipe'], timeout: limitMs },
+    env: childEnvironment(linked.environment),
   });
   const endWithUs = (): void => void child.kill();
   process.once('exit', endWithUs);

@@ -6,6 +6,7 @@ import { readEvents } from '../../shared/events/event-log.js';
 import { median } from '../../shared/median.js';
 import type { EngineName, RunSpec } from '../../shared/spec/schema.js';
 import { openStore } from '../../shared/store/open-store.js';
+import type { BenchLink } from '../exchange.js';
 import { runPeer } from '../peers/run-peer.js';
 import { trainHere, withBenchFolder, type BenchFolder, type TrainLine } from './local-run.js';
 import { processorSeconds } from './machine.js';
@@ -25,6 +26,8 @@ export interface TrainingTurnsOptions {
    * try. There is a contender for each combination.
    */
   readonly keys: Readonly<Record<string, readonly string[]>>;
+  /** Ways between workers, each tried; undefined: what `lockstep train` chooses. */
+  readonly links?: readonly BenchLink[] | undefined;
   readonly steps: number;
   readonly warmUp: number;
   readonly rounds: number;
@@ -58,7 +61,12 @@ export interface TrainingTurns {
 
 type Contender =
   | { readonly kind: 'peer' }
-  | { readonly kind: 'ours'; readonly engine: EngineName; readonly sets: readonly string[] };
+  | {
+      readonly kind: 'ours';
+      readonly engine: EngineName;
+      readonly sets: readonly string[];
+      readonly link: BenchLink | undefined;
+    };
 
 interface Measured {
   readonly name: string;
@@ -79,9 +87,11 @@ const peerSchema = z.object({
 
 /** Measures; whatever fails ends it with what it said. */
 export function benchTraining(options: TrainingTurnsOptions): Promise<TrainingTurns[]> {
-  const { peer, engines, keys, rounds, say } = options;
+  const { peer, engines, keys, links = [undefined], rounds, say } = options;
   const ours = engines.flatMap((engine) =>
-    combinations(keys).map((sets) => ({ kind: 'ours', engine, sets }) as const),
+    combinations(keys).flatMap((sets) =>
+      links.map((link) => ({ kind: 'ours', engine, sets, link }) as const),
+    ),
   );
   const contenders: Contender[] = peer === undefined ? ours : [{ kind: 'peer' }, ...ours];
   return withBenchFolder(async (folder) => {
@@ -145,7 +155,7 @@ async function measure(
 }
 
 async function trainOurs(
-  { engine, sets }: Extract<Contender, { kind: 'ours' }>,
+  { engine, sets, link }: Extract<Contender, { kind: 'ours' }>,
   name: string,
   folder: BenchFolder,
   options: TrainingTurnsOptions,
@@ -162,11 +172,13 @@ async function trainOurs(
       ...sets.flatMap((set) => ['--set', set]),
     ],
     meter.take,
+    link,
   );
+  const words = [...sets.map((set) => set.replace('exchange.', '')), ...(link ? [link] : [])];
   const step = meter.result();
   const sentMib = await sentMibOf(`file://${folder.path}/${name}`);
   return {
-    name: [`lockstep ${engine}`, ...sets.map((set) => set.replace('exchange.', ''))].join(', '),
+    name: [`lockstep ${engine}`, ...words].join(', '),
     ...step,
     images_per_s: (workers * batch) / step.step_s,
     ...(sentMib === undefined ? {} : { sent_mib: sentMib }),

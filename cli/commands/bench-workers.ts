@@ -74,6 +74,9 @@ const trainOptions = {
   lanes: amountOption("Lanes of each worker's exchange (default: by the cores)"),
   factored: wordOption("Values of exchange.factored, with commas (default: the spec's)"),
   precision: wordOption("Values of exchange.precision, with commas (default: the spec's)"),
+  link: wordOption(
+    'Ways between workers, with commas: socket (Unix), tcp, tls (default: by train)',
+  ),
   peer: wordOption('A command that trains the same steps: see bench/peers in the repository'),
   steps: numberOption('Steps that are measured, a round', { default: 8 }),
   'warm-up': numberOption('Steps before them', { default: 3 }),
@@ -94,7 +97,8 @@ export const trainBenchCommand: CommandModule<
         '$0 bench train --workers 2 --batch 8 --engine tensorflow,onnx ' +
           '--peer "python3 bench/peers/torch_ddp.py"',
         'The paper preset in turns with PyTorch DDP, on the same cores',
-      ),
+      )
+      .example('$0 bench train --batch 8 --link tcp,tls', 'What mutual TLS costs a step'),
   handler: async (args) => {
     const spec = resolveSpec(args, 'paper');
     const { workers, batch = spec.batch.size, threads, steps, warmUp, rounds, peer } = args;
@@ -113,7 +117,8 @@ export const trainBenchCommand: CommandModule<
       ...(args.factored === undefined ? {} : { 'exchange.factored': args.factored.split(',') }),
       ...(args.precision === undefined ? {} : { 'exchange.precision': args.precision.split(',') }),
     };
-    const what = { spec, engines, keys, lanes: args.lanes, peer };
+    const links = args.link === undefined ? undefined : namesOf('--link', args.link, benchLinks);
+    const what = { spec, engines, keys, links, lanes: args.lanes, peer };
     const rows = await benchTraining({ ...counts, ...what, say: printNote });
     if (args.json) return rows.forEach(printJson);
     const each = `${workers} workers, ${batch} images and ${threads} thread(s) each`;

@@ -106,7 +106,7 @@ function withMaking<T>(y: Argv<T>): Argv<T & MakingArguments> {
     .option('run', wordOption('Id of the run, or * for any', { demandOption: true }))
     .option(
       'workers',
-      wordOption('Ids of workers with commas between them, or how many: w-0, w-1, ...', {
+      wordOption('Ids of workers with commas between them, or how many: worker-0, worker-1, ...', {
         demandOption: true,
       }),
     )
@@ -125,7 +125,7 @@ function workersOf({ run, workers, days }: Omit<MakingArguments, 'dir' | 'json'>
   const ids =
     count === undefined
       ? workers.split(',')
-      : Array.from({ length: Math.min(count, mostWorkers + 1) }, (_, i) => `w-${i}`);
+      : Array.from({ length: Math.min(count, mostWorkers + 1) }, (_, i) => `worker-${i}`);
   if (!/^[^\s/]{1,200}$/.test(run))
     problems.push({ key: '--run', given: run, allowed: 'the id of a run, without blanks and /' });
   const isRight = ids.every((id) => workerIdPattern.test(id));

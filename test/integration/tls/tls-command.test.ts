@@ -15,7 +15,7 @@ test('a folder is made, added to, renewed and shown, and never made twice', asyn
   const made = await tls('init', 'doors', '--run', 'faces', '--workers', '2', '--json');
   assert.equal(made.code, exitCodes.ok, made.stderr);
   const files = made.lines[0]?.['files'] as string[];
-  assert.ok(files.includes('worker-w-1.crt') && files.includes('observer.key'), `${files}`);
+  assert.ok(files.includes('worker-worker-1.crt') && files.includes('observer.key'), `${files}`);
   const folder = join(cwd, 'doors');
   for (const file of files.filter((one) => one.endsWith('.key'))) {
     assert.equal(statSync(join(folder, file)).mode & 0o777, 0o600, file);
