@@ -10,7 +10,7 @@ import { startCases } from './cases/starts.js';
 import { undisturbedCases } from './cases/undisturbed.js';
 import { describeOnNodes } from './on-nodes.js';
 
-await describeOnNodes('runs on real nodes', [
-  ...[undisturbedCases, overlayCases, doorCases, startCases],
-  ...[gpuCases, podCases, lostNodeCases],
-]);
+await describeOnNodes('runs on real nodes', {
+  'while nothing goes': [undisturbedCases, overlayCases, doorCases, startCases, gpuCases],
+  'while pods and nodes go': [podCases, lostNodeCases],
+});

@@ -10,10 +10,10 @@ import type { CaseContext } from './context.js';
 import { namespace, prepareRuns, type RunFiles } from './launched-run.js';
 import { skipWithoutNodes } from './machine/requirements.js';
 
-/** Registers cases that share a cluster; they skip where the machine can't have one. */
+/** Registers cases, by groups, that share a cluster; they skip where the machine can't have one. */
 export async function describeOnNodes(
   what: string,
-  cases: readonly ((context: CaseContext) => void)[],
+  groups: Readonly<Record<string, readonly ((context: CaseContext) => void)[]>>,
 ): Promise<void> {
   const skip = await skipWithoutNodes();
   describe(what, { skip }, () => {
@@ -41,6 +41,7 @@ export async function describeOnNodes(
       await cluster.kubectl(['-n', namespace, ...left]);
     });
 
-    for (const register of cases) register(context);
+    for (const [group, cases] of Object.entries(groups))
+      describe(group, () => cases.forEach((register) => register(context)));
   });
 }
