@@ -3,6 +3,7 @@
 // open go on.
 
 import { ChannelCredentials, experimental, type ChannelOptions } from '@grpc/grpc-js';
+import { constants } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { createServer, type SecureContextOptions, type TLSSocket } from 'node:tls';
 import type { OnRefused } from '../log.js';
@@ -173,8 +174,11 @@ export function callerProblem(call: AuthenticatedCall, wanted: Identity): string
   return `its certificate is of ${identityText(held)}, not of ${identityText([wanted])}`;
 }
 
+/** Nobody resumes an earlier session: each connection shows its certificate. */
+const secureOptions = constants.SSL_OP_NO_TICKET;
+
 function contextOf({ ca, cert, key }: CertificateSet): SecureContextOptions {
-  return { ca: [ca], cert: [cert], key: [key], minVersion: 'TLSv1.3' };
+  return { ca: [ca], cert: [cert], key: [key], minVersion: 'TLSv1.3', secureOptions };
 }
 
 /** As gRPC's clients take certificates, and every later set of them. */

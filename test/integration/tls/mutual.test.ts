@@ -110,14 +110,18 @@ test('certificates that are replaced count for new connections', async () => {
   assert.equal((await ask(address, open(folder, worker), leader)).problem, '');
 });
 
-/** Knocks with these options of TLS, and gives how the connection ended. */
-function knock(port: number, options: ConnectionOptions): Promise<string> {
+/** Knocks with these options of TLS until the connection ends, or for `ms`; gives its sessions. */
+function knock(port: number, options: ConnectionOptions, ms?: number): Promise<Buffer[]> {
   const target = { port, host: '127.0.0.1', rejectUnauthorized: false, ALPNProtocols: ['h2'] };
+  const sessions: Buffer[] = [];
   return new Promise((resolve) => {
     const socket = connect({ ...target, ...options });
-    socket.on('error', ({ message }) => resolve(message));
-    socket.on('close', () => resolve('closed'));
+    socket.on('session', (session) => sessions.push(session));
+    socket.on('error', () => undefined);
+    socket.on('close', () => resolve(sessions));
     socket.resume();
+    if (ms !== undefined)
+      socket.once('secureConnect', () => setTimeout(() => socket.destroy(), ms));
   });
 }
 
@@ -145,4 +149,18 @@ test('nobody gets in who shows no certificate of the authority, and the log says
     '127.0.0.1,it does not speak HTTP/2,',
     '127.0.0.1,it does not speak TLS,',
   ]);
+});
+
+test('no session is resumed: each connection shows its certificate', async () => {
+  const { folder } = await createTlsFolder('faces', [coordinator, worker]);
+  const { cert, key } = open(folder, worker).now();
+  const port = Number((await serve(open(folder, coordinator))).split(':')[1]);
+  const sessions = await knock(port, { cert, key }, 500);
+  assert.ok(sessions.length > 0, 'none is offered, and this test says nothing');
+  cuts.length = 0;
+  for (const session of sessions) await knock(port, { session });
+  assert.deepEqual(
+    cuts,
+    sessions.map(() => '127.0.0.1,it shows no certificate,'),
+  );
 });
