@@ -16,6 +16,7 @@ import type { OnRefused } from '../log.js';
 import { messageOf, OperatorError, type Problem } from '../problems.js';
 import type { Certificates } from '../tls/certificates.js';
 import { identitiesOf, type Identity } from '../tls/identity.js';
+import { serverContext } from '../tls/mutual.js';
 import { accessOfCaller, admit, tlsOf, type HttpAccess } from './access.js';
 
 /** Answers a request; what it throws is answered with status 500. */
@@ -166,12 +167,9 @@ function createListener(options: HttpServerOptions): Server {
 
 /** Asks everybody for a certificate; probes, and whoever has a token, need none. */
 function createGuarded(certificates: Certificates, listener: RequestListener): Server {
-  const { ca, cert, key } = certificates.now();
-  const options = { requestCert: true, rejectUnauthorized: false, minVersion: 'TLSv1.3' } as const;
-  const server = createTlsServer({ ...options, ca, cert, key }, listener);
-  const forget = certificates.onChange((set) =>
-    server.setSecureContext({ ca: set.ca, cert: set.cert, key: set.key, minVersion: 'TLSv1.3' }),
-  );
+  const options = { requestCert: true, rejectUnauthorized: false };
+  const server = createTlsServer({ ...options, ...serverContext(certificates.now()) }, listener);
+  const forget = certificates.onChange((set) => server.setSecureContext(serverContext(set)));
   server.once('close', forget);
   return server;
 }

@@ -105,8 +105,8 @@ export function tlsEntrance(
 ): TlsEntrance {
   // Node turns nobody away, since it would not say why: `enter` gets the authorized ones alone.
   const options = { requestCert: true, rejectUnauthorized: false, ALPNProtocols: ['h2'] };
-  const server = createServer({ ...options, ...contextOf(certificates.now()) });
-  const forget = certificates.onChange((set) => server.setSecureContext(contextOf(set)));
+  const server = createServer({ ...options, ...serverContext(certificates.now()) });
+  const forget = certificates.onChange((set) => server.setSecureContext(serverContext(set)));
   server.on('secureConnection', (socket) => {
     socket.on('error', () => undefined);
     const trouble = refusalOf(socket);
@@ -177,7 +177,8 @@ export function callerProblem(call: AuthenticatedCall, wanted: Identity): string
 /** Nobody resumes an earlier session: each connection shows its certificate. */
 const secureOptions = constants.SSL_OP_NO_TICKET;
 
-function contextOf({ ca, cert, key }: CertificateSet): SecureContextOptions {
+/** Of a server that asks for certificates. */
+export function serverContext({ ca, cert, key }: CertificateSet): SecureContextOptions {
   return { ca: [ca], cert: [cert], key: [key], minVersion: 'TLSv1.3', secureOptions };
 }
 
