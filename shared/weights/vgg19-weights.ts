@@ -46,7 +46,7 @@ export async function readVgg19Weights(
   url: string,
   layers: readonly string[],
   options: StoreOptions,
-): Promise<FrozenWeights> {
+): Promise<FrozenWeights & { readonly tensors: ReadonlyMap<string, Float32Array> }> {
   const given = { ...expected, url };
   const file = await readWeightFile(given, options);
   const depth = Math.max(...layers.map((layer) => featureLayers.vgg19.indexOf(layer))) + 1;

@@ -151,6 +151,18 @@ test('nobody gets in who shows no certificate of the authority, and the log says
   ]);
 });
 
+test('who speaks an older TLS reads why it is not let in', async () => {
+  const { folder } = await createTlsFolder('faces', [coordinator]);
+  const port = Number((await serve(open(folder, coordinator))).split(':')[1]);
+  const options = { port, host: '127.0.0.1', rejectUnauthorized: false };
+  const error = await new Promise<Error>((resolve) => {
+    const socket = connect({ ...options, maxVersion: 'TLSv1.2', ALPNProtocols: ['h2'] });
+    socket.on('error', resolve);
+    socket.on('end', () => resolve(new Error('ended')));
+  });
+  assert.match(error.message, /alert|certificate|protocol/i);
+});
+
 test('no session is resumed: each connection shows its certificate', async () => {
   const { folder } = await createTlsFolder('faces', [coordinator, worker]);
   const { cert, key } = open(folder, worker).now();

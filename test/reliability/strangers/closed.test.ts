@@ -56,6 +56,12 @@ describe('strangers at the doors of a run that speaks TLS', () => {
       await staysWell(run, t);
     });
 
+  it('answers that are not read, with a certificate of another authority', async (t) => {
+    // Who does not read does not see either that its connection was ended.
+    await attackAll(run, named('answers that are not read'), t, foreign);
+    await staysWell(run, t);
+  });
+
   it('the logs say in few lines who was turned away, and why', (t) => {
     const said = saysLittle(run, t).join('\n');
     for (const reason of [
