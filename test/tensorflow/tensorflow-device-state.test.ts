@@ -25,6 +25,7 @@ import { createDeviceState } from '../../worker/engine/tensorflow/device-state.j
 import { loadTensorflow } from '../../worker/engine/tensorflow/load.js';
 import { assertClose } from '../support/engine/graph-parity.js';
 import { engineSpecs, factoredSpec, stepOf } from '../support/engine/srgan-specs.js';
+import { watchNativeMemory } from '../support/engine/native-memory.js';
 import { takeSteps } from '../support/engine/trained-steps.js';
 import {
   resultOf,
@@ -178,21 +179,16 @@ describe('a state in the variables of TensorFlow', { skip: skipWithoutTensorflow
     const step = await state.compileStep(stepTimes(2));
     const out = new Float32Array(vectorFloats);
     const tensors = engine.nativeTensors();
-    const resident: number[] = [];
+    const memory = watchNativeMemory(1000);
     for (let i = 0; i < 1000; i++) {
       await step.gradients({ x }, out, 0);
       await step.multiply(blocks);
       await step.apply(result, scalarsOfUpdate(1 + i));
       await state.readRange(10 * i, 10 * i + 1000);
-      // V8 lets its heap grow for a while, whatever is in it.
-      const { rss, heapTotal } = process.memoryUsage();
-      resident.push(rss - heapTotal);
+      memory.look();
     }
     assert.equal(engine.nativeTensors(), tensors);
-    // Arrays come and go with the garbage collector: what counts is the least that there is.
-    const least = (from: number): number => Math.min(...resident.slice(from, from + 250));
-    const [early, late] = [least(250), least(750)];
-    assert.ok(late < 1.05 * early, `${early} bytes before step 500, ${late} before 1000`);
+    memory.assertNothingKept();
     await state.close();
   });
 });

@@ -9,6 +9,7 @@ import type { Engine } from '../../worker/engine/engine.js';
 import { loadTensorflow } from '../../worker/engine/tensorflow/load.js';
 import { assertClose, outputArrays, runTraced } from '../support/engine/graph-parity.js';
 import { runLockstep } from '../support/lockstep-command.js';
+import { watchNativeMemory } from '../support/engine/native-memory.js';
 import { engineSpecs, stepOf } from '../support/engine/srgan-specs.js';
 import { testSteps, testUpdates } from '../support/engine/step-parity.js';
 import { skipWithoutTensorflow } from '../support/servers.js';
@@ -39,16 +40,15 @@ describe('a training step on the TensorFlow engine', { skip: skipWithoutTensorfl
     const compiled = await tensorflow.compile(step.inputs, step.run);
     const results = outputArrays(trace(step.inputs, step.run));
     const tensors = backend.getNumOfTFTensors();
-    const resident: number[] = [];
+    const memory = watchNativeMemory(200);
     for (let i = 0; i < 200; i++) {
       await compiled.run(step.values, results);
-      resident.push(process.memoryUsage.rss());
+      memory.look();
     }
     await assert.rejects(compiled.run(step.values, { nothing: new Float32Array(1) }), /'nothing'/);
     await assert.rejects(compiled.run({}, results), /is not fed/);
     assert.equal(backend.getNumOfTFTensors(), tensors);
-    const [early, late] = [resident[20], resident.at(-1)!];
-    assert.ok(late < 1.05 * early, `${early} bytes after 20 steps, ${late} after 200`);
+    memory.assertNothingKept();
     await compiled.close();
   });
 

@@ -7,6 +7,7 @@ import { describe, it } from 'node:test';
 import { createLayout } from '../../shared/layout.js';
 import { createEngine } from '../../worker/engine/create-engine.js';
 import type { Engine, EngineState } from '../../worker/engine/engine.js';
+import { watchNativeMemory } from '../support/engine/native-memory.js';
 import { engineSpecs, stepOf } from '../support/engine/srgan-specs.js';
 import { takeSteps } from '../support/engine/trained-steps.js';
 import { skipWithoutXla as skip } from '../support/servers.js';
@@ -121,16 +122,14 @@ describe('a state on the devices of xla', { skip }, () => {
     withEngine(1, async (engine) => {
       const [, spec] = engineSpecs[0];
       const { values } = stepOf(spec);
-      const [resident, buffers]: number[][] = [[], []];
+      const memory = watchNativeMemory(500);
+      const buffers: number[] = [];
       await takeSteps(engine, spec, values, 500, -1, () => {
-        // V8 lets its heap grow for a while, whatever is in it.
-        const { rss, heapTotal } = process.memoryUsage();
-        resident.push(rss - heapTotal);
+        memory.look();
         buffers.push(engine.nativeTensors());
       });
       assert.equal(new Set(buffers).size, 1);
-      const [early, late] = [resident[100], resident[499]];
-      assert.ok(late < 1.05 * early, `${early} bytes after 100 steps, ${late} after 500`);
+      memory.assertNothingKept();
     }));
 });
 
