@@ -4,9 +4,12 @@
 
 import assert from 'node:assert/strict';
 import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { request, type IncomingMessage } from 'node:http';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { text } from 'node:stream/consumers';
 import { childEnvironment } from '../../shared/environment.js';
 import { packageFile } from '../../shared/paths.js';
 import { runProgram, type Output } from '../kubernetes/children.js';
@@ -15,8 +18,9 @@ import { until } from '../support/until.js';
 import { enterGroup, pidsIn } from './machine/cgroups.js';
 import { entering } from './machine/daemons.js';
 import { daemonGroup } from './machine/networks.js';
+import { groupsOfOurs } from './machine/machine-state.js';
 import { podGroup } from './machine/node.js';
-import { dnsLog, kubeconfigWith } from './machine/plane.js';
+import { apiSocket, dnsLog, kubeconfigWith } from './machine/plane.js';
 import { programFolder } from './machine/requirements.js';
 import type { Announcement } from './machine/supervisor.js';
 import {
@@ -55,8 +59,8 @@ export interface NodeCluster {
   kubectl(args: readonly string[], options?: RunOptions): Promise<Output>;
   /** The same, for what it says; rejects with the reason when it fails. */
   ask(args: readonly string[], input?: string): Promise<string>;
-  /** The same, for an object or a list. */
-  read<T>(args: readonly string[]): Promise<T>;
+  /** An object or a list by its path at the API server. Far cheaper than kubectl. */
+  get<T>(path: string): Promise<T>;
   /** Runs `lockstep` as an operator beside the cluster, who has its keys; at most `timeoutMs`. */
   lockstep(args: readonly string[], timeoutMs?: number): Promise<CommandResult>;
   /** Runs a program in the laptop's network. */
@@ -80,23 +84,39 @@ export interface NodeCluster {
   lookUps(): string[];
   /** What a person would look at after a failure. */
   describe(): Promise<string>;
-  /** Stops it all and waits until nothing is left. */
-  close(): Promise<void>;
+  /** Kills its supervisor, and takes away what that leaves. */
+  kill(): Promise<void>;
 }
 
-/** Starts the supervisor; resolves with it and what it announces. */
-export async function startSupervisor(
-  args: readonly string[] = [],
-): Promise<{ readonly supervisor: ChildProcess; readonly said: Announcement | undefined }> {
+/** `until`, less often: what is asked here competes with what it waits for. */
+export function untilSeen(
+  condition: () => Promise<boolean>,
+  what: string,
+  timeoutMs: number,
+): Promise<void> {
+  return until(condition, what, timeoutMs, 500);
+}
+
+/** Starts a supervisor, which brings the cluster up. */
+export function spawnSupervisor(args: readonly string[] = []): ChildProcess {
   const path = packageFile('dist/test/nodes/machine/supervisor.js');
-  const supervisor = spawn(process.execPath, [path, ...args], {
+  return spawn(process.execPath, [path, ...args], {
     env: childEnvironment({}),
     stdio: ['pipe', 'pipe', 'inherit'],
     // What interrupts the test does not interrupt it: it stops when its input ends.
     detached: true,
   });
+}
+
+/** Starts a supervisor; resolves with it and what it announces. */
+export async function startSupervisor(
+  args: readonly string[] = [],
+): Promise<{ readonly supervisor: ChildProcess; readonly said: Announcement | undefined }> {
+  const supervisor = spawnSupervisor(args);
+  const { stdout } = supervisor;
+  assert.ok(stdout);
   const said = await new Promise<Announcement | undefined>((resolve) => {
-    createInterface({ input: supervisor.stdout }).once('line', (line) =>
+    createInterface({ input: stdout }).once('line', (line) =>
       resolve(JSON.parse(line) as Announcement),
     );
     supervisor.once('exit', () => resolve(undefined));
@@ -105,10 +125,16 @@ export async function startSupervisor(
   return { supervisor, said };
 }
 
-/** Waits until a supervisor has ended. */
-export async function supervisorEnds(supervisor: ChildProcess): Promise<void> {
+async function supervisorEnds(supervisor: ChildProcess): Promise<void> {
   const hasEnded = (): boolean => supervisor.exitCode !== null || supervisor.signalCode !== null;
-  await until(hasEnded, 'the supervisor has ended', stopMs);
+  await until(hasEnded, 'the supervisor has ended', stopMs, 100);
+}
+
+/** Takes away what is left of a cluster whose supervisor was killed. */
+export async function removeLeftCluster(): Promise<void> {
+  const { supervisor } = await startSupervisor(['clean']);
+  await supervisorEnds(supervisor);
+  assert.equal(supervisor.exitCode, 0);
 }
 
 /** Starts the cluster; rejects, with nothing left behind, when it does not start. */
@@ -170,7 +196,7 @@ function createCluster(supervisor: ChildProcess, pids: ClusterPids): NodeCluster
   };
   return {
     ...{ supervisor, kubectl, ask, beside, pidsOf },
-    read: async <T>(args: readonly string[]) => JSON.parse(await ask([...args, '-o', 'json'])) as T,
+    get: async <T>(path: string) => (await getObject(path)) as T,
     async lockstep(args, timeoutMs = 300_000) {
       const command = [process.execPath, packageFile('bin/lockstep.js'), ...args];
       const { code, stdout, stderr } = await beside(command, { timeoutMs });
@@ -202,11 +228,22 @@ function createCluster(supervisor: ChildProcess, pids: ClusterPids): NodeCluster
     lookUps: () =>
       [...readFileSync(dnsLog, 'utf8').matchAll(/"[A-Z]+ IN (\S+)\. /g)].map((m) => m[1] ?? ''),
     describe: () => describeCluster({ kubectl }),
-    async close() {
-      supervisor.stdin?.end();
+    async kill() {
+      supervisor.kill('SIGKILL');
       await supervisorEnds(supervisor);
+      assert.notDeepEqual(groupsOfOurs(), [], 'all else lives on');
+      await removeLeftCluster();
     },
   };
+}
+
+async function getObject(path: string): Promise<unknown> {
+  const asked = request({ socketPath: apiSocket, path, timeout: 30_000 }).end();
+  asked.on('timeout', () => asked.destroy(new Error(`no answer to ${path}`)));
+  const [answer] = (await once(asked, 'response')) as [IncomingMessage];
+  const body = await text(answer);
+  if (answer.statusCode !== 200) throw new Error(`${path}: ${answer.statusCode} ${body}`);
+  return JSON.parse(body);
 }
 
 /** Empty when the process has gone. */
@@ -228,7 +265,7 @@ async function createNamespace(
   const object = { apiVersion: 'v1', kind: 'Namespace', metadata: { name, labels } };
   await ask(['create', '-f', '-'], JSON.stringify(object));
   const wanted = ['get', 'serviceaccount/default', 'configmap/kube-root-ca.crt', '-n', name];
-  await until(async () => (await kubectl(wanted)).code === 0, `${name} is ready`, 60_000);
+  await untilSeen(async () => (await kubectl(wanted)).code === 0, `${name} is ready`, 60_000);
   const keys = [
     `AWS_ACCESS_KEY_ID=${s3Keys.accessKeyId}`,
     `AWS_SECRET_ACCESS_KEY=${s3Keys.secretAccessKey}`,

@@ -10,8 +10,7 @@ import { exitCodes } from '../../shared/exit-codes.js';
 import { facesFolder } from '../support/pictures.js';
 import { printSpec, tinyRun } from '../support/tiny-run.js';
 import type { CommandResult } from '../support/lockstep-command.js';
-import { until } from '../support/until.js';
-import { bucket, image, s3Secret, type NodeCluster } from './cluster.js';
+import { bucket, image, s3Secret, untilSeen, type NodeCluster } from './cluster.js';
 import { s3Endpoint } from './machine/places.js';
 
 /** Longest wait for pods to be there, and for a run to go on, on a busy machine. */
@@ -52,9 +51,17 @@ export async function prepareRuns(cluster: NodeCluster): Promise<RunFiles> {
   const dataset = `s3://${bucket}/faces`;
   const packed = await cluster.lockstep(['dataset', 'pack', facesFolder, dataset]);
   assert.equal(packed.code, 0, packed.stderr);
-  const path = async (steps: number): Promise<string> => {
+  const written = new Map<number, Promise<string>>();
+  const write = async (steps: number): Promise<string> => {
     const file = join(folder, `${steps}.yaml`);
-    await writeFile(file, printSpec(tinyRun(dataset, steps)));
+    // Less often than it has by itself: each is a dozen of objects.
+    const checkpoint = { everySteps: 20, keep: 3 };
+    await writeFile(file, printSpec({ ...tinyRun(dataset, steps), checkpoint }));
+    return file;
+  };
+  const path = (steps: number): Promise<string> => {
+    const file = written.get(steps) ?? write(steps);
+    written.set(steps, file);
     return file;
   };
   const train = async (name: string, steps: number, step?: number): Promise<Reached> => {
@@ -117,16 +124,18 @@ export function launchedRun(
   ];
   const selector = (component: string): string =>
     `app.kubernetes.io/instance=${name},app.kubernetes.io/component=${component}`;
-  const get = <T>(...args: string[]): Promise<T> =>
-    cluster.read<T>(['-n', namespace, 'get', ...args]);
+  const get = <T>(api: string, kind: string): Promise<T> =>
+    cluster.get<T>(`/${api}/namespaces/${namespace}/${kind}`);
   const pods = async (component: string): Promise<V1Pod[]> => {
-    const { items } = await get<{ items: V1Pod[] }>('pods', '-l', selector(component));
+    const query = `labelSelector=${encodeURIComponent(selector(component))}`;
+    const { items } = await get<{ items: V1Pod[] }>('api/v1', `pods?${query}`);
     const age = ({ metadata }: V1Pod): string => `${metadata?.creationTimestamp?.toString()}`;
     return items.sort((a, b) => age(a).localeCompare(age(b)));
   };
   const readyPods = async (component: string): Promise<V1Pod[]> =>
     (await pods(component)).filter(isReady);
-  const lease = (): Promise<V1Lease> => get<V1Lease>('lease', name);
+  const lease = (): Promise<V1Lease> =>
+    get<V1Lease>('apis/coordination.k8s.io/v1', `leases/${name}`);
   const told = async (): Promise<ToldStatus | undefined> => {
     const text = (await lease()).metadata?.annotations?.['lockstep.dev/status'];
     return text === undefined ? undefined : (JSON.parse(text) as ToldStatus);
@@ -141,9 +150,9 @@ export function launchedRun(
     ...{ name, url, pods, readyPods, lease, told },
     launch: (more = [], timeoutMs = 600_000) => command([...launched, ...more], timeoutMs),
     command: (...args) => command(args),
-    job: (component) => get<V1Job>('job', `${name}-${component}`),
+    job: (component) => get<V1Job>('apis/batch/v1', `jobs/${name}-${component}`),
     hasReady: (count) =>
-      until(
+      untilSeen(
         async () => (await readyPods('worker')).length === count,
         `${name} has ${count} ready workers`,
         podsMs,
@@ -151,7 +160,7 @@ export function launchedRun(
     async goesOn(steps = 5) {
       const from = await stepOf();
       const isOn = async (): Promise<boolean> => (await stepOf()) >= from + steps;
-      await until(isOn, `${name} goes on after step ${from}`, stepsMs);
+      await untilSeen(isOn, `${name} goes on after step ${from}`, stepsMs);
     },
     async leader() {
       const holder = (await lease()).spec?.holderIdentity ?? '';

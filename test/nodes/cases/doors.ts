@@ -6,8 +6,7 @@ import { it } from 'node:test';
 import type { V1Pod, V1Secret } from '@kubernetes/client-node';
 import { ports } from '../../../cli/kubernetes/names.js';
 import { idle, podObject, podSpec, scriptContainer } from '../../kubernetes/trivial-pods.js';
-import { until } from '../../support/until.js';
-import { image, type NodeCluster } from '../cluster.js';
+import { untilSeen, image, type NodeCluster } from '../cluster.js';
 import type { CaseContext } from '../context.js';
 import { launchedRun, nameOf, namespace } from '../launched-run.js';
 import { hub } from '../machine/places.js';
@@ -89,8 +88,8 @@ export function doorCases({ cluster, files }: CaseContext): void {
     });
 
     // Metrics are for who has a certificate of the run's operator.
-    const secret = ['-n', namespace, 'get', 'secret', `${run.name}-tls`];
-    const { data } = await cluster().read<V1Secret>(secret);
+    const secret = `/api/v1/namespaces/${namespace}/secrets/${run.name}-tls`;
+    const { data } = await cluster().get<V1Secret>(secret);
     const pems = ['crt', 'key'].map((end) => data?.[`operator.${end}`] ?? assert.fail(end));
     const leader = await run.leader();
     assert.equal(await metricsStatus(cluster(), leader, []), 403);
@@ -110,6 +109,6 @@ export function doorCases({ cluster, files }: CaseContext): void {
     await cluster().ask(['-n', namespace, 'delete', 'pod', 'stranger', '--wait=false']);
     await run.command('cancel', run.url);
     const isGone = async (): Promise<boolean> => (await run.pods('worker')).length === 0;
-    await until(isGone, 'the workers are gone', 60_000);
+    await untilSeen(isGone, 'the workers are gone', 60_000);
   });
 }

@@ -2,14 +2,16 @@
 // own over `overlays/local`, applied by kubectl.
 
 import assert from 'node:assert/strict';
-import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { it } from 'node:test';
+import type { V1Job } from '@kubernetes/client-node';
 import { stringify } from 'yaml';
 import { packageFile } from '../../../shared/paths.js';
-import { until } from '../../support/until.js';
+import { untilSeen } from '../cluster.js';
 import type { CaseContext } from '../context.js';
 import { hub, s3Keys } from '../machine/places.js';
+import { putCertificates } from '../secrets.js';
 
 const steps = 3;
 const namespace = 'lockstep';
@@ -53,25 +55,21 @@ export function overlayCases({ cluster, files }: CaseContext): void {
       `--from-literal=AWS_SECRET_ACCESS_KEY=${s3Keys.secretAccessKey}`,
     ];
     await ask('create', 'secret', 'generic', 'lockstep-s3', ...keys);
-    // As docs/kubernetes.md says it.
-    const certificates = join(files().folder, 'certificates');
+    const certificates = join(files().folder, 'overlay-certificates');
     const made = await cluster().lockstep([
       ...['tls', 'init', certificates, '--run', 'local-1', '--workers', '2'],
     ]);
     assert.equal(made.code, 0, made.stderr);
-    const names = await readdir(certificates);
-    for (const holder of ['coordinator', 'worker']) {
-      const its = names.filter((name) => name === 'ca.crt' || name.startsWith(holder));
-      const given = its.map((name) => `--from-file=${join(certificates, name)}`);
-      await ask('create', 'secret', 'generic', `lockstep-${holder}-tls`, ...given);
-    }
+    await putCertificates(cluster(), namespace, 'lockstep', certificates);
     for (const object of s3)
       await cluster().ask(['-n', namespace, 'apply', '-f', '-'], JSON.stringify(object));
     await ask('apply', '-k', folder);
-    const path = 'jsonpath={.status.conditions[?(@.type=="Complete")].status}';
+    const job = `/apis/batch/v1/namespaces/${namespace}/jobs/lockstep-coordinator`;
     const isComplete = async (): Promise<boolean> =>
-      (await ask('get', 'job', 'lockstep-coordinator', '-o', path)) === 'True';
-    await until(isComplete, 'the Job of the coordinators is complete', 300_000);
+      (await cluster().get<V1Job>(job)).status?.conditions?.some(
+        ({ type, status }) => type === 'Complete' && status === 'True',
+      ) === true;
+    await untilSeen(isComplete, 'the Job of the coordinators is complete', 300_000);
     const selector = 'app.kubernetes.io/component=coordinator';
     const logs = await ask('logs', '-l', selector, '--tail=-1');
     assert.ok(logs.includes((await files().trainedHere(steps)).sha256), logs);

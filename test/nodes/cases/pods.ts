@@ -1,4 +1,4 @@
-// Pods go, leaders go, Jobs fail, and the number of workers changes: one run sees it all.
+// Pods go, leaders go, Jobs fail, and the number of workers changes while runs go on.
 
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
@@ -7,7 +7,8 @@ import type { V1Pod } from '@kubernetes/client-node';
 import { exitCodes } from '../../../shared/exit-codes.js';
 import { until } from '../../support/until.js';
 import type { NodeCluster } from '../cluster.js';
-import type { CaseContext } from '../context.js';
+import { untilSeen } from '../cluster.js';
+import { createTimeline, type CaseContext } from '../context.js';
 import { endless, launchedRun, nameOf, namespace, type LaunchedRun } from '../launched-run.js';
 
 const goneMs = 180_000;
@@ -22,7 +23,7 @@ async function isReplaced(run: LaunchedRun, gone: V1Pod, workers: number): Promi
     const ready = await run.readyPods('worker');
     return ready.length === workers && ready.every((pod) => nameOf(pod) !== nameOf(gone));
   };
-  await until(isSo, `another pod came for ${nameOf(gone)}`, goneMs);
+  await untilSeen(isSo, `another pod came for ${nameOf(gone)}`, goneMs);
   await run.goesOn();
 }
 
@@ -77,33 +78,6 @@ async function askEarly(cluster: NodeCluster, run: LaunchedRun): Promise<void> {
   assert.equal(next && failuresBefore(next), failuresBefore(early));
 }
 
-async function disturb(cluster: NodeCluster, run: LaunchedRun): Promise<void> {
-  // A worker is killed: its container ends with 137.
-  const killed = await worker(run);
-  await cluster.killContainers(namespace, nameOf(killed));
-  await isReplaced(run, killed, 3);
-
-  await askEarly(cluster, run);
-
-  // A worker is evicted.
-  const evicted = await worker(run);
-  const eviction = {
-    ...{ apiVersion: 'policy/v1', kind: 'Eviction' },
-    metadata: { name: nameOf(evicted), namespace },
-  };
-  const path = `/api/v1/namespaces/${namespace}/pods/${nameOf(evicted)}/eviction`;
-  await cluster.ask(['create', '--raw', path, '-f', '-'], JSON.stringify(eviction));
-  await isReplaced(run, evicted, 3);
-
-  // The leader is killed.
-  const terms = (await run.lease()).spec?.leaseTransitions ?? 0;
-  await cluster.killContainers(namespace, nameOf(await run.leader()));
-  const hasNext = async (): Promise<boolean> =>
-    ((await run.lease()).spec?.leaseTransitions ?? 0) > terms;
-  await until(hasNext, 'the other coordinator leads', 120_000);
-  await run.goesOn();
-}
-
 /** The kernel takes a worker, and not who was greedy beside it. */
 async function starve(cluster: NodeCluster, run: LaunchedRun, workers: number): Promise<void> {
   const starved = await worker(run);
@@ -116,7 +90,7 @@ async function starve(cluster: NodeCluster, run: LaunchedRun, workers: number): 
     const { lines } = await run.command('status', run.url, '--json');
     return JSON.stringify(lines).includes(`${name} ran out of memory: it may have 1Gi`);
   };
-  await until(isSaid, `status says what became of ${name}`, 60_000);
+  await untilSeen(isSaid, `status says what became of ${name}`, 60_000);
   await isReplaced(run, starved, workers);
 }
 
@@ -129,42 +103,99 @@ async function failJobs(cluster: NodeCluster, run: LaunchedRun): Promise<void> {
       (await run.job(component)).status?.conditions?.some(
         ({ type, status }) => type === 'Failed' && status === 'True',
       ) === true;
-    await until(hasFailed, `the Job of ${component}s failed`, 240_000);
+    await untilSeen(hasFailed, `the Job of ${component}s failed`, 240_000);
   }
   await run.command('resume', run.url, '--detach');
 }
 
-/** Cases of a run whose nodes stay. */
+/** A worker is killed: its container ends with 137. */
+async function killWorker(cluster: NodeCluster, run: LaunchedRun): Promise<void> {
+  const killed = await worker(run);
+  await cluster.killContainers(namespace, nameOf(killed));
+  await isReplaced(run, killed, 3);
+}
+
+async function evict(cluster: NodeCluster, run: LaunchedRun): Promise<void> {
+  const evicted = await worker(run);
+  const eviction = {
+    ...{ apiVersion: 'policy/v1', kind: 'Eviction' },
+    metadata: { name: nameOf(evicted), namespace },
+  };
+  const path = `/api/v1/namespaces/${namespace}/pods/${nameOf(evicted)}/eviction`;
+  await cluster.ask(['create', '--raw', path, '-f', '-'], JSON.stringify(eviction));
+  await isReplaced(run, evicted, 3);
+}
+
+async function killLeader(cluster: NodeCluster, run: LaunchedRun): Promise<void> {
+  const terms = (await run.lease()).spec?.leaseTransitions ?? 0;
+  await cluster.killContainers(namespace, nameOf(await run.leader()));
+  const hasNext = async (): Promise<boolean> =>
+    ((await run.lease()).spec?.leaseTransitions ?? 0) > terms;
+  await untilSeen(hasNext, 'the other coordinator leads', 120_000);
+  await run.goesOn();
+}
+
+async function scale(run: LaunchedRun, workers: number): Promise<void> {
+  await run.command('scale', run.url, '--workers', `${workers}`);
+  await run.hasReady(workers);
+  await run.goesOn();
+}
+
+/** It is cancelled, and nothing is left; launched again, it goes on. */
+async function launchAgain(cluster: NodeCluster, run: LaunchedRun): Promise<void> {
+  await run.command('cancel', run.url);
+  const kinds =
+    'configmap,secret,job,pod,service,lease,serviceaccount,role,rolebinding,networkpolicy,pdb';
+  const label = `app.kubernetes.io/instance=${run.name}`;
+  assert.equal(await cluster.ask(['-n', namespace, 'get', kinds, '-l', label]), '');
+  await launch(run);
+}
+
+async function launch(run: LaunchedRun, ...more: string[]): Promise<void> {
+  await run.launch(['--detach', ...more]);
+  await run.hasReady(3);
+  await run.goesOn(1);
+}
+
+/** Cases of runs whose nodes stay. */
 export function podCases({ cluster, files }: CaseContext): void {
-  it('pods, leaders and Jobs that go, more workers and fewer leave its bytes', async () => {
+  it('workers and leaders that go leave its bytes', async (test) => {
+    const took = createTimeline(test);
     const run = launchedRun(cluster(), 'pods', await files().path(endless), 3);
-    await run.launch(['--detach']);
-    await run.hasReady(3);
-    await run.goesOn(1);
-    await disturb(cluster(), run);
+    await launch(run);
+    took('launched');
+    await killWorker(cluster(), run);
+    took('a worker killed');
+    await askEarly(cluster(), run);
+    took('a worker deleted, and its successor asked to go');
+    await evict(cluster(), run);
+    took('a worker evicted');
+    await killLeader(cluster(), run);
+    took('the leader killed');
+    const reached = await run.stopped();
+    assert.deepEqual(reached, await files().trainedHere(endless, reached.step));
+    took(`compared after ${reached.step} steps`);
+  });
 
-    await run.command('scale', run.url, '--workers', '5');
-    await run.hasReady(5);
-    await run.goesOn();
-    await run.command('scale', run.url, '--workers', '2');
-    await run.hasReady(2);
-    await run.goesOn();
-
+  it('scaling, no memory, failed Jobs and a new launch leave its bytes', async (test) => {
+    const took = createTimeline(test);
+    const run = launchedRun(cluster(), 'jobs', await files().path(endless), 3);
+    await launch(run, '--coordinators', '1');
+    took('launched');
+    await scale(run, 5);
+    await scale(run, 2);
+    took('5 workers, then 2');
     await starve(cluster(), run, 2);
+    took('a worker without memory');
     await failJobs(cluster(), run);
     await run.hasReady(2);
     await run.goesOn();
-
-    // It is cancelled, and nothing is left; launched again, it goes on.
-    await run.command('cancel', run.url);
-    const kinds =
-      'configmap,secret,job,pod,service,lease,serviceaccount,role,rolebinding,networkpolicy,pdb';
-    const label = 'app.kubernetes.io/instance=pods';
-    assert.equal(await cluster().ask(['-n', namespace, 'get', kinds, '-l', label]), '');
-    await run.launch(['--detach']);
-    await run.hasReady(3);
+    took('both Jobs failed, and resumed');
+    await launchAgain(cluster(), run);
     await run.goesOn();
+    took('cancelled and launched again');
     const reached = await run.stopped();
     assert.deepEqual(reached, await files().trainedHere(endless, reached.step));
+    took(`compared after ${reached.step} steps`);
   });
 }

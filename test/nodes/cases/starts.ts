@@ -3,11 +3,11 @@
 
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
+import type { V1Pod } from '@kubernetes/client-node';
 import { restricted } from '../../kubernetes/control-plane.js';
 import { podObject, podSpec, scriptContainer } from '../../kubernetes/trivial-pods.js';
 import type { CommandResult } from '../../support/lockstep-command.js';
-import { until } from '../../support/until.js';
-import { bucket, image, s3Secret } from '../cluster.js';
+import { untilSeen, bucket, image, s3Secret } from '../cluster.js';
 import type { CaseContext } from '../context.js';
 import { s3Endpoint } from '../machine/places.js';
 
@@ -101,12 +101,15 @@ export function startCases({ cluster, files }: CaseContext): void {
     assert.match(reason, /ran out of memory 3 times in a row: it may have 64Mi; --memory-per-w/);
     assert.match(troublesIn(small), /small-worker-0-\w+ ran out of memory: it may have 64Mi/);
 
-    const phase = ['get', 'pod', 'doctor', '-o', 'jsonpath={.status.phase}'];
+    const doctorPath = `/api/v1/namespaces/${namespace}/pods/doctor`;
     const hasEnded = async (): Promise<boolean> =>
-      ['Succeeded', 'Failed'].includes(await cluster().ask(['-n', namespace, ...phase]));
-    await until(hasEnded, 'doctor has ended', 120_000);
+      /Succeeded|Failed/.test((await cluster().get<V1Pod>(doctorPath)).status?.phase ?? '');
+    await untilSeen(hasEnded, 'doctor has ended', 120_000);
     const findings = await cluster().ask(['-n', namespace, 'logs', 'doctor']);
     assert.match(findings, /memory +1\.0 GiB, which this container may use of \d/);
+    // A namespace that goes waits for pods, those for their Jobs, which wait for the next pods.
+    const runs = ['delete', 'configmap', '-l', 'app.kubernetes.io/name=lockstep'];
+    for (const each of [namespace, fullNamespace]) await cluster().ask(['-n', each, ...runs]);
     await cluster().ask(['delete', 'namespace', namespace, fullNamespace, '--wait=false']);
   });
 }

@@ -2,8 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
-import { until } from '../../support/until.js';
 import { launchedRun, reachedBy } from '../launched-run.js';
+import { untilSeen } from '../cluster.js';
 import type { CaseContext } from '../context.js';
 
 /** A coordinator that only waits for the lease to run out takes 15 s. */
@@ -19,7 +19,7 @@ export function undisturbedCases({ cluster, files }: CaseContext): void {
       (await run.pods('coordinator')).every(
         ({ status }) => status?.containerStatuses?.[0]?.state?.terminated !== undefined,
       );
-    await until(haveLeft, 'the coordinator that stood by has left too', leavesMs);
+    await untilSeen(haveLeft, 'the coordinator that stood by has left too', leavesMs);
     // It took nothing over.
     const { lines: status } = await run.command('status', run.url, '--json');
     assert.equal(status[0]?.['stage'], 'finished');

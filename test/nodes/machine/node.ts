@@ -180,6 +180,8 @@ function kubeletConfig(place: NodePlace): Record<string, unknown> {
     },
     imageGCHighThresholdPercent: 100,
     nodeStatusUpdateFrequency: '5s',
+    // What changes in a Secret is in the pods' files some seconds later.
+    syncFrequency: '10s',
     // It tells that it lives every four seconds, also beside a busy machine.
     nodeLeaseDurationSeconds: 16,
   };

@@ -91,6 +91,7 @@ async function start(): Promise<ClusterPids> {
         ),
       `${name} is known`,
       readyMs,
+      200,
     );
     const spec = { podCIDR: podRange, podCIDRs: [podRange] };
     await kubectl('patch', 'node', name, '-p', JSON.stringify({ spec }));
