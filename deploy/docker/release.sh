@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# npm run image:release -- NODE_IMAGE TARGET NAME:TAG [FLAG...]
-# Builds an image to be given to others: from a base image that is named by its digest, since a tag
-# may be moved, and from a checkout without changes. The image says by labels what it was made of.
-#   npm run image:release -- node:24.21.0-bookworm-slim@sha256:... cpu registry.example/lockstep:0.1.0
+# npm run image:release -- TARGET NAME:TAG [FLAG...]
+# Builds an image to be given to others: from the Dockerfile's base image, which must be named by its
+# digest, and from a checkout without changes. The image says by labels what it was made of.
+#   npm run image:release -- cpu registry.example/lockstep:0.1.0
 # BUILDER names another builder than docker ("buildah", "podman"); flags are passed on to it.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
@@ -12,17 +12,17 @@ fail() {
   exit 78
 }
 
-[ $# -ge 3 ] || fail 'usage: npm run image:release -- NODE_IMAGE TARGET NAME:TAG [FLAG...]'
-node_image=$1 target=$2 name=$3
-shift 3
+[ $# -ge 2 ] || fail 'usage: npm run image:release -- TARGET NAME:TAG [FLAG...]'
+target=$1 name=$2
+shift 2
+node_image="$(sed -n 's/^ARG NODE_IMAGE=//p' deploy/docker/Dockerfile)"
 [[ "$node_image" =~ ^[^@[:space:]]+@sha256:[0-9a-f]{64}$ ]] || fail \
-  "NODE_IMAGE: given $node_image; allowed: name:tag@sha256:DIGEST (docker buildx imagetools inspect node:24.21.0-bookworm-slim names it)"
+  "NODE_IMAGE in deploy/docker/Dockerfile: given $node_image; allowed: name:tag@sha256:DIGEST (docker buildx imagetools inspect names it)"
 case "$target" in cpu | gpu | xla) ;; *) fail "TARGET: given $target; allowed: cpu, gpu, xla" ;; esac
 [ -z "$(git status --porcelain)" ] || fail 'the checkout has changes: commit them first'
 
 exec "${BUILDER:-docker}" build -f deploy/docker/Dockerfile --target "$target" -t "$name" \
-  --build-arg "NODE_IMAGE=$node_image" \
   --label "org.opencontainers.image.base.name=${node_image%@*}" \
   --label "org.opencontainers.image.base.digest=${node_image#*@}" \
   --label "org.opencontainers.image.revision=$(git rev-parse HEAD)" \
-  "$@" .
+  "$@" --build-arg "NODE_IMAGE=$node_image" .

@@ -132,9 +132,9 @@ async function supervisorEnds(supervisor: ChildProcess): Promise<void> {
 
 /** Takes away what is left of a cluster whose supervisor was killed. */
 export async function removeLeftCluster(): Promise<void> {
-  const { supervisor } = await startSupervisor(['clean']);
+  const { supervisor, said } = await startSupervisor(['clean']);
   await supervisorEnds(supervisor);
-  assert.equal(supervisor.exitCode, 0);
+  assert.equal(supervisor.exitCode, 0, said?.kind === 'refused' ? said.reason : 'it failed');
 }
 
 /** Starts the cluster; rejects, with nothing left behind, when it does not start. */

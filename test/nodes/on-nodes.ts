@@ -33,8 +33,8 @@ export async function describeOnNodes(
       files = await prepareRuns(cluster);
     });
     after(async () => {
-      if (files !== undefined) await rm(files.folder, { recursive: true });
       await cluster?.kill();
+      if (files !== undefined) await rm(files.folder, { recursive: true });
       assert.deepEqual(machineState(), untouched);
     });
 

@@ -8,7 +8,7 @@ import { clusterFolder, clusterGroup } from './places.js';
 const lively = new RegExp(
   [
     String.raw`^fs/(dentry-state|inode-|file-nr|aio-nr|epoll|quota|mount-nr)`,
-    'random/|ns_last_pid|pty/nr|_count$|cad_pid|bpf_stats|sched_domain',
+    'random/|ns_last_pid|pty/nr|_count$|cad_pid|bpf_stats|sched_domain|perf_event_max_sample',
   ].join('|'),
 );
 /** What container programs make on a machine when nobody minds. */

@@ -43,7 +43,10 @@ test('all stages begin with one image of an exact version, or with each other', 
   for (const { lines } of stages)
     for (const [, from = ''] of lines.join('\n').matchAll(/--from=(\S+)/g))
       assert.ok(names.includes(from));
-  assert.match(dockerfileText, /^ARG NODE_IMAGE=node:24\.\d+\.\d+-bookworm-slim$/m);
+  assert.match(
+    dockerfileText,
+    /^ARG NODE_IMAGE=node:24\.\d+\.\d+-bookworm-slim@sha256:[0-9a-f]{64}$/m,
+  );
 });
 
 test('everything that is copied is in the repository, and given to the builder', () => {

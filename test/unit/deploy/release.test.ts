@@ -10,12 +10,17 @@ import { testFolder } from '../../support/tiny-run.js';
 
 const digest = `sha256:${'0123456789abcdef'.repeat(4)}`;
 const base = 'node:24.21.0-bookworm-slim';
+const pinned = `${base}@${digest}`;
 
-/** A checkout with the release script, and a builder that prints what it is asked for. */
-function checkout(): { run(...words: string[]): ReturnType<typeof spawnSync>; folder: string } {
+/** A checkout with the release script, a Dockerfile, and a builder that prints what it is asked. */
+function checkout(from = pinned): {
+  run(...words: string[]): ReturnType<typeof spawnSync>;
+  folder: string;
+} {
   const folder = testFolder();
   mkdirSync(join(folder, 'deploy/docker'), { recursive: true });
   cpSync(packageFile('deploy/docker/release.sh'), join(folder, 'deploy/docker/release.sh'));
+  writeFileSync(join(folder, 'deploy/docker/Dockerfile'), `ARG NODE_IMAGE=${from}\n`);
   const builder = join(testFolder(), 'builder');
   writeFileSync(builder, '#!/bin/sh\nprintf "%s\\n" "$@"\n');
   chmodSync(builder, 0o755);
@@ -36,30 +41,30 @@ function checkout(): { run(...words: string[]): ReturnType<typeof spawnSync>; fo
 
 test('a release is built from a base image that is named by its digest', () => {
   const { run } = checkout();
-  const { status, stdout, stderr } = run(`${base}@${digest}`, 'cpu', 'r/lockstep:1', '--pull');
+  const { status, stdout, stderr } = run('cpu', 'r/lockstep:1', '--pull');
   assert.equal(status, 0, String(stderr));
   const words = String(stdout).trim().split('\n');
-  assert.ok(words.includes(`NODE_IMAGE=${base}@${digest}`));
+  assert.ok(words.includes(`org.opencontainers.image.base.name=${base}`));
   assert.ok(words.includes(`org.opencontainers.image.base.digest=${digest}`));
-  assert.deepEqual(words.slice(-2), ['--pull', '.']);
+  // The last one counts.
+  assert.deepEqual(words.slice(-4), ['--pull', '--build-arg', `NODE_IMAGE=${pinned}`, '.']);
 });
 
 test('a tag alone, half a digest, another target or a changed checkout are refused', () => {
-  const { run, folder } = checkout();
-  const pinned = `${base}@${digest}`;
-  for (const [given, reason] of [
-    [[base, 'cpu', 'a:1'], /NODE_IMAGE: given node/],
-    [[`${base}@sha256:abc`, 'cpu', 'a:1'], /NODE_IMAGE: given/],
-    [[`${base}@${digest}0`, 'cpu', 'a:1'], /NODE_IMAGE: given/],
-    [[pinned, 'build', 'a:1'], /TARGET: given build/],
-    [[pinned, 'cpu'], /usage: npm run image:release/],
+  for (const [from, given, reason] of [
+    [base, ['cpu', 'a:1'], /NODE_IMAGE in deploy.docker.Dockerfile: given node/],
+    [`${base}@sha256:abc`, ['cpu', 'a:1'], /NODE_IMAGE in .*: given/],
+    [`${pinned}0`, ['cpu', 'a:1'], /NODE_IMAGE in .*: given/],
+    [pinned, ['build', 'a:1'], /TARGET: given build/],
+    [pinned, ['cpu'], /usage: npm run image:release/],
   ] as const) {
-    const { status, stderr, stdout } = run(...given);
+    const { status, stderr, stdout } = checkout(from).run(...given);
     assert.deepEqual([status, String(stdout)], [78, '']);
     assert.match(String(stderr), reason);
   }
+  const { run, folder } = checkout();
   writeFileSync(join(folder, 'new'), '');
-  assert.match(String(run(pinned, 'cpu', 'a:1').stderr), /the checkout has changes/);
+  assert.match(String(run('cpu', 'a:1').stderr), /the checkout has changes/);
 });
 
 const bom = {
