@@ -44,7 +44,7 @@ describe('a test cluster that starts', { skip: await skipWithoutNodes() }, () =>
     assert.match(second.said.reason, new RegExp(`another test cluster runs here: process ${pid}$`));
 
     test.kill('SIGKILL');
-    await until(() => !existsSync(`/proc/${pid}`), 'the supervisor has ended', startedMs);
+    await until(() => !existsSync(`/proc/${pid}`), 'the supervisor has ended', 180_000);
     assert.deepEqual(machineState(), untouched);
   });
 });
