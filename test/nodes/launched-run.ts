@@ -198,3 +198,7 @@ export function isReady({ metadata, status }: V1Pod): boolean {
 /** The name of a pod. */
 export const nameOf = (pod: V1Pod | undefined): string =>
   pod?.metadata?.name ?? assert.fail('no such pod');
+
+/** The address of a pod. */
+export const addressOf = (pod: V1Pod | undefined): string =>
+  pod?.status?.podIP ?? assert.fail('no pod');

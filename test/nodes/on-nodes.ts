@@ -41,14 +41,17 @@ export async function describeOnNodes(
     for (const [group, { sideBySide = 1, cases }] of Object.entries(groups))
       describe(group, { concurrency: sideBySide }, () => {
         // What failed cases left would hold up those that follow.
-        after(async () => {
+        const removeRuns = async (): Promise<void> => {
           const left = ['delete', 'configmap', '-l', 'app.kubernetes.io/name=lockstep'];
           await cluster?.kubectl(['-n', namespace, ...left, '--wait=false']);
-        });
+        };
+        after(removeRuns);
         afterEach(async (test) => {
           const hasPassed = (test as { readonly passed?: boolean }).passed;
           if (hasPassed !== false || cluster === undefined) return;
           process.stdout.write(`${await cluster.describe()}\n`);
+          // Others go on beside it.
+          if (sideBySide === 1) await removeRuns();
         });
         cases.forEach((register) => register(context));
       });

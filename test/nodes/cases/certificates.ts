@@ -8,7 +8,14 @@ import type { V1Pod } from '@kubernetes/client-node';
 import { ports } from '../../../cli/kubernetes/names.js';
 import { untilSeen, type NodeCluster } from '../cluster.js';
 import type { CaseContext } from '../context.js';
-import { endless, launchedRun, nameOf, namespace, type LaunchedRun } from '../launched-run.js';
+import {
+  addressOf,
+  endless,
+  launchedRun,
+  nameOf,
+  namespace,
+  type LaunchedRun,
+} from '../launched-run.js';
 import { putCertificates } from '../secrets.js';
 
 /** A kubelet looks every minute, and this one more often. */
@@ -24,8 +31,8 @@ const look = `
   });`;
 
 /** Which certificate a pod shows to itself at its door. */
-function shownBy(cluster: NodeCluster, pod: V1Pod, port: number): Promise<string> {
-  const place = [pod.status?.podIP ?? assert.fail('it has no address'), `${port}`];
+function shownBy(cluster: NodeCluster, pod: V1Pod | undefined, port: number): Promise<string> {
+  const place = [addressOf(pod), `${port}`];
   return cluster.ask(['-n', namespace, 'exec', nameOf(pod), '--', 'node', '-e', look, ...place]);
 }
 
@@ -34,7 +41,7 @@ async function shown(cluster: NodeCluster, run: LaunchedRun): Promise<string[]> 
   const [worker] = await run.readyPods('worker');
   return [
     await shownBy(cluster, await run.leader(), ports.control),
-    await shownBy(cluster, worker ?? assert.fail('no worker is ready'), ports.exchange),
+    await shownBy(cluster, worker, ports.exchange),
   ];
 }
 

@@ -6,9 +6,9 @@ import { it } from 'node:test';
 import type { V1Pod, V1Secret } from '@kubernetes/client-node';
 import { ports } from '../../../cli/kubernetes/names.js';
 import { idle, podObject, podSpec, scriptContainer } from '../../kubernetes/trivial-pods.js';
-import { untilSeen, image, type NodeCluster } from '../cluster.js';
+import { image, untilSeen, type NodeCluster } from '../cluster.js';
 import type { CaseContext } from '../context.js';
-import { launchedRun, nameOf, namespace } from '../launched-run.js';
+import { addressOf, launchedRun, nameOf, namespace } from '../launched-run.js';
 import { hub } from '../machine/places.js';
 
 const steps = 600;
@@ -59,8 +59,6 @@ async function metricsStatus(
   const script = ['node', '-e', askForMetrics, addressOf(pod), ...pems];
   return Number(await cluster.ask(['-n', namespace, 'exec', nameOf(pod), '--', ...script]));
 }
-
-const addressOf = (pod: V1Pod | undefined): string => pod?.status?.podIP ?? assert.fail('no pod');
 
 /** Cases of who may talk to whom. */
 export function doorCases({ cluster, files }: CaseContext): void {

@@ -4,8 +4,7 @@
 import assert from 'node:assert/strict';
 import { setTimeout as pause } from 'node:timers/promises';
 import { it } from 'node:test';
-import type { NodeCluster } from '../cluster.js';
-import { untilSeen } from '../cluster.js';
+import { untilSeen, type NodeCluster } from '../cluster.js';
 import { createTimeline, type CaseContext } from '../context.js';
 import { endless, launchedRun, namespace, reachedBy, type LaunchedRun } from '../launched-run.js';
 

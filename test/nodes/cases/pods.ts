@@ -6,8 +6,7 @@ import { it } from 'node:test';
 import type { V1Pod } from '@kubernetes/client-node';
 import { exitCodes } from '../../../shared/exit-codes.js';
 import { until } from '../../support/until.js';
-import type { NodeCluster } from '../cluster.js';
-import { untilSeen } from '../cluster.js';
+import { untilSeen, type NodeCluster } from '../cluster.js';
 import { createTimeline, type CaseContext } from '../context.js';
 import { endless, launchedRun, nameOf, namespace, type LaunchedRun } from '../launched-run.js';
 

@@ -123,14 +123,14 @@ export async function startPlane(bin: string, hubPid: number): Promise<Daemon[]>
     [start('coredns', ['-conf', file('Corefile')]), `http://${hub.address}:8080/health`],
   ];
   for (const [daemon, url] of others) await daemonIs(daemon, 'is ready', isReady(url));
-  const proxy = start('kubectl', ['proxy', ...adminFlags, `--unix-socket=${apiSocket}`]);
+  const admin = `--kubeconfig=${kubeconfigOf('admin')}`;
+  const proxy = start('kubectl', ['proxy', admin, `--unix-socket=${apiSocket}`]);
   await daemonIs(proxy, 'listens', () => existsSync(apiSocket));
   return started;
 }
 
 /** Where the administrator's requests go to the API server by HTTP, also from other networks. */
 export const apiSocket = file('api.sock');
-const adminFlags = [`--kubeconfig=${kubeconfigOf('admin')}`];
 
 function apiServer(): string[] {
   return [
